@@ -1,0 +1,42 @@
+# make demo   environment, sample memes, real encoders, comparison table
+# make test   environment, every test that needs no GPU and no hub
+# make check  make test, and before it ruff and the type checker
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DEMO_TRAIN ?= 600
+DEMO_DEV ?= 150
+DEMO_TEST ?= 150
+DEMO_SEEDS ?= 5
+
+.PHONY: demo test check lint clean
+
+demo: $(VENV)/.runs
+	$(BIN)/python -m extract.sample --out data/sample --train $(DEMO_TRAIN) --dev $(DEMO_DEV) --test $(DEMO_TEST) --seed 0
+	$(BIN)/python -m extract --data data/sample --features features/sample \
+	    --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras
+	$(BIN)/python -m experiments.compare --features features/sample --out reports/sample --seeds $(DEMO_SEEDS)
+
+test: $(VENV)/.tests
+	$(BIN)/python -m pytest
+
+check: lint test
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The versions in constraints.txt are those that the project's figures were measured with.
+$(VENV)/.runs: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.tests: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@ $(VENV)/.runs
+
+clean:
+	rm -rf $(VENV) data/sample features/sample reports/sample

@@ -1,0 +1,1 @@
+"""Stage 2: features in, heads trained, tables out. The only place that joins `extract` and `heads`."""

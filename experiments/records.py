@@ -1,0 +1,183 @@
+"""Results as typed records: what a run was and what it scored, and what a comparison of them found."""
+
+import json
+import math
+import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from extract.store import replacing
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run on one split: a line of runs.jsonl. NaN (null in the file) is a metric that is undefined."""
+
+    head: str
+    kind: str  # "head" or "reference"
+    seed: int
+    split: str
+    memes: int  # with a label; 0 where the split was only predicted
+    settings: dict[str, Any]
+    best_epoch: int  # 1 is the first; 0 where there are no epochs
+    threshold: float  # probability, tuned on dev
+    temperature: float  # that logits were divided by; 1 unless fitted on dev
+    metrics: dict[str, float]  # at threshold 0.5
+    tuned: dict[str, float]  # at `threshold`
+    features: dict[str, str]  # "text" and "image": encoder and fingerprint
+    code: str  # version of this code
+    seconds: float  # wall time to train all runs of the head together
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric over runs: mean and spread, and the interval of the mean over resampled memes. NaN where undefined."""
+
+    mean: float
+    sd: float = NAN  # over runs, ddof=1; NaN for a single run
+    low: float = NAN
+    high: float = NAN
+    undefined: int = 0  # runs for which it is undefined
+
+
+@dataclass(frozen=True)
+class Row:
+    """A head or a reference on one split."""
+
+    name: str
+    kind: str  # "head" or "reference"
+    split: str
+    seeds: int
+    threshold: float  # tuned on dev, mean over seeds
+    metrics: dict[str, Figure]  # at threshold 0.5
+    tuned: dict[str, Figure]  # at `threshold`
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A fusion against the better single modality on one split."""
+
+    split: str
+    fusion: str
+    single: str  # the single modality with the higher AUC-ROC on dev
+    measure: str  # "auc_roc" or "accuracy"
+    of_fusion: float
+    of_single: float
+    low: float  # of the difference
+    high: float
+    p: float  # DeLong for AUC-ROC, exact McNemar for accuracy
+    p_holm: float  # corrected over all pairs shown of this measure
+    only_fusion: int = 0  # accuracy: memes that only the fusion gets right
+    only_single: int = 0
+
+    @property
+    def difference(self) -> float:
+        return self.of_fusion - self.of_single
+
+
+@dataclass(frozen=True)
+class Slice:
+    """AUC-ROC of every head on some of a split's memes."""
+
+    split: str
+    name: str
+    memes: int
+    positive: int  # memes of label 1
+    auc_roc: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class SplitSize:
+    """What a split holds."""
+
+    name: str
+    memes: int
+    labelled: int
+    positive: int  # memes of label 1
+    texts: int  # groups of equal text
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that comparison.md, .csv, .tex and .json show. Made from the same input, it is the same."""
+
+    encoders: dict[str, dict[str, Any]]  # "text" and "image": name, dim, fingerprint, settings
+    splits: list[SplitSize]
+    seeds: int
+    settings: dict[str, dict[str, Any]]  # by head, without the seed
+    calibration: str  # "none" or "temperature"
+    rows: list[Row]
+    judged: list[str]  # the splits on which fusions were judged
+    pairs: list[Pair]
+    slices: list[Slice]
+    notes: list[str]
+    code: str
+
+    @classmethod
+    def from_json(cls, text: str) -> "Comparison":
+        """The inverse of `to_json`."""
+        return revive(cls, json.loads(text))
+
+    def to_json(self) -> str:
+        return json.dumps(without_nan(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_lines(records: Iterable[Record]) -> str:
+    """One JSON object to a line."""
+    return "".join(
+        json.dumps(without_nan(asdict(record)), ensure_ascii=False, allow_nan=False) + "\n" for record in records
+    )
+
+
+def from_lines(text: str) -> list[Record]:
+    """The inverse of `to_lines`."""
+    return [revive(Record, json.loads(line)) for line in text.splitlines()]
+
+
+def without_nan(value: Any) -> Any:
+    """NaN as null, for JSON has no other word for undefined."""
+    if isinstance(value, dict):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def revive(kind: Any, value: Any) -> Any:
+    """A value read from JSON as the dataclass, list, dict or float that `kind` says; null as NaN where a float goes."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{field.name: revive(hints[field.name], value[field.name]) for field in fields(kind)})
+    if get_origin(kind) is list:
+        return [revive(get_args(kind)[0], inner) for inner in value]
+    if get_origin(kind) is dict:
+        return {key: revive(get_args(kind)[1], inner) for key, inner in value.items()}
+    return NAN if kind is float and value is None else value
+
+
+def write(path: Path, text: str) -> None:
+    """Write aside and rename: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def code_version() -> str:
+    """`git describe` of a checkout, else the installed version."""
+    home = Path(__file__).resolve().parent.parent
+    if (home / ".git").exists():
+        command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--tags"]
+        try:
+            told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+            return told.stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            pass  # no git here, or no commit yet: the package still knows its version
+    try:
+        return metadata.version("memefuse")
+    except metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,219 @@
+"""What a figure measured on a few hundred memes is worth: intervals, paired tests, correction for several tests.
+
+Runs (seeds) of a head are averaged: the figure that a table shows, its interval and its p-value all speak about the
+mean over runs of a metric. Runs are held fixed; memes are what is sampled. Memes of one group (equal text) move
+together, for they were made as variants of each other. Arrays that are undefined hold NaN.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy.special import bdtr, ndtr
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+CHUNK = 1 << 19  # weights held at a time; 2 MB of float32 stays in the processor's cache
+
+Weights = Float[np.ndarray, "meme draw"]
+Draws = Float[np.ndarray, " draw"]
+Statistic = Callable[[Weights], dict[str, Draws]]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A run's memes from the highest score to the lowest: all that AUC-ROC and average precision depend on."""
+
+    order: Int[np.ndarray, " meme"]
+    positive: Bool[np.ndarray, " meme"]  # in `order`
+    first: Int[np.ndarray, " positive"]  # where in `order` the memes with this positive's score start
+    end: Int[np.ndarray, " positive"]  # and where they have ended
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One metric of two heads on the same memes."""
+
+    difference: float
+    standard_error: float
+    p: float  # two-sided; NaN where it is undefined
+
+
+@dataclass(frozen=True)
+class Discordant:
+    """Memes that exactly one of two heads gets right."""
+
+    only_a: int
+    only_b: int
+    p: float  # two-sided, exact
+
+
+def groups(key: Shaped[np.ndarray, " meme"], alone: Bool[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
+    """Number the memes' groups: equal keys share a group, except memes `alone`, which are one group each."""
+    number = np.unique(key, return_inverse=True)[1].reshape(-1)
+    number = np.where(alone, number.max(initial=0) + 1 + np.arange(len(key)), number)
+    return np.unique(number, return_inverse=True)[1].reshape(-1)
+
+
+def resamples(group: Int[np.ndarray, " meme"], draws: int, seed: int) -> Iterator[Weights]:
+    """Draw as many groups as there are, with replacement; yield how often each meme was drawn, some draws at a time."""
+    count, generator = int(group.max(initial=-1)) + 1, np.random.default_rng(seed)
+    at_once = max(1, CHUNK // max(1, len(group)))
+    for start in range(0, draws, at_once):
+        width = min(at_once, draws - start)
+        drawn = generator.integers(count, size=(width, count)) + count * np.arange(width)[:, None]
+        times = np.bincount(drawn.reshape(-1), minlength=width * count).reshape(width, count)
+        # meme-major: reordering memes is then a copy of whole rows
+        yield np.ascontiguousarray(times.astype(np.float32).T)[group]
+
+
+def bootstrap(
+    group: Int[np.ndarray, " meme"], statistics: Mapping[str, Statistic], draws: int = RESAMPLES, seed: int = 0
+) -> dict[str, dict[str, Draws]]:
+    """Recompute every head's metrics on the same resamples of groups (cluster bootstrap, Field and Welsh 2007).
+
+    The same draws for all, so that heads may be subtracted from each other draw by draw.
+    Returns draws by head and metric.
+    """
+    parts: dict[str, list[dict[str, Draws]]] = {name: [] for name in statistics}
+    for weight in resamples(group, draws, seed):
+        for name, statistic in statistics.items():
+            parts[name].append(statistic(weight))
+    return {
+        name: {metric: np.concatenate([part[metric] for part in found]) for metric in found[0]}
+        for name, found in parts.items()
+        if found
+    }
+
+
+def interval(draws: Draws, level: float = LEVEL) -> tuple[float, float]:
+    """The percentile interval; NaN where more than one draw in twenty is undefined (a resample of one class)."""
+    defined = draws[np.isfinite(draws)]
+    if len(defined) < 0.95 * len(draws) or not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def ranking(score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme"]) -> Ranking:
+    order = np.argsort(-score, kind="stable")
+    # equal scores are one step of the ranking, from its first position up to its end
+    start = np.flatnonzero(np.diff(score[order], prepend=np.inf))
+    step = np.searchsorted(start, np.flatnonzero(positive[order]), side="right") - 1
+    return Ranking(order, positive[order], start[step], np.append(start, len(order))[step + 1])
+
+
+def weighted_areas(ranked: Ranking, weight: Weights) -> tuple[Draws, Draws]:
+    """AUC-ROC (ties count one half) and average precision of each draw, memes counted as often as they were drawn.
+
+    Both are sums over positives: of the negatives below, and of the precision down to the positive's step.
+    """
+    weight = weight[ranked.order]
+    positive = weight[ranked.positive]
+    found, seen = _running(positive), _running(weight)  # positives, and memes, before each position
+    position = np.r_[0, np.cumsum(ranked.positive)]  # counts positives before a position of `order`
+    positives, memes = found[-1], seen[-1]
+    found_to, seen_to = found[position[ranked.end]], seen[ranked.end]
+    above = seen_to - found_to  # negatives down to the step's end
+    if (ranked.end - ranked.first > 1).any():
+        above = (above + seen[ranked.first] - found[position[ranked.first]]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wins = np.einsum("pd,pd->d", positive, memes - positives - above)
+        precision = np.einsum("pd,pd->d", positive, found_to / np.maximum(seen_to, 1))
+        return wins / (positives * (memes - positives)), precision / positives
+
+
+def _running(weight: Weights) -> Float[np.ndarray, "position draw"]:
+    """Sums of all rows before each position, the end included."""
+    sums = np.zeros((len(weight) + 1, weight.shape[1]), dtype=weight.dtype)
+    np.cumsum(weight, axis=0, out=sums[1:])
+    return sums
+
+
+def midranks(score: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Ranks from 1, equal scores sharing their mean rank."""
+    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[inverse.reshape(-1)]
+
+
+def placements(
+    score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme"]
+) -> tuple[Float[np.ndarray, " positive"], Float[np.ndarray, " negative"]]:
+    """For each positive the share of negatives it beats, for each negative the share of positives that beat it.
+
+    Ties count one half; the mean of either is the AUC-ROC. In O(n log n) by midranks (Sun and Xu 2014).
+    """
+    rank = midranks(score)
+    up, down = score[positive], score[~positive]
+    return (rank[positive] - midranks(up)) / len(down), 1 - (rank[~positive] - midranks(down)) / len(up)
+
+
+def delong(
+    a: Float[np.ndarray, "run_a meme"],
+    b: Float[np.ndarray, "run_b meme"],
+    positive: Bool[np.ndarray, " meme"],
+    group: Int[np.ndarray, " meme"],
+) -> Paired:
+    """Difference of two heads' AUC-ROC, each the mean over its runs, with a two-sided test against no difference.
+
+    DeLong, DeLong and Clarke-Pearson 1988 for a linear contrast of correlated AUC-ROCs (weights 1/runs and -1/runs),
+    with Obuchowski's 1997 variance for clustered data, equal to DeLong's where every meme is a group of its own.
+    NaN where a class is missing or lies in one group, or where neither head errs differently anywhere.
+    """
+    if positive.all() or not positive.any():
+        return Paired(float("nan"), float("nan"), float("nan"))
+    up = np.zeros(int(positive.sum()))
+    down = np.zeros(int((~positive).sum()))
+    for scores, sign in ((a, 1), (b, -1)):
+        for score in scores:
+            positives, negatives = placements(score, positive)
+            up += sign * positives / len(scores)
+            down += sign * negatives / len(scores)
+    difference = float(up.mean())
+    error = clustered_error(up, down, group[positive], group[~positive])
+    if error == 0:  # the same ranking twice differs by nothing; else nothing can be said
+        return Paired(difference, 0.0, 1.0 if difference == 0 else float("nan"))
+    return Paired(difference, error, float(2 * ndtr(-abs(difference) / error)))
+
+
+def auc_error(
+    scores: Float[np.ndarray, "run meme"], positive: Bool[np.ndarray, " meme"], group: Int[np.ndarray, " meme"]
+) -> float:
+    """Standard error of a head's AUC-ROC (mean over runs) by the same formula."""
+    return delong(scores, np.zeros((1, len(positive))), positive, group).standard_error
+
+
+def clustered_error(
+    up: Float[np.ndarray, " positive"],
+    down: Float[np.ndarray, " negative"],
+    up_group: Int[np.ndarray, " positive"],
+    down_group: Int[np.ndarray, " negative"],
+) -> float:
+    """Obuchowski 1997, equation 3: each group's summed placements, about the mean, are one observation."""
+    count = int(max(up_group.max(), down_group.max())) + 1
+    sums, present = [], []
+    for value, group in ((up, up_group), (down, down_group)):
+        sums.append(np.bincount(group, value - value.mean(), count) / len(value))
+        present.append(len(np.unique(group)))
+    if min(present) < 2:
+        return float("nan")
+    groups_in_all = len(np.union1d(up_group, down_group))
+    own = sum(k / (k - 1) * float(total @ total) for k, total in zip(present, sums, strict=True))
+    shared = groups_in_all / (groups_in_all - 1) * float(sums[0] @ sums[1])
+    return float(np.sqrt(max(0.0, own + 2 * shared)))
+
+
+def mcnemar(right_a: Bool[np.ndarray, " meme"], right_b: Bool[np.ndarray, " meme"]) -> Discordant:
+    """Exact McNemar test: of the memes that one head alone gets right, is it as often the one as the other?"""
+    only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
+    return Discordant(only_a, only_b, min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5))))
+
+
+def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """Holm 1979: p-values that keep the chance of any false alarm among all tests at the level. NaN stays out."""
+    adjusted = np.full(len(p), np.nan)
+    defined = np.flatnonzero(np.isfinite(p))
+    order = defined[np.argsort(p[defined], kind="stable")]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return adjusted

@@ -1,0 +1,30 @@
+"""Stage 1's command: check the memes, plan what is left to encode, encode it in parts, publish."""
+
+import sys
+from contextlib import ExitStack
+
+from extract import dataset, errors
+from extract.config import ExtractConfig
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = ExtractConfig.from_args(argv)
+    names = dataset.choose_splits(config.data, config.split)
+
+    from extract import publish, stage  # late: everything below needs h5py, numpy and, soon, torch
+
+    encoders = stage.choose_encoders(config)
+    splits = stage.read_splits(config, names)
+    with ExitStack() as stack:
+        for encoder in encoders:
+            stack.enter_context(encoder.folder.locked())
+            publish.refuse_other_dataset(encoder.folder, splits)
+        bad: dict[str, str] = {}
+        for encoder in encoders:
+            bad |= stage.encode(encoder, splits, config)
+        publish.publish([encoder.folder for encoder in encoders], splits, bad, skip=config.on_error == "skip")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

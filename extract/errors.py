@@ -1,0 +1,36 @@
+"""What a user can cause and mend: an exception whose text is the whole message, and the exit status it stands for."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+
+class Failed(Exception):
+    """The run began and could not be finished. Exit status 1; what was finished is kept."""
+
+    status = 1
+
+
+class Refused(Failed):
+    """The request was refused before any work. Exit status 2."""
+
+    status = 2
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Call a command's `main`; turn what a user can cause into a message on stderr and an exit status."""
+    try:
+        return main() or 0
+    except Failed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def listing(items: Sequence[str], shown: int = 20) -> str:
+    """The first `shown` items, one to an indented line, and how many more there are."""
+    lines = [f"  {item}" for item in items[:shown]]
+    if len(items) > shown:
+        lines.append(f"  ... and {len(items) - shown:,} more")
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""`python -m extract.inspect FEATURES`: what a features folder holds, and whether every byte of it is sound."""
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+
+from extract import errors, store
+
+EXAMPLE = "example:\n  python -m extract.inspect features --verify\n"
+COLUMNS = ("encoder", "kind", "split", "memes", "labels 0/1/none", "dim", "dtype", "fingerprint", "left out", "written")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m extract.inspect",
+        description="Say what a features folder holds; with --verify, check every byte.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("features", type=Path, metavar="FEATURES")
+    parser.add_argument("--verify", action="store_true", help="check schema, digests, counts and finite values")
+    args = parser.parse_args(argv)
+    if not args.features.is_dir():
+        raise errors.Refused(f"no features folder {args.features}; run: python -m extract --features {args.features}")
+    files = sorted(args.features.glob("[!.]*/[!.]*.h5"))
+    if not files:
+        raise errors.Refused(f"{args.features} holds no <encoder>/<split>.h5; run: python -m extract")
+    damaged = _describe(files, args.verify)
+    _say_unpublished(args.features)
+    if damaged:
+        raise errors.Failed(
+            f"{len(damaged):,} of {len(files):,} files are damaged:\n{errors.listing(damaged)}\n"
+            "Delete them and run extract again: only their memes are encoded anew."
+        )
+    if args.verify:
+        print(f"{len(files):,} files verified")
+    return 0
+
+
+def _describe(files: list[Path], verify: bool) -> list[str]:
+    """Print a row for each file that can be read; return what is wrong with the others."""
+    rows, damaged = [COLUMNS], []
+    for path in files:
+        try:
+            if verify:
+                store.verify(path)
+            rows.append(_row(store.read(path), path))
+        except store.StoreError as error:
+            damaged.append(str(error))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return damaged
+
+
+def _row(features: store.Features, path: Path) -> tuple[str, ...]:
+    labels = "/".join(f"{(features.label == label).sum():,}" for label in (0, 1, -1))
+    written = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
+    return (
+        *(features.encoder, features.kind, features.split, f"{len(features):,}", labels),
+        *(str(features.vector.shape[1]), str(features.settings.get("dtype", "?")), features.fingerprint[:12]),
+        *(f"{len(features.dropped):,}", written),
+    )
+
+
+def _say_unpublished(features: Path) -> None:
+    for folder in sorted(features.glob("[!.]*/.parts")):
+        parts = [store.read(path) for path in folder.glob("*/*.h5")]
+        rows = sum(map(len, parts))
+        print(f"{folder.parent.name}: {rows:,} vectors in {len(parts):,} parts are not published; run extract to go on")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

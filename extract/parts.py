@@ -1,0 +1,168 @@
+"""Part files, and the index of everything that an encoder's folder holds already.
+
+A part is a `store` file like any other, whose ids are its contents:
+`features/<encoder>/.parts/<fingerprint>/<name>.h5`.
+"""
+
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract import store
+from extract.errors import Failed, Refused
+from extract.plan import Part
+
+CHUNK = 1024  # rows read at a time
+
+
+@dataclass(frozen=True)
+class Folder:
+    """`features/<encoder>` for one fingerprint: where its published files and its parts lie."""
+
+    path: Path
+    kind: str  # "text" or "image"
+    settings: dict[str, Any]  # what the fingerprint covers
+    versions: dict[str, str]  # of the libraries that encode now
+
+    @property
+    def encoder(self) -> str:
+        return self.path.name
+
+    @property
+    def fingerprint(self) -> str:
+        return store.fingerprint(self.settings)
+
+    @property
+    def parts(self) -> Path:
+        return self.path / ".parts" / self.fingerprint[:16]
+
+    def published(self, split: str) -> Path:
+        return self.path / f"{split}.h5"
+
+    def write(self, part: Part, vectors: np.ndarray, tokens: np.ndarray | None = None) -> None:
+        """Land a part by write-then-rename. vectors: [n, D] float32; tokens: [n] int32, texts only."""
+        contents = np.array([item.content for item in part.items])
+        features = store.Features(
+            encoder=self.encoder,
+            kind=self.kind,
+            split="part",
+            ids=contents,
+            label=np.full(len(contents), store.NO_LABEL, dtype=np.int8),
+            content=contents.astype("S64"),
+            fingerprint=self.fingerprint,
+            settings=self.settings,
+            versions=self.versions,
+            dropped=[],
+            tokens=tokens,
+            vector=vectors,
+        )
+        store.publish(self.parts / f"{part.name}.h5", features)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other extraction out of this folder; the lock ends with the process, however it ends.
+
+        Raises Refused when another extraction is at work here, or when the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "a+")  # noqa: SIM115  closed below; its descriptor is the lock
+        except OSError as error:
+            raise Refused(
+                f"{self.path} cannot be written: {error.strerror}; name another folder with --features"
+            ) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                raise Refused(
+                    f"another extraction (process {lock.read().strip() or '?'}) is writing to {self.path}; "
+                    "wait for it to end, or name another folder with --features"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            for leftover in [*self.path.glob(".*.tmp"), *self.path.glob(".parts/*/.*.tmp")]:
+                leftover.unlink()
+            yield
+
+
+@dataclass
+class Held:
+    """Contents that have a vector under this fingerprint already, and where."""
+
+    files: list[Path] = field(default_factory=list)
+    where: dict[str, tuple[int, int]] = field(default_factory=dict)  # content -> file, row
+    tokens: dict[str, int] = field(default_factory=dict)  # content -> word pieces, texts only
+    versions: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    dim: int | None = None
+
+    @classmethod
+    def scan(cls, folder: Folder) -> "Held":
+        """Index parts and published files. A part that is damaged is deleted: it will be encoded again."""
+        held = cls()
+        for path in sorted(folder.parts.glob("*.h5")):
+            try:
+                store.verify(path)
+                held.add(store.read(path), path)
+            except store.StoreError:
+                path.unlink()
+        for path in sorted(folder.path.glob("*.h5")):
+            try:
+                features = store.read(path)
+            except store.StoreError as error:
+                raise Failed(str(error)) from None
+            if features.fingerprint == folder.fingerprint:
+                held.add(features, path)
+        return held
+
+    def add(self, features: store.Features, path: Path) -> None:
+        self.files.append(path)
+        self.dim = features.vector.shape[1]
+        contents = features.content.astype(str).tolist()
+        for row, content in enumerate(contents):
+            self.where.setdefault(content, (len(self.files) - 1, row))
+        if features.tokens is not None:
+            self.tokens.update(zip(contents, features.tokens.tolist(), strict=True))
+        for library, version in features.versions.items():
+            self.versions[library].update(version.split(", "))
+
+    def __contains__(self, content: object) -> bool:
+        return content in self.where
+
+    def blocks(self, contents: Sequence[str]) -> Iterator[store.Block]:
+        """The vectors of these contents, file by file: row numbers (positions in `contents`) and vectors."""
+        wanted: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for number, content in enumerate(contents):
+            if content in self.where:
+                file, row = self.where[content]
+                wanted[file].append((row, number))
+        for file, pairs in wanted.items():
+            rows, numbers = np.array(sorted(pairs)).T
+            for start, vectors in store.chunks(self.files[file], CHUNK):
+                here = slice(*np.searchsorted(rows, (start, start + len(vectors))))
+                if here.start < here.stop:
+                    yield numbers[here], vectors[rows[here] - start]
+
+
+def sweep_parts(folder: Folder) -> None:
+    """Delete the parts whose every content is in a published file, and those of other fingerprints' finished runs."""
+    published: set[str] = set()
+    for path in folder.path.glob("*.h5"):
+        features = store.read(path)
+        if features.fingerprint == folder.fingerprint:
+            published.update(features.content.astype(str).tolist())
+    for path in folder.parts.glob("*.h5"):
+        if published.issuperset(store.read(path).ids.tolist()):
+            path.unlink()
+    for empty in (folder.parts, folder.parts.parent):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()

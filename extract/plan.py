@@ -1,0 +1,47 @@
+"""What is left to encode: unique contents, minus those held already, in a fixed order, cut into parts."""
+
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Item:
+    """One content to encode: a text, or an image file."""
+
+    content: str  # sha256 in hex
+    source: str | Path  # the text itself, or the image's path
+
+
+@dataclass(frozen=True)
+class Part:
+    """Items that are encoded, written and lost together."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def name(self) -> str:
+        """Named after its first content: parts of one plan share none."""
+        return self.items[0].content[:32]
+
+
+def unique(items: Iterable[Item], held: Container[str]) -> list[Item]:
+    """The first item of each content that is not held already, in the order given."""
+    first: dict[str, Item] = {}
+    for item in items:
+        if item.content not in held:
+            first.setdefault(item.content, item)
+    return list(first.values())
+
+
+def by_length(items: Sequence[Item], length: Callable[[Item], int]) -> list[Item]:
+    """Shortest first, so that a batch is hardly padded; contents break ties, so that the order is always the same."""
+    return sorted(items, key=lambda item: (length(item), item.content))
+
+
+def cut(items: Sequence[Item], rows: int) -> list[Part]:
+    """Parts of `rows` items each; the last may be shorter.
+
+    Items lost with a killed part are the head of the next plan's order, so the next plan cuts them the same way.
+    """
+    return [Part(tuple(items[start : start + rows])) for start in range(0, len(items), rows)]

@@ -1,0 +1,253 @@
+"""Draws sample memes, `python -m extract.sample`: a harmless stand-in for Hateful Memes, in the data contract.
+
+The caption talks of the country or of the city; the picture shows the country or the city; the label is 1 when they
+disagree. Memes come in groups of four, one for each pair of topics: two captions with the same wording, two pictures
+with the same light, size and lettering, each caption once on each picture (what Hateful Memes calls benign
+confounders). So every caption occurs once with each label, and whatever else varies is the same in all four: text
+alone and image alone stay at chance by construction, and only the pair decides.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from extract.errors import Failed, Refused, listing, run
+
+DRAWING = 1  # count up when the same settings would draw other memes
+MARKER = "sample.json"
+GROUP = 4  # memes, one per pair of topics
+JPEG_EVERY = 5  # groups; the others are PNG
+GROUPS_WORTH_A_WORKER = 40  # drawing fewer is quicker than starting another process
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """All that decides what is drawn."""
+
+    train: int = 600  # memes
+    dev: int = 150  # memes
+    test: int = 150  # memes
+    seed: int = 0
+    shortest: int = 400  # pixels: no side of a picture is shorter
+    longest: int = 800  # pixels: no side of a picture is longer
+
+    def splits(self) -> dict[str, int]:
+        return {"train": self.train, "dev": self.dev, "test": self.test}
+
+    def check(self) -> None:
+        """Raise Refused naming every fault."""
+        faults = [
+            f"--{split} is {count}; {GROUP} is the least, one meme for each pair of topics"
+            for split, count in self.splits().items()
+            if count < GROUP
+        ]
+        if self.shortest < 200:
+            faults.append(f"--sides begins at {self.shortest} pixels; captions cannot be read below 200")
+        if self.longest < self.shortest:
+            faults.append(f"--sides ends at {self.longest} pixels, below its begin of {self.shortest}")
+        if faults:
+            raise Refused(f"nothing was drawn:\n{listing(faults)}")
+
+
+@dataclass(frozen=True)
+class Meme:
+    """One meme to draw."""
+
+    id: str
+    split: str
+    group: int  # counted from 0 in its split; memes of a group share all but caption and scene
+    says: str  # what the caption talks of: "country" | "city"
+    shows: str  # what the picture shows: "country" | "city"
+    text: str
+    img: str  # path below the folder
+
+    @property
+    def label(self) -> int:
+        """1 when caption and picture disagree."""
+        return int(self.says != self.shows)
+
+    def row(self) -> dict[str, Any]:
+        return {"id": self.id, "img": self.img, "label": self.label, "text": self.text}
+
+
+def plan(settings: SampleSettings) -> dict[str, list[Meme]]:
+    """Every meme of every split, in file order, without drawing any."""
+    from extract.drawing.words import captions
+
+    counts = settings.splits()
+    digits = max(5, len(str(2 * sum(counts.values()))))  # five, as in Hateful Memes
+    numbers = iter(Random(f"{settings.seed} ids").sample(range(10**digits), sum(counts.values())))
+    memes: dict[str, list[Meme]] = {}
+    for split, count in counts.items():
+        cells = []
+        for group in range(-(-count // GROUP)):
+            rng = _rng(settings, split, group, "words")
+            texts = captions(rng)
+            one, other = rng.sample(list(texts), 2)
+            # the order matters where the last group is cut short: two share a caption, and labels stay even
+            for says, shows in ((one, one), (one, other), (other, other), (other, one)):
+                cells.append((group, says, shows, texts[says]))
+        cells = cells[:count]
+        Random(f"{settings.seed} {split} order").shuffle(cells)
+        memes[split] = []
+        for group, says, shows, text in cells:
+            name = f"{next(numbers):0{digits}}"
+            ending = "jpg" if group % JPEG_EVERY == 0 else "png"
+            memes[split].append(Meme(name, split, group, says, shows, text, f"img/{name}.{ending}"))
+    return memes
+
+
+def draw(out: Path, settings: SampleSettings, workers: int | None = None, progress: bool = True) -> int:
+    """Draw what is not in `out` yet. Returns how many memes that was; 0 means that all were there.
+
+    workers: processes; None takes as many as are worth starting. They do not change a byte.
+    Raises Refused for faulty settings, or when `out` holds anything else; Failed when a file cannot be written.
+    """
+    from tqdm import tqdm
+
+    settings.check()
+    memes = plan(settings)
+    _claim(out, settings)
+    groups = defaultdict(list)
+    for meme in [meme for split in memes.values() for meme in split]:
+        if not (out / meme.img).is_file():
+            groups[meme.split, meme.group].append(meme)
+    left = sum(map(len, groups.values()))
+    rows_left = [split for split in memes if not (out / f"{split}.jsonl").is_file()]
+    if not left and not rows_left:
+        return 0
+    try:
+        (out / "img").mkdir(exist_ok=True)
+        with tqdm(total=left, unit="meme", desc="drawing", disable=None if progress else True) as bar:
+            for drawn in _draw_groups(out, settings, list(groups.values()), workers):
+                bar.update(drawn)
+        # rows come last, so that an unfinished folder has no split to read
+        for split in rows_left:
+            rows = "".join(json.dumps(meme.row()) + "\n" for meme in memes[split])
+            _put(out / f"{split}.jsonl", rows.encode())
+    except OSError as error:
+        raise Failed(f"{error}\n{out} is unfinished; the same command goes on from there") from error
+    return left
+
+
+def draw_group(out: Path, settings: SampleSettings, memes: Sequence[Meme]) -> int:
+    """Draw memes of one group. Returns how many."""
+    from extract.drawing.look import encoded, look, picture
+
+    split, group = memes[0].split, memes[0].group
+    style = look(_rng(settings, split, group, "look"), settings.shortest, settings.longest)
+    pictures = {topic: picture(topic, style, _rng(settings, split, group, topic)) for topic in {m.shows for m in memes}}
+    for meme in memes:
+        file = out / meme.img
+        _put(file, encoded(pictures[meme.shows], meme.text, style, file.suffix))
+    return len(memes)
+
+
+def _rng(settings: SampleSettings, split: str, group: int, what: str) -> Random:
+    return Random(f"{settings.seed} {split} {group} {what}")
+
+
+def _draw_groups(
+    out: Path, settings: SampleSettings, groups: Sequence[Sequence[Meme]], workers: int | None
+) -> Iterator[int]:
+    one = partial(draw_group, out, settings)
+    if workers is None:
+        workers = min(os.cpu_count() or 1, 1 + len(groups) // GROUPS_WORTH_A_WORKER)
+    if workers == 1:
+        yield from map(one, groups)
+        return
+    # spawned, not forked: a fork copies the locks of whatever threads the caller runs
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from pool.map(one, groups, chunksize=4)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _claim(out: Path, settings: SampleSettings) -> None:
+    """Make `out` ours, or see that it is. Raises Refused when it holds anything but memes of these settings."""
+    ours = {"drawn by": "python -m extract.sample", "drawing": DRAWING, **asdict(settings)}
+    marker = out / MARKER
+    try:
+        found = json.loads(marker.read_bytes()) if marker.is_file() else None
+        held = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    except (OSError, ValueError) as error:
+        raise Refused(f"{out} cannot be read as a folder of sample memes: {error}. Name another folder") from None
+    if found is not None:
+        differing = [
+            f"{key}: {found.get(key)} there, {value} asked for"
+            for key, value in ours.items()
+            if found.get(key) != value
+        ]
+        if differing:
+            raise Refused(
+                f"{out} holds other sample memes; nothing was drawn.\n{listing(differing)}\n"
+                "Name another folder, or delete this one."
+            )
+        return
+    strangers = [name for name in held if name != f".{MARKER}.part"]
+    if strangers:
+        raise Refused(
+            f"{out} holds files that are no sample memes; nothing was drawn.\n{listing(strangers, 5)}\n"
+            "Name a folder that is empty or not there yet."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _put(marker, (json.dumps(ours, indent=2) + "\n").encode())
+    except OSError as error:
+        raise Refused(f"{out} cannot be written: {error}") from None
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write by rename: the file is whole or not there."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_bytes(content)
+    aside.replace(path)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    defaults = SampleSettings()
+    parser = argparse.ArgumentParser(
+        prog="python -m extract.sample",
+        description="Draw sample memes: captions and pictures of the country or the city; the label is 1 when they "
+        "disagree. Text alone and image alone are at chance, only both together decide.",
+        epilog="example:  python -m extract.sample --out data/sample --train 600 --dev 150 --test 150 --seed 0",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to draw into")
+    for split, count in defaults.splits().items():
+        parser.add_argument(f"--{split}", type=int, default=count, metavar="N", help=f"{split} memes (default {count})")
+    parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="another seed, other memes")
+    parser.add_argument(
+        "--sides",
+        type=int,
+        nargs=2,
+        default=(defaults.shortest, defaults.longest),
+        metavar=("FROM", "TO"),
+        help=f"pixels of the pictures' sides (default {defaults.shortest} {defaults.longest})",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: as many as pay)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    asked = _arguments(argv)
+    settings = SampleSettings(asked.train, asked.dev, asked.test, asked.seed, *asked.sides)
+    drawn = draw(asked.out, settings, asked.workers)
+    counts = ", ".join(f"{split} {count:,}" for split, count in settings.splits().items())
+    print(f"{asked.out}: {counts} memes; " + (f"{drawn:,} drawn" if drawn else "all there already, nothing drawn"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,96 @@
+"""What training gives back: every run of a head at its best dev epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from heads.models import HEADS
+from heads.rows import Rows, Scaling, blocks, read
+from heads.settings import HeadSettings
+
+
+@dataclass(frozen=True)
+class History:
+    """Per epoch and run; nan once a run has stopped."""
+
+    train_loss: Float[Tensor, "epoch run"]  # mean over the epoch's steps, dropout included
+    dev_loss: Float[Tensor, "epoch run"]
+    dev_auc: Float[Tensor, "epoch run"]
+
+
+def shapes(runs: Sequence[HeadSettings]) -> dict[tuple[int, int, int], list[int]]:
+    """Positions of the runs that can share a stack, by (hidden, depth, batch_size)."""
+    grouped: dict[tuple[int, int, int], list[int]] = {}
+    for place, run in enumerate(runs):
+        grouped.setdefault((run.hidden, run.depth, run.batch_size), []).append(place)
+    return grouped
+
+
+def blank(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> nn.Module:
+    """A freshly drawn stack of `head` for runs of one hidden width and depth, each from its own seed."""
+    generators = [torch.Generator().manual_seed(run.seed) for run in runs]
+    return HEADS[head](text_dim, image_dim, runs[0].hidden, runs[0].depth, generators)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All runs of one head."""
+
+    head: str
+    runs: list[HeadSettings]
+    scaling: tuple[Scaling, Scaling]  # of text and of image vectors, from train
+    stacks: list[tuple[list[int], nn.Module]]  # positions in `runs`, and the head that holds them
+    best_epoch: Int[Tensor, " run"]  # 1 is the first
+    dev_auc: Float[Tensor, " run"]  # at the best epoch
+    history: History
+    seconds: float  # wall time of the training
+
+    @torch.no_grad()
+    def logits(self, rows: Rows) -> Float[Tensor, "run n"]:
+        """Logits, float32 on the CPU; positive means hateful. Labels are not looked at.
+
+        Raises ValueError if a vector is not as wide as those trained on.
+        """
+        seen = HEADS[self.head].seen(rows.text_vec, rows.image_vec)
+        for name, vec, scale in zip(("text", "image"), seen, self.scaling, strict=True):
+            if vec.shape[1] != len(scale.mean):
+                raise ValueError(f"{name} vectors have {vec.shape[1]} columns; the head was trained on {len(scale.mean)}")
+        device = next(self.stacks[0][1].parameters()).device
+        out = torch.empty(len(self.runs), len(rows))
+        for part in blocks(len(rows)):
+            text, image = (
+                scale(read(vec, part).to(device)) for scale, vec in zip(self.scaling, seen, strict=True)
+            )
+            for members, stack in self.stacks:
+                out[members, part] = stack(text, image).cpu()
+        return out
+
+    def state(self) -> dict[str, Tensor]:
+        """All that `logits` needs besides `head` and `runs`, for safetensors: `scaling.*`, and `run.<i>.*` per run."""
+        named = dict(zip(("text", "image"), self.scaling, strict=True))
+        state = {f"scaling.{name}.{part}": getattr(scale, part) for name, scale in named.items() for part in scale._fields}
+        for members, stack in self.stacks:
+            for name, param in stack.named_parameters():
+                for place, run in enumerate(members):
+                    state[f"run.{run}.{name}"] = param[place].detach().cpu().clone()
+        state["best_epoch"], state["dev_auc"] = self.best_epoch, self.dev_auc
+        return state | {f"history.{name}": getattr(self.history, name) for name in ("train_loss", "dev_loss", "dev_auc")}
+
+    @classmethod
+    def from_state(cls, head: str, runs: Sequence[HeadSettings], state: Mapping[str, Tensor]) -> "Fitted":
+        """The inverse of `state`."""
+        text, image = (
+            Scaling(state[f"scaling.{name}.mean"], state[f"scaling.{name}.deviation"]) for name in ("text", "image")
+        )
+        stacks = []
+        for members in shapes(runs).values():
+            stack = blank(head, len(text.mean), len(image.mean), [runs[run] for run in members])
+            stack.load_state_dict(
+                {name: torch.stack([state[f"run.{run}.{name}"] for run in members]) for name in stack.state_dict()}
+            )
+            stacks.append((members, stack.requires_grad_(False)))
+        history = History(state["history.train_loss"], state["history.dev_loss"], state["history.dev_auc"])
+        return cls(head, list(runs), (text, image), stacks, state["best_epoch"], state["dev_auc"], history, 0.0)

@@ -1,0 +1,169 @@
+"""Scores of binary classifiers, for all runs at once: [run, n] in, [run] out, float64.
+
+A metric that is undefined (one class only; no meme called hateful) is nan, never a number. Where it is defined it equals
+scikit-learn's with `zero_division=nan`.
+"""
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+METRICS = (
+    "accuracy", "precision", "recall", "f1", "macro_f1", "auc_roc", "average_precision", "ece", "brier"
+)  # fmt: skip
+
+
+def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, " run"]:
+    """above / below in float64; nan where below is 0."""
+    return torch.where(below == 0, torch.nan, above.double() / below.double())
+
+
+def auc_roc(score: Shaped[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[Tensor, " run"]:
+    """The chance that a hateful meme scores above another one, ties counting one half (Mann-Whitney U, 1947).
+
+    nan if only one class is present.
+    """
+    ordered = score.sort(dim=1).values
+    below = torch.searchsorted(ordered, score.contiguous())
+    up_to = torch.searchsorted(ordered, score.contiguous(), right=True)
+    positive = label.bool()
+    positives = positive.sum()
+    # A tie's average rank is (below + up_to + 1) / 2; doubled, all is counted in whole numbers.
+    doubled_ranks = (below + up_to + 1)[:, positive].sum(dim=1)
+    doubled_wins = doubled_ranks - positives * (positives + 1)
+    return _ratio(doubled_wins, 2 * positives * (~positive).sum())
+
+
+def average_precision(score: Shaped[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[Tensor, " run"]:
+    """Area under the precision-recall steps: the mean, over hateful memes, of the precision at their score.
+
+    nan if no meme is hateful.
+    """
+    ordered, order = score.sort(dim=1)
+    hits_below = torch.cat([label.new_zeros(len(score), 1), label[order].cumsum(dim=1)], dim=1)
+    first = torch.searchsorted(ordered, ordered)  # memes of equal score enter together
+    hits = hits_below[:, -1:] - hits_below.gather(1, first)
+    precision = hits.double() / (score.shape[1] - first)
+    return _ratio((precision * label[order]).sum(dim=1), label.sum())
+
+
+def expected_calibration_error(
+    probability: Float[Tensor, "run n"], label: Int[Tensor, " n"], bins: int = 15
+) -> Float[Tensor, " run"]:
+    """Mean gap between the predicted probability of hatefulness and its frequency, over bins of equal width.
+
+    Naeini et al. (2015) in the binary form: bins of the positive class' probability, weighted by how many memes they hold.
+    """
+    bin_of = (probability * bins).long().clamp(0, bins - 1)
+    gap = torch.zeros(len(probability), bins, dtype=torch.float64, device=probability.device)
+    gap.scatter_add_(1, bin_of, probability.double() - label.double())
+    return gap.abs().sum(dim=1) / probability.shape[1]
+
+
+def brier(probability: Float[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[Tensor, " run"]:
+    """Mean squared gap between probability and label (Brier 1950)."""
+    return (probability.double() - label.double()).square().mean(dim=1)
+
+
+def _counts(predicted: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    positive = label.bool()
+    hits = (predicted & positive).sum(dim=1)
+    false_alarms = (predicted & ~positive).sum(dim=1)
+    misses = positive.sum() - hits
+    return hits, false_alarms, misses, label.shape[0] - hits - false_alarms - misses
+
+
+def _decisions(predicted: Tensor, label: Tensor) -> dict[str, Float[Tensor, " run"]]:
+    hits, false_alarms, misses, rest = _counts(predicted, label)
+    f1 = _ratio(2 * hits, 2 * hits + false_alarms + misses)
+    other_f1 = _ratio(2 * rest, 2 * rest + false_alarms + misses)
+    return {
+        "accuracy": _ratio(hits + rest, torch.full_like(hits, label.shape[0])),
+        "precision": _ratio(hits, hits + false_alarms),
+        "recall": _ratio(hits, hits + misses),
+        "f1": f1,
+        "macro_f1": (f1 + other_f1) / 2,
+    }
+
+
+def probabilities(
+    logit: Float[Tensor, "run n"], temperature: Float[Tensor, " run"] | None = None
+) -> Float[Tensor, "run n"]:
+    """Probability of being hateful, float64; `temperature` as `fit_temperature` gives it."""
+    logit = logit.double()
+    return torch.sigmoid(logit if temperature is None else logit / temperature[:, None])
+
+
+def evaluate(
+    logit: Float[Tensor, "run n"],
+    label: Int[Tensor, " n"],
+    threshold: Float[Tensor, " run"] | float = 0.5,
+    temperature: Float[Tensor, " run"] | None = None,
+) -> dict[str, Float[Tensor, " run"]]:
+    """Every metric of `METRICS`. A meme is called hateful if its probability reaches `threshold` (one, or one per run).
+
+    Raises ValueError if a label is neither 0 nor 1, or there is no row.
+    """
+    check_labels(label)
+    probability = probabilities(logit, temperature)
+    limit = threshold[:, None] if isinstance(threshold, Tensor) else threshold
+    return _decisions(probability >= limit, label) | {
+        "auc_roc": auc_roc(logit, label),
+        "average_precision": average_precision(logit, label),
+        "ece": expected_calibration_error(probability, label),
+        "brier": brier(probability, label),
+    }
+
+
+def check_labels(label: Int[Tensor, " n"]) -> None:
+    """Raise ValueError unless there is a row and every label is 0 or 1."""
+    if not label.numel():
+        raise ValueError("no rows to score")
+    wrong = int(((label != 0) & (label != 1)).sum())
+    if wrong:
+        raise ValueError(f"{wrong:,} of {label.numel():,} labels are neither 0 nor 1 (-1 stands for no label)")
+
+
+def best_threshold(
+    logit: Float[Tensor, "run n"],
+    label: Int[Tensor, " n"],
+    temperature: Float[Tensor, " run"] | None = None,
+) -> Float[Tensor, " run"]:
+    """The probability threshold with the highest macro-F1 on these rows (give it dev), per run.
+
+    Macro-F1, because plain F1 is highest where everything is called hateful as long as a head knows nothing. Thresholds
+    lie halfway between neighbouring scores; among equally good ones the nearest to 0.5 wins.
+    """
+    check_labels(label)
+    probability = probabilities(logit, temperature)
+    ordered, order = probability.sort(dim=1)
+    halfway = (ordered[:, 1:] + ordered[:, :-1]) / 2
+    half = torch.full_like(ordered[:, :1], 0.5)
+    candidates = torch.cat([half, halfway], dim=1)
+    hits_below = torch.cat([label.new_zeros(len(order), 1), label[order].cumsum(dim=1)], dim=1)
+    below = torch.searchsorted(ordered, candidates)  # memes called harmless at each candidate
+    missed = hits_below.gather(1, below)
+    positives = label.sum()
+    hits, rest = positives - missed, below - missed
+    wrong = missed + (label.shape[0] - below - hits)
+    macro = (2 * hits / (2 * hits + wrong) + 2 * rest / (2 * rest + wrong)).nan_to_num(0.0)
+    best = macro >= macro.max(dim=1, keepdim=True).values - 1e-12
+    distance = torch.where(best, (candidates - 0.5).abs(), torch.inf)
+    return candidates.gather(1, distance.argmin(dim=1, keepdim=True)).squeeze(1)
+
+
+def fit_temperature(logit: Float[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[Tensor, " run"]:
+    """The temperature that logits are divided by for the lowest log loss on these rows (give it dev), per run.
+
+    Guo et al. (2017). The loss is convex in 1/temperature: its slope's zero is found by bisection in [1/1000, 1000],
+    whose ends are returned where the loss falls for ever (a separable dev split, or one ranked backwards).
+    """
+    check_labels(label)
+    logit, target = logit.double(), label.double()
+    low = torch.full_like(logit[:, 0], -6.907755278982137)  # log(1/1000)
+    high = -low
+    for _ in range(60):
+        middle = (low + high) / 2
+        slope = ((torch.sigmoid(logit * middle.exp()[:, None]) - target) * logit).sum(dim=1)
+        low, high = torch.where(slope < 0, middle, low), torch.where(slope < 0, high, middle)
+    return (-(low + high) / 2).exp()

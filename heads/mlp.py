@@ -1,0 +1,103 @@
+"""Many MLPs of one shape trained as one: every parameter carries a leading `run` axis."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+
+class DropoutNoise:
+    """Dropout masks for a stack of runs: each run draws from its own generator and has its own rate.
+
+    One random byte decides one unit, so a rate is met to 1/256; the scale uses the rate that is really applied, and
+    the expected activation is exact. Bytes are drawn for many steps at a time: a draw per run and step costs more than
+    the masks do. How many depends on the run's own shape only, so a run alone sees the same masks.
+    """
+
+    bytes_ahead = 1 << 22  # per run: random bytes drawn in one go
+
+    def __init__(self, generators: Sequence[torch.Generator], rates: Sequence[float]) -> None:
+        """`generators` and `rates` (probability of dropping a unit, below 1) hold one entry per run."""
+        self.generators = list(generators)
+        self.device = self.generators[0].device
+        dropped = [round(rate * 256) for rate in rates]  # of 256 byte values
+        self.active = any(dropped)
+        self.threshold = torch.tensor(dropped, dtype=torch.int16, device=self.device)[:, None, None]
+        self.scale = (256 / (256 - self.threshold.float())).to(self.device)
+        self.spare = torch.empty(len(self.generators), 0, dtype=torch.uint8, device=self.device)
+
+    def keep(self, runs: Sequence[int]) -> None:
+        """Go on with these runs (positions in the stack) only."""
+        index = torch.tensor(list(runs), device=self.device)
+        self.generators = [self.generators[run] for run in runs]
+        self.threshold, self.scale, self.spare = self.threshold[index], self.scale[index], self.spare[index]
+        self.active = bool(self.threshold.any())
+
+    def _bytes(self, count: int) -> UInt8[Tensor, "run count"]:
+        if self.spare.shape[1] < count:
+            words = max(self.bytes_ahead, count) // 8 + 1
+            fresh = torch.empty(len(self.generators), words, dtype=torch.int64, device=self.device)
+            for row, generator in zip(fresh, self.generators, strict=True):
+                row.random_(-(2**63), None, generator=generator)
+            self.spare = fresh.view(torch.uint8)
+        taken, self.spare = self.spare[:, :count], self.spare[:, count:]
+        return taken
+
+    def __call__(self, units: Float[Tensor, "run batch width"]) -> Float[Tensor, "run batch width"]:
+        """Zero each unit with its run's rate and scale the others up, so that the mean stays."""
+        if not self.active:
+            return units
+        runs, batch, width = units.shape
+        kept = self._bytes(batch * width).view(runs, batch, width) >= self.threshold
+        return units * (kept * self.scale).to(units.dtype)
+
+
+def stacked_linear(
+    inputs: Tensor, weight: Float[Tensor, "run out in"], bias: Float[Tensor, "run out"]
+) -> Float[Tensor, "run batch out"]:
+    """A linear layer per run.
+
+    `inputs` is [batch, in], shared by all runs and multiplied as one product [batch, in] x [in, run * out] without a
+    copy per run, or [run, batch, in].
+    """
+    if inputs.ndim == 2:
+        runs, out, _ = weight.shape
+        wide = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
+        return wide.view(len(inputs), runs, out).transpose(0, 1)
+    return torch.baddbmm(bias[:, None], inputs, weight.transpose(1, 2))
+
+
+class StackedMLP(nn.Module):
+    """`depth` hidden layers of `hidden` ReLU units with dropout, and one logit; one MLP per run.
+
+    Weights are [run, out, in] (a run's slice is what `nn.Linear` holds) and are drawn as `nn.Linear` draws them,
+    uniform in +-1/sqrt(in), each run's from its own generator.
+    """
+
+    def __init__(self, inputs: int, hidden: int, depth: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        widths = [inputs] + [hidden] * depth + [1]
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+            bound = 1 / math.sqrt(max(fan_in, 1))
+            drawn = [
+                (torch.rand(fan_out, fan_in + 1, generator=generator) * 2 - 1) * bound for generator in generators
+            ]
+            both = torch.stack(drawn)
+            self.weights.append(nn.Parameter(both[..., :-1].contiguous()))
+            self.biases.append(nn.Parameter(both[..., -1].contiguous()))
+
+    def forward(self, vec: Tensor, noise: DropoutNoise | None = None) -> Float[Tensor, "run batch"]:
+        """Logits of [batch, inputs] shared by all runs, or of [run, batch, inputs]; dropout where `noise` is given."""
+        units = vec
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            units = torch.relu(stacked_linear(units, weight, bias))
+            if noise is not None:
+                units = noise(units)
+        # The one-unit layer stays in float32: bfloat16 logits would tie memes that differ.
+        with torch.autocast(vec.device.type, enabled=False):
+            return stacked_linear(units.float(), self.weights[-1], self.biases[-1]).squeeze(2)

@@ -1,0 +1,107 @@
+"""Runs of one shape in training, as one: steps, dev scores, best epochs, and letting go of runs that have stopped."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from heads.mlp import DropoutNoise
+from heads.optim import StackedAdamW
+from heads.rows import Batch, Feed
+from heads.settings import HeadSettings
+
+
+def balance_weights(
+    runs: Sequence[HeadSettings], label: Int[Tensor, " n"], generators: Sequence[torch.Generator]
+) -> Float[Tensor, "run n"] | None:
+    """How much each row counts in each run's loss this epoch; None if all count the same in all runs."""
+    if all(run.balance == "none" for run in runs):
+        return None
+    positive = label.bool()
+    hateful = int(positive.sum())
+    weights = torch.ones(len(runs), len(label))
+    for row, run, generator in zip(weights, runs, generators, strict=True):
+        if run.balance == "pos_weight":
+            row[positive] = (len(label) - hateful) / hateful
+        elif run.balance == "undersample":
+            larger = positive if 2 * hateful > len(label) else ~positive
+            rows = larger.nonzero().squeeze(1)
+            surplus = len(rows) - (len(label) - len(rows))
+            row[rows[torch.randperm(len(rows), generator=generator)[:surplus]]] = 0
+    return weights
+
+
+class Stack:
+    """Runs of one shape while they train. `members` are the runs still in training, as positions in the full stack."""
+
+    def __init__(self, head: nn.Module, runs: Sequence[HeadSettings], label: Int[Tensor, " n"], device: torch.device) -> None:
+        """`head` holds one run per entry of `runs`; `label` are train's."""
+        self.head = head.to(device)
+        self.runs = list(runs)
+        self.members = list(range(len(runs)))
+        self.params = list(self.head.parameters())
+        self.best = [param.detach().clone() for param in self.params]
+        self.adamw = StackedAdamW(self.params, self.runs)
+        noise = [torch.Generator(device).manual_seed(run.seed) for run in runs]
+        self.noise = DropoutNoise(noise, [run.dropout for run in runs])
+        self.draws = [torch.Generator().manual_seed(run.seed) for run in runs]
+        self.label = label.to(device)
+        self.target = self.label.float()
+
+    def epoch(self, feed: Feed, number: int) -> Float[Tensor, " run"]:
+        """One pass over train; returns each run's mean loss."""
+        weights = balance_weights(self.runs, self.label.cpu(), self.draws)
+        weights = weights if weights is None else weights.to(self.label.device)
+        total = torch.zeros(len(self.runs), device=self.label.device)
+        steps = 0
+        for batch in feed.epoch(number, self.runs[0].batch_size):
+            total += self._step(batch, feed.dtype, weights)
+            steps += 1
+        return total / steps
+
+    def _step(self, batch: Batch, dtype: torch.dtype, weights: Tensor | None) -> Float[Tensor, " run"]:
+        with torch.autocast(self.label.device.type, dtype, enabled=dtype != torch.float32):
+            logit = self.head(batch.text_vec, batch.image_vec, self.noise)
+        loss = F.binary_cross_entropy_with_logits(
+            logit, self.target[batch.index].expand_as(logit), reduction="none"
+        )
+        if weights is None:
+            loss = loss.mean(dim=1)
+        else:
+            weight = weights[:, batch.index]
+            loss = (loss * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        # Runs share no parameter: the sum's gradient is each run's own.
+        self.adamw.step(torch.autograd.grad(loss.sum(), self.params))
+        return loss.detach()
+
+    @torch.no_grad()
+    def logits(self, feed: Feed) -> Float[Tensor, "run n"]:
+        """Logits of rows in their order, in the precision of training."""
+        with torch.autocast(self.label.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
+            return torch.cat([self.head(text, image) for text, image in feed.in_order()], dim=1)
+
+    @torch.no_grad()
+    def snapshot(self, places: Sequence[int]) -> None:
+        """Remember the parameters of the runs at `places` (of those in training) as their best."""
+        kept = [self.members[place] for place in places]
+        for best, param in zip(self.best, self.params, strict=True):
+            best[kept] = param[list(places)]
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with the runs at `places` only."""
+        places = list(places)
+        self.members = [self.members[place] for place in places]
+        self.runs = [self.runs[place] for place in places]
+        self.draws = [self.draws[place] for place in places]
+        for param in self.params:
+            param.data = param.data[places]
+        self.adamw.keep(places, self.params, self.runs)
+        self.noise.keep(places)
+
+    def finish(self) -> nn.Module:
+        """The head with every run of the full stack at its best epoch, frozen."""
+        for param, best in zip(self.params, self.best, strict=True):
+            param.data = best
+        return self.head.requires_grad_(False)

@@ -1,0 +1,215 @@
+"""The data contract: everything real data holds is read right or named exactly."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extract import dataset
+from extract.errors import Refused
+
+
+def write_rows(folder, split, rows):
+    (folder / "img").mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for row in rows:
+        if isinstance(row, dict) and isinstance(row.get("img"), str) and ".." not in row["img"]:
+            (folder / row["img"].lstrip("/")).write_bytes(b"x")
+
+
+def row(name, label: object = 0, text="words", **more):
+    return {"id": name, "img": f"img/{name}.png", "label": label, "text": text, **more}
+
+
+def faults(folder, split="train"):
+    return {fault.line: fault.reason for fault in dataset.read(folder, split).faults}
+
+
+def test_reads_rows_in_file_order_with_ids_as_text(tmp_path):
+    write_rows(tmp_path, "train", [row("01235", 1), row(1235, 0), row("é😀", 0)])
+    split = dataset.read(tmp_path, "train")
+    assert [(meme.id, meme.label) for meme in split.memes] == [("01235", 1), ("1235", 0), ("é😀", 0)]
+    assert not split.faults
+
+
+def test_accepts_escaped_and_rooted_image_paths_bom_empty_lines_and_empty_text(tmp_path):
+    write_rows(tmp_path, "train", [row("1"), row("2")])
+    lines = [
+        '\ufeff{"id": 1, "img": "img\\/1.png", "text": "", "label": 1}',
+        "",
+        '{"id": 2, "img": "/img/2.png", "text": "t"}',
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    split = dataset.read(tmp_path, "train")
+    assert [(meme.id, meme.text, meme.label) for meme in split.memes] == [("1", "", 1), ("2", "t", None)]
+    assert split.memes[1].image == tmp_path / "img/2.png"
+
+
+def test_names_every_faulty_row_at_once(tmp_path):
+    rows = [
+        row("0", 1),
+        '{"id": "1", "img": ',
+        "[1, 2]",
+        row("3", 2),
+        row("4", "1"),
+        row("5", None),
+        row("6", True),
+        row(None),
+        row("8", text=None),
+        {"id": "9", "label": 0, "text": "t"},
+        row("10"),
+        {"id": "11", "img": "../secret.png", "label": 0, "text": "t"},
+    ]
+    write_rows(tmp_path, "train", rows)
+    (tmp_path / "img/10.png").unlink()
+    assert faults(tmp_path) == {
+        2: "broken JSON: Expecting value at column 19",
+        3: "not a JSON object but list",
+        4: "label is 2, expected 0 or 1 (no label at all if it is unknown)",
+        5: 'label is "1", expected 0 or 1 (no label at all if it is unknown)',
+        6: "label is null, expected 0 or 1 (no label at all if it is unknown)",
+        7: "label is true, expected 0 or 1 (no label at all if it is unknown)",
+        8: "id is null, expected text or a whole number",
+        9: "text is null, expected text (may be empty)",
+        10: "no img",
+        11: "img/10.png is missing",
+        12: "../secret.png leaves the data folder",
+    }
+
+
+def test_refusal_counts_names_and_says_what_to_do(tmp_path):
+    write_rows(tmp_path, "train", [row("1"), row("2", 7), row("3")])
+    with pytest.raises(Refused) as caught:
+        dataset.refuse_faults([dataset.read(tmp_path, "train")])
+    assert str(caught.value) == (
+        "1 of 3 rows cannot be used; nothing was encoded.\n"
+        "  train.jsonl:2  2  label is 7, expected 0 or 1 (no label at all if it is unknown)\n"
+        "Mend them and run again, or pass --on-error skip: these memes are left out and listed."
+    )
+    assert caught.value.status == 2
+
+
+def test_an_id_twice_drops_both_and_says_whether_labels_differ(tmp_path):
+    write_rows(tmp_path, "train", [row("1", 0), row("2", 1), row(1, 1), row("2", 1)])
+    assert faults(tmp_path) == {
+        1: "id also on line 3, with different labels",
+        2: "id also on line 4",
+        3: "id also on line 1, with different labels",
+        4: "id also on line 2",
+    }
+    assert dataset.read(tmp_path, "train").memes == []
+
+
+def test_bytes_that_are_not_utf8_are_named(tmp_path):
+    write_rows(tmp_path, "train", [row("1")])
+    (tmp_path / "train.jsonl").write_bytes(b'{"id": "1", "text": "\xff"}\n')
+    assert faults(tmp_path) == {1: "not UTF-8: invalid start byte at byte 21"}
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
+    write_rows(tmp_path, "train", [row("1", text="a\ud83d b \ud83d\ude00")])
+    assert dataset.read(tmp_path, "train").memes[0].text == "a\ufffd b 😀"
+
+
+def test_a_link_out_of_the_folder_is_refused_but_a_linked_img_folder_is_the_users(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.png").write_bytes(b"x")
+    data = tmp_path / "data"
+    write_rows(data, "train", [row("1"), row("2")])
+    (data / "img/1.png").unlink()
+    (data / "img/1.png").symlink_to(elsewhere / "1.png")
+    assert faults(data) == {1: "img/1.png leaves the data folder"}
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "img").symlink_to(elsewhere)
+    (linked / "train.jsonl").write_text(json.dumps(row("1")))
+    assert faults(linked) == {}
+
+
+def test_images_are_not_asked_for_when_only_text_is_encoded(tmp_path):
+    (tmp_path / "train.jsonl").write_text(json.dumps(row("1")))
+    assert len(dataset.read(tmp_path, "train", images=False).memes) == 1
+
+
+def test_splits_fall_back_to_the_seen_release(tmp_path):
+    for name in ("train", "dev_seen", "dev_unseen", "test"):
+        write_rows(tmp_path, name, [row("1")])
+    assert dataset.choose_splits(tmp_path, "all") == ["train", "dev_seen", "dev_unseen", "test"]
+    assert dataset.choose_splits(tmp_path, "dev,test, dev_seen") == ["dev_seen", "test"]
+    with pytest.raises(Refused, match="has no split test_unseen, nope; it has train, dev_seen, dev_unseen, test$"):
+        dataset.choose_splits(tmp_path, "train,test_unseen,nope")
+
+
+def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
+    with pytest.raises(Refused, match="no data folder .*absent"):
+        dataset.find_splits(tmp_path / "absent")
+    with pytest.raises(Refused, match=r"holds no split; expected at least one of train\.jsonl"):
+        dataset.find_splits(tmp_path)
+    (tmp_path / "train.jsonl").write_text("\n\n")
+    with pytest.raises(Refused, match=r"train\.jsonl is empty"):
+        dataset.read(tmp_path, "train")
+
+
+def test_overlaps_count_distinct_keys():
+    keys = {"train": ["a", "b", "b"], "dev": ["b", "c"], "test": ["d"]}
+    assert dataset.overlaps(keys) == {("train", "dev"): 1}
+
+
+def archive(path, members):
+    with tarfile.open(path, "w:gz") as file:
+        for member, content in members:
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("prefix", ["", "img/"])
+def test_unpacks_the_archive_once_whether_or_not_img_is_inside(tmp_path, prefix):
+    archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo(f"{prefix}1.png"), b"one")])
+    assert dataset.unpack_images(tmp_path)
+    assert (tmp_path / "img/1.png").read_bytes() == b"one"
+    assert not dataset.unpack_images(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["img", "img.tar.gz"]
+
+
+def hostile(kind):
+    member = tarfile.TarInfo({"up": "../out.png", "link": "img/l", "device": "img/d"}[kind])
+    if kind == "link":
+        member.type, member.linkname = tarfile.SYMTYPE, "../../../etc"
+    if kind == "device":
+        member.type = tarfile.CHRTYPE
+    return member
+
+
+@pytest.mark.parametrize("kind", ["up", "link", "device"])
+def test_a_hostile_archive_writes_nothing(tmp_path, kind):
+    data = tmp_path / "data"
+    data.mkdir()
+    archive(data / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), b"one"), (hostile(kind), b"")])
+    with pytest.raises(Refused, match=r"img\.tar\.gz cannot be unpacked: .*Nothing was written"):
+        dataset.unpack_images(data)
+    assert os.listdir(data) == ["img.tar.gz"]
+    assert os.listdir(tmp_path) == ["data"]
+
+
+def test_a_cut_archive_writes_nothing(tmp_path):
+    archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), os.urandom(9999))])
+    whole = (tmp_path / "img.tar.gz").read_bytes()
+    (tmp_path / "img.tar.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Refused, match="cannot be unpacked"):
+        dataset.unpack_images(tmp_path)
+    assert not (tmp_path / "img").exists()
+
+
+@given(st.binary(max_size=80))
+def test_any_line_is_read_or_named(tmp_path_factory, raw):
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "train.jsonl").write_bytes(b'{"id": "0", "img": "img/0.png", "text": ""}\n' + raw)
+    split = dataset.read(folder, "train", images=False)
+    lines = [line for line in raw.split(b"\n") if line.strip()]
+    assert len(split.memes) + len(split.faults) == 1 + len(lines)

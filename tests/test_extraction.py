@@ -1,0 +1,302 @@
+"""Plan, parts, publish: nothing is encoded twice, nothing encoded is lost, no stale vector is ever used."""
+
+import hashlib
+import io
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_encoders import FakeImage, FakeText, text_vector
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from extract import engine, store
+from extract.dataset import HashedSplit, Meme
+from extract.errors import Failed, Refused
+from extract.parts import Folder, Held
+from extract.plan import Item, Part, by_length, cut, unique
+from extract.publish import publish, refuse_other_dataset
+
+SETTINGS = {"weights": "w", "pooling": "cls"}
+
+
+def folder_of(path, kind="text", **changes):
+    return Folder(path / f"{kind}-encoder", kind, SETTINGS | changes, {"torch": "2"})
+
+
+def text_split(name, rows):
+    """rows: (id, text, label)."""
+    memes = [Meme(str(key), text, Path(), label) for key, text, label in rows]
+    return HashedSplit(name, memes, {"text": [meme.text_content for meme in memes]}, [])
+
+
+def encode_texts(folder, splits, rows=3, encoder=None):
+    """The text side of an extraction, with parts of `rows`. Returns the texts that were encoded."""
+    encoder = encoder or FakeText()
+    held = Held.scan(folder)
+    items = [Item(meme.text_content, meme.text) for split in splits for meme in split.memes]
+    left = by_length(unique(items, held), lambda item: len(str(item.source)))
+    engine.encode_texts(cut(left, rows), encoder, folder, batch_size=2, done=lambda count: None)
+    return ["".join(map(chr, ids[1:-1])) for ids in encoder.encoded]
+
+
+def check_published(folder, split):
+    """Every row's vector is that of its own text."""
+    features = store.read(folder.published(split.name))
+    tokens = FakeText().tokenize([meme.text for meme in split.memes])
+    np.testing.assert_array_equal(features.vector, np.stack([text_vector(ids, 8) for ids in tokens]))
+    assert features.ids.tolist() == [meme.id for meme in split.memes]
+    assert features.label.tolist() == [meme.label for meme in split.memes]
+    assert features.tokens is not None
+    assert features.tokens.tolist() == [len(ids) for ids in tokens]
+
+
+datasets = st.lists(st.tuples(st.text("abc", max_size=4), st.integers(0, 1)), min_size=1, max_size=20)
+
+
+def rows_of(drawn):
+    return [(number, text, label) for number, (text, label) in enumerate(drawn)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(datasets, st.integers(1, 7), st.integers(1, 7), st.randoms())
+def test_part_size_and_order_never_change_the_published_file(tmp_path_factory, drawn, rows, other_rows, shuffler):
+    split = text_split("train", rows_of(drawn))
+    files = []
+    for size, shuffled in ((rows, False), (other_rows, True)):
+        folder = folder_of(tmp_path_factory.mktemp("order"))
+        items = unique([Item(meme.text_content, meme.text) for meme in split.memes], set())
+        if shuffled:
+            shuffler.shuffle(items)
+        engine.encode_texts(cut(items, size), FakeText(), folder, batch_size=2, done=lambda count: None)
+        publish([folder], [split], {}, skip=False)
+        check_published(folder, split)
+        files.append(folder.published("train").read_bytes())
+    assert files[0] == files[1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(datasets, datasets)
+def test_a_changed_dataset_encodes_only_what_is_new(tmp_path_factory, before, after):
+    folder = folder_of(tmp_path_factory.mktemp("change"))
+    first, second = text_split("train", rows_of(before)), text_split("train", rows_of(after))
+    encode_texts(folder, [first])
+    publish([folder], [first], {}, skip=False)
+    encoded = encode_texts(folder, [second])
+    publish([folder], [second], {}, skip=False)
+    assert sorted(encoded) == sorted({text for text, _ in after} - {text for text, _ in before})
+    check_published(folder, second)
+    fresh = folder_of(tmp_path_factory.mktemp("fresh"))
+    encode_texts(fresh, [second])
+    publish([fresh], [second], {}, skip=False)
+    assert fresh.published("train").read_bytes() == folder.published("train").read_bytes()
+
+
+def test_rows_that_move_between_splits_are_not_encoded_again(tmp_path):
+    folder = folder_of(tmp_path)
+    one, two = [(1, "a", 0), (2, "b", 1)], [(3, "c", 0)]
+    splits = [text_split("train", one), text_split("dev", two)]
+    encode_texts(folder, splits)
+    publish([folder], splits, {}, skip=False)
+    moved = [text_split("train", [(1, "a", 0), *two]), text_split("dev", [(2, "b", 1)])]
+    assert encode_texts(folder, moved) == []
+    publish([folder], moved, {}, skip=False)
+    for split in moved:
+        check_published(folder, split)
+
+
+@pytest.mark.parametrize("change", [{"weights": "v"}, {"pooling": "mean"}, {"max_tokens": 64}, {"dtype": "float32"}])
+def test_another_encoder_never_reuses_a_stale_vector(tmp_path, change):
+    split = text_split("train", [(1, "a", 0), (2, "b", 1)])
+    old, new = folder_of(tmp_path), folder_of(tmp_path, **change)
+    encode_texts(old, [split])
+    publish([old], [split], {}, skip=False)
+    assert sorted(encode_texts(new, [split])) == ["a", "b"]
+    publish([new], [split], {}, skip=False)
+    assert store.read(new.published("train")).fingerprint == new.fingerprint != old.fingerprint
+
+
+def test_parts_of_an_unfinished_run_are_used_and_then_swept_away(tmp_path):
+    folder = folder_of(tmp_path)
+    split = text_split("train", [(i, "x" * i, 0) for i in range(10)])
+    items = by_length([Item(meme.text_content, meme.text) for meme in split.memes], lambda item: len(str(item.source)))
+    engine.encode_texts(cut(items, 3)[:2], FakeText(), folder, batch_size=2, done=lambda count: None)
+    assert encode_texts(folder, [split]) == ["x" * i for i in range(6, 10)]
+    publish([folder], [split], {}, skip=False)
+    check_published(folder, split)
+    assert sorted(os.listdir(folder.path)) == ["train.h5"]
+
+
+def test_a_damaged_part_is_encoded_again(tmp_path):
+    folder = folder_of(tmp_path)
+    split = text_split("train", [(1, "a", 0), (2, "b", 1)])
+    encode_texts(folder, [split], rows=1)
+    part = next(iter(sorted(folder.parts.iterdir())))
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    assert len(encode_texts(folder, [split])) == 1
+    publish([folder], [split], {}, skip=False)
+    check_published(folder, split)
+
+
+def test_a_correct_label_costs_no_encoding(tmp_path):
+    folder = folder_of(tmp_path)
+    for label in (0, 1):
+        split = text_split("train", [(1, "a", label)])
+        encoded = encode_texts(folder, [split])
+        publish([folder], [split], {}, skip=False)
+        check_published(folder, split)
+    assert encoded == []
+
+
+def test_a_second_extraction_on_the_same_folder_is_refused(tmp_path):
+    folder = folder_of(tmp_path)
+    refusal = pytest.raises(Refused, match=rf"another extraction \(process {os.getpid()}\) is writing to ")
+    with folder.locked(), refusal, folder.locked():
+        pass
+    with folder.locked():
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_refused():
+    nowhere = folder_of(Path("/proc/none"))  # where not even root can make a folder
+    with pytest.raises(Refused, match=r"^/proc/none/text-encoder cannot be written: .*--features$"), nowhere.locked():
+        pass
+
+
+def test_another_dataset_in_the_same_folder_is_refused(tmp_path):
+    folder = folder_of(tmp_path)
+    mine, other = text_split("train", [(1, "a", 0)]), text_split("train", [(2, "b", 0)])
+    encode_texts(folder, [mine])
+    publish([folder], [mine], {}, skip=False)
+    with pytest.raises(Refused, match=r"train\.h5: another dataset, none of its 1 memes is among these\. Name another"):
+        refuse_other_dataset(folder, [other])
+    refuse_other_dataset(folder, [mine, other])
+
+
+def test_long_texts_keep_their_length_before_truncation(tmp_path):
+    folder = folder_of(tmp_path)
+    split = text_split("train", [(1, "y" * 50, 0), (2, "", 1)])
+    encode_texts(folder, [split])
+    publish([folder], [split], {}, skip=False)
+    tokens = store.read(folder.published("train")).tokens
+    assert tokens is not None
+    assert tokens.tolist() == [52, 2]
+
+
+# images
+
+
+def picture(number):
+    image = Image.new("RGB", (20 + number, 30), ((number * 37) % 256, (number * 91) % 256, number % 256))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def image_split(folder, name, contents):
+    """contents: image file bytes, one for each meme."""
+    memes, digests = [], []
+    for number, data in enumerate(contents):
+        path = folder / f"{name}-{number}.png"
+        path.write_bytes(data)
+        memes.append(Meme(f"{name}-{number}", f"text {number}", path, number % 2))
+        digests.append(hashlib.sha256(data).hexdigest())
+    return HashedSplit(name, memes, {"text": [meme.text_content for meme in memes], "image": digests}, [])
+
+
+def encode_images(folder, splits, rows=4, batch_size=3, encoder=None):
+    held = Held.scan(folder)
+    items = [Item(c, m.image) for split in splits for m, c in zip(split.memes, split.content["image"], strict=True)]
+    parts = cut(unique(items, held), rows)
+    bad = engine.encode_images(parts, encoder or FakeImage(), folder, batch_size, done=lambda count: None)
+    return {image.content: image.reason for image in bad}
+
+
+def test_images_land_in_their_rows_and_every_batch_has_one_shape(tmp_path):
+    split = image_split(tmp_path, "train", [picture(i % 8) for i in range(11)])
+    folder = folder_of(tmp_path, "image")
+    encoder = FakeImage()
+    assert encode_images(folder, [split], encoder=encoder) == {}
+    publish([folder], [split], {}, skip=False)
+    assert encoder.batches == [3, 3, 3, 3]  # eight different images in parts of four
+    vectors = store.read(folder.published("train")).vector
+    for number, vector in enumerate(vectors):
+        colour = ((number % 8 * 37) % 256, (number % 8 * 91) % 256, number % 8)
+        np.testing.assert_allclose(vector, [*colour, *colour], atol=0.01)
+
+
+def test_bad_images_stop_only_their_split_after_all_else_is_kept(tmp_path):
+    good = image_split(tmp_path, "dev", [picture(i) for i in range(3)])
+    half = image_split(tmp_path, "train", [picture(5), picture(6)[:60], b"", picture(7)])
+    folders = [folder_of(tmp_path, "image"), folder_of(tmp_path, "text")]
+    splits = [half, good]
+    bad = encode_images(folders[0], splits)
+    encode_texts(folders[1], splits)
+    with pytest.raises(Failed) as caught:
+        publish(folders, splits, bad, skip=False)
+    message = str(caught.value)
+    path = folders[0].published("train")
+    assert message.startswith(f"2 of 7 images cannot be decoded; {path} was not written.\n  train-1  ")
+    assert f"train-2  {half.memes[2].image}  0 bytes: empty file" in message
+    assert caught.value.status == 1
+    assert not path.exists()
+    assert len(store.read(folders[0].published("dev"))) == 3
+    # mended: only the two are encoded
+    mended = image_split(tmp_path, "train", [picture(5), picture(16), picture(17), picture(7)])
+    encoder = FakeImage()
+    assert encode_images(folders[0], [mended, good], encoder=encoder) == {}
+    assert len(encoder.batches) == 1
+    publish(folders, [mended, good], {}, skip=False)
+    assert len(store.read(path)) == 4
+
+
+def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path):
+    split = image_split(tmp_path, "train", [picture(1), b"", picture(2)])
+    folders = [folder_of(tmp_path, "image"), folder_of(tmp_path, "text")]
+    bad = encode_images(folders[0], [split])
+    encode_texts(folders[1], [split])
+    publish(folders, [split], bad, skip=True)
+    for folder in folders:
+        features = store.read(folder.published("train"))
+        assert features.ids.tolist() == ["train-0", "train-2"]
+        assert features.dropped == [{"id": "train-1", "reason": f"{split.memes[1].image}  0 bytes: empty file"}]
+        listed = (folder.path / "train.dropped.txt").read_text()
+        assert listed == f"train-1\t{split.memes[1].image}  0 bytes: empty file\n"
+
+
+def test_nothing_usable_is_an_error_not_an_empty_file(tmp_path):
+    split = image_split(tmp_path, "train", [b"", b"x"])
+    folder = folder_of(tmp_path, "image")
+    bad = encode_images(folder, [split])
+    with pytest.raises(Failed, match="no meme of train can be used, all 2 are left out"):
+        publish([folder], [split], bad, skip=True)
+
+
+def test_renamed_and_moved_images_are_not_encoded_again(tmp_path):
+    folder = folder_of(tmp_path, "image")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first = image_split(tmp_path / "a", "train", [picture(i) for i in range(5)])
+    encode_images(folder, [first])
+    publish([folder], [first], {}, skip=False)
+    moved = image_split(tmp_path / "b", "train", [picture(i) for i in random.Random(0).sample(range(5), 5)])
+    encoder = FakeImage()
+    encode_images(folder, [moved], encoder=encoder)
+    assert encoder.batches == []
+
+
+def test_an_image_that_changes_after_hashing_is_not_stored_under_the_old_hash(tmp_path):
+    split = image_split(tmp_path, "train", [picture(1)])
+    split.memes[0].image.write_bytes(picture(2))
+    bad = encode_images(folder_of(tmp_path, "image"), [split])
+    assert list(bad.values()) == ["changed while it was being read"]
+
+
+def test_plan_keeps_the_first_of_equal_contents_in_order():
+    items = [Item("b", "1"), Item("a", "2"), Item("b", "3"), Item("c", "4")]
+    assert unique(items, {"c"}) == [items[0], items[1]]
+    assert [item.content for item in by_length(items, lambda item: -int(item.source))] == ["c", "b", "a", "b"]
+    assert cut(items, 3) == [Part(tuple(items[:3])), Part(tuple(items[3:]))]

@@ -1,0 +1,117 @@
+"""Every kind of image file is read right or named exactly."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from extract.images import MAX_PIXELS, Undecodable, decode
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+
+def encoded(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(width=64, height=48, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def is_colour(pixels, colour, tolerance=3):
+    return np.abs(pixels.astype(int) - np.array(colour)).max() <= tolerance
+
+
+def test_whole_image_is_squeezed_as_pillow_does():
+    image = noise(500, 300)
+    pixels = decode(encoded(image))
+    assert pixels.shape == (224, 224, 3)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_content_counts_not_the_name(kind):
+    assert is_colour(decode(encoded(Image.new("RGB", (30, 20), RED), kind)), RED)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "I;16"])
+def test_modes_become_rgb(mode):
+    white = {"1": 1, "L": 255, "P": 255, "RGBA": (255,) * 4, "LA": (255, 255), "CMYK": (0,) * 4, "I;16": 65535}[mode]
+    image = Image.new(mode, (10, 10), white)
+    if mode == "P":
+        image = Image.new("RGB", (10, 10), "white").quantize(4)
+    assert is_colour(decode(encoded(image, "TIFF" if mode == "CMYK" else "PNG")), (255, 255, 255))
+
+
+def test_sixteen_bit_grey_keeps_its_middle():
+    assert is_colour(decode(encoded(Image.new("I;16", (10, 10), 32768))), (128, 128, 128))
+
+
+def test_transparency_is_read_on_white():
+    clear = Image.new("RGBA", (10, 10), (*RED, 0))
+    half = Image.new("RGBA", (10, 10), (*RED, 128))
+    assert is_colour(decode(encoded(clear)), (255, 255, 255))
+    assert is_colour(decode(encoded(half)), (255, 127, 127))
+    palette = Image.new("P", (10, 10), 0)
+    palette.putpalette([*RED, *GREEN])
+    assert is_colour(decode(encoded(palette, transparency=0)), (255, 255, 255))
+
+
+def test_an_opaque_alpha_channel_changes_nothing():
+    image = noise()
+    with_alpha = image.copy()
+    with_alpha.putalpha(255)
+    np.testing.assert_array_equal(decode(encoded(image)), decode(encoded(with_alpha)))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_the_first_frame_of_an_animation(kind):
+    frames = [Image.new("RGB", (10, 10), colour) for colour in (RED, GREEN)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert is_colour(decode(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)), RED)
+
+
+def test_exif_orientation_puts_words_upright():
+    image = Image.new("RGB", (40, 20), RED)
+    image.paste(GREEN, (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise: the left half is on top
+    pixels = decode(encoded(image, exif=exif))
+    assert is_colour(pixels[:90], GREEN)
+    assert is_colour(pixels[-90:], RED)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20_000, 1), (1, 20_000), (20_000, 30)])
+def test_extreme_sizes(size):
+    assert is_colour(decode(encoded(Image.new("RGB", size, RED))), RED)
+
+
+def test_94_megapixels_are_read():
+    assert is_colour(decode(encoded(Image.new("L", (9_700, 9_700), 200), "BMP")), (200, 200, 200))
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    side = 20_000
+    bomb = encoded(Image.new("1", (side, side)))
+    assert side * side > MAX_PIXELS
+    with pytest.raises(Undecodable, match="^20,000 x 20,000 pixels, more than 200,000,000$"):
+        decode(bomb)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty file"),
+        (b"<html>not found</html>", "not an image of a known format"),
+        (encoded(noise())[:2000], "(?i)truncated"),
+        (encoded(noise(), "JPEG")[:1500], "image file is truncated"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),
+    ],
+)
+def test_what_cannot_be_used_is_named(data, reason):
+    with pytest.raises(Undecodable, match=reason):
+        decode(data)

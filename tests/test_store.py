@@ -1,0 +1,159 @@
+"""HDF5 files are whole or not there, every damage is found, and joins go by id."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extract import store
+from extract.errors import Refused
+
+names = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), min_size=1, unique=True)
+
+
+def make(ids, kind="text", split="train", dim=4, label=None, **more):
+    rng = np.random.default_rng(len(ids))
+    values = {
+        "encoder": f"{kind}-encoder",
+        "kind": kind,
+        "split": split,
+        "ids": np.array(ids),
+        "label": np.zeros(len(ids), np.int8) if label is None else np.array(label, np.int8),
+        "content": np.array([f"{number:064x}" for number in range(len(ids))], dtype="S64"),
+        "fingerprint": "f",
+        "settings": {"pooling": "cls", "max_tokens": 128},
+        "versions": {"torch": "2"},
+        "dropped": [{"id": "é", "reason": "truncated"}],
+        "tokens": np.arange(len(ids), dtype=np.int32) if kind == "text" else None,
+        "vector": rng.standard_normal((len(ids), dim)).astype(np.float32),
+    }
+    return store.Features(**(values | more))
+
+
+@settings(max_examples=25)
+@given(names, st.integers(1, 5))
+def test_reads_back_what_was_published(tmp_path_factory, ids, dim):
+    path = tmp_path_factory.mktemp("store") / "train.h5"
+    features = make(ids, dim=dim)
+    store.publish(path, features)
+    store.verify(path)
+    read = store.read(path)
+    for name in ("ids", "label", "content", "tokens", "vector"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(features, name))
+    for name in ("encoder", "kind", "split", "fingerprint", "settings", "versions", "dropped"):
+        assert getattr(read, name) == getattr(features, name)
+
+
+def test_equal_features_give_equal_bytes(tmp_path):
+    for name in ("one", "two"):
+        store.publish(tmp_path / f"{name}.h5", make(["a", "b"]))
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+def test_a_flipped_byte_is_found_wherever_it_is(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("flip") / "train.h5"
+    store.publish(path, make(["a", "b", "c"]))
+    whole = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(whole) - 1))
+    whole[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(whole)
+    with pytest.raises(store.StoreError, match=r"train\.h5"):
+        store.verify(path)
+
+
+@given(keep=st.floats(0, 0.999))
+@settings(max_examples=25)
+def test_a_file_cut_short_is_refused(tmp_path_factory, keep):
+    path = tmp_path_factory.mktemp("cut") / "train.h5"
+    store.publish(path, make(["a", "b", "c"]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole))])
+    with pytest.raises(store.StoreError, match=r"train\.h5: .*run extract again"):
+        store.read(path)
+
+
+def test_missing_file_and_other_schema_are_named(tmp_path, monkeypatch):
+    with pytest.raises(store.StoreError, match="no such file; run extract"):
+        store.read(tmp_path / "none.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "SCHEMA", 99)
+        store.publish(tmp_path / "train.h5", make(["a"]))
+    with pytest.raises(store.StoreError, match="schema 99, this version reads schema 1"):
+        store.read(tmp_path / "train.h5")
+
+
+def test_rows_never_written_are_named_and_nothing_is_published(tmp_path):
+    path = tmp_path / "train.h5"
+    features = make(["a", "b", "c"])
+    with (
+        pytest.raises(store.StoreIncomplete, match=r"^2 of 3 rows never written; first: a, c$"),
+        store.replacing(path) as aside,
+    ):
+        store.write(aside, features, [(np.array([1]), features.vector[:1])], dim=4)
+    assert os.listdir(tmp_path) == []
+
+
+def test_values_that_are_not_finite_are_named_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "train.h5"
+    store.publish(path, make(["a", "b"]))
+    before = path.read_bytes()
+    vector = np.zeros((2, 4), np.float32)
+    vector[1, 2] = np.nan
+    with pytest.raises(store.StoreIncomplete, match=r"^1 vectors of train are not finite; first: b$"):
+        store.publish(path, make(["a", "b"], vector=vector))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["train.h5"]
+
+
+@given(st.permutations(range(6)), st.integers(1, 6))
+def test_order_and_size_of_blocks_never_change_the_file(tmp_path_factory, order, size):
+    folder = tmp_path_factory.mktemp("blocks")
+    features = make([str(i) for i in range(6)])
+    store.publish(folder / "whole.h5", features)
+    blocks = [np.array(order[start : start + size]) for start in range(0, 6, size)]
+    store.write(folder / "blocks.h5", features, [(rows, features.vector[rows]) for rows in blocks], dim=4)
+    assert (folder / "whole.h5").read_bytes() == (folder / "blocks.h5").read_bytes()
+
+
+@given(names, st.data())
+def test_join_goes_by_id(ids, data):
+    text_ids = data.draw(st.permutations(ids))[: data.draw(st.integers(0, len(ids)))]
+    image_ids = data.draw(st.permutations(ids))
+    number = {name: float(i) for i, name in enumerate(ids)}
+    text = make(text_ids, vector=np.array([[number[name]] for name in text_ids], np.float32).reshape(-1, 1))
+    image = make(image_ids, "image", vector=np.array([[number[name]] for name in image_ids], np.float32))
+    pairs = store.join(text, image)
+    np.testing.assert_array_equal(pairs.text_vec, pairs.image_vec)
+    assert pairs.ids.tolist() == list(text_ids)
+    assert pairs.without_text == sorted(set(ids) - set(text_ids))
+    assert pairs.without_image == []
+
+
+def test_join_refuses_different_labels_and_double_ids():
+    text, image = make(["a", "b"], label=[0, 1]), make(["b", "a"], "image", label=[0, 0])
+    with pytest.raises(
+        store.StoreError, match=r"(?s)1 of 2 memes of train have different labels.*b  text-encoder: 1, image-encoder: 0"
+    ):
+        store.join(text, image)
+    with pytest.raises(store.StoreError, match="text-encoder/train: 1 ids occur twice; first: a"):
+        store.join(make(["a", "a"]), image)
+
+
+def test_encoders_lists_what_a_folder_holds(tmp_path):
+    store.publish(tmp_path / "bert/train.h5", make(["a"]))
+    store.publish(tmp_path / "bert/dev_seen.h5", make(["b"], split="dev_seen"))
+    store.publish(tmp_path / "resnet/train.h5", make(["a"], "image"))
+    found = store.encoders(tmp_path)
+    assert {name: (folder.kind, sorted(folder.splits)) for name, folder in found.items()} == {
+        "bert": ("text", ["dev_seen", "train"]),
+        "resnet": ("image", ["train"]),
+    }
+    assert store.split_path(found["bert"], "dev") == tmp_path / "bert/dev_seen.h5"
+    with pytest.raises(Refused, match="features of resnet have no split dev, only train"):
+        store.split_path(found["resnet"], "dev")
+    with pytest.raises(Refused, match="no features folder"):
+        store.encoders(tmp_path / "none")
