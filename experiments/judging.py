@@ -76,7 +76,7 @@ def conclusion(pair: Pair) -> str:
     if pair.p_holm < LEVEL and outside:
         return direction
     if pair.p_holm < LEVEL or outside:
-        return f"not enough evidence of {direction}"
+        return f"no firm evidence of {direction}: interval and corrected test disagree"
     return "no evidence of a gain"
 
 
@@ -104,7 +104,9 @@ def verdicts(comparison: Comparison) -> list[str]:
 
 def precision(size: SplitSize, heads: Sequence[Row]) -> str:
     """How far an AUC-ROC on so many memes can be trusted: half the interval of the head with the widest one."""
-    figures = [row.metrics["auc_roc"] for row in heads]
+    figures = [row.metrics["auc_roc"] for row in heads if np.isfinite(row.metrics["auc_roc"].high)]
+    if not figures:
+        return f"{size.labelled:,} memes in {size.name} are too few for an interval."
     widest = max(figures, key=lambda figure: figure.high - figure.low)
     texts = f" ({size.texts:,} distinct texts)" if size.texts < size.labelled else ""
     return (

@@ -10,12 +10,14 @@ alone and image alone stay at chance by construction, and only the pair decides.
 import argparse
 import json
 import os
+import signal
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -51,10 +53,10 @@ class SampleSettings:
             for split, count in self.splits().items()
             if count < GROUP
         ]
-        if self.shortest < 200:
-            faults.append(f"--sides begins at {self.shortest} pixels; captions cannot be read below 200")
+        if self.shortest < 300:
+            faults.append(f"--sides starts at {self.shortest} pixels; 300 is the least, for captions that can be read")
         if self.longest < self.shortest:
-            faults.append(f"--sides ends at {self.longest} pixels, below its begin of {self.shortest}")
+            faults.append(f"--sides ends at {self.longest} pixels, below its start of {self.shortest}")
         if faults:
             raise Refused(f"nothing was drawn:\n{listing(faults)}")
 
@@ -116,26 +118,25 @@ def draw(out: Path, settings: SampleSettings, workers: int | None = None, progre
     from tqdm import tqdm
 
     settings.check()
+    if workers is not None and workers < 1:
+        raise Refused(f"--workers is {workers}; nothing was drawn. 1 is the least")
     memes = plan(settings)
     _claim(out, settings)
-    groups = defaultdict(list)
-    for meme in [meme for split in memes.values() for meme in split]:
-        if not (out / meme.img).is_file():
-            groups[meme.split, meme.group].append(meme)
-    left = sum(map(len, groups.values()))
+    groups = _undrawn(out, chain.from_iterable(memes.values()))
+    left = sum(map(len, groups))
     rows_left = [split for split in memes if not (out / f"{split}.jsonl").is_file()]
     if not left and not rows_left:
         return 0
     try:
         (out / "img").mkdir(exist_ok=True)
         with tqdm(total=left, unit="meme", desc="drawing", disable=None if progress else True) as bar:
-            for drawn in _draw_groups(out, settings, list(groups.values()), workers):
+            for drawn in _draw_groups(out, settings, groups, workers):
                 bar.update(drawn)
         # rows come last, so that an unfinished folder has no split to read
         for split in rows_left:
             rows = "".join(json.dumps(meme.row()) + "\n" for meme in memes[split])
             _put(out / f"{split}.jsonl", rows.encode())
-    except OSError as error:
+    except (OSError, BrokenExecutor) as error:
         raise Failed(f"{error}\n{out} is unfinished; the same command goes on from there") from error
     return left
 
@@ -157,6 +158,14 @@ def _rng(settings: SampleSettings, split: str, group: int, what: str) -> Random:
     return Random(f"{settings.seed} {split} {group} {what}")
 
 
+def _undrawn(out: Path, memes: Iterable[Meme]) -> list[list[Meme]]:
+    groups = defaultdict(list)
+    for meme in memes:
+        if not (out / meme.img).is_file():
+            groups[meme.split, meme.group].append(meme)
+    return list(groups.values())
+
+
 def _draw_groups(
     out: Path, settings: SampleSettings, groups: Sequence[Sequence[Meme]], workers: int | None
 ) -> Iterator[int]:
@@ -166,8 +175,9 @@ def _draw_groups(
     if workers == 1:
         yield from map(one, groups)
         return
-    # spawned, not forked: a fork copies the locks of whatever threads the caller runs
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # spawned, not forked: a fork copies the locks of whatever threads the caller runs; Ctrl-C is for this process
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, ignore) as pool:
         try:
             yield from pool.map(one, groups, chunksize=4)
         finally:
@@ -179,40 +189,40 @@ def _claim(out: Path, settings: SampleSettings) -> None:
     ours = {"drawn by": "python -m extract.sample", "drawing": DRAWING, **asdict(settings)}
     marker = out / MARKER
     try:
-        found = json.loads(marker.read_bytes()) if marker.is_file() else None
+        if marker.is_file():
+            _refuse_difference(out, json.loads(marker.read_bytes()), ours)
+            return
         held = sorted(path.name for path in out.iterdir()) if out.exists() else []
-    except (OSError, ValueError) as error:
-        raise Refused(f"{out} cannot be read as a folder of sample memes: {error}. Name another folder") from None
-    if found is not None:
-        differing = [
-            f"{key}: {found.get(key)} there, {value} asked for"
-            for key, value in ours.items()
-            if found.get(key) != value
-        ]
-        if differing:
+        strangers = [name for name in held if name != _aside(marker).name]
+        if strangers:
             raise Refused(
-                f"{out} holds other sample memes; nothing was drawn.\n{listing(differing)}\n"
-                "Name another folder, or delete this one."
+                f"{out} holds files that are not sample memes; nothing was drawn.\n{listing(strangers, 5)}\n"
+                "Name a folder that is empty or not there yet."
             )
-        return
-    strangers = [name for name in held if name != f".{MARKER}.part"]
-    if strangers:
-        raise Refused(
-            f"{out} holds files that are no sample memes; nothing was drawn.\n{listing(strangers, 5)}\n"
-            "Name a folder that is empty or not there yet."
-        )
-    try:
         out.mkdir(parents=True, exist_ok=True)
         _put(marker, (json.dumps(ours, indent=2) + "\n").encode())
-    except OSError as error:
-        raise Refused(f"{out} cannot be written: {error}") from None
+    except (OSError, ValueError) as error:
+        raise Refused(f"{out} cannot hold sample memes: {error}\nName another folder.") from None
+
+
+def _refuse_difference(out: Path, there: Any, ours: dict[str, Any]) -> None:
+    there = there if isinstance(there, dict) else {}
+    differing = [f"{key}: {there.get(key)} there, {ours[key]} asked for" for key in ours if there.get(key) != ours[key]]
+    if differing:
+        raise Refused(
+            f"{out} holds other sample memes; nothing was drawn.\n{listing(differing)}\n"
+            "Name another folder, or delete this one."
+        )
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 def _put(path: Path, content: bytes) -> None:
     """Write by rename: the file is whole or not there."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(content)
-    aside.replace(path)
+    _aside(path).write_bytes(content)
+    _aside(path).replace(path)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -17,9 +17,10 @@ Box = tuple[Real, Real, Real, Real]  # left, top, right, bottom
 WHITE: Final = (255, 255, 255)
 BLACK: Final = (0, 0, 0)
 YELLOW: Final = (255, 236, 90)
-MEASURE: Final = 64  # pixels per em at which words are measured; widths grow in step with the size
-LEADING: Final = 1.14  # line distance in em
+LEADING: Final = 1.14  # line distance, in em
 BASELINE: Final = 0.86  # the first line's baseline below the top of its box, in em
+LINE: Final = 1.12  # height of a line, in em, from above the capitals to below the descenders
+MARGIN: Final = 4  # pixels kept free in a box, along each side's direction
 SMALLEST: Final = 11  # pixels per em; smaller letters cannot be read
 
 
@@ -76,7 +77,7 @@ def lettering(rng: Random) -> Lettering:
         bold=rng.choice((0, 0, 0.02, 0.035)),
         outline=rng.choice((0.05, 0.07, 0.09)) if layout.outlined else 0,
         slant=rng.choice((0, 0, 0, 0.15, 0.22)),
-        stretch=rng.choice((0.75, 0.85, 1, 1, 1.1)),
+        stretch=rng.choice((0.8, 0.9, 1, 1, 1.1)),
     )
 
 
@@ -107,13 +108,22 @@ def scaled(shares: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
 def fit(words: list[str], wide: int, high: int, em: int, style: Lettering) -> tuple[int, list[str]]:
     """The largest letters, at most `em` pixels, at which the words wrap into wide x high pixels; and the lines."""
     while True:
-        rim = 2 * em * (style.bold + style.outline)
-        room = (wide - rim - abs(style.slant) * high) / (em / MEASURE) / style.stretch
-        lines = _wrap(words, room)
-        tall = (LEADING * (len(lines) - 1) + 1.15) * em + rim
-        if em <= SMALLEST or (tall <= high and all(_width(line) <= room for line in lines)):
+        rim = 2 * _stroke(style, em) + MARGIN
+        room = (wide - abs(style.slant) * high) / style.stretch - rim
+        lines = _wrap(words, room, em)
+        fits = _tall(lines, em) + rim <= high and all(_width(line, em) <= room for line in lines)
+        if fits or em <= SMALLEST:
             return em, lines
         em = max(SMALLEST, min(em - 1, round(em * 0.94)))
+
+
+def _stroke(style: Lettering, em: int) -> int:
+    """By how many pixels letter and outline reach beyond the typeface's own edge."""
+    return round((style.bold + style.outline) * em)
+
+
+def _tall(lines: list[str], em: int) -> Real:
+    return (LEADING * (len(lines) - 1) + LINE) * em
 
 
 @lru_cache(maxsize=256)
@@ -123,21 +133,22 @@ def _font(em: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-@lru_cache(maxsize=4096)
-def _width(text: str) -> Real:
-    return _font(MEASURE).getlength(text)
+@lru_cache(maxsize=32768)
+def _width(text: str, em: int) -> Real:
+    return _font(em).getlength(text)
 
 
-def _wrap(words: list[str], room: Real) -> list[str]:
+def _wrap(words: list[str], room: Real, em: int) -> list[str]:
     lines: list[str] = []
-    used = 0.0
+    used: Real = 0
     for word in words:
-        if lines and used + _width(" ") + _width(word) <= room:
+        wider = used + _width(" ", em) + _width(word, em)
+        if lines and wider <= room:
             lines[-1] += f" {word}"
-            used += _width(" ") + _width(word)
+            used = wider
         else:
             lines.append(word)
-            used = _width(word)
+            used = _width(word, em)
     return lines
 
 
@@ -146,11 +157,11 @@ def _masks(
 ) -> tuple[Image.Image, Image.Image]:
     """Where the letters are, and where letters and outline are, as masks of the caption box."""
     wide, high = size
-    bold, rim = round(style.bold * em), round((style.bold + style.outline) * em)
-    tall = (LEADING * (len(lines) - 1) + 1.15) * em + 2 * rim
-    first = rim + BASELINE * em + max(0, high - tall) * gravity
+    rim = _stroke(style, em)
+    spare = high - _tall(lines, em) - 2 * rim - MARGIN
+    first = MARGIN / 2 + rim + max(0, spare) * gravity + BASELINE * em
     masks = []
-    for thickness in (bold, rim):
+    for thickness in (round(style.bold * em), rim):
         mask = Image.new("L", (round(wide / style.stretch), high))
         pen = ImageDraw.Draw(mask)
         for number, line in enumerate(lines):

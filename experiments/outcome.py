@@ -1,0 +1,98 @@
+"""From trained heads to a Comparison: score every split, judge every fusion, cut slices."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments import judging, stats
+from experiments.loading import Data, Encoder, Split
+from experiments.records import NAN, Comparison, Figure, Row, SplitSize, code_version
+from experiments.references import chance
+from experiments.scoring import Scores, row, statistic
+from experiments.slices import slices
+from experiments.training import Trained
+from extract.store import NO_LABEL
+
+
+def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
+    """Score dev and every labelled test split; judge fusions on the test splits that hold both labels, else on dev."""
+    splits = [data.dev, *data.tests]
+    scored = [split for split in splits if len(split.labelled)]
+    judged = [split for split in scored if split is not data.dev and has_both_labels(split)]
+    notes = list(data.notes)
+    if not judged:
+        judged = [data.dev]
+        notes.append("No test split has both labels: fusions are judged on dev, which flatters, for it chose the epochs.")
+    rows: list[Row] = []
+    draws = {}
+    scores = {split.name: {each.name: scores_of(each, split) for each in trained} for split in scored}
+    for split in scored:
+        found = scores[split.name]
+        draws[split.name] = stats.bootstrap(
+            split.labelled.group, {name: statistic(each) for name, each in found.items()}
+        )
+        rows += [row(each, draws[split.name][name]) for name, each in found.items()]
+        if any(each.kind == "reference" for each in trained):
+            rows.append(chance_row(split))
+    single = judging.better_single([each for each in rows if each.split == data.dev.name])
+    pairs, parts = [], []
+    for split in judged:
+        found = scores[split.name]
+        pairs += judging.pairs(single, found, split.labelled.group, draws[split.name]) if single else []
+        parts += slices(split.labelled, data.train, [each for each in found.values() if each.kind == "head"])
+    return Comparison(
+        encoders={"text": described(data.text), "image": described(data.image)},
+        splits=[size(split) for split in (data.train, *splits)],
+        seeds=seeds,
+        settings={each.name: without_seed(each) for each in trained if each.kind == "head"},
+        calibration=calibration,
+        rows=rows,
+        judged=[split.name for split in judged],
+        pairs=judging.corrected(pairs),
+        slices=parts,
+        notes=notes,
+        code=code_version(),
+    )
+
+
+def scores_of(trained: Trained, split: Split) -> Scores:
+    """A head's logits on the memes of a split that have a label."""
+    label = split.pairs.label
+    labelled = np.flatnonzero(label != NO_LABEL)
+    return Scores(
+        trained.name,
+        trained.kind,
+        split.name,
+        trained.logit[split.name][:, labelled],
+        label[labelled],
+        trained.threshold,
+        trained.temperature,
+    )
+
+
+def chance_row(split: Split) -> Row:
+    expected = chance((split.labelled.pairs.label == 1).astype(int))
+    return Row("chance", "reference", split.name, 1, NAN, {name: Figure(value) for name, value in expected.items()}, {})
+
+
+def has_both_labels(split: Split) -> bool:
+    return {0, 1} <= set(np.unique(split.pairs.label).tolist())
+
+
+def size(split: Split) -> SplitSize:
+    labelled = split.labelled
+    texts = int(labelled.group.max(initial=-1)) + 1
+    return SplitSize(split.name, len(split), len(labelled), int((labelled.pairs.label == 1).sum()), texts)
+
+
+def described(encoder: Encoder) -> dict[str, object]:
+    return {
+        "name": encoder.name,
+        "dim": encoder.dim,
+        "fingerprint": encoder.fingerprint,
+        "settings": encoder.settings,
+    }
+
+
+def without_seed(trained: Trained) -> dict[str, object]:
+    return {key: value for key, value in trained.settings[0].items() if key != "seed"}

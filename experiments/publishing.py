@@ -1,0 +1,97 @@
+"""Write a comparison's files, each whole or not at all."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from experiments import tables
+from experiments.loading import Data, Split
+from experiments.outcome import described, scores_of
+from experiments.records import Comparison, Record, to_lines, write as write_text
+from experiments.training import Trained
+from extract.store import NO_LABEL, replacing
+from heads.metrics import probabilities
+
+
+def write(out: Path, data: Data, trained: Sequence[Trained], comparison: Comparison) -> None:
+    """comparison.*, runs.jsonl, predictions_<split>.csv and models/ under `out`."""
+    for ending, text in (
+        ("md", tables.markdown(comparison)),
+        ("csv", tables.comma_separated(comparison)),
+        ("tex", tables.latex(comparison)),
+        ("json", comparison.to_json()),
+    ):
+        write_text(out / f"comparison.{ending}", text)
+    splits = [data.dev, *data.tests]
+    write_text(out / "runs.jsonl", to_lines(records(data, trained, comparison.code)))
+    for split in splits:
+        write_text(out / f"predictions_{split.name}.csv", predictions(split, trained))
+    for each in trained:
+        if each.fitted is not None:
+            save(out / "models", each, data, comparison.code)
+
+
+def records(data: Data, trained: Sequence[Trained], code: str) -> list[Record]:
+    """A record for each run on each split; without metrics where the split has no labels."""
+    features = {side.name: side.fingerprint for side in (data.text, data.image)}
+    found = []
+    for each in trained:
+        for split in (data.dev, *data.tests):
+            scores = scores_of(each, split)
+            scored = len(scores.label) > 0
+            metrics = scores.metrics(0.5) if scored else {}
+            tuned = scores.metrics(scores.threshold) if scored else {}
+            for run, settings in enumerate(each.settings):
+                found.append(
+                    Record(
+                        head=each.name,
+                        kind=each.kind,
+                        seed=settings.get("seed", 0),
+                        split=split.name,
+                        memes=len(scores.label),
+                        settings=settings,
+                        best_epoch=each.best_epoch[run],
+                        threshold=float(each.threshold[run]),
+                        temperature=float(each.temperature[run]),
+                        metrics={name: float(values[run]) for name, values in metrics.items()},
+                        tuned={name: float(values[run]) for name, values in tuned.items()},
+                        features=features,
+                        code=code,
+                        seconds=round(each.seconds, 3),
+                    )
+                )
+    return found
+
+
+def predictions(split: Split, trained: Sequence[Trained]) -> str:
+    """id, label (empty where there is none), head, and the mean probability over its runs."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", "label", "head", "probability"])
+    for each in trained:
+        mean = probabilities(each.logit[split.name], each.temperature).mean(dim=0).tolist()
+        for name, label, probability in zip(split.pairs.ids, split.pairs.label, mean, strict=True):
+            writer.writerow([name, "" if label == NO_LABEL else label, each.name, f"{probability:.6f}"])
+    return out.getvalue()
+
+
+def save(folder: Path, trained: Trained, data: Data, code: str) -> None:
+    """A head's runs, and all that it takes to use them on new memes."""
+    assert trained.fitted is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / f"{trained.name}.safetensors") as aside:
+        save_file({name: part.contiguous() for name, part in trained.fitted.state().items()}, aside)
+    about = {
+        "head": trained.name,
+        "runs": trained.settings,
+        "text": described(data.text),
+        "image": described(data.image),
+        "threshold": trained.threshold.tolist(),
+        "temperature": trained.temperature.tolist(),
+        "code": code,
+    }
+    write_text(folder / f"{trained.name}.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")

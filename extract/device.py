@@ -1,0 +1,76 @@
+"""Which processor encodes, and in which arithmetic. Answers as words, so that asking rarely costs importing torch."""
+
+import ctypes
+import sys
+from pathlib import Path
+
+from extract.errors import Refused
+
+DTYPES = ("float32", "bfloat16", "float16")
+DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # what every CUDA program needs, on Linux and on Windows
+CPUINFO = Path("/proc/cpuinfo")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 (two kinds of product) and ARM
+
+
+def resolve_device(device: str) -> str:
+    """ "auto", "cpu" or "cuda" -> "cpu" or "cuda".
+
+    Raises Refused for CUDA where there is none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise Refused(f"--device is {device!r}, expected auto, cpu or cuda")
+    if device == "cpu":
+        return "cpu"
+    fault = _no_cuda()
+    if fault and device == "cuda":
+        raise Refused(f"--device cuda: {fault}. Use --device cpu, or --device auto to take a GPU where there is one")
+    return "cpu" if fault else "cuda"
+
+
+def resolve_dtype(dtype: str, device: str) -> str:
+    """ "auto" -> "bfloat16" where this processor or GPU multiplies it natively, else "float32"."""
+    if dtype != "auto":
+        if dtype not in DTYPES:
+            raise Refused(f"--dtype is {dtype!r}, expected auto, {', '.join(DTYPES)}")
+        return dtype
+    native = _gpu_has_bf16() if device == "cuda" else cpu_has_bf16()
+    return "bfloat16" if native else "float32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor has bfloat16 products; elsewhere they are emulated and slower than float32's."""
+    if not CPUINFO.exists():
+        return False
+    for line in CPUINFO.read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return not BF16_FLAGS.isdisjoint(value.split())
+    return False
+
+
+def _no_cuda() -> str:
+    """Why CUDA cannot be used; empty where it can."""
+    # AMD's GPUs answer to "cuda" too, and have no CUDA driver.
+    if not Path("/dev/kfd").exists() and not any(_loads(driver) for driver in DRIVERS):
+        return "no NVIDIA driver is installed here"
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"PyTorch {torch.__version__} is built without CUDA (python: {sys.executable})"
+    return f"PyTorch {torch.__version__} finds no GPU that it can use"
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _gpu_has_bf16() -> bool:
+    import torch
+
+    return torch.cuda.is_bf16_supported(including_emulation=False)

