@@ -5,6 +5,7 @@ its .json, all the same bytes for the same input; and runs.jsonl, a record per r
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,15 +67,17 @@ def at_least_one(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
+    # read when torch starts: idle threads sleep; where cores are shared, spinning ones made a run five times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from experiments import chosen, loading, outcome, publishing, tables, training
 
     device = training.device(options.device)
-    publishing.prepare(options.out)
     choice = chosen.read(options.from_sweep) if options.from_sweep else chosen.NOTHING
     data = loading.load(
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
     )
+    publishing.prepare(options.out)
     print(describe(data), file=sys.stderr)
     runs = training.runs(options.heads, options.seeds, choice.heads)
     trained = training.heads(data, runs, device, options.calibrate)

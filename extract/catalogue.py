@@ -96,7 +96,7 @@ def locate(kind: str, name: str) -> Located:
         if known:
             found = _find_known(kind, base, known)
             slug = base
-        elif folder.is_dir():
+        elif base and folder.is_dir():
             found = Found(folder.resolve(), "folder", digest(files(kind, folder)))
             slug = f"{folder.resolve().name}-{found.weights[:8]}"
         elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):
