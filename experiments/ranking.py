@@ -1,6 +1,5 @@
 """A sweep's trials ranked by dev AUC-ROC, as a table, and what it chose. Made from records alone."""
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -45,8 +44,7 @@ def rank(trials: Sequence[Trial]) -> list[Candidate]:
     """Candidates, best mean first. Equal ones stand in the order of the trials given."""
     grouped: dict[str, list[Trial]] = {}
     for trial in trials:
-        name = json.dumps([trial.head, trial.text_encoder, trial.image_encoder, trial.settings], sort_keys=True)
-        grouped.setdefault(name, []).append(trial)
+        grouped.setdefault(trial.configuration, []).append(trial)
     found = [
         Candidate(one.head, one.text_encoder, one.image_encoder, one.settings, tuple(each.dev_auc for each in members))
         for members in grouped.values()

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         print(note, file=sys.stderr)
     with Log(options.out / "records.jsonl") as log:
         trials = train(tasks, runs, log, device)
-        others = len(ranking.rank(log.trials)) - len(ranking.rank(trials))
+        others = len({trial.configuration for trial in log.trials} - {trial.configuration for trial in trials})
     scoring = f"python -m experiments.compare --features {options.features} --from-sweep {options.out / 'sweep.json'}"
     write(options.out, trials, others, scoring)
 

@@ -34,9 +34,7 @@ def write(folder: Path, ranked: Sequence[Candidate]) -> None:
 
 def draw(ranked: Sequence[Candidate]) -> Figure:
     """A panel per swept setting, and one for the encoders where there are several."""
-    panels: dict[str, Value] = {
-        name.replace("_", " "): partial(_setting, name) for name in swept(ranked)
-    }
+    panels: dict[str, Value] = {name.replace("_", " "): partial(_setting, name) for name in swept(ranked)}
     pairs = {each.encoders for each in ranked}
     if len(pairs) > len({each.head for each in ranked}) or not panels:
         panels["encoders"] = lambda each: "\n+ ".join(each.encoders)

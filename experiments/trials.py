@@ -32,6 +32,11 @@ class Trial:
     seconds: float  # the wall time of the runs trained with it, shared out equally
 
     @property
+    def configuration(self) -> str:
+        """What it shares with the other seeds of the same head, encoders, rows and settings."""
+        return json.dumps([self.head, self.features, self.rows, self.settings], sort_keys=True)
+
+    @property
     def key(self) -> str:
         """All that decides what a run scores: trials of equal keys are the same trial."""
         return key(self.head, self.features, self.rows, self.settings, self.seed)
@@ -58,8 +63,13 @@ class Log:
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self.file.close()
             raise Refused(f"{path}: another sweep is writing it; wait for it, or give another --out") from None
-        self.trials = self._read()
+        try:
+            self.trials = self._read()
+        except Refused:
+            self.file.close()
+            raise
 
     def __enter__(self) -> "Log":
         return self

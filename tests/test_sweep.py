@@ -1,12 +1,14 @@
 """The sweep: every configuration once, whatever happens on the way; ranked on dev, and never a look at test."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import planted
 import pytest
 
@@ -17,7 +19,8 @@ from extract import errors
 from extract.errors import Refused
 from heads.settings import HeadSettings
 
-QUICK = ["--grid", "hidden=4,8", "learning_rate=1e-2,1e-3", "max_epochs=3", "--seeds", "2", "--device", "cpu"]
+FIXED = ["input_dropout=0", "dropout=0.1", "weight_decay=0.1", "batch_size=64", "max_epochs=8"]
+QUICK = ["--grid", "hidden=16,32", "learning_rate=1e-2,1e-3", *FIXED, "--seeds", "2", "--device", "cpu"]
 
 
 def command(folder, *options, out="sweep") -> int:
@@ -103,7 +106,8 @@ def test_test_files_are_not_opened(swept, tmp_path):
 def test_a_second_run_trains_nothing_and_writes_the_same(swept, capsys):
     before = {path.name: path.read_bytes() for path in (swept / "sweep").iterdir()}
     assert command(swept) == 0
-    assert "32 runs: 4 heads and encoders x 8 settings and seeds; 32 in the record, 0 to train" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "32 runs: 4 heads and encoders x 8 settings and seeds; 32 in the record, 0 to train" in told
     assert {path.name: path.read_bytes() for path in (swept / "sweep").iterdir()} == before
 
 
@@ -152,7 +156,8 @@ def test_all_pairs_of_encoders_are_tried_and_one_is_chosen(tmp_path):
     for split in ("train", "dev"):
         planted.rewrite(noise, "other", split, vector=0.0 * planted.store.read(noise / "other" / f"{split}.h5").vector)
     (noise / "other").rename(tmp_path / "features" / "other")
-    assert command(tmp_path, *QUICK[:1], "hidden=8", "max_epochs=6", *QUICK[4:], "--heads", "text,early") == 0
+    one = ["--grid", "hidden=16", "learning_rate=1e-2", *FIXED, "--seeds", "1", "--heads", "text,early"]
+    assert command(tmp_path, *one, "--device", "cpu") == 0
     tried = {(record["head"], record["text_encoder"]) for record in lines(tmp_path)}
     assert tried == {(head, text) for head in ("text", "early") for text in (planted.TEXT, "other")}
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["text_encoder"] == planted.TEXT
@@ -228,7 +233,7 @@ def test_two_sweeps_do_not_write_one_record(tmp_path):
 
 
 def trial(head, auc, seed=0, text="t", image="i", **settings) -> Trial:
-    return Trial(head, text, image, settings, seed, auc, 1, 100, 40, {}, "", "", 0.0)
+    return Trial(head, text, image, settings, seed, auc, 1, 100, 40, {"text": text, "image": image}, "", "", 0.0)
 
 
 def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
@@ -252,9 +257,13 @@ def test_undefined_scores_rank_last():
     assert [each.settings["hidden"] for each in ranked] == [2, 1]
 
 
-def test_the_standard_error_is_hanley_and_mcneils():
-    # Hanley & McNeil (1982), table 1's setting: AUC .893, 51 abnormal and 58 normal, standard error .032
-    assert ranking.auc_error(0.893, 51, 58) == pytest.approx(0.032, abs=5e-4)
+def test_the_standard_error_is_that_of_exponential_scores():
+    # at chance the variance is that of Mann and Whitney's U, whatever the scores
+    assert ranking.auc_error(0.5, 30, 70) == pytest.approx(math.sqrt(101 / (12 * 30 * 70)))
+    draw = np.random.default_rng(0)
+    positive, negative = draw.exponential(4.0, (4000, 30)), draw.exponential(1.0, (4000, 20))
+    auc = (positive[:, :, None] > negative[:, None]).mean(axis=(1, 2))  # 4 / (4 + 1) on average
+    assert ranking.auc_error(0.8, 30, 20) == pytest.approx(auc.std(), rel=0.05)
 
 
 def test_loading_without_tests_leaves_them_out(tmp_path):

@@ -133,8 +133,9 @@ def _write(args: argparse.Namespace, device: str, found: dict[str, Any]) -> None
     tables = [bench_tables.seconds(args, found), bench_tables.quality(found), bench_tables.rates(args, found)]
     about = (
         f"{args.train:,}/{args.dev:,}/{args.test:,} rows of {args.dims[0]:,} + {args.dims[1]:,} dims, "
-        f"{len(HEADS)} heads x {args.seeds} seeds; median (min, max) of {args.repeats} interleaved repeats on {device}, "
-        f"{os.cpu_count()} cores, torch {bench_tables.torch_version()}, load at the end {os.getloadavg()[0]:.1f}."
+        f"{len(HEADS)} heads x {args.seeds} seeds; median (min, max) of {args.repeats} interleaved repeats on "
+        f"{device}, {os.cpu_count()} cores, torch {bench_tables.torch_version()}, load at the end "
+        f"{os.getloadavg()[0]:.1f}."
     )
     page = ["# Stage 2's speed", about, *(layout.markdown(table) for table in tables), bench_tables.NOTES]
     records.write(args.out / "bench_heads.md", "\n\n".join(page))

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-SETTINGS = {  # of a head, that this baseline honours; `patience` and `max_epochs` by the epochs that it is told to train
+SETTINGS = {  # that this baseline honours: `patience` and `max_epochs` by the number of epochs that it is told to train
     "hidden", "depth", "dropout", "input_dropout", "learning_rate", "weight_decay", "batch_size", "min_steps",
     "max_epochs", "patience", "balance", "seed",
 }  # fmt: skip
