@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
     tried = grid.combinations(grid.parse(options.grid), options.random, options.sweep_seed)
 
-    from experiments import ranking, search, training
+    from experiments import search, training
     from experiments.trials import Log
     from heads.settings import HeadSettings
 

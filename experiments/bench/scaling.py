@@ -94,9 +94,9 @@ def write(out: Path, points: Sequence[Point], device: str) -> None:
     about = (
         f"One epoch of early fusion with the shipped recipe, on memory-mapped random vectors; {device}, "
         f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}. Every point is a process of its own, "
-        f"measured once. Training may keep {CACHE_BYTES >> 20:,} MB of standardised vectors (`cache_bytes`); what is more "
-        "it reads in windows. Own memory is what the process cannot give back, its libraries' included; mapped pages are the kernel's cache "
-        "of the files, which it drops when memory is short."
+        f"measured once. Training may keep {CACHE_BYTES >> 20:,} MB of standardised vectors (`cache_bytes`); what is "
+        "more it reads in windows. Own memory is what the process cannot give back, its libraries' included; mapped "
+        "pages are the kernel's cache of the files, which it drops when memory is short."
     )
     records.write(out / "bench_scaling.md", f"# How training grows\n\n{about}\n\n{layout.markdown(table)}\n")
     records.write(out / "bench_scaling.json", json.dumps([asdict(point) for point in points], indent=1) + "\n")
