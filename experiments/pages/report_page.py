@@ -1,0 +1,41 @@
+"""A comparison as a page."""
+
+from experiments.findings import Findings
+from experiments.glance import Glance
+from experiments.pages import dataset_section, discussion, figures, fusion, overview, results
+from experiments.pages.document import Bullets, Figure, Page, Section
+from experiments.tables import READING
+
+
+def page(findings: Findings, glance: Glance | None, images: bool) -> Page:
+    """glance: the dataset, where it is at hand; images: show memes' images."""
+    comparison = findings.comparison
+    text, image = (comparison.encoders[side]["name"] for side in ("text", "image"))
+    memes = sum(size.memes for size in comparison.splits)
+    where = f" of {glance.folder.resolve().name}" if glance else ""
+    found = [overview.section(findings)]
+    found += [dataset_section.section(glance, images)] if glance else []
+    found += results.sections(findings)
+    found.append(fusion.section(findings, glance, images))
+    found += [part for part in (fusion.slices(findings), learning(findings)) if part]
+    found += [discussion.section(findings), reading()]
+    subtitle = f"{text} and {image}, frozen, with light heads on {memes:,} memes{where}"
+    return Page("Text, image or both?", subtitle, found, overview.in_short(findings))
+
+
+def learning(findings: Findings) -> Section | None:
+    """Learning curves; None where no model file is left."""
+    if not findings.history:
+        return None
+    curves = findings.history.items()
+    panels = [figures.losses(f"loss-{head}", head, history) for head, history in curves]
+    panels += [figures.dev_auc(f"dev-auc-{head}", head, history) for head, history in curves]
+    caption = (
+        "A line for each seed. A run stops when dev's AUC-ROC has not risen for as many epochs as its patience; the marked "
+        "epoch's weights are kept. Train loss includes dropout, dev loss does not."
+    )
+    return Section("Learning curves", "learning", [Figure(caption, panels)])
+
+
+def reading() -> Section:
+    return Section("How to read this", "reading", [Bullets([" ".join(each.split()) for each in READING.split("\n\n")])])
