@@ -30,19 +30,25 @@ def read(path: Path) -> Choice:
     from heads.models import HEADS
     from heads.settings import HeadSettings
 
+    kinds = {field.name: type(field.default) for field in fields(HeadSettings) if field.name != "seed"}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        heads = dict(found.get("heads", {}))
-        known = {field.name for field in fields(HeadSettings)} - {"seed"}
+        heads = {head: dict(settings) for head, settings in found.get("heads", {}).items()}
         faults = [f"unknown head {head}" for head in heads if head not in HEADS]
-        faults += [f"{head}: unknown setting {key}" for head in heads for key in heads[head] if key not in known]
-        for head, settings in heads.items():
-            if not faults:
-                HeadSettings(**settings)
+        given = [(head, key, value) for head, settings in heads.items() for key, value in settings.items()]
+        faults += [f"{head}: unknown setting {key}" for head, key, _ in given if key not in kinds]
+        faults += [
+            f"{head}: {key} must be {kinds[key].__name__}, not {value!r}"
+            for head, key, value in given
+            if key in kinds and not isinstance(value, (int, float) if kinds[key] is float else kinds[key])
+        ]
+        if faults:
+            raise Refused(f"{path} is not what a sweep writes:\n{listing(faults)}")
+        for settings in heads.values():
+            settings |= {key: float(value) for key, value in settings.items() if kinds[key] is float}
+            HeadSettings(**settings)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise Refused(f"{path} is not what a sweep writes: {error}") from None
-    if faults:
-        raise Refused(f"{path} is not what a sweep writes:\n{listing(faults)}")
     return Choice(found.get("text_encoder"), found.get("image_encoder"), heads)

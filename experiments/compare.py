@@ -1,7 +1,7 @@
 """python -m experiments.compare: text, image, early and late heads on stored vectors, as a table.
 
-Reads features/, writes comparison.md, .csv, .tex and .json (the same bytes for the same input), runs.jsonl (a record per
-run and split, wall time included), predictions_<split>.csv and models/<head>.safetensors with its .json.
+Reads features/. Writes comparison.md, .csv, .tex and .json, predictions_<split>.csv and models/<head>.safetensors with
+its .json, all the same bytes for the same input; and runs.jsonl, a record per run and split, wall time included.
 """
 
 import argparse
@@ -13,8 +13,6 @@ from extract import errors
 
 if TYPE_CHECKING:
     from experiments.loading import Data
-    from experiments.records import Comparison
-    from experiments.training import Trained
 
 HEADS = ("text", "image", "early", "late")
 EXAMPLE = """\
@@ -41,7 +39,12 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
-    add("--calibrate", choices=("none", "temperature"), default="none", help="scale probabilities on dev (default: none)")
+    add(
+        "--calibrate",
+        choices=("none", "temperature"),
+        default="none",
+        help="scale probabilities on dev (default: none)",
+    )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
     return parser
 
@@ -67,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     from experiments import chosen, loading, outcome, publishing, tables, training
 
     device = training.device(options.device)
+    publishing.prepare(options.out)
     choice = chosen.read(options.from_sweep) if options.from_sweep else chosen.NOTHING
     data = loading.load(
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
@@ -78,7 +82,9 @@ def main(argv: list[str] | None = None) -> None:
     comparison = outcome.compare(data, trained, options.seeds, options.calibrate)
     publishing.write(options.out, data, trained, comparison)
     print(tables.terminal(comparison))
-    print(f"Written to {options.out}: comparison.md, .csv, .tex, .json, runs.jsonl, predictions, models.", file=sys.stderr)
+    print(
+        f"Written to {options.out}: comparison.md, .csv, .tex, .json, runs.jsonl, predictions, models.", file=sys.stderr
+    )
 
 
 def describe(data: "Data") -> str:

@@ -41,9 +41,8 @@ def by_auc_roc(fusion: Scores, single: Scores, group: np.ndarray, draws: Draws) 
     test = stats.delong(a, b, fusion.positive, group)
     low, high = stats.interval(draws[fusion.name]["auc_roc"] - draws[single.name]["auc_roc"])
     of_single = float(np.mean([stats.placements(run, single.positive)[0].mean() for run in b]))
-    return Pair(
-        fusion.split, fusion.name, single.name, "auc_roc", of_single + test.difference, of_single, low, high, test.p, test.p
-    )  # fmt: skip
+    of_fusion = of_single + test.difference
+    return Pair(fusion.split, fusion.name, single.name, "auc_roc", of_fusion, of_single, low, high, test.p, test.p)
 
 
 def by_accuracy(fusion: Scores, single: Scores, draws: Draws) -> Pair:
@@ -76,7 +75,7 @@ def conclusion(pair: Pair) -> str:
     if pair.p_holm < LEVEL and outside:
         return direction
     if pair.p_holm < LEVEL or outside:
-        return f"no firm evidence of {direction}: interval and corrected test disagree"
+        return f"no firm evidence of {direction}"
     return "no evidence of a gain"
 
 
@@ -103,13 +102,13 @@ def verdicts(comparison: Comparison) -> list[str]:
 
 
 def precision(size: SplitSize, heads: Sequence[Row]) -> str:
-    """How far an AUC-ROC on so many memes can be trusted: half the interval of the head with the widest one."""
+    """How far an AUC-ROC on so many memes can be trusted: half the interval of the best head."""
     figures = [row.metrics["auc_roc"] for row in heads if np.isfinite(row.metrics["auc_roc"].high)]
     if not figures:
         return f"{size.labelled:,} memes in {size.name} are too few for an interval."
-    widest = max(figures, key=lambda figure: figure.high - figure.low)
+    best = max(figures, key=lambda figure: figure.mean)
     texts = f" ({size.texts:,} distinct texts)" if size.texts < size.labelled else ""
     return (
-        f"With {size.labelled:,} memes{texts} in {size.name}, an AUC-ROC of {bare(widest.mean)} is good to "
-        f"±{bare((widest.high - widest.low) / 2)}."
+        f"With {size.labelled:,} memes{texts} in {size.name}, an AUC-ROC of {bare(best.mean)} is good to "
+        f"±{bare((best.high - best.low) / 2)}."
     )

@@ -69,13 +69,18 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A `table` for the booktabs package."""
+    r"""A `table` as wide as the line, for the packages booktabs and graphicx."""
     columns = "l" + "r" * (len(table.header) - 1)
-    lines = [r"\begin{table}", r"  \centering", r"  \small", rf"  \caption{{{escape(table.title)}}}"]
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{escape(table.title)}}}",
+        r"  \resizebox{\linewidth}{!}{%",
+    ]
     lines += [rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule", _latex_row(table.header), r"    \midrule"]
     for number, row in enumerate(table.rows):
         lines += [r"    \midrule"] * (number in table.rule_before) + [_latex_row(row)]
-    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}"])
+    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}}", r"\end{table}"])
 
 
 def _latex_row(cells: Sequence[str]) -> str:

@@ -89,9 +89,7 @@ def load(features: Path, text_encoder: str | None = None, image_encoder: str | N
     return Data(text, image, splits[train], splits[dev], [splits[split] for split in tests], notes)
 
 
-def choose(
-    found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Path
-) -> store.EncoderFolder:
+def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Path) -> store.EncoderFolder:
     """The encoder of that kind that was named, or the only one there is."""
     of_kind = [folder for folder in found.values() if folder.kind == kind]
     there = listing([f"{folder.name} ({folder.kind}: {', '.join(folder.splits)})" for folder in found.values()])
@@ -161,10 +159,15 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
             f"{len(pairs.text):,} ids, {pairs.image.encoder} {len(pairs.image):,}, none in common"
         )
     return [
-        f"{pairs.split}: {len(ids):,} memes without {side} left out: {', '.join(ids[:5])}{', ...' * (len(ids) > 5)}."
+        f"{pairs.split}: {len(ids):,} memes without {side} left out: {shortened(ids)}."
         for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
         if ids
     ]
+
+
+def shortened(ids: list[str], shown: int = 5) -> str:
+    more = f" and {len(ids) - shown:,} more" if len(ids) > shown else ""
+    return ", ".join(ids[:shown]) + more
 
 
 def both_classes(split: Split) -> tuple[Split, list[str]]:

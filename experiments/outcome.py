@@ -7,8 +7,7 @@ import numpy as np
 from experiments import judging, stats
 from experiments.loading import Data, Encoder, Split
 from experiments.records import NAN, Comparison, Figure, Row, SplitSize, code_version
-from experiments.references import chance
-from experiments.scoring import Scores, row, statistic
+from experiments.scoring import Scores, chance, row, statistic
 from experiments.slices import slices
 from experiments.training import Trained
 from extract.store import NO_LABEL
@@ -22,7 +21,9 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
     notes = list(data.notes)
     if not judged:
         judged = [data.dev]
-        notes.append("No test split has both labels: fusions are judged on dev, which flatters, for it chose the epochs.")
+        notes.append(
+            "No test split has both labels: fusions are judged on dev, which flatters, for it chose the epochs."
+        )
     rows: list[Row] = []
     draws = {}
     scores = {split.name: {each.name: scores_of(each, split) for each in trained} for split in scored}

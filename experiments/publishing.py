@@ -3,18 +3,31 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from experiments import tables
 from experiments.loading import Data, Split
 from experiments.outcome import described, scores_of
-from experiments.records import Comparison, Record, to_lines, write as write_text
+from experiments.records import Comparison, Record, to_lines
+from experiments.records import write as write_text
 from experiments.training import Trained
+from extract.errors import Refused
 from extract.store import NO_LABEL, replacing
 from heads.metrics import probabilities
+
+
+def prepare(out: Path) -> None:
+    """Raise Refused where nothing can be written, before any work."""
+    try:
+        (out / "models").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
+    if not os.access(out, os.W_OK):
+        raise Refused(f"--out {out}: cannot write there: permission denied")
 
 
 def write(out: Path, data: Data, trained: Sequence[Trained], comparison: Comparison) -> None:
@@ -82,9 +95,8 @@ def predictions(split: Split, trained: Sequence[Trained]) -> str:
 def save(folder: Path, trained: Trained, data: Data, code: str) -> None:
     """A head's runs, and all that it takes to use them on new memes."""
     assert trained.fitted is not None
-    folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"{trained.name}.safetensors") as aside:
-        save_file({name: part.contiguous() for name, part in trained.fitted.state().items()}, aside)
+        aside.write_bytes(serialise({name: part.contiguous() for name, part in trained.fitted.state().items()}))
     about = {
         "head": trained.name,
         "runs": trained.settings,

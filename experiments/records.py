@@ -29,7 +29,7 @@ class Record:
     temperature: float  # that logits were divided by; 1 unless fitted on dev
     metrics: dict[str, float]  # at threshold 0.5
     tuned: dict[str, float]  # at `threshold`
-    features: dict[str, str]  # "text" and "image": encoder and fingerprint
+    features: dict[str, str]  # fingerprint by encoder, text and image
     code: str  # version of this code
     seconds: float  # wall time to train all runs of the head together
 
@@ -150,7 +150,7 @@ def without_nan(value: Any) -> Any:
 
 def revive(kind: Any, value: Any) -> Any:
     """A value read from JSON as the dataclass, list, dict or float that `kind` says; null as NaN where a float goes."""
-    if is_dataclass(kind):
+    if is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
         return kind(**{field.name: revive(hints[field.name], value[field.name]) for field in fields(kind)})
     if get_origin(kind) is list:

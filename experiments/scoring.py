@@ -102,7 +102,7 @@ def row(scores: Scores, draws: dict[str, stats.Draws]) -> Row:
         len(scores.logit),
         float(scores.threshold.mean()),
         {name: figure(runs, draws.get(name)) for name, runs in at_half.items()},
-        {name: figure(tuned[name], draws[TUNED + name]) for name in DECISIONS},
+        {name: figure(tuned[name], draws.get(TUNED + name)) for name in DECISIONS},
     )
 
 
@@ -115,3 +115,20 @@ def figure(runs: Float[np.ndarray, " run"], draws: stats.Draws | None) -> Figure
     # ddof=1: five seeds are a sample of seeds, not all of them
     sd = float(np.std(runs, ddof=1)) if len(runs) > 1 else NAN
     return Figure(float(np.mean(runs)), sd, low, high)
+
+
+def chance(label: Int[np.ndarray, " n"]) -> dict[str, float]:
+    """What a fair coin is expected to score (and, for calibration, always saying one half)."""
+    share = float(np.mean(label))
+    f1, other_f1 = share / (share + 0.5), (1 - share) / (1.5 - share)
+    return {
+        "accuracy": 0.5,
+        "precision": share,
+        "recall": 0.5,
+        "f1": f1,
+        "macro_f1": (f1 + other_f1) / 2,
+        "auc_roc": 0.5,
+        "average_precision": share,
+        "ece": abs(share - 0.5),
+        "brier": 0.25,
+    }

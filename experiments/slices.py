@@ -8,6 +8,7 @@ from experiments.loading import Split
 from experiments.records import NAN, Figure, Slice
 from experiments.scoring import Scores
 
+FEWEST = 10  # memes of either label: with fewer, a normal interval means nothing
 BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the last, which is open
 
 
@@ -61,5 +62,7 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
         return Figure(NAN, undefined=len(logit))
     areas = [float(stats.placements(run, positive)[0].mean()) for run in logit]
     mean, spread = float(np.mean(areas)), float(np.std(areas, ddof=1)) if len(areas) > 1 else NAN
+    if min(positive.sum(), (~positive).sum()) < FEWEST:
+        return Figure(mean, spread)
     error = 1.96 * stats.auc_error(logit, positive, np.unique(group[mask], return_inverse=True)[1])
     return Figure(mean, spread, float(np.maximum(0, mean - error)), float(np.minimum(1, mean + error)))

@@ -42,11 +42,14 @@ calibration error, 15 bins) and Brier score are better when lower.
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of equal text. Accuracy: of the seeds'
 mean probability at 0.5, tested by McNemar's exact test, which takes memes as independent. p-values are Holm-corrected
-over all pairs of a measure. "A gain" takes a corrected p below .05 and an interval without 0.
+over all pairs of a measure. "A gain" takes a corrected p below .05 and an interval without 0; where only one of the
+two says so, there is "no firm evidence".
 
-References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1; LR
-is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned on
-dev. All see the same standardised vectors as the heads."""
+Slices have 1.96 clustered standard errors on either side, and no interval with fewer than 10 memes of either label.
+
+References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
+LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned
+on dev. All see the same standardised vectors as the heads."""
 
 
 def of_split(comparison: Comparison, split: str) -> list[Row]:
@@ -88,9 +91,18 @@ def pairs_table(comparison: Comparison, title: str) -> Table:
     for pair in comparison.pairs:
         alone = f" (+{pair.only_fusion} -{pair.only_single})" if pair.measure == "accuracy" else ""
         cells.append(
-            [f"{pair.fusion} vs {pair.single}", pair.split, MEASURES[pair.measure], bare(pair.of_fusion)]
-            + [bare(pair.of_single), signed(pair.difference) + alone, f"[{signed(pair.low)}, {signed(pair.high)}]"]
-            + [probability(pair.p), probability(pair.p_holm), conclusion(pair)]
+            [
+                f"{pair.fusion} vs {pair.single}",
+                pair.split,
+                MEASURES[pair.measure],
+                bare(pair.of_fusion),
+                bare(pair.of_single),
+                signed(pair.difference) + alone,
+                f"[{signed(pair.low)}, {signed(pair.high)}]",
+                probability(pair.p),
+                probability(pair.p_holm),
+                conclusion(pair),
+            ]
         )
     return Table(title, header, cells)
 
@@ -120,7 +132,9 @@ def undefined(rows: Sequence[Row]) -> list[str]:
             if figure.undefined:
                 seeds = f" ({figure.undefined} of {row.seeds} seeds)" if figure.undefined < row.seeds else ""
                 found.setdefault(name, []).append(row.name + seeds)
-    return [f"{NAMES[name]} is undefined for {', '.join(who)}: {UNDEFINED_BECAUSE[name]}." for name, who in found.items()]
+    return [
+        f"{NAMES[name]} is undefined for {', '.join(who)}: {UNDEFINED_BECAUSE[name]}." for name, who in found.items()
+    ]
 
 
 def encoders(comparison: Comparison) -> str:
@@ -146,18 +160,22 @@ def shown_first(comparison: Comparison) -> list[str]:
     return tests + [split for split in comparison.judged if split not in tests]
 
 
+def test_first(comparison: Comparison) -> list[SplitSize]:
+    first = shown_first(comparison)
+    return sorted(comparison.splits, key=lambda size: size.name not in first)
+
+
 def markdown(comparison: Comparison) -> str:
     """The whole report: verdicts, a section per split, fusions, slices, how to read it, what was compared."""
     lines = ["# Text, image or both?", "", encoders(comparison) + ".", ""]
     lines += [f"- {sentence}" for sentence in [*verdicts(comparison), *comparison.notes]]
-    first = shown_first(comparison)
-    for size in sorted(comparison.splits, key=lambda size: size.name not in first):
+    for size in test_first(comparison):
         rows = of_split(comparison, size.name)
         if rows:
             lines += ["", f"## {heading(size)}", "", layout.markdown(main_table(rows, "")), ""]
             lines += ["At the threshold tuned on dev, and calibration:", "", layout.markdown(tuned_table(rows, ""))]
             lines += [line for sentence in undefined(rows) for line in ("", sentence)]
-        elif size.name in first:
+        elif not size.labelled:
             lines += ["", f"## {heading(size)}", "", f"Probabilities are in predictions_{size.name}.csv."]
         slices = [piece for piece in comparison.slices if piece.split == size.name]
         if slices:
@@ -165,15 +183,23 @@ def markdown(comparison: Comparison) -> str:
     if comparison.pairs:
         lines += ["", "## Each fusion against the better single modality", ""]
         lines += [layout.markdown(pairs_table(comparison, ""))]
-        lines += ["", "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."]
+        lines += [
+            "",
+            "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right.",
+        ]
     return "\n".join([*lines, "", "## How to read this", "", READING, "", *provenance(comparison)]) + "\n"
 
 
 def provenance(comparison: Comparison) -> list[str]:
     lines = ["## What was compared", ""]
     for side, encoder in comparison.encoders.items():
-        lines.append(f"- {side}: {encoder['name']}, {encoder['dim']:,} dims, fingerprint `{encoder['fingerprint'][:16]}`")
-    lines += [f"- {head}: `{json.dumps(settings)}`" for head, settings in comparison.settings.items()]
+        lines.append(
+            f"- {side}: {encoder['name']}, {encoder['dim']:,} dims, fingerprint `{encoder['fingerprint'][:16]}`"
+        )
+    written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
+    for settings in dict.fromkeys(written.values()):
+        heads = ", ".join(head for head, its in written.items() if its == settings)
+        lines.append(f"- {heads}: `{settings}`")
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
     return [*lines, f"- code: {comparison.code}"]
@@ -181,8 +207,8 @@ def provenance(comparison: Comparison) -> list[str]:
 
 def latex(comparison: Comparison) -> str:
     """The main table of every scored split, and the fusions' table."""
-    parts = ["% needs \\usepackage{booktabs}"]
-    for size in comparison.splits:
+    parts = ["% needs \\usepackage{booktabs,graphicx}"]
+    for size in test_first(comparison):
         rows = of_split(comparison, size.name)
         if rows:
             parts.append(layout.latex(main_table(rows, heading(size))))

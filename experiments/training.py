@@ -1,7 +1,6 @@
 """Train the heads and the references, showing how far they are, and keep what scoring needs of each."""
 
 import dataclasses
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments import references as baselines
 from experiments.layout import bare
 from experiments.loading import Data, Split
 from extract.errors import Refused
-from heads.metrics import auc_roc, best_threshold, fit_temperature
+from heads.metrics import best_threshold, fit_temperature
 from heads.train import Fitted, HeadSettings, Progress, Rows, fit
 
 
@@ -52,48 +50,46 @@ def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) ->
 
 def heads(data: Data, asked: dict[str, list[HeadSettings]], device: str, calibrate: str) -> list[Trained]:
     """Train all runs of each head; a line on stderr for each as it is done."""
-    train, dev = rows(data.train), rows(data.dev)
+    read = {split.name: rows(split) for split in (data.train, data.dev, *data.tests)}
+    train, dev = read.pop(data.train.name), read[data.dev.name]
     found = []
     with Live(sum(len(settings) for settings in asked.values())) as live:
         for head, settings in asked.items():
             fitted = fit(head, train, dev, settings, device=device, progress=live.progress)
             live.done(head, fitted)
-            logit = {split.name: fitted.logits(rows(split)) for split in (data.dev, *data.tests)}
+            logit = {split: fitted.logits(its_rows) for split, its_rows in read.items()}
+            threshold, temperature = chosen_on_dev(data, logit, calibrate)
+            described = [dataclasses.asdict(run) for run in settings]
+            epochs = fitted.best_epoch.tolist()
             found.append(
-                chosen_on_dev(
-                    data, head, "head", [dataclasses.asdict(run) for run in settings], fitted.best_epoch.tolist(), logit,
-                    fitted.seconds, calibrate, fitted,
-                )
-            )  # fmt: skip
+                Trained(head, "head", described, epochs, logit, threshold, temperature, fitted.seconds, fitted)
+            )
     return found
 
 
 def references(data: Data) -> list[Trained]:
     """Fit the baselines. They are never recalibrated: they stand as they are."""
-    with tqdm(total=5, desc="references", leave=False, disable=None) as bar:
+    from experiments.references import references as fit_all  # scikit-learn takes a second to import
 
-        def tell(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update()
-
-        found = baselines.references(data, tell)
-    return [
-        chosen_on_dev(data, each.name, "reference", [each.settings], [0], each.logit, each.seconds, "none", None)
-        for each in found
-    ]
+    print("references: logistic regression, nearest neighbours", file=sys.stderr)
+    found = []
+    for each in fit_all(data):
+        threshold, temperature = chosen_on_dev(data, each.logit, "none")
+        found.append(
+            Trained(
+                each.name, "reference", [each.settings], [0], each.logit, threshold, temperature, each.seconds, None
+            )
+        )
+    return found
 
 
 def chosen_on_dev(
-    data: Data, name: str, kind: str, settings: list[dict[str, Any]], best_epoch: list[int], logit: dict[str, Tensor],
-    seconds: float, calibrate: str, fitted: Fitted | None,
-) -> Trained:  # fmt: skip
-    """Temperature, then threshold, from dev's logits alone."""
-    dev, label = logit[data.dev.name], rows(data.dev).labels()
-    temperature = torch.ones(len(dev), dtype=torch.float64)
-    if calibrate == "temperature":
-        temperature = fit_temperature(dev, label)
-    threshold = best_threshold(dev, label, temperature)
-    return Trained(name, kind, settings, best_epoch, logit, threshold, temperature, seconds, fitted)
+    data: Data, logit: dict[str, Float[Tensor, "run meme"]], calibrate: str
+) -> tuple[Float[Tensor, " run"], Float[Tensor, " run"]]:
+    """Threshold and temperature of each run, from dev's logits alone. The threshold is of scaled probabilities."""
+    dev, label = logit[data.dev.name], torch.from_numpy(data.dev.pairs.label.astype(np.int64))
+    temperature = fit_temperature(dev, label) if calibrate == "temperature" else torch.ones(len(dev)).double()
+    return best_threshold(dev, label, temperature), temperature
 
 
 def rows(split: Split) -> Rows:

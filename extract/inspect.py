@@ -8,7 +8,7 @@ from pathlib import Path
 from extract import errors, store
 
 EXAMPLE = "example:\n  python -m extract.inspect features --verify\n"
-COLUMNS = ("encoder", "kind", "split", "memes", "labels 0/1/none", "dim", "dtype", "fingerprint", "left out", "written")
+COLUMNS = ("encoder", "kind", "split", "memes", "labels 0/1/none", "dim", "precision", "fingerprint", "left out", "written")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _row(features: store.Features, path: Path) -> tuple[str, ...]:
     written = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
     return (
         *(features.encoder, features.kind, features.split, f"{len(features):,}", labels),
-        *(str(features.vector.shape[1]), str(features.settings.get("dtype", "?")), features.fingerprint[:12]),
+        *(str(features.vector.shape[1]), str(features.settings.get("precision", "?")), features.fingerprint[:12]),
         *(f"{len(features.dropped):,}", written),
     )
 

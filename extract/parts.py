@@ -63,7 +63,19 @@ class Folder:
             tokens=tokens,
             vector=vectors,
         )
-        store.publish(self.parts / f"{part.name}.h5", features)
+        with self.writing():
+            store.publish(self.parts / f"{part.name}.h5", features)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what a disk can refuse (no room, no permission) into Failed; finished parts stay where they are."""
+        try:
+            yield
+        except OSError as error:
+            raise Failed(
+                f"{self.path} cannot be written: {error}.\n"
+                "Finished parts are kept: make room and run the same command again."
+            ) from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:

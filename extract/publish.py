@@ -25,7 +25,7 @@ def publish(folders: Sequence[Folder], splits: Sequence[HashedSplit], bad: Skipp
     unwritten = []
     for folder in folders:
         held = Held.scan(folder)
-        with ExitStack() as renames:
+        with folder.writing(), ExitStack() as renames:
             for split in splits:
                 if undecodable[split.name] and folder.kind == "image" and not skip:
                     unwritten.append(str(folder.published(split.name)))

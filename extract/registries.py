@@ -4,17 +4,20 @@ Nothing is installed or imported. What is unpacked lies in memefuse's own cache,
 """
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -22,7 +25,10 @@ from typing import IO
 from extract.errors import Refused
 
 PUBLIC_NPM = "https://registry.npmjs.org"  # npm's own default
+ANSWER_SECONDS = 3.0  # that a server has for a first small answer
 SECONDS = 15  # without an answer before a download is given up
+ASIDE = ".unfinished-"
+DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,10 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "memefuse"
 
 
+class Unreachable(Exception):
+    """A server did not answer, or not to the end; the text says why."""
+
+
 @contextmanager
 def building(target: Path) -> Iterator[Path]:
     """An empty folder beside `target` that becomes `target` at the end: a killed run never leaves half of one.
@@ -54,11 +64,12 @@ def building(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as aside:
+        _sweep(target.parent)
+        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=target.parent) as aside:
             fresh = Path(aside, "fresh")
             fresh.mkdir()
             yield fresh
-            if target.exists():
+            with suppress(FileNotFoundError):
                 target.rename(Path(aside, "stale"))
             try:
                 fresh.rename(target)
@@ -101,18 +112,55 @@ def unpack(archive: Path | IO[bytes], folder: str, into: Path, wanted: Callable[
 
 
 def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
-    """Download one file by rename, if its digest begins as it must. Raises Refused otherwise."""
+    """Download one file by rename, if its digest begins as it must.
+
+    Raises Unreachable if the server does not answer, Refused if what it sends is another file.
+    """
+    must_answer(
+        url, lambda seconds: urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds)
+    )
     part = target.with_name(f".{target.name}.{os.getpid()}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
             _copy(answer, file, target.name)
         found = sha256(part)
         if not found.startswith(sha256_prefix):
             raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {found}")
         part.replace(target)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise Unreachable(f"{url}: {in_words(error)}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def must_answer(server: str, ask: Callable[[float], object]) -> None:
+    """Send one small request. Raises Unreachable if it fails or takes longer than ANSWER_SECONDS.
+
+    ask: sends the request; takes the seconds that it may wait.
+    The deadline is our own: clients retry, and a name server that is out of reach can take half a minute to fail.
+    """
+    fault = [f"no answer in {ANSWER_SECONDS:.0f} seconds"]
+
+    def asking() -> None:
+        try:
+            ask(ANSWER_SECONDS)
+            fault[0] = ""
+        except urllib.error.HTTPError:
+            fault[0] = ""  # it answers; what it says is for the download to report
+        except Exception as error:  # HTTP clients have errors of their own
+            fault[0] = in_words(error)
+
+    thread = threading.Thread(target=asking, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if fault[0]:
+        raise Unreachable(f"{server}: {fault[0]}")
+
+
+def in_words(error: Exception) -> str:
+    """One line that says what kind of error, and what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def sha256(path: Path) -> str:
@@ -142,9 +190,9 @@ def _npm_without_npm(archive: Archive, into: Path) -> None:
     url = f"{_npm_registry()}/{archive.package}/-/{name}"
     try:
         fetch_url(url, into / name, archive.sha256)
-    except urllib.error.URLError as error:
+    except Unreachable as error:
         raise Refused(
-            f"{archive}: {url} does not answer ({error}), and npm is not installed.\n"
+            f"{archive} cannot be fetched: {error}, and npm is not installed.\n"
             "Install Node.js, or set NPM_CONFIG_REGISTRY to a registry that can be reached."
         ) from None
 
@@ -188,11 +236,19 @@ def _members(archive: Path | IO[bytes]) -> Iterator[tuple[PurePosixPath, IO[byte
                 yield PurePosixPath(entry.name), content
 
 
-def _copy(answer: Iterable[bytes] | IO[bytes], file: IO[bytes], label: str) -> None:
+def _copy(answer: http.client.HTTPResponse, file: IO[bytes], label: str) -> None:
     from tqdm import tqdm
 
-    total = int(answer.headers.get("Content-Length") or 0) or None  # type: ignore[union-attr]
+    total = int(answer.headers.get("Content-Length") or 0) or None
     with tqdm(desc=label, total=total, unit="B", unit_scale=True) as bar:
-        while block := answer.read(1 << 20):  # type: ignore[union-attr]
+        while block := answer.read(1 << 20):
             file.write(block)
             bar.update(len(block))
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left, once no run can be at it any more."""
+    for left in folder.glob(f"{ASIDE}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,10 +1,7 @@
 """Draws sample memes, `python -m extract.sample`: a harmless stand-in for Hateful Memes, in the data contract.
 
 The caption talks of the country or of the city; the picture shows the country or the city; the label is 1 when they
-disagree. Memes come in groups of four, one for each pair of topics: two captions with the same wording, two pictures
-with the same light, size and lettering, each caption once on each picture (what Hateful Memes calls benign
-confounders). So every caption occurs once with each label, and whatever else varies is the same in all four: text
-alone and image alone stay at chance by construction, and only the pair decides.
+disagree. Text alone and image alone are at chance by construction (see extract/drawing/plan.py).
 """
 
 import argparse
@@ -15,98 +12,19 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from random import Random
+from threading import Thread
 from typing import Any
 
+from extract.drawing.plan import DRAWING, Meme, SampleSettings, plan, rng_of
 from extract.errors import Failed, Refused, listing, run
 
-DRAWING = 1  # count up when the same settings would draw other memes
 MARKER = "sample.json"
-GROUP = 4  # memes, one per pair of topics
-JPEG_EVERY = 5  # groups; the others are PNG
 GROUPS_WORTH_A_WORKER = 40  # drawing fewer is quicker than starting another process
-
-
-@dataclass(frozen=True)
-class SampleSettings:
-    """All that decides what is drawn."""
-
-    train: int = 600  # memes
-    dev: int = 150  # memes
-    test: int = 150  # memes
-    seed: int = 0
-    shortest: int = 400  # pixels: no side of a picture is shorter
-    longest: int = 800  # pixels: no side of a picture is longer
-
-    def splits(self) -> dict[str, int]:
-        return {"train": self.train, "dev": self.dev, "test": self.test}
-
-    def check(self) -> None:
-        """Raise Refused naming every fault."""
-        faults = [
-            f"--{split} is {count}; {GROUP} is the least, one meme for each pair of topics"
-            for split, count in self.splits().items()
-            if count < GROUP
-        ]
-        if self.shortest < 300:
-            faults.append(f"--sides starts at {self.shortest} pixels; 300 is the least, for captions that can be read")
-        if self.longest < self.shortest:
-            faults.append(f"--sides ends at {self.longest} pixels, below its start of {self.shortest}")
-        if faults:
-            raise Refused(f"nothing was drawn:\n{listing(faults)}")
-
-
-@dataclass(frozen=True)
-class Meme:
-    """One meme to draw."""
-
-    id: str
-    split: str
-    group: int  # counted from 0 in its split; memes of a group share all but caption and scene
-    says: str  # what the caption talks of: "country" | "city"
-    shows: str  # what the picture shows: "country" | "city"
-    text: str
-    img: str  # path below the folder
-
-    @property
-    def label(self) -> int:
-        """1 when caption and picture disagree."""
-        return int(self.says != self.shows)
-
-    def row(self) -> dict[str, Any]:
-        return {"id": self.id, "img": self.img, "label": self.label, "text": self.text}
-
-
-def plan(settings: SampleSettings) -> dict[str, list[Meme]]:
-    """Every meme of every split, in file order, without drawing any."""
-    from extract.drawing.words import captions
-
-    counts = settings.splits()
-    digits = max(5, len(str(2 * sum(counts.values()))))  # five, as in Hateful Memes
-    numbers = iter(Random(f"{settings.seed} ids").sample(range(10**digits), sum(counts.values())))
-    memes: dict[str, list[Meme]] = {}
-    for split, count in counts.items():
-        cells = []
-        for group in range(-(-count // GROUP)):
-            rng = _rng(settings, split, group, "words")
-            texts = captions(rng)
-            one, other = rng.sample(list(texts), 2)
-            # the order matters where the last group is cut short: two share a caption, and labels stay even
-            for says, shows in ((one, one), (one, other), (other, other), (other, one)):
-                cells.append((group, says, shows, texts[says]))
-        cells = cells[:count]
-        Random(f"{settings.seed} {split} order").shuffle(cells)
-        memes[split] = []
-        for group, says, shows, text in cells:
-            name = f"{next(numbers):0{digits}}"
-            ending = "jpg" if group % JPEG_EVERY == 0 else "png"
-            memes[split].append(Meme(name, split, group, says, shows, text, f"img/{name}.{ending}"))
-    return memes
 
 
 def draw(out: Path, settings: SampleSettings, workers: int | None = None, progress: bool = True) -> int:
@@ -146,16 +64,14 @@ def draw_group(out: Path, settings: SampleSettings, memes: Sequence[Meme]) -> in
     from extract.drawing.look import encoded, look, picture
 
     split, group = memes[0].split, memes[0].group
-    style = look(_rng(settings, split, group, "look"), settings.shortest, settings.longest)
-    pictures = {topic: picture(topic, style, _rng(settings, split, group, topic)) for topic in {m.shows for m in memes}}
+    style = look(rng_of(settings, split, group, "look"), settings.shortest, settings.longest)
+    pictures = {
+        topic: picture(topic, style, rng_of(settings, split, group, topic)) for topic in {m.shows for m in memes}
+    }
     for meme in memes:
         file = out / meme.img
         _put(file, encoded(pictures[meme.shows], meme.text, style, file.suffix))
     return len(memes)
-
-
-def _rng(settings: SampleSettings, split: str, group: int, what: str) -> Random:
-    return Random(f"{settings.seed} {split} {group} {what}")
 
 
 def _undrawn(out: Path, memes: Iterable[Meme]) -> list[list[Meme]]:
@@ -175,13 +91,25 @@ def _draw_groups(
     if workers == 1:
         yield from map(one, groups)
         return
-    # spawned, not forked: a fork copies the locks of whatever threads the caller runs; Ctrl-C is for this process
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, ignore) as pool:
+    # spawned, not forked: a fork copies the locks of whatever threads the caller runs
+    with ProcessPoolExecutor(workers, get_context("spawn"), _worker_begins) as pool:
         try:
             yield from pool.map(one, groups, chunksize=4)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _worker_begins() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which then ends its workers
+    Thread(target=_end_with_the_command, daemon=True).start()
+
+
+def _end_with_the_command() -> None:
+    """A killed command cannot end its workers, and they would wait for work for ever."""
+    command = parent_process()
+    assert command is not None  # only workers come here
+    command.join()
+    os._exit(1)
 
 
 def _claim(out: Path, settings: SampleSettings) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from extract import catalogue, dataset, images
 from extract.config import ExtractConfig
@@ -26,8 +25,8 @@ class Encoder:
 
     located: catalogue.Located
     folder: Folder
-    device: Any  # torch.device
-    dtype: Any  # torch.dtype
+    device: str  # "cpu" or "cuda"
+    dtype: str  # "float32", "bfloat16" or "float16"
 
     @property
     def kind(self) -> str:
@@ -50,10 +49,17 @@ def choose_encoders(config: ExtractConfig) -> list[Encoder]:
             settings = text_encoders.settings(located, dtype=dtype, max_tokens=config.max_tokens)
         else:
             settings = image_encoders.settings(located, dtype=dtype) | {"transform": images.TRANSFORM}
-        versions = {library: importlib.metadata.version(library) for library in LIBRARIES[kind]}
+        versions = {library: _version(library) for library in LIBRARIES[kind]}
         folder = Folder(config.features / located.slug, kind, settings, versions)
         encoders.append(Encoder(located, folder, device, dtype))
     return encoders
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # run from a checkout
 
 
 def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit]:
@@ -119,17 +125,12 @@ def encode(encoder: Encoder, splits: Sequence[HashedSplit], config: ExtractConfi
         except torch.OutOfMemoryError:
             from extract.engine import BATCH_SIZE
 
-            batch_size = (batch_size or BATCH_SIZE[encoder.device.type]) // 2
+            batch_size = (batch_size or BATCH_SIZE[encoder.device]) // 2
             if batch_size == 0:
                 raise Failed(f"{encoder.located.slug}: the GPU's memory does not hold one {encoder.kind}") from None
             torch.cuda.empty_cache()
             say(f"{encoder.located.slug}: GPU memory is full; going on with batch size {batch_size}")
             left = unique(left, Held.scan(encoder.folder))
-        except OSError as error:
-            raise Failed(
-                f"{encoder.folder.path} cannot be written: {error}.\n"
-                "Finished parts are kept: make room and run the same command again."
-            ) from None
 
 
 def _encode_left(
@@ -138,8 +139,8 @@ def _encode_left(
     from extract import engine, image_encoders, text_encoders
 
     where = {"device": encoder.device, "dtype": encoder.dtype, "compile": config.compile}
-    rows = engine.PART_ROWS[encoder.device.type][encoder.kind]
-    batch_size = batch_size or engine.BATCH_SIZE[encoder.device.type]
+    rows = engine.PART_ROWS[encoder.device][encoder.kind]
+    batch_size = batch_size or engine.BATCH_SIZE[encoder.device]
     label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
     if encoder.kind == "image":
         image_encoder = image_encoders.load(encoder.located, **where)

@@ -9,6 +9,7 @@ Needs only h5py and numpy.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,9 +129,13 @@ def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
     """Write a split to `path`, which nobody reads yet (see `replacing`), its vectors streamed in any order.
 
     blocks: row numbers [n] and their vectors [n, dim]; a row may be written twice.
-    Raises StoreIncomplete when a row is never written or a value is not finite.
+    Raises StoreIncomplete when a row is never written or a value is not finite, OSError when the disk refuses.
     """
-    offset = _write_rows(path, rows, dim)
+    try:
+        offset = _write_rows(path, rows, dim)
+    except (OSError, RuntimeError) as error:  # h5py raises either, with a page of its own words around the reason
+        reason = re.search(r"errno = (\d+), error message = '([^']*)'", str(error))
+        raise OSError(int(reason[1]), reason[2]) if reason else error from None
     _scatter(path, offset, dim, rows, blocks)
     _seal(path)
 

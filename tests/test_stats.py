@@ -24,7 +24,7 @@ def tied_scores(draw, runs: int = 1, min_size: int = 4, max_size: int = 40):
 
 
 def draw_memes(generator, memes: int, apart: float, siblings: int = 1, shared: float = 0.0):
-    """Scores that separate the classes by `apart`; `siblings` memes in a row share a label and a part of their score."""
+    """Scores that lie `apart` by class; `siblings` memes in a row share their label and a part of their score."""
     families = memes // siblings
     label = np.repeat(generator.random(families) < 0.5, siblings)
     common = np.repeat(generator.normal(size=families), siblings)

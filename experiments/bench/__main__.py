@@ -1,0 +1,31 @@
+"""`python -m experiments.bench extract|heads`: speed as a ratio against named alternatives, measured in the same run."""
+
+import importlib
+import sys
+
+from extract import errors
+
+BENCHES = ("extract", "heads")
+USAGE = """\
+usage: python -m experiments.bench {extract,heads} [options]
+
+Measure a stage against named alternatives in the same run; write a table to reports/bench_<stage>.md.
+
+examples:
+  python -m experiments.bench extract --data data/hateful_memes
+  python -m experiments.bench heads
+  python -m experiments.bench heads --help
+"""
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if argv[0] not in BENCHES:
+        raise errors.Refused(f"no benchmark {argv[0]}; there are {', '.join(BENCHES)}")
+    return importlib.import_module(f"experiments.bench.{argv[0]}").main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(lambda: main(sys.argv[1:])))

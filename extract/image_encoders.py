@@ -1,0 +1,28 @@
+"""Frozen image encoders: what changes their numbers, told without loading them, and the way to load them."""
+
+from typing import TYPE_CHECKING
+
+from extract.catalogue import Located
+
+if TYPE_CHECKING:
+    import extract.image_model
+
+
+def settings(located: Located, *, dtype: str) -> dict[str, str | int]:
+    """All that changes a vector once an image is decoded and resized, for a fingerprint. Needs no torch."""
+    return {
+        "weights": located.weights,
+        "family": located.family,
+        "pooling": located.pooling,
+        "precision": dtype,
+    }
+
+
+def load(located: Located, *, device: str, dtype: str, compile: bool = False) -> "extract.image_model.ImageEncoder":
+    """Load a located encoder. compile: with torch.compile, slower to start.
+
+    Raises Refused if the weights are not those of a ResNet.
+    """
+    from extract import image_model
+
+    return image_model.load(located, device=device, dtype=dtype, compile=compile)

@@ -1,0 +1,133 @@
+"""A frozen ResNet: pixels in, the pooled vector of each image out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from extract import onednn, resnet, transformers_resnet
+from extract.catalogue import Located
+from extract.encoder_files import RECIPE, Incomplete, files, read_json, weight_files
+from extract.errors import Refused
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet's RGB, on the scale 0..1
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a network wants done to RGB pixels: the order of channels, then (pixel - mean) / deviation."""
+
+    mean: tuple[float, ...]  # on the scale 0..255, in the network's order of channels
+    deviation: tuple[float, ...]
+    reverse: bool = False  # BGR
+
+    @classmethod
+    def of_unit_scale(cls, mean: Any, deviation: Any) -> "Normalisation":
+        """From statistics on the scale 0..1."""
+        return cls(tuple(255.0 * value for value in mean), tuple(255.0 * value for value in deviation))
+
+
+NORMALISATIONS = {
+    "imagenet": Normalisation.of_unit_scale(*IMAGENET),
+    "caffe": Normalisation((103.939, 116.779, 123.68), (1.0, 1.0, 1.0), reverse=True),
+}
+
+
+class ImageEncoder:
+    """An image encoder in memory. An image's vector does not depend on the images that share its batch."""
+
+    def __init__(
+        self,
+        located: Located,
+        net: nn.Module,
+        normalisation: Normalisation,
+        *,
+        dim: int,
+        device: str,
+        dtype: torch.dtype,
+    ) -> None:
+        self.located = located
+        self.dim = dim
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._net = net
+        self._reverse = normalisation.reverse
+        self._mean = torch.tensor(normalisation.mean, device=device).view(1, 3, 1, 1)
+        self._deviation = torch.tensor(normalisation.deviation, device=device).view(1, 3, 1, 1)
+
+    @torch.inference_mode()
+    def encode(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:
+        """Pooled vectors on the encoder's device. pixels: RGB, on the CPU or already on the device."""
+        image = pixels.to(self.device, non_blocking=True)
+        if self._reverse:
+            image = image.flip(1)
+        image = (image.float() - self._mean) / self._deviation
+        # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return self._net(image.to(self.dtype, memory_format=torch.channels_last)).float()
+
+
+def load(located: Located, *, device: str, dtype: str, compile: bool) -> ImageEncoder:
+    """Build the network from its files. Raises Refused as image_encoders.load does."""
+    try:
+        state, recipe = _read(located)
+        normalisation, layout = _understand(recipe)
+        net = resnet.build(state, **layout)
+    except (Incomplete, ValueError, OSError) as error:
+        raise Refused(f"{located.name}: {located.path} holds no ResNet that can be used: {error}") from None
+    dim = net.inplanes
+    resnet.fold_batch_norm(net)
+    net.to(device, getattr(torch, dtype))
+    frozen: Any = net.to(memory_format=torch.channels_last)
+    if onednn.fits(device, dtype):
+        resnet.pack(net)
+    if compile:
+        frozen = torch.compile(frozen)
+    return ImageEncoder(located, frozen, normalisation, dim=dim, device=device, dtype=getattr(torch, dtype))
+
+
+def _read(located: Located) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A state dict by torchvision's names, and what encoder.json says or would say."""
+    if located.path.is_file():
+        return _tensors([located.path]), {}
+    tensors = _tensors(files("image", located.path))
+    if located.family == "transformers":
+        return transformers_resnet.convert(tensors), transformers_resnet.recipe(located.path)
+    return tensors, read_json(located.path / RECIPE)
+
+
+def _tensors(paths: list[Path]) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for path in weight_files(paths):
+        try:
+            state |= load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        except (SafetensorError, UnpicklingError, RuntimeError, EOFError, TypeError) as error:
+            raise ValueError(f"{path.name} cannot be read: {error}") from None
+    return state
+
+
+def _understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
+    """encoder.json -> normalisation and the arguments of `resnet.build`; torchvision's ways where it says nothing.
+
+    {"normalisation": "imagenet" | "caffe" | {"mean": [3 numbers], "deviation": [3 numbers]} on the scale 0..1,
+     "stride_on": "conv1" | "conv2", "bn_eps": number}
+    """
+    if unknown := recipe.keys() - {"normalisation", "stride_on", "bn_eps"}:
+        raise ValueError(f"{RECIPE} has unknown keys: {', '.join(sorted(unknown))}")
+    layout = {key: value for key, value in recipe.items() if key != "normalisation"}
+    if layout.get("stride_on", "conv1") not in ("conv1", "conv2"):
+        raise ValueError(f"stride_on is {layout['stride_on']!r}, expected 'conv1' or 'conv2'")
+    named = recipe.get("normalisation", "imagenet")
+    if isinstance(named, dict):
+        return Normalisation.of_unit_scale(named["mean"], named["deviation"]), layout
+    if named not in NORMALISATIONS:
+        raise ValueError(
+            f"normalisation is {named!r}, expected one of {', '.join(NORMALISATIONS)} or mean and deviation"
+        )
+    return NORMALISATIONS[named], layout

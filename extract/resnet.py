@@ -1,0 +1,103 @@
+"""ResNets for inference: built from a state dict, batch norm folded into the convolutions, packed for this CPU."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from extract.onednn import PackedConv
+
+
+def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: float = 1e-5) -> ResNet:
+    """A torchvision ResNet of the depth that the state dict has, without classifier, in float32.
+
+    stride_on: where a bottleneck halves the image: "conv2" as torchvision does (called v1.5), "conv1" as He et al. do.
+    Raises ValueError if the tensors are not those of a ResNet.
+    """
+    block: type[BasicBlock | Bottleneck] = Bottleneck if "layer1.0.conv3.weight" in state else BasicBlock
+    stages = [{name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")} for stage in (1, 2, 3, 4)]
+    with torch.device("meta"):  # no time spent on random weights
+        net = ResNet(block, [len(blocks) for blocks in stages])
+        net.fc = nn.Identity()
+    body = {name: tensor.float() for name, tensor in state.items() if not name.startswith("fc.")}
+    expected = {name for name in net.state_dict() if not name.endswith("num_batches_tracked")}
+    if lacking := sorted(expected - body.keys()):
+        raise ValueError(f"{len(lacking)} of a ResNet's {len(expected)} tensors are missing, first: {lacking[0]}")
+    try:
+        net.to_empty(device="cpu").load_state_dict(body, strict=False)
+    except RuntimeError as error:
+        raise ValueError(" ".join(str(error).split()[:40])) from None
+    if unknown := sorted(body.keys() - net.state_dict().keys()):
+        raise ValueError(f"{len(unknown)} tensors belong to no ResNet, first: {unknown[0]}")
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = bn_eps
+        if isinstance(module, Bottleneck) and stride_on == "conv1":
+            module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
+    return net.eval()
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Merge each convolution with the batch norm that follows it, in place.
+
+    With frozen statistics norm(conv(x)) is one convolution: weights times s, bias (b - mean) s + beta, where
+    s = gamma / sqrt(variance + eps).
+    """
+    previous: tuple[str, nn.Module] = ("", module)
+    for name, child in module.named_children():
+        before, conv = previous
+        if isinstance(conv, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+            setattr(module, before, fuse_conv_bn_eval(conv, child))
+            setattr(module, name, nn.Identity())
+        else:
+            fold_batch_norm(child)
+        previous = (name, child)
+
+
+def pack(net: ResNet, pixels: Sequence[int] = (8, 3, 224, 224)) -> None:
+    """Replace a folded ResNet's convolutions, additions and ReLUs by packed ones, in place.
+
+    pixels: shape of the batches to come; others work, but slower.
+    """
+    size = _input_sizes(net, pixels)
+    net.conv1 = PackedConv(net.conv1, size[net.conv1], relu=True)
+    net.relu = nn.Identity()
+    for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+        for number, block in enumerate(stage):
+            stage[number] = PackedBlock(block, size)
+
+
+class PackedBlock(nn.Module):
+    """A residual block of a folded ResNet, three or four calls in all."""
+
+    def __init__(self, block: BasicBlock | Bottleneck, size: Mapping[nn.Module, Sequence[int]]) -> None:
+        super().__init__()
+        *inner, last = [child for name, child in block.named_children() if name.startswith("conv")]
+        self.inner = nn.Sequential(*(PackedConv(conv, size[conv], relu=True) for conv in inner))
+        self.last = PackedConv(last, size[last], relu=False)
+        self.shortcut: nn.Module = nn.Identity()
+        if block.downsample is not None:
+            self.shortcut = PackedConv(block.downsample[0], size[block.downsample[0]], relu=False)
+
+    def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after high wide"]:
+        # The sum is written over the shortcut: where that is x itself, nobody reads x any more.
+        inner = self.inner(x)
+        return self.last.add_relu(inner, self.shortcut(x))
+
+
+@torch.inference_mode()
+def _input_sizes(net: ResNet, pixels: Sequence[int]) -> dict[nn.Module, Sequence[int]]:
+    """What each convolution is given when the network is given images of that size."""
+    sizes: dict[nn.Module, Sequence[int]] = {}
+
+    def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        sizes[conv] = inputs[0].shape
+
+    hooks = [module.register_forward_pre_hook(note) for module in net.modules() if isinstance(module, nn.Conv2d)]
+    net(torch.zeros(*pixels, dtype=net.conv1.weight.dtype))
+    for hook in hooks:
+        hook.remove()
+    return sizes

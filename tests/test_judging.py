@@ -1,0 +1,102 @@
+"""Which modality a fusion is held against, and what a sentence may claim."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments import judging, stats
+from experiments.records import NAN, Figure, Pair, Row, SplitSize
+from experiments.scoring import Scores, statistic
+
+
+def on_dev(**auc) -> list[Row]:
+    return [Row(name, "head", "dev", 5, 0.5, {"auc_roc": Figure(value)}, {}) for name, value in auc.items()]
+
+
+def pair(difference=0.02, low=-0.01, high=0.05, p=0.2) -> Pair:
+    return Pair("test", "early", "text", "auc_roc", 0.8 + difference, 0.8, low, high, p, p)
+
+
+def head(name: str, signal: float, runs: int = 3) -> Scores:
+    label = (np.arange(200) % 2).astype(np.int64)
+    logit = np.random.default_rng(len(name)).normal(size=(runs, 200)) + signal * (label - 0.5)
+    half = torch.full((runs,), 0.5, dtype=torch.float64)
+    return Scores(name, "head", "test", torch.tensor(logit), label, half, 2 * half)
+
+
+def test_the_better_single_modality_is_dev_s():
+    assert judging.better_single(on_dev(text=0.7, image=0.8, early=0.9)) == "image"
+    assert judging.better_single(on_dev(text=0.7, early=0.9)) == "text"
+    assert judging.better_single(on_dev(early=0.9, late=0.8)) is None
+
+
+def test_pairs_agree_with_the_tests_they_name():
+    scores = {each.name: each for each in (head("text", 0.5), head("early", 2.5))}
+    group = np.arange(200) // 2
+    draws = stats.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=300)
+    auc, accuracy = judging.pairs("text", scores, group, draws)
+    logits = {name: each.logit.numpy() for name, each in scores.items()}
+    test = stats.delong(logits["early"], logits["text"], scores["text"].positive, group)
+    assert (auc.measure, auc.difference, auc.p) == ("auc_roc", pytest.approx(test.difference), test.p)
+    assert auc.low < auc.difference < auc.high
+    # the interval by resampling and the one by formula are two estimates of the same spread
+    assert (auc.high - auc.low) / (2 * 1.96 * test.standard_error) == pytest.approx(1, abs=0.2)
+    right = {name: each.right for name, each in scores.items()}
+    assert (accuracy.of_fusion, accuracy.of_single) == (right["early"].mean(), right["text"].mean())
+    assert accuracy.only_fusion - accuracy.only_single == pytest.approx(200 * accuracy.difference)
+    assert judging.conclusion(auc) == judging.conclusion(accuracy) == "a gain"
+
+
+def test_a_missing_fusion_is_no_pair():
+    scores = {each.name: each for each in (head("text", 0.5), head("late", 0.6))}
+    draws = stats.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=20)
+    assert [each.fusion for each in judging.pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
+
+
+def test_correction_is_within_a_measure():
+    found = [pair(p=0.01), pair(p=0.03), Pair("test", "early", "text", "accuracy", 0.8, 0.7, 0.0, 0.0, 0.04, 0.04)]
+    assert [each.p_holm for each in judging.corrected(found)] == pytest.approx([0.02, 0.03, 0.04])
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (pair(), "no evidence of a gain"),
+        (pair(-0.02, -0.05, 0.01), "no evidence of a gain"),
+        (pair(0.04, 0.01, 0.07, 0.01), "a gain"),
+        (pair(-0.04, -0.07, -0.01, 0.01), "a loss"),
+        (pair(0.04, 0.01, 0.07, 0.06), "no firm evidence of a gain"),
+        (pair(-0.04, -0.07, 0.001, 0.04), "no firm evidence of a loss"),
+        (pair(p=NAN), "no test possible"),
+    ],
+)
+def test_conclusion(made, says):
+    assert judging.conclusion(made) == says
+
+
+@given(st.floats(-1, 1), st.floats(-1, 0.2), st.floats(0, 1), st.floats(0.05, 1))
+def test_nothing_is_claimed_above_the_level(difference, low, width, p):
+    assert judging.conclusion(pair(difference, low, low + width, p)) not in ("a gain", "a loss")
+
+
+def test_verdict_is_one_sentence():
+    assert judging.verdict(pair(p=0.11)) == (
+        "early vs text (the better single modality on dev): test AUC-ROC .820 vs .800, +.020 [-.010, +.050], "
+        "p = .110 (Holm): no evidence of a gain."
+    )
+    assert "p < .001 (Holm): a gain." in judging.verdict(pair(0.04, 0.01, 0.07, 1e-9))
+
+
+def test_precision_says_how_little_a_small_split_shows():
+    rows = [
+        Row(name, "head", "test", 5, 0.5, {"auc_roc": Figure(mean, 0.01, mean - 0.05, mean + 0.03)}, {})
+        for name, mean in (("text", 0.7), ("early", 0.8))
+    ]
+    size = SplitSize("test", 500, 358, 120, 350)
+    assert judging.precision(size, rows) == (
+        "With 358 memes (350 distinct texts) in test, an AUC-ROC of .800 is good to ±.040."
+    )
+    lost = [Row("text", "head", "test", 5, 0.5, {"auc_roc": Figure(0.7)}, {})]
+    assert judging.precision(size, lost) == "358 memes in test are too few for an interval."
