@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from experiments import records
-from experiments.records import Comparison, Record, SplitSize
+from experiments.records import NAN, Comparison, Figure, Record, SplitSize
 from extract.errors import Refused, listing
 from extract.store import NO_LABEL
 
@@ -81,6 +81,20 @@ class Findings:
         """The first split on which fusions were judged: a test split where there is one with both labels."""
         return self.comparison.judged[0]
 
+    @property
+    def dev(self) -> str:
+        return next(split for split in self.predicted if split.startswith("dev"))
+
+    @property
+    def chosen(self) -> str:
+        """The head with the highest AUC-ROC on dev: test has no say in it."""
+        return max(self.heads, key=lambda head: self.auc(head, self.dev).mean)
+
+    def auc(self, head: str, split: str) -> Figure:
+        """AUC-ROC; undefined for a head, reference or split that was not scored."""
+        row = self.rows(split).get(head)
+        return row.metrics["auc_roc"] if row else Figure(NAN)
+
     def size(self, split: str) -> SplitSize:
         return next(size for size in self.comparison.splits if size.name == split)
 
@@ -146,5 +160,5 @@ def history(path: Path) -> History | None:
     if not path.is_file():
         return None
     with safe_open(path, framework="np") as file:
-        curves = [file.get_tensor(f"history.{name}") for name in ("train_loss", "dev_loss", "dev_auc")]
-        return History(*curves, file.get_tensor("best_epoch"))
+        train, dev, auc = (file.get_tensor(f"history.{name}") for name in ("train_loss", "dev_loss", "dev_auc"))
+        return History(train, dev, auc, file.get_tensor("best_epoch"))

@@ -1,4 +1,4 @@
-"""A dataset before any encoding: its splits, texts and images, and what they share. Images' headers are read, no more."""
+"""A dataset before any encoding: its splits, texts and images, and what they share. Of images, headers are read."""
 
 import os
 import sys
@@ -79,8 +79,9 @@ class Glance:
 
     def find(self, split: str) -> dict[str, tuple[Meme, Picture]]:
         """A split's memes and images by id; empty when there is no such split."""
-        found = [each for each in self.splits if each.name == split]
-        return {meme.id: (meme, picture) for each in found for meme, picture in zip(each.memes, each.pictures, strict=True)}
+        found = (each for each in self.splits if each.name == split)
+        pairs = (pair for each in found for pair in zip(each.memes, each.pictures, strict=True))
+        return {meme.id: (meme, picture) for meme, picture in pairs}
 
 
 def look(data: Path, quiet: bool = False) -> Glance:
@@ -97,11 +98,8 @@ def look(data: Path, quiet: bool = False) -> Glance:
 
 def pictures(paths: Sequence[Path], quiet: bool) -> Iterable[Picture]:
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)) + 2)) as pool:
-        bar = tqdm(total=len(paths), desc="looking at images", unit=" images", disable=quiet, mininterval=0.5, delay=0.5)
-        with bar:
-            for picture in pool.map(header, paths, chunksize=32):
-                bar.update()
-                yield picture
+        shown = {"unit": " images", "mininterval": 0.5, "delay": 0.5, "disable": quiet}
+        yield from tqdm(pool.map(header, paths), "looking at images", len(paths), **shown)
 
 
 def header(path: Path) -> Picture:
@@ -140,13 +138,15 @@ def shared(splits: Sequence[Split]) -> list[Shared]:
         "ids": {split.name: [meme.id for meme in split.memes] for split in splits},
         # memes without text have nothing in common
         "texts": {split.name: [meme.text_content for meme in split.memes if meme.text] for split in splits},
-        "images": {split.name: [digest[meme.image] for meme in split.memes if meme.image in digest] for split in splits},
+        "images": {
+            split.name: [digest[meme.image] for meme in split.memes if meme.image in digest] for split in splits
+        },
     }
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: dict.fromkeys(keys, 0))
     for what, by_split in keys.items():
         for pair, count in dataset.overlaps(by_split).items():
             counts[pair][what] = count
-    return [Shared(*pair, **found) for pair, found in sorted(counts.items(), key=lambda each: each[0])]
+    return [Shared(*pair, found["ids"], found["texts"], found["images"]) for pair, found in counts.items()]
 
 
 def digests(splits: Sequence[Split]) -> dict[Path, str]:

@@ -1,7 +1,7 @@
 """python -m experiments.report: what compare found, as one HTML page and as Markdown.
 
-Reads what compare wrote under --reports (and the memes themselves, with --data); writes report.html, which opens from disk
-and needs nothing else, and report.md with its drawings in figures/.
+Reads what compare wrote under --reports (and the memes themselves, with --data); writes report.html, which opens from
+disk and needs nothing else, and report.md with its drawings in figures/.
 """
 
 import argparse
@@ -32,7 +32,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="what compare wrote (default: reports)")
-    add("--data", type=Path, metavar="DIR", help="the memes themselves, to show them and their dataset (default: left out)")
+    add(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the memes themselves, to show them and their dataset (default: left out)",
+    )
     add("--out", type=Path, metavar="DIR", help="where the report goes (default: the --reports folder)")
     add("--no-images", action="store_true", help="show no image of any meme")
     return parser
@@ -69,7 +74,9 @@ def refuse_other_data(found: "Findings", seen: "Glance") -> None:
         other = [name for name, label in zip(predicted.ids, named, strict=True) if labels.get(name, label) != label]
         for names, what in ((absent, "are not in it"), (other, "have another label in it")):
             if names:
-                odd.append(f"{split}: {len(names):,} of {len(predicted.ids):,} memes {what}; first: {', '.join(names[:3])}")
+                odd.append(
+                    f"{split}: {len(names):,} of {len(predicted.ids):,} memes {what}; first: {', '.join(names[:3])}"
+                )
     if odd:
         raise errors.Refused(
             f"{seen.folder} is not the dataset that was compared:\n{errors.listing(odd)}\n"

@@ -10,8 +10,8 @@ from experiments.findings import Findings, Predicted
 from experiments.glance import Glance, Picture
 from experiments.judging import FUSION, SINGLE
 from experiments.layout import Table, bare
-from experiments.pages import figures
-from experiments.pages.dataset_section import LABELS
+from experiments.pages import whiskers
+from experiments.pages.dataset_figures import LABELS
 from experiments.pages.document import Block, Card, Figure, Gallery, Grid, Opinion, Paragraph, Section
 from experiments.pages.thumbnails import thumbnail
 from extract.dataset import Meme
@@ -27,7 +27,9 @@ def section(findings: Findings, glance: Glance | None, images: bool) -> Section:
     if comparison.pairs:
         blocks.append(Grid(tables.pairs_table(comparison, "Each fusion against the better single modality"), MEASURED))
         blocks.append(
-            Paragraph("In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right.")
+            Paragraph(
+                "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
+            )
         )
     else:
         blocks.append(Paragraph("No fusion is judged: that takes early or late, and text or image to compare with."))
@@ -64,13 +66,13 @@ def changed(findings: Findings, split: str, glance: Glance | None, images: bool)
     if singles:
         for fusion in fusions:
             right, wrong = alone(found, fusion, singles)
-            others = " and ".join(singles) if len(singles) == 2 else singles[0]
-            for mask, what in ((right, "right"), (wrong, "wrong")):
-                caption = f"{fusion} alone is {what}, unlike {others}: {mask.sum():,} memes"
+            others = "text and image are both" if len(singles) == 2 else f"{singles[0]} is"
+            for mask, what, other in ((right, "right", "wrong"), (wrong, "wrong", "right")):
+                caption = f"{fusion} is {what} where {others} {other}: {counted(mask, 'meme')}"
                 blocks += gallery(findings, found, fusion, mask, caption, known, images)
     everyone = ~np.logical_or.reduce([found.right(head) for head in findings.heads]) & found.labelled
     if len(findings.heads) > 1:
-        caption = f"No head is right: {everyone.sum():,} memes"
+        caption = f"No head is right: {counted(everyone, 'meme')}"
         blocks += gallery(findings, found, findings.heads[-1], everyone, caption, known, images)
     return Section(f"Memes of {split}, one by one", f"changed-{split}", blocks)
 
@@ -115,6 +117,12 @@ def gallery(
     return [Gallery(caption, [card(findings, found, int(place), known, images) for place in places[surest]])]
 
 
+def counted(mask: Bool[np.ndarray, " meme"], what: str) -> str:
+    """1 meme, 2 memes."""
+    number = int(mask.sum())
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def card(findings: Findings, found: Predicted, place: int, known: Memes, images: bool) -> Card:
     """known: memes of the dataset by id, where it is at hand."""
     opinions = [
@@ -134,7 +142,7 @@ def slices(findings: Findings) -> Section | None:
     for split in findings.comparison.judged:
         found = [piece for piece in findings.comparison.slices if piece.split == split]
         if found:
-            panel = figures.slices(f"slices-{split}", found, split)
+            panel = whiskers.slices(f"slices-{split}", found, split)
             blocks += [Figure(f"Where heads do well and badly on {split}; memes in brackets.", [panel])]
             blocks += [Grid(tables.slices_table(found, f"AUC-ROC on slices of {split}"))]
     return Section("Slices", "slices", blocks) if blocks else None

@@ -1,6 +1,6 @@
 """Matplotlib drawings as SVGs that take their colours from the page, with the same bytes every time.
 
-Colours are drawn as fixed hex codes and then renamed to CSS variables, so that one drawing serves light, dark and print.
+Colours are drawn as fixed hex codes and then renamed to CSS variables: one drawing serves light, dark and print.
 Heads differ by colour (Okabe and Ito's palette, safe for colour-blind readers), by line style and by marker.
 """
 
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 
 from matplotlib.figure import Figure as Canvas
 from matplotlib.style import context
@@ -118,13 +119,14 @@ def mended(svg: str, name: str, says: str) -> str:
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", body, flags=re.S)
     body = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", body)
     body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda code: f"var({VARIABLES[code[0]]})" if code[0] in VARIABLES else code[0], body)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
     body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", body)
     viewbox = re.search(r'viewBox="[^"]*"', body)
     assert viewbox is not None
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox[0]} role="img" '
-        f'aria-label="{escaped(says)}" style="stroke-linejoin:round;stroke-linecap:butt">'
+        f'aria-label="{escape(says)}" style="stroke-linejoin:round;stroke-linecap:butt">'
     )
     return opening + body[body.index(">") + 1 :].rstrip()
 
@@ -135,9 +137,3 @@ def alone(panel: Panel) -> str:
     start = panel.svg.index(">") + 1
     opening = panel.svg[: start - 1] + f' width="{panel.width:.0f}">'
     return f"{opening}\n{shades}{panel.svg[start:]}\n"
-
-
-def escaped(text: str) -> str:
-    for character, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(character, name)
-    return text

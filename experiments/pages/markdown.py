@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from experiments import layout
 from experiments.layout import Table
-from experiments.pages.document import (
-    Block, Bullets, Figure, Gallery, Grid, Page, Panel, Paragraph, Section, Tiles, Verdict
-)  # fmt: skip
+from experiments.pages import document
+from experiments.pages.document import Block, Bullets, Gallery, Grid, Page, Panel, Paragraph, Section, Tiles, Verdict
 
 FOLDER = "figures"
 WORDS = 240  # characters of a meme's text
@@ -41,7 +40,7 @@ def lines_of(block: Block) -> list[str]:
             return table(Table(caption, ["", "", ""], rows))
         case Grid(grid):
             return table(grid)
-        case Figure(caption, panels):
+        case document.Figure(caption, panels):
             return [*(picture(panel) for panel in panels), "", f"*{plain(caption)}*"]
         case Gallery(caption):
             return table(gallery_table(block, caption))

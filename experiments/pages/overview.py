@@ -6,7 +6,7 @@ from experiments.findings import Findings
 from experiments.judging import verdicts
 from experiments.layout import Table, bare, interval
 from experiments.pages.document import Block, Bullets, Figure, Grid, Section, Tile, Tiles, Verdict
-from experiments.pages.figures import forest, gains
+from experiments.pages.whiskers import forest, gains
 
 
 def in_short(findings: Findings) -> list[Block]:
@@ -44,8 +44,12 @@ def section(findings: Findings) -> Section:
 
 def data_table(findings: Findings) -> Table:
     rows = [
-        [size.name, f"{size.memes:,}", f"{size.labelled:,}", f"{size.positive:,}"]
-        + [f"{size.positive / size.labelled:.0%}" if size.labelled else "", f"{size.texts:,}"]
+        [
+            size.name,
+            *(f"{count:,}" for count in (size.memes, size.labelled, size.positive)),
+            f"{size.positive / size.labelled:.0%}" if size.labelled else "",
+            f"{size.texts:,}",
+        ]
         for size in findings.comparison.splits
     ]
     return Table("Data", ["split", "memes", "with a label", "label 1", "share of 1", "distinct texts"], rows)

@@ -31,8 +31,9 @@ def learning(findings: Findings) -> Section | None:
     panels = [figures.losses(f"loss-{head}", head, history) for head, history in curves]
     panels += [figures.dev_auc(f"dev-auc-{head}", head, history) for head, history in curves]
     caption = (
-        "A line for each seed. A run stops when dev's AUC-ROC has not risen for as many epochs as its patience; the marked "
-        "epoch's weights are kept. Train loss includes dropout, dev loss does not."
+        "A line for each seed; dashed: on train, with dropout; solid: on dev. A run stops when dev's AUC-ROC "
+        "has not risen for as many epochs as its patience; the marked "
+        "epoch's weights are kept."
     )
     return Section("Learning curves", "learning", [Figure(caption, panels)])
 

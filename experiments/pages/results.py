@@ -24,7 +24,9 @@ def section(findings: Findings, split: str) -> Section:
     if not rows:
         return Section(title, f"results-{split}", predicted_only(findings, split))
     blocks: list[Block] = [Paragraph("Dev chose epochs and thresholds: its figures flatter.")] if is_dev(split) else []
-    blocks.append(Grid(tables.main_table(list(rows.values()), "At threshold 0.5: mean ± standard deviation over seeds")))
+    blocks.append(
+        Grid(tables.main_table(list(rows.values()), "At threshold 0.5: mean ± standard deviation over seeds"))
+    )
     blocks += [Paragraph(sentence) for sentence in tables.undefined(list(rows.values()))]
     blocks += curve_figures(findings, findings.predicted[split], rows)
     blocks.append(Grid(tables.tuned_table(list(rows.values()), "At the threshold tuned on dev, and calibration")))
@@ -46,8 +48,8 @@ def curve_figures(findings: Findings, found: Predicted, rows: Mapping[str, Row])
         return [Paragraph(f"{found.split} holds one label only: it has no ROC or precision-recall curve.")]
     counts = {head: matrices(findings, found.split, head) for head in findings.heads}
     caption = (
-        f"ROC and precision-recall curves on {found.split}, each the mean over seeds. Hollow marks: at 0.5; filled: at the "
-        "threshold tuned on dev. Dotted: a head that knows nothing."
+        f"ROC and precision-recall curves on {found.split}, each the mean over seeds. Hollow marks: at 0.5; filled: at "
+        "the threshold tuned on dev. Dotted: a head that knows nothing."
     )
     panels = [
         figures.roc(f"roc-{found.split}", found, rows, counts),
@@ -69,8 +71,11 @@ def confusion_figure(findings: Findings, split: str, rows: Mapping[str, Row]) ->
         )
         for head in findings.heads
     ]
-    caption = f"Confusion on {split}: memes (mean over seeds) by their label and by what they are called."
-    return [Figure(caption + " Shares are of the label's memes.", panels)]
+    caption = (
+        f"Confusion on {split}: memes (mean over seeds) by their label and by what they are called, at 0.5 and at "
+        "dev's threshold. Shares are of the label's memes."
+    )
+    return [Figure(caption, panels)]
 
 
 def calibration_figure(findings: Findings, split: str, rows: Mapping[str, Row]) -> list[Block]:
@@ -78,8 +83,8 @@ def calibration_figure(findings: Findings, split: str, rows: Mapping[str, Row]) 
     panels = [figures.calibration(f"calibration-{split}-{head}", found, head, rows[head]) for head in findings.heads]
     caption = (
         f"Calibration on {split}: of the memes given about the same probability, how many have label 1 (seeds pooled, "
-        f"{curves.BINS} bins, 95% intervals). On the dotted line probabilities can be taken at their word; below it they are "
-        "too high. Bars: how many memes a bin holds."
+        f"{curves.BINS} bins, 95% intervals). On the dotted line probabilities can be taken at their word; below it "
+        "they are too high. Bars: how many memes a bin holds."
     )
     return [Figure(caption, panels)]
 
