@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+DEMO ?= sample
 DEMO_TRAIN ?= 600
 DEMO_DEV ?= 150
 DEMO_TEST ?= 150
@@ -12,10 +13,10 @@ DEMO_SEEDS ?= 5
 .PHONY: demo test check lint clean
 
 demo: $(VENV)/.runs
-	$(BIN)/python -m extract.sample --out data/sample --train $(DEMO_TRAIN) --dev $(DEMO_DEV) --test $(DEMO_TEST) --seed 0
-	$(BIN)/python -m extract --data data/sample --features features/sample \
+	$(BIN)/python -m extract.sample --out data/$(DEMO) --train $(DEMO_TRAIN) --dev $(DEMO_DEV) --test $(DEMO_TEST) --seed 0
+	$(BIN)/python -m extract --data data/$(DEMO) --features features/$(DEMO) \
 	    --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras
-	$(BIN)/python -m experiments.compare --features features/sample --out reports/sample --seeds $(DEMO_SEEDS)
+	$(BIN)/python -m experiments.compare --features features/$(DEMO) --out reports/$(DEMO) --seeds $(DEMO_SEEDS)
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest
@@ -39,4 +40,4 @@ $(VENV)/.tests: pyproject.toml constraints.txt
 	touch $@ $(VENV)/.runs
 
 clean:
-	rm -rf $(VENV) data/sample features/sample reports/sample
+	rm -rf $(VENV) data/$(DEMO) features/$(DEMO) reports/$(DEMO)

@@ -15,6 +15,7 @@ from extract import onednn, resnet, transformers_resnet
 from extract.catalogue import Located
 from extract.encoder_files import RECIPE, Incomplete, files, read_json, weight_files
 from extract.errors import Refused
+from extract.registries import in_words
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet's RGB, on the scale 0..1
 
@@ -107,8 +108,10 @@ def _tensors(paths: list[Path]) -> dict[str, Tensor]:
     for path in weight_files(paths):
         try:
             state |= load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        except (SafetensorError, UnpicklingError, RuntimeError, EOFError, TypeError) as error:
-            raise ValueError(f"{path.name} cannot be read: {error}") from None
+        except UnpicklingError:
+            raise ValueError(f"{path.name} holds more than tensors; it was not loaded") from None
+        except (SafetensorError, RuntimeError, EOFError, TypeError) as error:
+            raise ValueError(f"{path.name} cannot be read: {in_words(error)}") from None
     return state
 
 

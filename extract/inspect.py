@@ -40,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _describe(files: list[Path], verify: bool) -> list[str]:
     """Print a row for each file that can be read; return what is wrong with the others."""
-    rows, damaged = [COLUMNS], []
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    damaged: list[str] = []
     for path in files:
         try:
             if verify:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from extract import catalogue, dataset, images
+from extract import catalogue, dataset, image_encoders, images, text_encoders
 from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
-from extract.errors import Failed
+from extract.device import resolve_device, resolve_dtype
+from extract.errors import Failed, Refused
 from extract.parts import Folder, Held
 from extract.plan import Item, by_length, cut, unique
 from extract.progress import bar, say
@@ -34,25 +36,32 @@ class Encoder:
 
 
 def choose_encoders(config: ExtractConfig) -> list[Encoder]:
-    """Locate what is asked for, images first: a meme whose image fails loses its text too."""
-    from extract import image_encoders, text_encoders
-    from extract.device import resolve_device, resolve_dtype
+    """Locate what is asked for, images first: a meme whose image fails loses its text too.
 
+    Raises Refused for every encoder that cannot be had, all together.
+    """
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
-    encoders = []
+    encoders, refusals = [], []
     for kind, name in (("image", config.image_encoder), ("text", config.text_encoder)):
-        if name == "none":
-            continue
-        located = catalogue.locate(kind, name)
-        if kind == "text":
-            settings = text_encoders.settings(located, dtype=dtype, max_tokens=config.max_tokens)
-        else:
-            settings = image_encoders.settings(located, dtype=dtype) | {"transform": images.TRANSFORM}
-        versions = {library: _version(library) for library in LIBRARIES[kind]}
-        folder = Folder(config.features / located.slug, kind, settings, versions)
-        encoders.append(Encoder(located, folder, device, dtype))
+        if name != "none":
+            try:
+                encoders.append(_choose(kind, name, device, dtype, config))
+            except Refused as refusal:
+                refusals.append(str(refusal))
+    if refusals:
+        raise Refused("\n\n".join(refusals))
     return encoders
+
+
+def _choose(kind: str, name: str, device: str, dtype: str, config: ExtractConfig) -> Encoder:
+    located = catalogue.locate(kind, name)
+    if kind == "text":
+        settings = text_encoders.settings(located, dtype=dtype, max_tokens=config.max_tokens)
+    else:
+        settings = image_encoders.settings(located, dtype=dtype) | {"transform": images.TRANSFORM}
+    versions = {library: _version(library) for library in LIBRARIES[kind]}
+    return Encoder(located, Folder(config.features / located.slug, kind, settings, versions), device, dtype)
 
 
 def _version(library: str) -> str:
@@ -136,9 +145,9 @@ def encode(encoder: Encoder, splits: Sequence[HashedSplit], config: ExtractConfi
 def _encode_left(
     encoder: Encoder, left: list[Item], reused: int, batch_size: int | None, config: ExtractConfig
 ) -> dict[str, str]:
-    from extract import engine, image_encoders, text_encoders
+    from extract import engine
 
-    where = {"device": encoder.device, "dtype": encoder.dtype, "compile": config.compile}
+    where: dict[str, Any] = {"device": encoder.device, "dtype": encoder.dtype, "compile": config.compile}
     rows = engine.PART_ROWS[encoder.device][encoder.kind]
     batch_size = batch_size or engine.BATCH_SIZE[encoder.device]
     label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug

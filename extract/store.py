@@ -25,6 +25,8 @@ SCHEMA = 1
 USER_BLOCK = 512  # bytes
 SEAL = b"memefuse sha256 "
 NO_LABEL = -1
+WORDS = ("encoder", "kind", "split", "fingerprint")  # attributes that are text
+STRUCTURES = ("settings", "versions", "dropped")  # and those that are JSON
 Block = tuple[np.ndarray, np.ndarray]  # row numbers [n] int64, vectors [n, D] float32
 
 
@@ -167,9 +169,9 @@ def _write_rows(path: Path, rows: Rows, dim: int) -> int:
             file.create_dataset("tokens", data=np.asarray(rows.tokens, dtype=np.int32))
         vector = file.create_dataset("vector", shape=(len(rows), dim), dtype="<f4", dcpl=allocated)
         file.attrs["schema"] = SCHEMA
-        for name in ("encoder", "kind", "split", "fingerprint"):
+        for name in WORDS:
             file.attrs[name] = getattr(rows, name)
-        for name in ("settings", "versions", "dropped"):
+        for name in STRUCTURES:
             file.attrs[name] = json.dumps(getattr(rows, name), sort_keys=True, ensure_ascii=False)
         return vector.id.get_offset()
 
@@ -227,9 +229,10 @@ def read(path: Path) -> Features:
             if file.attrs.get("schema") != SCHEMA:
                 found = file.attrs.get("schema", "none")
                 raise StoreError(f"{path}: schema {found}, this version reads schema {SCHEMA}; run extract again")
+            attributes: dict[str, Any] = {name: str(file.attrs[name]) for name in WORDS}
+            attributes |= {name: json.loads(file.attrs[name]) for name in STRUCTURES}
             features = Features(
-                **{name: str(file.attrs[name]) for name in ("encoder", "kind", "split", "fingerprint")},
-                **{name: json.loads(file.attrs[name]) for name in ("settings", "versions", "dropped")},
+                **attributes,
                 ids=np.char.decode(file["id"][:].astype(np.bytes_), "utf-8"),
                 label=file["label"][:],
                 content=file["content"][:].astype("S64"),

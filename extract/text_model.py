@@ -1,14 +1,17 @@
 """A frozen transformers model: word pieces in, one vector a text out."""
 
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor
 
 from extract import onednn
 from extract.catalogue import Located
 from extract.errors import Refused
+from extract.registries import in_words
 
 
 class TextEncoder:
@@ -85,8 +88,10 @@ def load(located: Located, *, device: str, dtype: str, max_tokens: int, compile:
     try:
         tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True)
         model, report = AutoModel.from_pretrained(located.path, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise Refused(f"{located.name}: {located.path} cannot be loaded by transformers: {error}") from None
+    except UnpicklingError:
+        raise Refused(f"{located.name}: {located.path} holds more than tensors; it was not loaded") from None
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise Refused(f"{located.name}: transformers cannot load {located.path}: {in_words(error)}") from None
     _refuse_untrained(located, model, set(report["missing_keys"]))
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")

@@ -36,9 +36,10 @@ class Timed:
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        data = args.data or _draw(Path(scratch) / "memes", args.rows)
-        names = dataset.choose_splits(data, "train")
-        memes = dataset.read(data, names[0]).memes[: args.rows]
+        data = args.data or _draw(Path(scratch) / "memes", 2 * args.rows)
+        # drawn captions occur twice; equal texts are encoded once, which would flatter us
+        distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
+        memes = list(distinct.values())[: args.rows]
         folder = _subset(Path(scratch) / "subset", data, memes)
         results = {}
         for kind, name in (("text", args.text_encoder), ("image", args.image_encoder)):
