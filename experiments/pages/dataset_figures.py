@@ -104,6 +104,8 @@ def sizes(glance: Glance) -> list[Panel]:
 
 
 def nice_ticks(low: float, high: float) -> list[int]:
-    """1, 2 and 5 times powers of ten inside a range; its ends where there are none."""
+    """1, 2 and 5 times powers of ten inside a range, if there are three; else its ends and middle."""
     ticks = [factor * 10**power for power in range(6) for factor in (1, 2, 5)]
-    return [tick for tick in ticks if low <= tick <= high] or [max(1, round(low)), round(high)]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    middle = float(np.sqrt(low * high))
+    return inside if len(inside) > 2 else sorted({max(1, round(each)) for each in (low, middle, high)})

@@ -9,4 +9,4 @@ def page(glance: Glance, images: bool) -> Page:
     name = glance.folder.resolve().name
     splits = ", ".join(split.name for split in glance.splits)
     subtitle = f"{len(glance.memes):,} memes in {splits}"
-    return Page(f"{name} at a glance", subtitle, [dataset_section.section(glance, images)])
+    return Page(f"Memes of {name}", subtitle, [dataset_section.section(glance, images)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.findings import Findings
 from experiments.judging import FUSION, LEVEL, SINGLE, conclusion
-from experiments.layout import bare, interval, signed
+from experiments.layout import bare, interval, probability, signed
 from experiments.pages import cautions
 from experiments.pages.cautions import NOTABLE
 from experiments.pages.document import Bullets, Paragraph, Section
@@ -92,7 +92,7 @@ def gain(pair: Pair) -> str:
     """What a pair shows by AUC-ROC, with the other half of the truth."""
     start = (
         f"{pair.fusion.capitalize()} against {pair.single} on {pair.split}: {signed(pair.difference)} "
-        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {bare(pair.p_holm)}: {conclusion(pair)}."
+        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
     )
     if pair.p_holm < LEVEL and pair.low > 0:
         return f"{start} The true gain may be as small as {bare(pair.low)} or as large as {bare(pair.high)}."
@@ -109,7 +109,7 @@ def answers(pair: Pair) -> str:
     return (
         f"By accuracy at 0.5 on {pair.split}, {pair.fusion} gets {pair.only_fusion:,} memes right that {pair.single} "
         f"does not, and loses {pair.only_single:,}: {signed(pair.difference)} "
-        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {bare(pair.p_holm)}: {conclusion(pair)}."
+        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
     )
 
 

@@ -118,7 +118,8 @@ def mended(svg: str, name: str, says: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.S)
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", body, flags=re.S)
     body = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)
+    # fewer decimals in coordinates, not in what is written
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), body)
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     body = re.sub(r"font: ([0-9.]+)px [^;\"]*", r"font-size: \1px", body)

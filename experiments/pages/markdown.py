@@ -1,7 +1,7 @@
 """A page as Markdown; its drawings are files beside it. Images of memes stay out: Markdown cannot blur them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from experiments import layout
 from experiments.layout import Table
@@ -37,23 +37,26 @@ def lines_of(block: Block) -> list[str]:
             return [f"- {plain(sentence)}" for sentence in sentences]
         case Tiles(caption, tiles):
             rows = [[tile.name, tile.value, tile.detail] for tile in tiles]
-            return table(Table(caption, ["", "", ""], rows))
-        case Grid(grid):
-            return table(grid)
+            return table(Table(caption, ["", "", ""], rows), {0})
+        case Grid(grid, words):
+            return table(grid, words)
         case document.Figure(caption, panels):
             return [*(picture(panel) for panel in panels), "", f"*{plain(caption)}*"]
         case Gallery(caption):
-            return table(gallery_table(block, caption))
+            return table(gallery_table(block, caption), {0, 1, 2})
 
 
 def picture(panel: Panel) -> str:
     return f"![{plain(panel.says)}]({FOLDER}/{panel.name}.svg)"
 
 
-def table(table: Table) -> list[str]:
-    """A table whose cells are text, whatever they hold."""
+def table(table: Table, words: Set[int]) -> list[str]:
+    """A table whose cells are text, whatever they hold. words: columns aligned left."""
     rows = [[plain(cell) for cell in row] for row in table.rows]
-    return layout.markdown(Table(plain(table.title), table.header, rows)).split("\n")
+    lines = layout.markdown(Table(plain(table.title), [plain(cell) for cell in table.header], rows)).split("\n")
+    rule = ["---" if place in words else "---:" for place in range(len(table.header))]
+    lines[-len(rows) - 1] = f"| {' | '.join(rule)} |"
+    return lines
 
 
 def gallery_table(gallery: Gallery, caption: str) -> Table:
