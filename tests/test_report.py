@@ -159,7 +159,7 @@ def test_images_are_blurred_and_can_be_left_out(folder, page, tmp_path):
     assert re.search(r"\.veil img\{[^}]*filter:blur", page.source)
     without = Elements(reported(folder, "--no-images", "--out", str(tmp_path))[0])
     assert not without.all("img")
-    assert "<script>" in "".join(without.texts)
+    assert any(text.startswith("test-00") for text in without.texts)
 
 
 def test_the_same_input_gives_the_same_bytes(folder, tmp_path, written):

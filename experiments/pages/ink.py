@@ -34,7 +34,7 @@ LOOKS = {
     "text": Look("#0072b2", "-", "o"),
     "image": Look("#d55e00", "--", "s"),
     "early": Look("#009e73", "-.", "^"),
-    "late": Look("#cc79a7", (0, (1.5, 1.2)), "D"),  # denser than matplotlib's dotted line
+    "late": Look("#cc79a7", (0.0, (1.5, 1.2)), "D"),  # denser than matplotlib's dotted line
 }
 REFERENCE = Look(FAINT, "-", "x")
 VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {

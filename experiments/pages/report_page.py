@@ -1,5 +1,10 @@
 """A comparison as a page."""
 
+from collections.abc import Callable
+from functools import partial
+
+from tqdm import tqdm
+
 from experiments.findings import Findings
 from experiments.glance import Glance
 from experiments.pages import dataset_section, discussion, figures, fusion, overview, results
@@ -9,18 +14,23 @@ from experiments.tables import READING
 
 def page(findings: Findings, glance: Glance | None, images: bool) -> Page:
     """glance: the dataset, where it is at hand; images: show memes' images."""
-    comparison = findings.comparison
-    text, image = (comparison.encoders[side]["name"] for side in ("text", "image"))
-    memes = sum(size.memes for size in comparison.splits)
+    parts: list[Callable[[], Section | None]] = [partial(overview.section, findings)]
+    parts += [partial(dataset_section.section, glance, images)] if glance else []
+    parts += [partial(results.section, findings, split) for split in results.splits(findings)]
+    parts += [
+        partial(fusion.section, findings, glance, images),
+        partial(fusion.slices, findings),
+        partial(learning, findings),
+        partial(discussion.section, findings),
+        reading,
+    ]
+    opening = overview.in_short(findings)
+    sections = [part() for part in tqdm(parts, "drawing", leave=False, disable=None, delay=0.5)]
+    text, image = (findings.comparison.encoders[side]["name"] for side in ("text", "image"))
+    memes = sum(size.memes for size in findings.comparison.splits)
     where = f" of {glance.folder.resolve().name}" if glance else ""
-    found = [overview.section(findings)]
-    found += [dataset_section.section(glance, images)] if glance else []
-    found += results.sections(findings)
-    found.append(fusion.section(findings, glance, images))
-    found += [part for part in (fusion.slices(findings), learning(findings)) if part]
-    found += [discussion.section(findings), reading()]
     subtitle = f"{text} and {image}, frozen, with light heads on {memes:,} memes{where}"
-    return Page("Text, image or both?", subtitle, found, overview.in_short(findings))
+    return Page("Text, image or both?", subtitle, [section for section in sections if section], opening)
 
 
 def learning(findings: Findings) -> Section | None:
@@ -32,8 +42,7 @@ def learning(findings: Findings) -> Section | None:
     panels += [figures.dev_auc(f"dev-auc-{head}", head, history) for head, history in curves]
     caption = (
         "A line for each seed; dashed: on train, with dropout; solid: on dev. A run stops when dev's AUC-ROC "
-        "has not risen for as many epochs as its patience; the marked "
-        "epoch's weights are kept."
+        "has not risen for as many epochs as its patience; the marked epoch's weights are kept."
     )
     return Section("Learning curves", "learning", [Figure(caption, panels)])
 

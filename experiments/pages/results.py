@@ -10,11 +10,9 @@ from experiments.pages.document import Block, Figure, Grid, Paragraph, Section
 from experiments.records import Row
 
 
-def sections(findings: Findings) -> list[Section]:
-    """A section for each split that heads predicted, test splits first."""
-    sizes = [size for size in findings.comparison.splits if size.name in findings.predicted]
-    sizes.sort(key=lambda size: not size.name.startswith("test"))
-    return [section(findings, size.name) for size in sizes]
+def splits(findings: Findings) -> list[str]:
+    """The splits that heads predicted, test splits first."""
+    return sorted(findings.predicted, key=lambda split: not split.startswith("test"))
 
 
 def section(findings: Findings, split: str) -> Section:

@@ -23,7 +23,7 @@ def forest(name: str, rows: Sequence[Row], split: str) -> Panel:
         axes = canvas.subplots()
         axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
         for place, row in enumerate(shown):
-            whisker(axes, figures[row.name], len(shown) - place, row.name)
+            whisker(axes, figures[row.name], float(len(shown) - place), row.name)
         axes.set_yticks(range(len(shown), 0, -1), [row.name for row in shown])
         axes.set_ylim(0.4, len(shown) + 0.6)
         axes.set_xlabel(f"AUC-ROC on {split}, 95% interval; dotted: chance")
@@ -50,7 +50,7 @@ def gains(name: str, pairs: Sequence[Pair]) -> Panel:
         axes = canvas.subplots()
         axes.axvline(0, color=INK, linewidth=1)
         for place, pair in enumerate(pairs):
-            whisker(axes, Figure(pair.difference, low=pair.low, high=pair.high), len(pairs) - place, pair.fusion)
+            whisker(axes, Figure(pair.difference, low=pair.low, high=pair.high), float(len(pairs) - place), pair.fusion)
         axes.set_yticks(range(len(pairs), 0, -1), [f"{pair.fusion} - {pair.single}, {pair.split}" for pair in pairs])
         axes.set_ylim(0.4, len(pairs) + 0.6)
         axes.set_xlabel("difference of AUC-ROC, 95% interval")
