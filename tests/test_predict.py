@@ -219,7 +219,15 @@ def test_all_that_cannot_be_used_is_named(world, fakes, tmp_path, capsys, skip):
     rows = [json.loads(line) for line in lines]
     (data / rows[0]["img"]).write_bytes(b"")
     (data / rows[1]["img"]).write_text("<html>")
-    options = ["--data", data, "--split", "test", "--out", tmp_path / "out.csv", *(["--on-error", "skip"] if skip else [])]
+    options = [
+        "--data",
+        data,
+        "--split",
+        "test",
+        "--out",
+        tmp_path / "out.csv",
+        *(["--on-error", "skip"] if skip else []),
+    ]
     assert command(world, *options) == (0 if skip else 1)
     said = capsys.readouterr().err
     assert f"{rows[0]['id']}  {data / rows[0]['img']}: empty file" in said
@@ -266,7 +274,9 @@ def test_models_that_cannot_be_used_are_refused(world, fakes, tmp_path, capsys):
         assert errors.run(lambda: predict.main(["--model", str(model), "--text", "a", "--head", "text"])) == 2
         return capsys.readouterr().err
 
-    assert f"{tmp_path / 'none'} holds no trained heads. Run: python -m experiments.compare" in said_of(tmp_path / "none")
+    assert f"{tmp_path / 'none'} holds no trained heads. Run: python -m experiments.compare" in said_of(
+        tmp_path / "none"
+    )
     model = shutil.copytree(world / "reports", tmp_path / "reports")
     about, weights = model / "models" / "text.json", model / "models" / "text.safetensors"
     kept = weights.read_bytes()

@@ -42,12 +42,18 @@ def writer(folder, name, rounds) -> subprocess.Popen:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.dictionaries(st.text("0123456789abcdef", min_size=1, max_size=64), st.floats(width=32, allow_nan=False), max_size=9))
+@given(
+    st.dictionaries(
+        st.text("0123456789abcdef", min_size=1, max_size=64), st.floats(width=32, allow_nan=False), max_size=9
+    )
+)
 def test_what_was_put_is_got_bit_for_bit(tmp_path_factory, found):
     folder = tmp_path_factory.mktemp("cache")
     cache(folder).put({name: np.full(DIM, value, np.float32) for name, value in found.items()})
     back = cache(folder).get([*found, "not there"])
-    assert {name: vector.tolist() for name, vector in back.items()} == {name: [value] * DIM for name, value in found.items()}
+    assert {name: vector.tolist() for name, vector in back.items()} == {
+        name: [value] * DIM for name, value in found.items()
+    }
 
 
 def test_more_contents_than_one_query_takes(tmp_path):

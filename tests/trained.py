@@ -1,4 +1,4 @@
-"""A small dataset, its features by fake encoders, and heads trained on them: what predict, submit and serve start from."""
+"""A small dataset, its features by fake encoders, and heads trained on them: where predict, submit and serve begin."""
 
 import json
 from contextlib import contextmanager
@@ -97,7 +97,7 @@ def everything(folder: Path) -> Path:
         memes(folder / "data", split, size, seed)
     named = ["--text-encoder", TEXT.name, "--image-encoder", IMAGE.name, "--device", "cpu", "--quiet"]
     assert extract(["--data", str(folder / "data"), "--features", str(folder / "features"), *named]) == 0
-    (folder / "choice.json").write_text(json.dumps({"heads": {head: QUICK for head in compare.HEADS}}))
+    (folder / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(compare.HEADS, QUICK)}))
     quick = ["--from-sweep", str(folder / "choice.json"), "--device", "cpu", "--seeds", "3", "--references", "none"]
     compare.main(["--features", str(folder / "features"), "--out", str(folder / "reports"), *quick])
     return folder

@@ -1,4 +1,4 @@
-"""python -m experiments.serve: a page on this machine to drop an image on, type its text, and see what each head says."""
+"""python -m experiments.serve: a local page to drop an image on, type its text, and see what each head says."""
 
 import argparse
 import socket
@@ -25,7 +25,7 @@ examples:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.serve",
-        description="Serve a page, to this machine alone, that scores a meme and shows what each head says. Ctrl-C ends it.",
+        description="A page, for this machine alone, that scores a meme and shows what each head says. Ctrl-C ends it.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -78,7 +78,9 @@ def run(app: "Starlette", door: socket.socket) -> None:
     """Serve until Ctrl-C, which is how it is meant to end."""
     import uvicorn
 
-    settings = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", timeout_graceful_shutdown=2)
+    settings = uvicorn.Config(
+        app, log_level="warning", server_header=False, lifespan="off", timeout_graceful_shutdown=2
+    )
     try:
         uvicorn.Server(settings).run(sockets=[door])
     except KeyboardInterrupt:
