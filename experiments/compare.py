@@ -70,11 +70,11 @@ def main(argv: list[str] | None = None) -> None:
     from experiments import chosen, loading, outcome, publishing, tables, training
 
     device = training.device(options.device)
-    publishing.prepare(options.out)
     choice = chosen.read(options.from_sweep) if options.from_sweep else chosen.NOTHING
     data = loading.load(
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
     )
+    publishing.prepare(options.out)
     print(describe(data), file=sys.stderr)
     runs = training.runs(options.heads, options.seeds, choice.heads)
     trained = training.heads(data, runs, device, options.calibrate)

@@ -114,7 +114,7 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
         + [f"{bare(piece.auc_roc[head].mean)} {interval(piece.auc_roc[head])}".strip() for head in heads]
         for piece in slices
     ]
-    return Table(title, ["AUC-ROC of memes whose", "memes", "label 1", *heads], cells)
+    return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
 
 
 def heading(size: SplitSize) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from extract import hub, packages
 from extract.encoder_files import Incomplete, combine, digest, files, read_json
 from extract.errors import Refused
-from extract.registries import Unreachable, fetch_url, sha256
+from extract.fetch import Unreachable, fetch_url, sha256
 from extract.registries import cache_root as cache_root
 
 POOLINGS = ("cls", "mean", "pooler")  # of texts: the first token, the mean over tokens, the model's own pooler
@@ -97,7 +97,7 @@ def locate(kind: str, name: str) -> Located:
         if known:
             found = _find_known(kind, base, known)
             slug = base
-        elif folder.is_dir():
+        elif base and folder.is_dir():
             found = Found(folder.resolve(), "folder", digest(files(kind, folder)))
             slug = f"{folder.resolve().name}-{found.weights[:8]}"
         elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):

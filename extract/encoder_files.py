@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from extract.registries import sha256
+from extract.fetch import sha256
 
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (

@@ -1,5 +1,6 @@
 """What a user can cause and mend: an exception whose text is the whole message, and the exit status it stands for."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,12 @@ class Refused(Failed):
 
 
 def run(main: Callable[[], int | None]) -> int:
-    """Call a command's `main`; turn what a user can cause into a message on stderr and an exit status."""
+    """Call a command's `main`; turn what a user can cause into a message on stderr and an exit status.
+
+    Also tells OpenMP, which is read in with torch, to let waiting threads sleep: where cores are shared, with our own
+    decode threads or with other programs, threads that spin take the time of those that work.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return main() or 0
     except Failed as error:

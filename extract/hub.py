@@ -4,16 +4,15 @@ import sys
 from pathlib import Path
 
 from extract.errors import Refused
-from extract.registries import ANSWER_SECONDS, Unreachable, in_words, must_answer
+from extract.fetch import ANSWER_SECONDS, Unreachable, in_words, must_answer
 
-SMALL = ["config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model"]
-SMALL += ["preprocessor_config.json"]
-# Pickled weights are asked for only where a model has nothing better; they are read with weights_only.
+SMALL = [
+    "config.json", "preprocessor_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
+    "added_tokens.json", "*.model",
+]  # fmt: skip
 SAFETENSORS = ["model*.safetensors", "model.safetensors.index.json"]
-PICKLED = [
-    "pytorch_model*.bin",
-    "pytorch_model.bin.index.json",
-]
+# Asked for only where a model has nothing better; they are read with weights_only.
+PICKLED = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 
 
 def cached(repositories: tuple[str, ...]) -> list[Path]:

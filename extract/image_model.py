@@ -15,7 +15,7 @@ from extract import onednn, resnet, transformers_resnet
 from extract.catalogue import Located
 from extract.encoder_files import RECIPE, Incomplete, files, read_json, weight_files
 from extract.errors import Refused
-from extract.registries import in_words
+from extract.fetch import in_words
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet's RGB, on the scale 0..1
 
@@ -86,10 +86,10 @@ def load(located: Located, *, device: str, dtype: str, compile: bool) -> ImageEn
     resnet.fold_batch_norm(net)
     net.to(device, getattr(torch, dtype))
     frozen: Any = net.to(memory_format=torch.channels_last)
-    if onednn.fits(device, dtype):
-        resnet.pack(net)
     if compile:
         frozen = torch.compile(frozen)
+    elif onednn.fits(device, dtype):
+        resnet.pack(net)
     return ImageEncoder(located, frozen, normalisation, dim=dim, device=device, dtype=getattr(torch, dtype))
 
 
@@ -112,6 +112,8 @@ def _tensors(paths: list[Path]) -> dict[str, Tensor]:
             raise ValueError(f"{path.name} holds more than tensors; it was not loaded") from None
         except (SafetensorError, RuntimeError, EOFError, TypeError) as error:
             raise ValueError(f"{path.name} cannot be read: {in_words(error)}") from None
+    if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"expected a state dict, but {others[0]!r} is no tensor")
     return state
 
 
@@ -126,9 +128,14 @@ def _understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
     layout = {key: value for key, value in recipe.items() if key != "normalisation"}
     if layout.get("stride_on", "conv1") not in ("conv1", "conv2"):
         raise ValueError(f"stride_on is {layout['stride_on']!r}, expected 'conv1' or 'conv2'")
+    if not isinstance(layout.get("bn_eps", 1e-5), float):
+        raise ValueError(f"bn_eps is {layout['bn_eps']!r}, expected a small number, as 1e-5")
     named = recipe.get("normalisation", "imagenet")
     if isinstance(named, dict):
-        return Normalisation.of_unit_scale(named["mean"], named["deviation"]), layout
+        mean, deviation = (named[key] if isinstance(named.get(key), list) else [] for key in ("mean", "deviation"))
+        if len(mean) != 3 or len(deviation) != 3 or 0 in deviation:
+            raise ValueError(f"normalisation is {named}, expected a mean and a deviation of three numbers each")
+        return Normalisation.of_unit_scale(mean, deviation), layout
     if named not in NORMALISATIONS:
         raise ValueError(
             f"normalisation is {named!r}, expected one of {', '.join(NORMALISATIONS)} or mean and deviation"

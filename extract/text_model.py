@@ -11,11 +11,15 @@ from torch import Tensor
 from extract import onednn
 from extract.catalogue import Located
 from extract.errors import Refused
-from extract.registries import in_words
+from extract.fetch import in_words
 
 
 class TextEncoder:
-    """A text encoder in memory. A text's vector does not depend on the texts that share its batch, nor on padding."""
+    """A text encoder in memory.
+
+    A text's vector does not depend on the texts that share its batch, to the last bit; on another padded length only by
+    rounding.
+    """
 
     def __init__(self, located: Located, model: Any, tokenizer: Any, *, max_tokens: int) -> None:
         self.located = located
@@ -30,9 +34,9 @@ class TextEncoder:
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Word pieces with specials, not truncated."""
-        # A tokenizer file may ask for truncation and padding of its own; these arguments switch both off.
         if not texts:
             return []
+        # A tokenizer file may ask for truncation and padding of its own; these arguments switch both off.
         found = self._tokenizer(
             texts,
             truncation=False,
@@ -86,20 +90,24 @@ def load(located: Located, *, device: str, dtype: str, max_tokens: int, compile:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True)
-        model, report = AutoModel.from_pretrained(located.path, local_files_only=True, output_loading_info=True)
+        # Code that a folder brings along is not run, and nobody is asked whether it should be.
+        local = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(located.path, **local)
+        model, report = AutoModel.from_pretrained(located.path, output_loading_info=True, **local)
     except UnpicklingError:
         raise Refused(f"{located.name}: {located.path} holds more than tensors; it was not loaded") from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise Refused(f"{located.name}: transformers cannot load {located.path}: {in_words(error)}") from None
+    if model.config.is_encoder_decoder:
+        raise Refused(f"{located.name} is an encoder-decoder ({model.config.model_type}); take one that only encodes")
     _refuse_untrained(located, model, set(report["missing_keys"]))
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")
     frozen = model.eval().to(device, getattr(torch, dtype))
-    if onednn.fits(device, dtype):
-        onednn.pack_linears(frozen)
     if compile:
         frozen = torch.compile(frozen, dynamic=True)
+    elif onednn.fits(device, dtype):
+        onednn.pack_linears(frozen)
     return TextEncoder(located, frozen, tokenizer, max_tokens=max_tokens)
 
 

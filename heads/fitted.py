@@ -21,12 +21,12 @@ class History:
     dev_auc: Float[Tensor, "epoch run"]
 
 
-def shapes(runs: Sequence[HeadSettings]) -> dict[tuple[int, int, int], list[int]]:
-    """Positions of the runs that can share a stack, by (hidden, depth, batch_size)."""
-    grouped: dict[tuple[int, int, int], list[int]] = {}
+def stacks(runs: Sequence[HeadSettings]) -> list[list[int]]:
+    """Positions of the runs that can share a stack."""
+    grouped: dict[tuple[float, ...], list[int]] = {}
     for place, run in enumerate(runs):
-        grouped.setdefault((run.hidden, run.depth, run.batch_size), []).append(place)
-    return grouped
+        grouped.setdefault(run.shape, []).append(place)
+    return list(grouped.values())
 
 
 def blank(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> nn.Module:
@@ -57,13 +57,13 @@ class Fitted:
         seen = HEADS[self.head].seen(rows.text_vec, rows.image_vec)
         for name, vec, scale in zip(("text", "image"), seen, self.scaling, strict=True):
             if vec.shape[1] != len(scale.mean):
-                raise ValueError(f"{name} vectors have {vec.shape[1]} columns; the head was trained on {len(scale.mean)}")
+                raise ValueError(
+                    f"{name} vectors have {vec.shape[1]} columns; the head was trained on {len(scale.mean)}"
+                )
         device = next(self.stacks[0][1].parameters()).device
         out = torch.empty(len(self.runs), len(rows))
         for part in blocks(len(rows)):
-            text, image = (
-                scale(read(vec, part).to(device)) for scale, vec in zip(self.scaling, seen, strict=True)
-            )
+            text, image = (scale(read(vec, part).to(device)) for scale, vec in zip(self.scaling, seen, strict=True))
             for members, stack in self.stacks:
                 out[members, part] = stack(text, image).cpu()
         return out
@@ -71,13 +71,17 @@ class Fitted:
     def state(self) -> dict[str, Tensor]:
         """All that `logits` needs besides `head` and `runs`, for safetensors: `scaling.*`, and `run.<i>.*` per run."""
         named = dict(zip(("text", "image"), self.scaling, strict=True))
-        state = {f"scaling.{name}.{part}": getattr(scale, part) for name, scale in named.items() for part in scale._fields}
+        state = {
+            f"scaling.{name}.{part}": getattr(scale, part) for name, scale in named.items() for part in scale._fields
+        }
         for members, stack in self.stacks:
             for name, param in stack.named_parameters():
                 for place, run in enumerate(members):
                     state[f"run.{run}.{name}"] = param[place].detach().cpu().clone()
         state["best_epoch"], state["dev_auc"] = self.best_epoch, self.dev_auc
-        return state | {f"history.{name}": getattr(self.history, name) for name in ("train_loss", "dev_loss", "dev_auc")}
+        return state | {
+            f"history.{name}": getattr(self.history, name) for name in ("train_loss", "dev_loss", "dev_auc")
+        }
 
     @classmethod
     def from_state(cls, head: str, runs: Sequence[HeadSettings], state: Mapping[str, Tensor]) -> "Fitted":
@@ -85,12 +89,12 @@ class Fitted:
         text, image = (
             Scaling(state[f"scaling.{name}.mean"], state[f"scaling.{name}.deviation"]) for name in ("text", "image")
         )
-        stacks = []
-        for members in shapes(runs).values():
+        held = []
+        for members in stacks(runs):
             stack = blank(head, len(text.mean), len(image.mean), [runs[run] for run in members])
             stack.load_state_dict(
                 {name: torch.stack([state[f"run.{run}.{name}"] for run in members]) for name in stack.state_dict()}
             )
-            stacks.append((members, stack.requires_grad_(False)))
+            held.append((members, stack.requires_grad_(False)))
         history = History(state["history.train_loss"], state["history.dev_loss"], state["history.dev_auc"])
-        return cls(head, list(runs), (text, image), stacks, state["best_epoch"], state["dev_auc"], history, 0.0)
+        return cls(head, list(runs), (text, image), held, state["best_epoch"], state["dev_auc"], history, 0.0)

@@ -84,9 +84,7 @@ class StackedMLP(nn.Module):
         self.biases = nn.ParameterList()
         for fan_in, fan_out in zip(widths, widths[1:], strict=False):
             bound = 1 / math.sqrt(max(fan_in, 1))
-            drawn = [
-                (torch.rand(fan_out, fan_in + 1, generator=generator) * 2 - 1) * bound for generator in generators
-            ]
+            drawn = [(torch.rand(fan_out, fan_in + 1, generator=generator) * 2 - 1) * bound for generator in generators]
             both = torch.stack(drawn)
             self.weights.append(nn.Parameter(both[..., :-1].contiguous()))
             self.biases.append(nn.Parameter(both[..., -1].contiguous()))

@@ -1,5 +1,6 @@
 """Memes as vectors: rows that may lie on disk, their standardisation, and the batches of an epoch."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from heads.settings import HeadSettings
 
 BLOCK = 4096  # rows read from a memory-mapped array at a time
 
@@ -27,7 +30,9 @@ class Rows:
         """Raise ValueError if the three differ in length."""
         counts = len(self.text_vec), len(self.image_vec), len(self.label)
         if len(set(counts)) != 1:
-            raise ValueError("{:,} text vectors, {:,} image vectors and {:,} labels are not one meme each".format(*counts))
+            raise ValueError(
+                "{:,} text vectors, {:,} image vectors and {:,} labels are not one meme each".format(*counts)
+            )
 
     def __len__(self) -> int:
         return len(self.label)
@@ -66,7 +71,9 @@ class Scaling(NamedTuple):
         for rows in blocks(len(vec)):
             part = read(vec, rows).double().cpu()
             shift = part.mean(dim=0) - mean
-            squares += (part - part.mean(dim=0)).square().sum(dim=0) + shift**2 * count * len(part) / (count + len(part))
+            squares += (part - part.mean(dim=0)).square().sum(dim=0) + shift**2 * count * len(part) / (
+                count + len(part)
+            )
             count += len(part)
             mean += shift * len(part) / count
         deviation = (squares / count).sqrt()
@@ -135,10 +142,27 @@ class Feed:
             else:
                 yield self._load([part])[:2]
 
-    def epoch(self, number: int, batch_size: int) -> Iterator[Batch]:
-        """The batches of epoch `number`; each row comes once."""
-        order = torch.Generator().manual_seed(number)
-        for text, image, index in self._windows(order):
-            places = torch.randperm(len(index), generator=order).to(self.device)
-            for chosen in places.split(batch_size):
-                yield Batch(text[chosen], image[chosen], index[chosen])
+    def epoch(self, number: int, settings: HeadSettings) -> Iterator[Batch]:
+        """The batches of epoch `number`, in the sizes and with the input dropout of `settings`.
+
+        Order and dropout depend on the epoch alone, so that all runs see the same batch.
+        """
+        passes = math.ceil(settings.min_steps / math.ceil(self.count / settings.batch_size))
+        for again in range(passes):
+            seed = number * passes + again
+            order, noise = torch.Generator().manual_seed(seed), torch.Generator(self.device).manual_seed(seed)
+            for text, image, index in self._windows(order):
+                for places in torch.randperm(len(index), generator=order).to(self.device).split(settings.batch_size):
+                    vecs = [vec.index_select(0, places) for vec in (text, image)]
+                    for vec in vecs:
+                        drop_columns_(vec, settings.input_dropout, noise)
+                    yield Batch(vecs[0], vecs[1], index[places])
+
+
+def drop_columns_(vec: Float[Tensor, "batch dim"], rate: float, generator: torch.Generator) -> None:
+    """Zero each entry with probability `rate` (met to 1/256, a random byte each) and scale the others up, in place."""
+    dropped = round(rate * 256)
+    if dropped and vec.numel():
+        words = torch.empty(vec.numel() // 8 + 1, dtype=torch.int64, device=vec.device)
+        random = words.random_(-(2**63), None, generator=generator).view(torch.uint8)[: vec.numel()].view(vec.shape)
+        vec.mul_((random >= dropped).to(vec.dtype)).mul_(256 / (256 - dropped))

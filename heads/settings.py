@@ -12,20 +12,28 @@ class HeadSettings:
     hidden: int = 256  # units in each hidden layer
     depth: int = 1  # hidden layers
     dropout: float = 0.5  # probability of dropping a hidden unit
-    learning_rate: float = 3e-4  # AdamW
-    weight_decay: float = 0.1  # AdamW, decoupled; on weight matrices, not on biases
+    input_dropout: float = 0.5  # probability of dropping an entry of a vector; all runs lose the same ones
+    learning_rate: float = 1e-3  # AdamW
+    weight_decay: float = 10.0  # AdamW, decoupled: a step shrinks weights by learning_rate * weight_decay; not biases
     batch_size: int = 256  # memes
+    min_steps: int = 32  # an epoch is a pass over train, or as many as make this many steps
     max_epochs: int = 40
     patience: int = 6  # epochs without a better dev AUC-ROC before a run stops
-    balance: str = "none"  # "pos_weight": weigh the hateful up; "undersample": draw as many of the larger class, anew each epoch
-    seed: int = 0  # initialisation, dropout and undersampling; the order of memes is the same for all runs
+    balance: str = (
+        "none"  # "pos_weight": weigh the hateful up; "undersample": draw as many of the larger class, anew each epoch
+    )
+    seed: int = 0  # initialisation, dropout of units and undersampling
 
     def __post_init__(self) -> None:
         """Raise ValueError that names every fault at once."""
-        whole = {name: getattr(self, name) for name in ("hidden", "depth", "batch_size", "max_epochs", "patience")}
-        faults = [f"{name} must be at least 1, not {value}" for name, value in whole.items() if value < 1]
-        if not 0 <= self.dropout < 1:
-            faults.append(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        whole = ("hidden", "depth", "batch_size", "min_steps", "max_epochs", "patience")
+        rates = ("dropout", "input_dropout")
+        faults = [f"{name} must be at least 1, not {value}" for name in whole if (value := getattr(self, name)) < 1]
+        faults += [
+            f"{name} must be at least 0 and below 1, not {value}"
+            for name in rates
+            if not 0 <= (value := getattr(self, name)) < 1
+        ]
         if not self.learning_rate > 0:
             faults.append(f"learning_rate must be above 0, not {self.learning_rate}")
         if not self.weight_decay >= 0:
@@ -34,3 +42,8 @@ class HeadSettings:
             faults.append(f"balance must be one of {', '.join(BALANCES)}, not {self.balance}")
         if faults:
             raise ValueError("; ".join(faults))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, float]:
+        """What runs must have in common to be trained as one stack, on the same batches."""
+        return self.hidden, self.depth, self.batch_size, self.min_steps, self.input_dropout

@@ -36,7 +36,9 @@ def balance_weights(
 class Stack:
     """Runs of one shape while they train. `members` are the runs still in training, as positions in the full stack."""
 
-    def __init__(self, head: nn.Module, runs: Sequence[HeadSettings], label: Int[Tensor, " n"], device: torch.device) -> None:
+    def __init__(
+        self, head: nn.Module, runs: Sequence[HeadSettings], label: Int[Tensor, " n"], device: torch.device
+    ) -> None:
         """`head` holds one run per entry of `runs`; `label` are train's."""
         self.head = head.to(device)
         self.runs = list(runs)
@@ -56,7 +58,7 @@ class Stack:
         weights = weights if weights is None else weights.to(self.label.device)
         total = torch.zeros(len(self.runs), device=self.label.device)
         steps = 0
-        for batch in feed.epoch(number, self.runs[0].batch_size):
+        for batch in feed.epoch(number, self.runs[0]):
             total += self._step(batch, feed.dtype, weights)
             steps += 1
         return total / steps
@@ -64,9 +66,7 @@ class Stack:
     def _step(self, batch: Batch, dtype: torch.dtype, weights: Tensor | None) -> Float[Tensor, " run"]:
         with torch.autocast(self.label.device.type, dtype, enabled=dtype != torch.float32):
             logit = self.head(batch.text_vec, batch.image_vec, self.noise)
-        loss = F.binary_cross_entropy_with_logits(
-            logit, self.target[batch.index].expand_as(logit), reduction="none"
-        )
+        loss = F.binary_cross_entropy_with_logits(logit, self.target[batch.index].expand_as(logit), reduction="none")
         if weights is None:
             loss = loss.mean(dim=1)
         else:

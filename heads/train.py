@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from heads.fitted import Fitted, History, blank, shapes
+from heads.fitted import Fitted, History, blank, stacks
 from heads.metrics import auc_roc, check_labels
 from heads.models import HEADS
 from heads.rows import Feed, Rows, Scaling
@@ -107,9 +107,9 @@ def _train(
         epoch = len(epochs) + 1
         loss = stack.epoch(train, epoch)
         logit = stack.logits(dev)
-        dev_loss = F.binary_cross_entropy_with_logits(
-            logit, label.float().expand_as(logit), reduction="none"
-        ).mean(dim=1)
+        dev_loss = F.binary_cross_entropy_with_logits(logit, label.float().expand_as(logit), reduction="none").mean(
+            dim=1
+        )
         row = torch.full((3, count), torch.nan)
         row[:, stack.members] = torch.stack([loss, dev_loss, auc_roc(logit, label).float()]).cpu()
         epochs.append(row)
@@ -137,21 +137,22 @@ def _gather(
     for part in done:
         history[: len(part.history), :, part.members] = part.history
         best_epoch[part.members] = part.best_epoch
-    stacks = [(part.members, part.head) for part in done]
+    held = [(part.members, part.head) for part in done]
     return Fitted(
-        head, runs, scaling, stacks, best_epoch, torch.full((len(runs),), torch.nan).double(),
+        head, runs, scaling, held, best_epoch, torch.full((len(runs),), torch.nan).double(),
         History(history[:, 0], history[:, 1], history[:, 2]), seconds,
     )  # fmt: skip
 
 
 def _stacks(runs: Sequence[HeadSettings], columns: int) -> list[list[int]]:
-    """Positions of the runs that train together: of one shape and batch size, and no more than memory holds."""
-    stacks = []
-    for (hidden, depth, _), members in shapes(runs).items():
+    """Positions of the runs that train together: those that can share a stack, no more of them than memory holds."""
+    cut = []
+    for members in stacks(runs):
+        hidden, depth = runs[members[0]].hidden, runs[members[0]].depth
         values = (columns + 1) * hidden + (depth - 1) * (hidden + 1) * hidden + hidden + 1
         at_once = max(STACK_BYTES // (values * 5 * 4), 1)
-        stacks += [members[start : start + at_once] for start in range(0, len(members), at_once)]
-    return stacks
+        cut += [members[start : start + at_once] for start in range(0, len(members), at_once)]
+    return cut
 
 
 def _dtype(precision: str, device: torch.device) -> torch.dtype:

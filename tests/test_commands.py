@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["extract", "extract.sample", "extract.inspect", "experiments.compare", "experiments.sweep", "experiments.bench"]
+COMMANDS = [
+    "extract",
+    "extract.sample",
+    "extract.inspect",
+    "experiments.compare",
+    "experiments.sweep",
+    "experiments.bench",
+]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
 

@@ -231,7 +231,6 @@ def test_a_sweep_s_encoders_are_used_unless_named(tmp_path):
     [
         (["--features", "/nowhere"], "no features folder /nowhere"),
         (["--from-sweep", "/nowhere.json"], "/nowhere.json cannot be read"),
-        (["--out", "/dev/null/reports"], "--out /dev/null/reports: cannot write there: Not a directory"),
         (["--device", "cuda"], "--device cuda: torch sees no CUDA device here"),
     ],
 )
@@ -241,6 +240,15 @@ def test_refusals_have_status_2_and_no_traceback(options, says, capsys, monkeypa
     said = capsys.readouterr().err
     assert f"error: {says}" in said
     assert "Traceback" not in said
+
+
+def test_a_refusal_leaves_nothing_behind(tmp_path, capsys):
+    assert command(tmp_path) == 2
+    assert list(tmp_path.iterdir()) == []
+    planted.features(tmp_path / "features")
+    (tmp_path / "out").write_text("a file")
+    assert command(tmp_path) == 2
+    assert f"error: --out {tmp_path / 'out'}: cannot write there: Not a directory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -142,12 +142,12 @@ def test_splits_fall_back_to_the_seen_release(tmp_path):
         write_rows(tmp_path, name, [row("1")])
     assert dataset.choose_splits(tmp_path, "all") == ["train", "dev_seen", "dev_unseen", "test"]
     assert dataset.choose_splits(tmp_path, "dev,test, dev_seen") == ["dev_seen", "test"]
-    with pytest.raises(Refused, match="has no split test_unseen, nope; it has train, dev_seen, dev_unseen, test$"):
+    with pytest.raises(Refused, match=r"has no split test_unseen, nope; it has train, dev_seen, dev_unseen, test$"):
         dataset.choose_splits(tmp_path, "train,test_unseen,nope")
 
 
 def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
-    with pytest.raises(Refused, match="no data folder .*absent"):
+    with pytest.raises(Refused, match=r"no data folder .*absent"):
         dataset.find_splits(tmp_path / "absent")
     with pytest.raises(Refused, match=r"holds no split; expected at least one of train\.jsonl"):
         dataset.find_splits(tmp_path)

@@ -156,6 +156,8 @@ def test_settings_name_what_changes_a_number(tmp_path: Path, small: Path) -> Non
     [
         ({"normalization": "caffe"}, r"encoder\.json has unknown keys: normalization"),
         ({"normalisation": "cafe"}, "normalisation is 'cafe', expected one of imagenet, caffe or mean and deviation"),
+        ({"normalisation": {"mean": [1, 2, 3]}}, "expected a mean and a deviation of three numbers each"),
+        ({"bn_eps": "1e-5"}, "bn_eps is '1e-5', expected a small number, as 1e-5"),
         ({"stride_on": "conv3"}, "stride_on is 'conv3', expected 'conv1' or 'conv2'"),
     ],
 )
@@ -197,6 +199,9 @@ def test_damaged_and_hostile_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"net\.pth holds more than tensors; it was not loaded"):
         load(tmp_path / "hostile")
     assert not (tmp_path / "ran").exists()
+    torch.save({"epoch": 3}, tmp_path / "hostile" / "net.pth")
+    with pytest.raises(Refused, match="expected a state dict, but 'epoch' is no tensor"):
+        load(tmp_path / "hostile")
 
 
 class Hostile:

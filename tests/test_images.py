@@ -98,7 +98,7 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     side = 20_000
     bomb = encoded(Image.new("1", (side, side)))
     assert side * side > MAX_PIXELS
-    with pytest.raises(Undecodable, match="^20,000 x 20,000 pixels, more than 200,000,000$"):
+    with pytest.raises(Undecodable, match=r"^20,000 x 20,000 pixels, more than 200,000,000$"):
         decode(bomb)
 
 

@@ -1,4 +1,4 @@
-"""Killed, starved of disk or interrupted: nothing that was finished is lost, and the outcome is the same to the byte."""
+"""Killed, starved of disk or interrupted: nothing finished is lost, and the outcome is the same to the byte."""
 
 import json
 import os

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoders import POSITIONS, text_folder
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
 
 from extract import catalogue, onednn, text_encoders
 from extract.errors import Refused
@@ -180,6 +180,24 @@ def test_a_model_without_a_cls_token_needs_another_pooling(tmp_path: Path) -> No
     encoder = load(folder, "mean")
     assert encoder.tokenize(["", "ab"]) == [[], encoder.tokenize(["ab"])[0]]
     assert torch.equal(encoder.encode(encoder.tokenize([""])), torch.zeros(1, 32))
+
+
+def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    folder = text_folder(tmp_path / "t5")
+    T5Model(T5Config(vocab_size=99, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(folder)
+    with pytest.raises(Refused, match=r"t5 is an encoder-decoder \(t5\); take one that only encodes"):
+        load(folder, "mean")
+
+
+def test_a_folders_own_code_is_not_run(tmp_path: Path) -> None:
+    folder = text_folder(tmp_path / "bert")
+    config = json.loads((folder / "config.json").read_text())
+    auto = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": auto}))
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(Refused, match=r"transformers cannot load .*: ValueError: "):
+        load(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_pickled_weights_load_and_hostile_ones_do_not_run(tmp_path: Path, folders: dict[str, Path]) -> None:

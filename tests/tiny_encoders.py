@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +152,20 @@ def torch_home(monkeypatch: pytest.MonkeyPatch, home: Path, name: str, net: ResN
     monkeypatch.setenv("TORCH_HOME", str(home))
     monkeypatch.setitem(catalogue.KNOWN, name, catalogue.Known("image", torchvision=file.name))
     return file
+
+
+def locate_elsewhere(kind: str, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: huggingface_hub reads its environment on import. Says which libraries it took."""
+    code = f"""
+import sys
+from extract import catalogue, errors
+def main():
+    print(catalogue.locate({kind!r}, {name!r}).source)
+    print(sorted({{"torch", "transformers", "torchvision"}} & set(sys.modules)))
+sys.exit(errors.run(main))"""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
