@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 Vectors = dict[str, Float[np.ndarray, " dim"]]  # by content's digest
 
 
+@runtime_checkable
 class EncodesText(Protocol):
     device: torch.device
     max_tokens: int
@@ -32,6 +33,7 @@ class EncodesText(Protocol):
     def encode(self, token_ids: list[list[int]], pad_to: int | None = None) -> Tensor: ...
 
 
+@runtime_checkable
 class EncodesImages(Protocol):
     device: torch.device
 

@@ -113,8 +113,9 @@ def described(score: "Score", scorer: "Scorer") -> str:
         for head, its in score.opinions.items()
     ]
     header = ["head", "looks at", "probability", "of its runs", "label 1 from", "label"]
-    verdict = f"probability {bare(score.probability)}, label {score.label} ({origin(score.opinions[score.head], scorer)})"
-    return "\n\n".join(part for part in (verdict, plain(Table("", header, rows)), modalities(score, scorer.heads)) if part)
+    because = origin(score.opinions[score.head], scorer)
+    parts = [f"probability {bare(score.probability)}, label {score.label} ({because})", plain(Table("", header, rows))]
+    return "\n\n".join(part for part in (*parts, modalities(score, scorer.heads)) if part)
 
 
 if __name__ == "__main__":
