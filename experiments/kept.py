@@ -73,7 +73,11 @@ def load(model: Path) -> dict[str, Kept]:
     folder = model / "models" if (model / "models").is_dir() else model
     found = {head: read(folder / f"{head}.json") for head in HEADS if (folder / f"{head}.json").is_file()}
     if not found:
-        raise Refused(f"{model} holds no trained heads. Run: python -m experiments.compare --out {model}")
+        others = [f"--model {path.parent}" for path in sorted(model.glob("*/models"))]
+        hint = (
+            f"There are some in:\n{listing(others)}" if others else f"Run: python -m experiments.compare --out {model}"
+        )
+        raise Refused(f"{model} holds no trained heads. {hint}")
     return found
 
 

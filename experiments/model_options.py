@@ -52,7 +52,7 @@ def scorer(options: argparse.Namespace) -> "Scorer":
         head=options.head,
         threshold=options.threshold,
         features=options.features or (FEATURES if FEATURES.is_dir() else None),
-        cache={None: "default", "none": None}.get(options.cache, options.cache),
+        cache={None: True, "none": False}.get(options.cache, options.cache),
         text_encoder=options.text_encoder,
         image_encoder=options.image_encoder,
         device=options.device,

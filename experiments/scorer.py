@@ -84,7 +84,7 @@ class Scorer:
         head: str | None = None,
         threshold: float | None = None,
         features: Path | str | None = None,
-        cache: Path | str | None = "default",
+        cache: Path | str | bool = True,
         text_encoder: str | None = None,
         image_encoder: str | None = None,
         device: str = "auto",
@@ -95,7 +95,7 @@ class Scorer:
         head: the one to score with; by default the best on dev.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
         features: a folder of extract's; memes that are in it are not encoded.
-        cache: where vectors of scored memes are kept, None for nowhere.
+        cache: where vectors of scored memes are kept; True for memefuse's place in your cache folder, False for nowhere.
         text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
         device: "auto", "cpu" or "cuda", for the encoders.
         Raises Refused when there are no such heads.
@@ -103,7 +103,7 @@ class Scorer:
         heads = kept.load(Path(model))
         chosen = kept.choose(heads, head)
         where = devices.resolve_device(device)
-        folder = vector_cache.default_folder() if cache == "default" else cache
+        folder = vector_cache.default_folder() if cache is True else cache
         sources = {}
         for side, asked in zip(SIDES, (text_encoder, image_encoder), strict=True):
             encoder = chosen.encoders[side]

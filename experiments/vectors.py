@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,19 @@ class Source:
         return self._encoder
 
     def _published(self, digests: Iterable[str]) -> Vectors:
-        if self.features is None:
-            return {}
         wanted = np.array(sorted(digests), "S64")
         found: Vectors = {}
-        for folder in store.encoders(self.features).values():
-            for path in folder.splits.values() if folder.kind == self.kept.kind else ():
-                rows = store.read(path)
-                if rows.fingerprint == self.kept.fingerprint:
-                    for row in np.flatnonzero(np.isin(rows.content, wanted)):
-                        found[rows.content[row].decode()] = rows.vector[row]
+        for rows in self._files:
+            for row in np.flatnonzero(np.isin(rows.content, wanted)):
+                found[rows.content[row].decode()] = rows.vector[row]
         return found
+
+    @cached_property
+    def _files(self) -> list[store.Features]:
+        """What the features folder holds of this very encoder."""
+        folders = store.encoders(self.features).values() if self.features else ()
+        paths = [path for folder in folders if folder.kind == self.kept.kind for path in folder.splits.values()]
+        return [rows for rows in map(store.read, paths) if rows.fingerprint == self.kept.fingerprint]
 
     def _encoded(self, contents: Sequence[Content], bad: dict[str, str]) -> Iterator[Vectors]:
         if self.kept.kind == "text":

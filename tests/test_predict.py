@@ -12,7 +12,8 @@ import trained
 from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict
-from experiments.scorer import Given, Scorer
+from experiments.scorer import Given, Opinion, Score, Scorer
+from experiments.verdict import modalities, origin
 from extract import errors, images
 from extract.dataset import read
 
@@ -274,9 +275,9 @@ def test_models_that_cannot_be_used_are_refused(world, fakes, tmp_path, capsys):
         assert errors.run(lambda: predict.main(["--model", str(model), "--text", "a", "--head", "text"])) == 2
         return capsys.readouterr().err
 
-    assert f"{tmp_path / 'none'} holds no trained heads. Run: python -m experiments.compare" in said_of(
-        tmp_path / "none"
-    )
+    none = tmp_path / "none"
+    assert f"{none} holds no trained heads. Run: python -m experiments.compare --out {none}" in said_of(none)
+    assert f"{world} holds no trained heads. There are some in:\n  --model {world / 'reports'}\n" in said_of(world)
     model = shutil.copytree(world / "reports", tmp_path / "reports")
     about, weights = model / "models" / "text.json", model / "models" / "text.safetensors"
     kept = weights.read_bytes()
@@ -324,3 +325,24 @@ def test_only_the_heads_that_were_trained_speak(world, fakes, tmp_path, capsys):
 def test_half_a_surrogate_pair_is_a_text_too(world, fakes):
     scorer = Scorer.load(world / "reports", head="text")
     assert scorer.score(text="a \ud83d").probability == scorer.score(text="a \ufffd").probability
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "early", "says"),
+    [
+        (1, 0, 0, "The text alone says label 1, the image alone label 0; early sides with the image."),
+        (1, 0, 1, "The text alone says label 1, the image alone label 0; early sides with the text."),
+        (1, 1, 1, "The text alone and the image alone say label 1, too."),
+        (1, 1, 0, "The text alone and the image alone say label 1; only together do they come to 0."),
+        (1, None, 0, ""),
+        (1, 1, None, ""),
+    ],
+)
+def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, says):
+    labels = {"text": text, "image": image, "early": early}
+    opinions = {
+        head: Opinion(head, float(label), 0.0, 1.0, 0.5, 1) for head, label in labels.items() if label is not None
+    }
+    scorer = Scorer.load(world / "reports")
+    assert modalities(Score(list(opinions)[-1], opinions), scorer.heads) == says
+    assert origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"

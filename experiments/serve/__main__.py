@@ -13,7 +13,7 @@ from extract.errors import Refused
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-ADDRESS = "127.0.0.1"  # nobody else's machine reaches it
+ADDRESS = "127.0.0.1"  # no other machine reaches it; other users of this one do
 LIBRARIES = ("starlette", "uvicorn", "python_multipart")
 EXAMPLE = """\
 examples:
