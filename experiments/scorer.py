@@ -95,7 +95,7 @@ class Scorer:
         head: the one to score with; by default the best on dev.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
         features: a folder of extract's; memes that are in it are not encoded.
-        cache: where vectors of scored memes are kept; True for memefuse's place in your cache folder, False for nowhere.
+        cache: where vectors of scored memes are kept; True is memefuse's own cache folder, False is nowhere.
         text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
         device: "auto", "cpu" or "cuda", for the encoders.
         Raises Refused when there are no such heads.
