@@ -35,14 +35,18 @@ def of_lines(source: str, data: Path | None) -> dataset.Split:
 
     data: the folder that `img` starts from; by default the file's own, for stdin the current one.
     """
-    if source == "-":
-        return dataset.read_lines(sys.stdin.buffer, "stdin", data or Path())
     path = Path(source)
     try:
-        with path.open("rb") as file:
-            return dataset.read_lines(file, path.stem, data or path.parent)
+        if source == "-":
+            found = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path())
+        else:
+            with path.open("rb") as file:
+                found = dataset.read_lines(file, path.stem, data or path.parent)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
+    if not found.memes and not found.faults:
+        raise Refused(f"{'stdin' if source == '-' else path} holds no rows")
+    return found
 
 
 def score(split: dataset.Split, scorer: Scorer, skip: bool) -> Scored:

@@ -124,6 +124,21 @@ def test_json_lines_from_stdin(world, fakes, monkeypatch, capsys):
     assert table(capsys.readouterr().out).keys() == compared(world)["text"].keys()
 
 
+def test_nothing_on_stdin_is_refused(world, fakes, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n\n")))
+    assert command(world, "-") == 2
+    assert "error: stdin holds no rows" in capsys.readouterr().err
+
+
+def test_memes_of_which_none_can_be_used_make_an_empty_table(world, fakes, tmp_path, capsys):
+    (tmp_path / "torn.png").write_bytes(b"")
+    (tmp_path / "new.jsonl").write_text('{"id": 1, "img": "torn.png", "text": "a"}')
+    assert command(world, tmp_path / "new.jsonl", "--on-error", "skip") == 0
+    told = capsys.readouterr()
+    assert told.out == "id,probability,label,head\n"
+    assert "1 memes left out:\n  1  " in told.err
+
+
 def test_a_file_s_images_lie_beside_it(world, fakes, tmp_path, capsys):
     assert command(world, world / "data" / "test.jsonl", "--out", tmp_path / "new" / "predictions.csv") == 0
     assert len(table((tmp_path / "new" / "predictions.csv").read_text())) == 12
