@@ -17,6 +17,9 @@ COMMANDS = [
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
+    "experiments.predict",
+    "experiments.submit",
+    "experiments.serve",
 ]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
