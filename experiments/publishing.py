@@ -1,12 +1,15 @@
 """Write a comparison's files, each whole or not at all."""
 
 import csv
+import hashlib
 import io
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 from safetensors.torch import save as serialise
 
 from experiments import tables
@@ -17,7 +20,7 @@ from experiments.records import write as write_text
 from experiments.training import Trained
 from extract.errors import Refused
 from extract.store import NO_LABEL, replacing
-from heads.metrics import probabilities
+from heads.metrics import best_threshold, probabilities
 
 
 def prepare(out: Path) -> None:
@@ -81,29 +84,41 @@ def records(data: Data, trained: Sequence[Trained], code: str) -> list[Record]:
 
 
 def predictions(split: Split, trained: Sequence[Trained]) -> str:
-    """id, label (empty where there is none), head, and the mean probability over its runs."""
+    """id, label (empty where there is none), head, the mean probability over its runs, and each run's."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "label", "head", "probability"])
+    writer.writerow(["id", "label", "head", "probability", "by_run"])
     for each in trained:
-        mean = probabilities(each.logit[split.name], each.temperature).mean(dim=0).tolist()
-        for name, label, probability in zip(split.pairs.ids, split.pairs.label, mean, strict=True):
-            writer.writerow([name, "" if label == NO_LABEL else label, each.name, f"{probability:.6f}"])
+        by_run = probabilities(each.logit[split.name], each.temperature)
+        for name, label, runs in zip(split.pairs.ids, split.pairs.label, by_run.T, strict=True):
+            said = " ".join(f"{probability:.6f}" for probability in runs.tolist())
+            writer.writerow([name, "" if label == NO_LABEL else label, each.name, f"{runs.mean():.6f}", said])
     return out.getvalue()
 
 
 def save(folder: Path, trained: Trained, data: Data, code: str) -> None:
     """A head's runs, and all that it takes to use them on new memes."""
     assert trained.fitted is not None
+    weights = serialise({name: part.contiguous() for name, part in trained.fitted.state().items()})
     with replacing(folder / f"{trained.name}.safetensors") as aside:
-        aside.write_bytes(serialise({name: part.contiguous() for name, part in trained.fitted.state().items()}))
+        aside.write_bytes(weights)
     about = {
         "head": trained.name,
+        # two files are not renamed at once: this tells a reader whether they belong together
+        "weights": hashlib.sha256(weights).hexdigest(),
         "runs": trained.settings,
         "text": described(data.text),
         "image": described(data.image),
         "threshold": trained.threshold.tolist(),
+        "mean_threshold": mean_threshold(trained, data.dev),
         "temperature": trained.temperature.tolist(),
         "code": code,
     }
     write_text(folder / f"{trained.name}.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+
+
+def mean_threshold(trained: Trained, dev: Split) -> float:
+    """The threshold of the runs' mean probability, tuned on dev as each run's own is."""
+    mean = probabilities(trained.logit[dev.name], trained.temperature).mean(dim=0, keepdim=True)
+    label = torch.from_numpy(dev.pairs.label.astype(np.int64))
+    return best_threshold(torch.logit(mean), label).item()

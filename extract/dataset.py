@@ -6,7 +6,7 @@ import os
 import shutil
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,19 @@ def read(data: Path, split: str, images: bool = True) -> Split:
 
     Raises Refused when the split has no row at all.
     """
+    with open(data / f"{split}.jsonl", "rb") as file:
+        found = read_lines(file, split, data, images)
+    if not found.memes and not found.faults:
+        raise Refused(f"{data / f'{split}.jsonl'} is empty; remove it or fill it")
+    return found
+
+
+def read_lines(rows: Iterable[bytes], split: str, data: Path, images: bool = True) -> Split:
+    """Read and check a split's rows, wherever they come from. Their images lie in `data`."""
     roots = _roots(data)
     memes: dict[int, Meme] = {}
     faults: list[Fault] = []
-    for line, raw in _lines(data / f"{split}.jsonl"):
+    for line, raw in _numbered(rows):
         name = ""
         try:
             row = _parse(raw)
@@ -109,8 +118,6 @@ def read(data: Path, split: str, images: bool = True) -> Split:
             memes[line] = Meme(name, _text(row), _image(row, data, roots, images), _label(row))
         except ValueError as error:
             faults.append(Fault(split, line, name, str(error)))
-    if not memes and not faults:
-        raise Refused(f"{data / f'{split}.jsonl'} is empty; remove it or fill it")
     where = defaultdict(list)
     for line, meme in memes.items():
         where[meme.id].append(line)
@@ -175,12 +182,12 @@ def unpack_images(data: Path) -> bool:
     return True
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if line.strip():
-                yield number, line
+def _numbered(rows: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, counted from 1 with those that are."""
+    for number, line in enumerate(rows, start=1):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if line.strip():
+            yield number, line
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -15,6 +15,11 @@ COMMANDS = [
     "experiments.compare",
     "experiments.sweep",
     "experiments.bench",
+    "experiments.report",
+    "experiments.explore",
+    "experiments.predict",
+    "experiments.submit",
+    "experiments.serve",
 ]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}

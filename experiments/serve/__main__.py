@@ -1,0 +1,91 @@
+"""python -m experiments.serve: a local page to drop an image on, type its text, and see what each head says."""
+
+import argparse
+import socket
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from experiments import model_options
+from extract import errors
+from extract.errors import Refused
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+ADDRESS = "127.0.0.1"  # no other machine reaches it; other users of this one do
+LIBRARIES = ("starlette", "uvicorn", "python_multipart")
+EXAMPLE = """\
+examples:
+  python -m experiments.serve
+  python -m experiments.serve --model reports/my_memes --port 8001
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.serve",
+        description="A page, for this machine alone, that scores a meme and shows what each head says. Ctrl-C ends it.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=port, default=8000, metavar="N", help="default: 8000; 0 takes any that is free")
+    model_options.add(parser)
+    return parser
+
+
+def port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parser().parse_args(argv)
+    refuse_missing()
+    with listening(options.port) as door:
+        scorer = model_options.scorer(options)
+        print("loading the encoders", file=sys.stderr)
+        scorer.ready()
+
+        from experiments.serve.app import application
+
+        print(f"http://{ADDRESS}:{door.getsockname()[1]}", flush=True)
+        run(application(scorer), door)
+
+
+def refuse_missing() -> None:
+    """Raise Refused, naming the way out, unless the web framework is installed."""
+    missing = [name for name in LIBRARIES if find_spec(name) is None]
+    if missing:
+        raise Refused(f"serving needs {', '.join(missing)}, not installed here. Run: pip install 'memefuse[serve]'")
+
+
+def listening(port: int) -> socket.socket:
+    """A socket of this machine's own. Raises Refused when the port is taken."""
+    door = socket.socket()
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((ADDRESS, port))
+        door.listen()
+    except OSError as error:
+        door.close()
+        raise Refused(f"--port {port}: {error.strerror}. Choose another, or 0 for any that is free") from None
+    return door
+
+
+def run(app: "Starlette", door: socket.socket) -> None:
+    """Serve until Ctrl-C, which is how it is meant to end."""
+    import uvicorn
+
+    settings = uvicorn.Config(
+        app, log_level="warning", server_header=False, lifespan="off", timeout_graceful_shutdown=2
+    )
+    try:
+        uvicorn.Server(settings).run(sockets=[door])
+    except KeyboardInterrupt:
+        print("ended", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

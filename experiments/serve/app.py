@@ -1,0 +1,162 @@
+"""The page's server: its files, what the model is, and a meme's score.
+
+It answers to its own name only (a name that is made to point here cannot read memes or scores), takes nothing from
+other sites' pages, and limits what it reads. The page needs nothing from elsewhere, and is not allowed to ask for it.
+"""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from experiments.layout import bare
+from experiments.scorer import Opinion, Score, Scorer
+from experiments.verdict import looks_at, modalities, origin
+from extract.errors import Failed
+from extract.images import Undecodable
+
+HOSTS = ["127.0.0.1", "localhost"]
+IMAGE_BYTES = 20_000_000
+TEXT_CHARACTERS = 10_000
+BODY_BYTES = IMAGE_BYTES + 4 * TEXT_CHARACTERS + 4096  # text as UTF-8, and the form's own lines
+FILES = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def application(scorer: Scorer) -> Starlette:
+    """The page and its two questions for one scorer."""
+    one_at_a_time = threading.Lock()  # two memes at once would only share the processor
+
+    def answer(image: bytes, text: str) -> dict[str, Any]:
+        with one_at_a_time:
+            return told(scorer.score(image=image, text=text), scorer)
+
+    async def score(request: Request) -> Response:
+        refuse_other_sites(request)
+        image, text = await meme(request)
+        try:
+            return JSONResponse(await run_in_threadpool(answer, image, text))
+        except Undecodable as error:
+            raise HTTPException(422, f"This image cannot be used: {error}") from None
+        except Failed as error:
+            raise HTTPException(500, str(error)) from None
+
+    async def model(request: Request) -> Response:
+        return JSONResponse(described(scorer))
+
+    return Starlette(
+        routes=[
+            *(Route(path, file(*its)) for path, its in FILES.items()),
+            Route("/model", model),
+            Route("/score", score, methods=["POST"]),
+        ],
+        middleware=[Middleware(WithHeaders), Middleware(TrustedHostMiddleware, HOSTS, www_redirect=False)],
+        exception_handlers={HTTPException: refused},
+        max_body_size=BODY_BYTES,
+    )
+
+
+async def meme(request: Request) -> tuple[bytes, str]:
+    """The form's image and text. Raises HTTPException when one is missing or too large."""
+    async with request.form(max_files=1, max_fields=1, max_part_size=4 * TEXT_CHARACTERS) as form:
+        image, text = form.get("image"), form.get("text")
+        if not isinstance(image, UploadFile) or not isinstance(text, str):
+            raise HTTPException(400, "An image and a text are needed; the text may be empty.")
+        data = await image.read()
+    if len(data) > IMAGE_BYTES:
+        raise HTTPException(413, f"The image is larger than {IMAGE_BYTES // 1_000_000} MB.")
+    if len(text) > TEXT_CHARACTERS:
+        raise HTTPException(413, f"The text is longer than {TEXT_CHARACTERS:,} characters.")
+    return data, text
+
+
+def refuse_other_sites(request: Request) -> None:
+    """A page of another site may send a form here without asking; browsers say where it comes from."""
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"http://{request.headers['host']}":
+        raise HTTPException(403, "Only this server's own page may ask.")
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+def file(name: str, media_type: str) -> Any:
+    """An endpoint that gives one of the page's files."""
+    content = (Path(__file__).parent / name).read_bytes()
+
+    async def endpoint(request: Request) -> Response:
+        return Response(content, media_type=media_type)
+
+    return endpoint
+
+
+def described(scorer: Scorer) -> dict[str, Any]:
+    """What the page says of the model before any meme."""
+    return {
+        "encoders": {side: source.kept.name for side, source in scorer.sources.items()},
+        "head": scorer.chosen.name,
+        "dev": bare(scorer.chosen.dev_auc),
+        "image_bytes": IMAGE_BYTES,
+        "text_characters": TEXT_CHARACTERS,
+    }
+
+
+def told(score: Score, scorer: Scorer) -> dict[str, Any]:
+    """A score as the page shows it."""
+
+    def opinion(its: Opinion) -> dict[str, Any]:
+        numbers = {name: getattr(its, name) for name in ("probability", "lowest", "highest", "threshold")}
+        shown = {"shown": bare(its.probability), "runs": f"{bare(its.lowest)} to {bare(its.highest)}"}
+        head = scorer.heads[its.head]
+        return {"head": its.head, "looks_at": looks_at(head), "label": its.label, **numbers, **shown}
+
+    return {
+        "head": score.head,
+        "label": score.label,
+        "probability": bare(score.probability),
+        "origin": origin(score.opinions[score.head], scorer),
+        "modalities": modalities(score, scorer.heads),
+        "opinions": [opinion(its) for its in score.opinions.values()],
+    }
+
+
+class WithHeaders:
+    """Adds HEADERS to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
