@@ -69,6 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     loaded, notes = search.pairs(options.features, options.text_encoder, options.image_encoder)
     runs = [HeadSettings(**settings, seed=seed) for settings in tried for seed in range(options.seeds)]
     tasks = search.tasks(loaded, options.heads)
+    if options.random and len(tried) < options.random:
+        notes.append(f"--random {options.random}: the grid holds no more than {len(tried):,}; all are tried.")
     for note in notes:
         print(note, file=sys.stderr)
     with Log(options.out / "records.jsonl") as log:

@@ -38,7 +38,7 @@ def draw(ranked: Sequence[Candidate]) -> Figure:
     pairs = {each.encoders for each in ranked}
     if len(pairs) > len({each.head for each in ranked}) or not panels:
         panels["encoders"] = lambda each: "\n+ ".join(each.encoders)
-    across = min(len(panels), ACROSS)
+    across = 2 if len(panels) == 4 else min(len(panels), ACROSS)
     down = -(-len(panels) // across)
     figure = Figure(figsize=(4.2 * across + 0.6, 3.3 * down + 0.7), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False, sharey=True)

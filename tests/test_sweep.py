@@ -161,14 +161,15 @@ def test_other_labels_are_other_trials(swept, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_all_pairs_of_encoders_are_tried_and_one_is_chosen(tmp_path):
+def test_all_pairs_of_encoders_are_tried_and_one_is_chosen(tmp_path, capsys):
     planted.features(tmp_path / "features", {"train": 240, "dev": 120}, signal="xor")
     noise = planted.features(tmp_path / "noise", {"train": 240, "dev": 120}, signal="xor", names=("other", "unused"))
     for split in ("train", "dev"):
         planted.rewrite(noise, "other", split, vector=0.0 * planted.store.read(noise / "other" / f"{split}.h5").vector)
     (noise / "other").rename(tmp_path / "features" / "other")
     one = ["--grid", "hidden=16", "learning_rate=1e-2", *FIXED, "--seeds", "1", "--heads", "text,early"]
-    assert command(tmp_path, *one, "--device", "cpu") == 0
+    assert command(tmp_path, *one, "--device", "cpu", "--random", "5") == 0
+    assert "--random 5: the grid holds no more than 1; all are tried." in capsys.readouterr().err
     tried = {(record["head"], record["text_encoder"]) for record in lines(tmp_path)}
     assert tried == {(head, text) for head in ("text", "early") for text in (planted.TEXT, "other")}
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["text_encoder"] == planted.TEXT

@@ -108,10 +108,10 @@ def read(features: dict[str, str]) -> dict[str, list[Tensor]]:
     return splits
 
 
-def main(path: str) -> None:
+def main(argv: list[str]) -> None:
     """JOB.json: features (folders by kind), settings and epochs by head (one per seed), device."""
     start = time.perf_counter()
-    job = json.loads(Path(path).read_text())
+    job = json.loads(Path(argv[0]).read_text())
     splits = read(job["features"])
     auc: dict[str, list[float]] = {}
     seconds: dict[str, float] = {"read": time.perf_counter() - start}
@@ -123,4 +123,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

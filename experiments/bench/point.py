@@ -48,6 +48,8 @@ def main(path: str) -> None:
         text, image = (store.read(Path(job["features"]) / name / f"{split}.h5") for name in NAMES.values())
         splits[split] = Rows(text.vector[:rows], image.vector[:rows], text.label[:rows])
     runs = [HeadSettings(**job["settings"], seed=seed) for seed in range(job["runs"])]
+    few = Rows(*(vec[:64] for vec in (splits["train"].text_vec, splits["train"].image_vec, splits["train"].label)))
+    fit("early", few, splits["dev"], runs[:1], device=job["device"])  # torch reads parts of itself in at the first step
     with PeakMemory() as memory:
         start = time.perf_counter()
         fitted = fit(

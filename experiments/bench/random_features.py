@@ -10,7 +10,7 @@ import numpy as np
 from extract import store
 
 BLOCK = 8192  # rows drawn at a time
-STRENGTH = 1.5  # of a hint along its direction, in standard deviations of the noise on each column
+STRENGTH = 2.0  # of a hint along its direction, in standard deviations of the noise on each column
 WEIGHTS = {"text": 1.0, "image": 1.0, "both": 1.5, "noise": 1.2}  # of what makes a label
 NAMES = {"text": "random-text", "image": "random-image"}  # folders
 

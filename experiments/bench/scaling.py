@@ -119,12 +119,14 @@ def draw(out: Path, points: Sequence[Point]) -> str:
         at = [getattr(point, axis) for point in members]
         above, below = axes[0][place], axes[1][place]
         above.loglog(at, [point.seconds for point in members], "o-", color="#0072B2")
-        proportional = [members[0].seconds * count / at[0] for count in at]
+        proportional = [members[-1].seconds * count / at[-1] for count in at]
         above.loglog(at, proportional, "--", color="grey", linewidth=0.8, label="in proportion")
         below.loglog(at, [point.own_mb for point in members], "o-", color="#D55E00", label="own memory")
         below.loglog(at, [point.file_mb for point in members], "--", color="grey", linewidth=0.8, label="vectors")
         below.set_xlabel(axis)
         for panel in (above, below):
+            panel.set_xticks(at, [f"{count:,}" for count in at])
+            panel.minorticks_off()
             panel.grid(alpha=0.3)
             panel.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("seconds an epoch")
