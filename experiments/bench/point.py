@@ -28,12 +28,16 @@ class PeakMemory:
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.thread.join()
+        self._look()
 
     def _watch(self) -> None:
         while not self.over.wait(self.every):
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("RssAnon:"):
-                    self.peak = max(self.peak, int(line.split()[1]))
+            self._look()
+
+    def _look(self) -> None:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                self.peak = max(self.peak, int(line.split()[1]))  # kB
 
 
 def main(path: str) -> None:
