@@ -1,7 +1,7 @@
 """Scores of binary classifiers, for all runs at once: [run, n] in, [run] out, float64.
 
-A metric that is undefined (one class only; no meme called hateful) is nan, never a number. Where it is defined it equals
-scikit-learn's with `zero_division=nan`.
+A metric that is undefined (one class only; no meme called hateful) is nan, never a number. Where it is defined it
+equals scikit-learn's with `zero_division=nan`.
 """
 
 import torch
@@ -52,7 +52,8 @@ def expected_calibration_error(
 ) -> Float[Tensor, " run"]:
     """Mean gap between the predicted probability of hatefulness and its frequency, over bins of equal width.
 
-    Naeini et al. (2015) in the binary form: bins of the positive class' probability, weighted by how many memes they hold.
+    Naeini et al. (2015) in the binary form: bins of the positive class' probability, weighted by how many memes they
+    hold.
     """
     bin_of = (probability * bins).long().clamp(0, bins - 1)
     gap = torch.zeros(len(probability), bins, dtype=torch.float64, device=probability.device)

@@ -1,5 +1,6 @@
 """Many MLPs of one shape trained as one: every parameter carries a leading `run` axis."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -82,7 +83,7 @@ class StackedMLP(nn.Module):
         widths = [inputs] + [hidden] * depth + [1]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in itertools.pairwise(widths):
             bound = 1 / math.sqrt(max(fan_in, 1))
             drawn = [(torch.rand(fan_out, fan_in + 1, generator=generator) * 2 - 1) * bound for generator in generators]
             both = torch.stack(drawn)

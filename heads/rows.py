@@ -90,15 +90,15 @@ class Batch(NamedTuple):
 
     text_vec: Float[Tensor, "batch text_dim"]
     image_vec: Float[Tensor, "batch image_dim"]
-    index: Int[Tensor, " batch"]  # their rows
+    rows: Int[Tensor, " batch"]  # where they stand in train
 
 
 class Feed:
     """Standardised train rows, an epoch at a time, in an order that depends on the epoch alone.
 
     Rows that fit into `cache_bytes` are standardised once and kept on the device. More than that are visited in windows
-    of that size: a window is made of randomly chosen blocks of neighbouring rows (so that a disk reads in long stretches),
-    shuffled within, and dropped before the next one is read.
+    of that size: a window is made of randomly chosen blocks of neighbouring rows (so that a disk reads in long
+    stretches), shuffled within, and dropped before the next one is read.
     """
 
     def __init__(

@@ -66,11 +66,11 @@ class Stack:
     def _step(self, batch: Batch, dtype: torch.dtype, weights: Tensor | None) -> Float[Tensor, " run"]:
         with torch.autocast(self.label.device.type, dtype, enabled=dtype != torch.float32):
             logit = self.head(batch.text_vec, batch.image_vec, self.noise)
-        loss = F.binary_cross_entropy_with_logits(logit, self.target[batch.index].expand_as(logit), reduction="none")
+        loss = F.binary_cross_entropy_with_logits(logit, self.target[batch.rows].expand_as(logit), reduction="none")
         if weights is None:
             loss = loss.mean(dim=1)
         else:
-            weight = weights[:, batch.index]
+            weight = weights[:, batch.rows]
             loss = (loss * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         # Runs share no parameter: the sum's gradient is each run's own.
         self.adamw.step(torch.autograd.grad(loss.sum(), self.params))

@@ -48,10 +48,11 @@ def fit(
     """Train every run of `head` on train, stop each on dev's AUC-ROC, and keep its best epoch.
 
     Runs of equal hidden width, depth and batch size train as one stack; a run gives the same numbers in any company, up
-    to float rounding of products of another size (none was seen on CPUs). `precision` is "float32", "bfloat16" (products
-    in bfloat16, parameters in float32) or "auto": bfloat16 where the processor multiplies it natively.
+    to float rounding of products of another size (none was seen on CPUs). `precision` is "float32", "bfloat16"
+    (products in bfloat16, parameters in float32) or "auto": bfloat16 where the processor multiplies it natively.
 
-    Raises ValueError on an unknown head, no runs, vectors of different width, labels other than 0 and 1, one class only.
+    Raises ValueError on an unknown head, no runs, vectors of different width, labels other than 0 and 1, one class
+    only.
     """
     _check(head, train, dev, runs)
     start = time.perf_counter()
