@@ -166,5 +166,6 @@ def fit_temperature(logit: Float[Tensor, "run n"], label: Int[Tensor, " n"]) -> 
     for _ in range(60):
         middle = (low + high) / 2
         slope = ((torch.sigmoid(logit * middle.exp()[:, None]) - target) * logit).sum(dim=1)
-        low, high = torch.where(slope < 0, middle, low), torch.where(slope < 0, high, middle)
+        falling = slope <= 0  # 0 where every meme is so sure that float64 sees no slope: the loss is still falling
+        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
     return (-(low + high) / 2).exp()

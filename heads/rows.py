@@ -161,7 +161,7 @@ class Feed:
 
 def drop_columns_(vec: Float[Tensor, "batch dim"], rate: float, generator: torch.Generator) -> None:
     """Zero each entry with probability `rate` (met to 1/256, a random byte each) and scale the others up, in place."""
-    dropped = round(rate * 256)
+    dropped = min(round(rate * 256), 255)
     if dropped and vec.numel():
         words = torch.empty(vec.numel() // 8 + 1, dtype=torch.int64, device=vec.device)
         random = words.random_(-(2**63), None, generator=generator).view(torch.uint8)[: vec.numel()].view(vec.shape)
