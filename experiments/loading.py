@@ -25,6 +25,7 @@ class Encoder:
     dim: int
     fingerprint: str
     settings: dict[str, Any]
+    versions: dict[str, str]  # of the libraries that made them
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def agreed(side: store.EncoderFolder, files: list[store.Features]) -> Encoder:
     odd = [file for file in files if (file.kind, file.fingerprint) != (first.kind, first.fingerprint)]
     odd = odd or [file for file in files if file.vector.shape[1] != first.vector.shape[1]]
     if not odd:
-        return Encoder(side.name, first.vector.shape[1], first.fingerprint, first.settings)
+        return Encoder(side.name, first.vector.shape[1], first.fingerprint, first.settings, first.versions)
     keys = sorted({key for file in files for key in file.settings})
     differ = [key for key in keys if len({repr(file.settings.get(key)) for file in files}) > 1]
     lines = [

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments import judging, stats
 from experiments.loading import Data, Encoder, Split
-from experiments.records import NAN, Comparison, Figure, Row, SplitSize, code_version
+from experiments.records import NAN, Comparison, Figure, Row, SplitSize, code_version, versions
 from experiments.scoring import Scores, chance, row, statistic
 from experiments.slices import slices
 from experiments.training import Trained
@@ -53,6 +53,7 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         slices=parts,
         notes=notes,
         code=code_version(),
+        versions=versions(),
     )
 
 
@@ -92,6 +93,7 @@ def described(encoder: Encoder) -> dict[str, object]:
         "dim": encoder.dim,
         "fingerprint": encoder.fingerprint,
         "settings": encoder.settings,
+        "versions": encoder.versions,
     }
 
 

@@ -84,14 +84,15 @@ def records(data: Data, trained: Sequence[Trained], code: str) -> list[Record]:
 
 
 def predictions(split: Split, trained: Sequence[Trained]) -> str:
-    """id, label (empty where there is none), head, and the mean probability over its runs."""
+    """id, label (empty where there is none), head, the mean probability over its runs, and each run's."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "label", "head", "probability"])
+    writer.writerow(["id", "label", "head", "probability", "by_run"])
     for each in trained:
-        mean = probabilities(each.logit[split.name], each.temperature).mean(dim=0).tolist()
-        for name, label, probability in zip(split.pairs.ids, split.pairs.label, mean, strict=True):
-            writer.writerow([name, "" if label == NO_LABEL else label, each.name, f"{probability:.6f}"])
+        by_run = probabilities(each.logit[split.name], each.temperature)
+        for name, label, runs in zip(split.pairs.ids, split.pairs.label, by_run.T, strict=True):
+            said = " ".join(f"{probability:.6f}" for probability in runs.tolist())
+            writer.writerow([name, "" if label == NO_LABEL else label, each.name, f"{runs.mean():.6f}", said])
     return out.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import platform
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -12,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from extract.store import replacing
 
 NAN = float("nan")
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class SplitSize:
 class Comparison:
     """All that comparison.md, .csv, .tex and .json show. Made from the same input, it is the same."""
 
-    encoders: dict[str, dict[str, Any]]  # "text" and "image": name, dim, fingerprint, settings
+    encoders: dict[str, dict[str, Any]]  # "text" and "image": name, dim, fingerprint, settings, versions
     splits: list[SplitSize]
     seeds: int
     settings: dict[str, dict[str, Any]]  # by head, without the seed
@@ -117,6 +119,7 @@ class Comparison:
     slices: list[Slice]
     notes: list[str]
     code: str
+    versions: dict[str, str]  # of what trained and scored
 
     @classmethod
     def from_json(cls, text: str) -> "Comparison":
@@ -165,6 +168,11 @@ def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that heads and figures depend on."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES}
 
 
 def code_version() -> str:

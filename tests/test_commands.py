@@ -15,6 +15,8 @@ COMMANDS = [
     "experiments.compare",
     "experiments.sweep",
     "experiments.bench",
+    "experiments.report",
+    "experiments.explore",
     "experiments.predict",
     "experiments.submit",
     "experiments.serve",

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import planted
@@ -72,6 +73,21 @@ def probabilities(folder, split="test") -> dict[str, tuple[np.ndarray, list[str]
         )
         for head in dict.fromkeys(row["head"] for row in rows)
     }
+
+
+def test_each_run_s_probabilities_stand_beside_their_mean(ran):
+    with open(ran / "out" / "predictions_test.csv") as file:
+        rows = list(csv.DictReader(file))
+    by_run = {(row["head"], row["id"]): [float(value) for value in row["by_run"].split()] for row in rows}
+    assert {len(values) for (head, _), values in by_run.items() if head in compare.HEADS} == {3}
+    assert {len(values) for (head, _), values in by_run.items() if head not in compare.HEADS} == {1}
+    for row in rows:
+        assert np.mean(by_run[row["head"], row["id"]]) == pytest.approx(float(row["probability"]), abs=2e-6)
+
+
+def test_libraries_and_encoders_versions_are_kept(ran):
+    assert read(ran).versions["torch"] == metadata.version("torch")
+    assert read(ran).encoders["text"]["versions"] == {}
 
 
 def test_names_of_heads_are_heads_own():

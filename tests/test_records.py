@@ -62,6 +62,7 @@ def comparison(**changes) -> Comparison:
         "slices": [Slice("test", "image not in train", 60, 24, {"text": figure, "early": Figure(0.9)})],
         "notes": ["test: 1 memes without an image vector left out: 00042."],
         "code": "v1",
+        "versions": {"torch": "2.5.0"},
     }
     return Comparison(**(values | changes))
 

@@ -1,0 +1,45 @@
+"""python -m experiments.explore: a dataset at a glance, before any encoding, as one HTML page and as Markdown."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from extract import errors
+
+EXAMPLE = """\
+examples:
+  python -m experiments.explore --data data/hateful_memes
+  python -m experiments.explore --data data/my_memes --out reports/my_memes --no-images
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.explore",
+        description="Write dataset.html and dataset.md about the memes in a folder. Nothing is encoded.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="DIR", help="dataset folder: <split>.jsonl and img/")
+    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the page goes (default: reports)")
+    add("--no-images", action="store_true", help="show no image of any meme")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parser().parse_args(argv)
+
+    from experiments import glance
+    from experiments.pages import needed
+
+    needed.refuse_missing()
+    from experiments.pages import dataset_page, publishing
+
+    page = dataset_page.page(glance.look(options.data), images=not options.no_images)
+    path = publishing.publish(page, options.out, "dataset")
+    print(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB) and dataset.md.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,152 @@
+"""What the figures say, in sentences that are made from them and claim no more than they carry.
+
+Every function returns sentences, and none where there is nothing to say.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.findings import Findings
+from experiments.judging import FUSION, LEVEL, SINGLE, conclusion
+from experiments.layout import bare, interval, probability, signed
+from experiments.pages import cautions
+from experiments.pages.cautions import NOTABLE
+from experiments.pages.document import Bullets, Paragraph, Section
+from experiments.records import Figure, Pair
+
+LINEAR = "LR both"  # the reference that sees what early fusion sees
+
+
+def section(findings: Findings) -> Section:
+    parts: list[tuple[str, Callable[[Findings], list[str]]]] = [
+        ("Which modality carries the signal?", modality),
+        ("Does fusion gain, and how sure is that?", fusion),
+        ("How far can the figures be trusted?", cautions.trust),
+        ("Are the probabilities right?", cautions.probabilities),
+        ("Where does it fail?", cautions.failures),
+    ]
+    said = [(title, tell(findings)) for title, tell in parts]
+    told = [
+        Section(title, f"discussion-{number}", [Bullets(text)]) for number, (title, text) in enumerate(said, 1) if text
+    ]
+    opening = Paragraph("Written from the figures by fixed rules, which ask for intervals and corrected tests.")
+    return Section("Discussion", "discussion", [opening], told)
+
+
+def above_chance(figure: Figure) -> bool:
+    return figure.low > 0.5
+
+
+def modality(findings: Findings) -> list[str]:
+    """Text against image, and both against chance."""
+    split = findings.judged
+    figures = {head: findings.auc(head, split) for head in SINGLE if head in findings.heads}
+    figures = {head: figure for head, figure in figures.items() if not math.isnan(figure.mean)}
+    if not figures:
+        return []
+    reached = " and ".join(
+        f"{bare(figure.mean)} {interval(figure)} for {head} alone" for head, figure in figures.items()
+    )
+    said = [f"On {split}, AUC-ROC is {reached}."]
+    blind = [head for head, figure in figures.items() if not above_chance(figure)]
+    if blind:
+        said.append(f"No evidence that {' or '.join(blind)} alone does better than chance.")
+    if len(figures) == 2:
+        said.append(combination(findings) if len(blind) == 2 else stronger(figures, findings.size(split).labelled))
+    return said
+
+
+def stronger(figures: dict[str, Figure], memes: int) -> str:
+    best, other = sorted(figures, key=lambda head: -figures[head].mean)
+    if figures[best].low > figures[other].high:
+        return f"{best.capitalize()} carries more of the signal than {other}: their intervals lie apart."
+    gap = figures[best].mean - figures[other].mean
+    return (
+        f"{best.capitalize()} is ahead of {other} by {bare(gap)}, but their intervals overlap: with {memes:,} memes "
+        "this is a tendency rather than a finding."
+    )
+
+
+def combination(findings: Findings) -> str:
+    """Neither side alone knows anything; does a fusion?"""
+    figures = {head: findings.auc(head, findings.judged) for head in FUSION if head in findings.heads}
+    solved = {head: figure for head, figure in figures.items() if above_chance(figure)}
+    if not solved:
+        return "No head finds a signal in these vectors."
+    reached = " and ".join(f"{head} fusion reaches {bare(figure.mean)}" for head, figure in solved.items())
+    adding = ", which adding two opinions (late fusion) cannot express" if "late" in figures.keys() - solved else ""
+    return f"Yet {reached}: the signal is in the combination of text and image{adding}."
+
+
+def fusion(findings: Findings) -> list[str]:
+    """Each fusion against the better single modality; fusions against each other; against a linear model."""
+    pairs = findings.comparison.pairs
+    said = [gain(pair) for pair in pairs if pair.measure == "auc_roc"]
+    said += [answers(pair) for pair in pairs if pair.measure == "accuracy"]
+    return said + resolution(findings) + among(findings)
+
+
+def gain(pair: Pair) -> str:
+    """What a pair shows by AUC-ROC, with the other half of the truth."""
+    start = (
+        f"{pair.fusion.capitalize()} against {pair.single} on {pair.split}: {signed(pair.difference)} "
+        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
+    )
+    if pair.p_holm < LEVEL and pair.low > 0:
+        return f"{start} The true gain may be as small as {bare(pair.low)} or as large as {bare(pair.high)}."
+    if pair.low < 0 < pair.high:
+        return (
+            f"{start} These memes are in keeping with anything from a loss of {bare(-pair.low)} to a gain of "
+            f"{bare(pair.high)}: that no gain is shown does not show that there is none."
+        )
+    return start
+
+
+def answers(pair: Pair) -> str:
+    """A pair by accuracy: which answers changed."""
+    return (
+        f"By accuracy at 0.5 on {pair.split}, {pair.fusion} gets {pair.only_fusion:,} memes right that {pair.single} "
+        f"does not, and loses {pair.only_single:,}: {signed(pair.difference)} "
+        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
+    )
+
+
+def resolution(findings: Findings) -> list[str]:
+    """The smallest difference that so many memes can show."""
+    split = findings.judged
+    halves = [
+        (pair.high - pair.low) / 2
+        for pair in findings.comparison.pairs
+        if (pair.measure, pair.split) == ("auc_roc", split) and math.isfinite(pair.high - pair.low)
+    ]
+    if not halves:
+        return []
+    memes = findings.size(split).labelled
+    return [
+        f"With {memes:,} memes in {split}, differences of AUC-ROC below about {bare(float(np.mean(halves)))} can "
+        f"hardly be told from luck; to halve that takes four times as many memes ({4 * memes:,})."
+    ]
+
+
+def among(findings: Findings) -> list[str]:
+    """Early against late fusion, and against a linear model of the same vectors. Neither is tested."""
+    early, late, linear = (findings.auc(head, findings.judged).mean for head in ("early", "late", LINEAR))
+    said = []
+    if abs(early - late) < NOTABLE:
+        said.append(f"Early and late fusion hardly differ ({bare(early)} and {bare(late)}).")
+    elif not math.isnan(early - late):
+        ahead, behind = ("Early", "late") if early > late else ("Late", "early")
+        said.append(f"{ahead} fusion is ahead of {behind} fusion by {bare(abs(early - late))} AUC-ROC (not tested).")
+    if abs(early - linear) < NOTABLE:
+        said.append(
+            f"A logistic regression on both vectors scores {bare(linear)}, early fusion {bare(early)}: nothing here "
+            "calls for more than a linear model."
+        )
+    elif not math.isnan(early - linear):
+        said.append(
+            f"A logistic regression on both vectors scores {bare(linear)}; early fusion's hidden layer changes that by "
+            f"{signed(early - linear)} (not tested)."
+        )
+    return said
