@@ -156,6 +156,11 @@ def test_the_best_threshold_is_that_of_a_search_by_hand(rows):
         assert abs(threshold - 0.5) == pytest.approx(nearest)
 
 
+def test_a_dev_split_of_one_class_is_called_that_class():
+    threshold = metrics.best_threshold(torch.tensor([[0.0, 1.0]]), torch.tensor([1, 1]))
+    assert threshold.tolist() == [0.5]  # the meme at one half is hateful too
+
+
 def test_a_threshold_is_tuned_to_the_calibrated_probability():
     logit, label = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([0, 0, 1, 1])
     temperature = torch.tensor([5.0], dtype=torch.float64)
