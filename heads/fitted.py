@@ -80,7 +80,7 @@ class Fitted:
                     state[f"run.{run}.{name}"] = param[place].detach().cpu().clone()
         state["best_epoch"], state["dev_auc"] = self.best_epoch, self.dev_auc
         return state | {
-            f"history.{name}": getattr(self.history, name) for name in ("train_loss", "dev_loss", "dev_auc")
+            f"history.{name}": getattr(self.history, name).clone() for name in ("train_loss", "dev_loss", "dev_auc")
         }
 
     @classmethod

@@ -13,7 +13,7 @@ METRICS = (
 )  # fmt: skip
 
 
-def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, " run"]:
+def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, "*shape"]:
     """above / below in float64; nan where below is 0."""
     return torch.where(below == 0, torch.nan, above.double() / below.double())
 
@@ -146,7 +146,8 @@ def best_threshold(
     positives = label.sum()
     hits, rest = positives - missed, below - missed
     wrong = missed + (label.shape[0] - below - hits)
-    macro = (2 * hits / (2 * hits + wrong) + 2 * rest / (2 * rest + wrong)).nan_to_num(0.0)
+    f1s = _ratio(2 * hits, 2 * hits + wrong), _ratio(2 * rest, 2 * rest + wrong)
+    macro = f1s[0].nan_to_num(0.0) + f1s[1].nan_to_num(0.0)  # a class that is neither there nor called counts 0
     best = macro >= macro.max(dim=1, keepdim=True).values - 1e-12
     distance = torch.where(best, (candidates - 0.5).abs(), torch.inf)
     return candidates.gather(1, distance.argmin(dim=1, keepdim=True)).squeeze(1)
@@ -165,5 +166,6 @@ def fit_temperature(logit: Float[Tensor, "run n"], label: Int[Tensor, " n"]) -> 
     for _ in range(60):
         middle = (low + high) / 2
         slope = ((torch.sigmoid(logit * middle.exp()[:, None]) - target) * logit).sum(dim=1)
-        low, high = torch.where(slope < 0, middle, low), torch.where(slope < 0, high, middle)
+        falling = slope <= 0  # 0 where every meme is so sure that float64 sees no slope: the loss is still falling
+        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
     return (-(low + high) / 2).exp()

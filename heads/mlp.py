@@ -23,7 +23,7 @@ class DropoutNoise:
         """`generators` and `rates` (probability of dropping a unit, below 1) hold one entry per run."""
         self.generators = list(generators)
         self.device = self.generators[0].device
-        dropped = [round(rate * 256) for rate in rates]  # of 256 byte values
+        dropped = [min(round(rate * 256), 255) for rate in rates]  # of 256 byte values; 256 would leave no unit
         self.active = any(dropped)
         self.threshold = torch.tensor(dropped, dtype=torch.int16, device=self.device)[:, None, None]
         self.scale = (256 / (256 - self.threshold.float())).to(self.device)

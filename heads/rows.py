@@ -83,9 +83,9 @@ class Scaling(NamedTuple):
             count += len(part)
             mean += shift * len(part) / count
         deviation = (squares / count).sqrt()
-        # A constant column's deviation is rounding, tiny beside its mean or the other columns: to divide by it would
+        # A constant column's deviation is rounding, tiny beside its mean or the widest column: to divide by it would
         # turn rounding into a signal.
-        floor = 1e-6 * torch.maximum(mean.abs(), deviation.median() if len(deviation) else deviation.sum())
+        floor = 1e-6 * torch.maximum(mean.abs(), deviation.amax() if len(deviation) else deviation)
         divisor = deviation * (vec.shape[1] / SQUARED_NORM) ** 0.5
         return cls(mean.float(), torch.where(deviation <= floor, torch.inf, divisor).float())
 

@@ -187,7 +187,7 @@ def test_balancing_raises_the_rare_class(balance):
     draw = np.random.default_rng(0)
     rare = draw.random(400) < 0.15
     train = Rows(rows(400, 0).text_vec, rows(400, 0).image_vec, rare.astype(int))
-    runs = [replace(QUICK, seed=seed) for seed in range(4)]
+    runs = [replace(QUICK, seed=seed, learning_rate=1e-2, max_epochs=20, patience=20) for seed in range(4)]
     plain, balanced = (
         fit("text", train, TEST, [replace(run, balance=way) for run in runs]) for way in ("none", balance)
     )
