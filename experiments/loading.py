@@ -63,19 +63,19 @@ class Data:
     notes: list[str]  # what was left out, in sentences
 
 
-def load(features: Path, text_encoder: str | None = None, image_encoder: str | None = None) -> Data:
+def load(features: Path, text_encoder: str | None = None, image_encoder: str | None = None, tests: bool = True) -> Data:
     """Read train, dev and every test split of one text and one image encoder, joined by id.
 
-    Raises Refused when the pair is not clear or a split is missing, StoreError when files are damaged or contradict
-    each other.
+    Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
+    when files are damaged or contradict each other.
     """
-    found = store.encoders(features)
+    found = store.encoders(features, tests)
     sides = [
         choose(found, "text", text_encoder, features),
         choose(found, "image", image_encoder, features),
     ]
-    train, dev, tests = splits_of(sides)
-    wanted = [train, dev, *tests]
+    train, dev, test_splits = splits_of(sides)
+    wanted = [train, dev, *test_splits]
     files = [{split: store.read(side.splits[split]) for split in wanted} for side in sides]
     text, image = (agreed(side, list(rows.values())) for side, rows in zip(sides, files, strict=True))
     notes = lone_tests(sides)
@@ -87,7 +87,7 @@ def load(features: Path, text_encoder: str | None = None, image_encoder: str | N
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
-    return Data(text, image, splits[train], splits[dev], [splits[split] for split in tests], notes)
+    return Data(text, image, splits[train], splits[dev], [splits[split] for split in test_splits], notes)
 
 
 def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Path) -> store.EncoderFolder:

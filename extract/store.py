@@ -277,13 +277,17 @@ def chunks(path: Path, rows: int) -> Iterator[tuple[int, np.ndarray]]:
             yield start, vector[start : start + rows]
 
 
-def encoders(features: Path) -> dict[str, EncoderFolder]:
-    """What a features folder holds, by encoder. Raises Refused when there is no such folder."""
+def encoders(features: Path, tests: bool = True) -> dict[str, EncoderFolder]:
+    """What a features folder holds, by encoder; without `tests` as if it held no test split, and none is opened.
+
+    Raises Refused when there is no such folder.
+    """
     if not features.is_dir():
         raise Refused(f"no features folder {features}; run: python -m extract --features {features}")
     found: dict[str, EncoderFolder] = {}
     for folder in sorted(path for path in features.iterdir() if path.is_dir()):
         files = {path.stem: path for path in sorted(folder.glob("*.h5")) if not path.name.startswith(".")}
+        files = {split: path for split, path in files.items() if tests or not split.startswith("test")}
         if files:
             kind = read(next(iter(files.values()))).kind
             found[folder.name] = EncoderFolder(folder.name, kind, files)
