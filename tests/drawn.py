@@ -10,7 +10,7 @@ from heads.rows import Rows
 from heads.settings import HeadSettings
 
 QUICK = HeadSettings(
-    hidden=16, dropout=0.2, input_dropout=0.0, learning_rate=0.01, weight_decay=0.01, batch_size=64, min_steps=4,
+    hidden=16, dropout=0.2, learning_rate=0.01, weight_decay=0.01, batch_size=64, min_steps=4,
     max_epochs=12, patience=4,
 )  # fmt: skip
 

@@ -155,9 +155,9 @@ def _memory(scratch: Path, args: argparse.Namespace) -> dict[int, float]:
 def _write(args: argparse.Namespace, results: dict[str, Timed], memory: dict[int, float]) -> None:
     source = args.data.name if args.data else "drawn"
     lines = [
-        f"# Stage 1: {args.rows:,} {source} memes, medians of {args.repeats} interleaved repeats, {os.cpu_count()} cores",
+        f"# Stage 1: {args.rows:,} {source} memes, medians of {args.repeats} interleaved runs, {os.cpu_count()} cores",
         "",
-        "| modality | encoder | memefuse /s | notebook /s | ratio (min, max) | roof /s | share of roof | least cosine |",
+        "| modality | encoder | memefuse /s | notebook /s | ratio (min, max) | roof /s | of roof | least cosine |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, timed in results.items():
@@ -171,8 +171,8 @@ def _write(args: argparse.Namespace, results: dict[str, Timed], memory: dict[int
         )
     lines.append(
         "\nThe notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the\n"
-        "main process, nothing overlapped. Both end in HDF5; loading the encoder counts for neither. Roof: the encoder\n"
-        "alone on ready tensors. Cosine: of our vector and the notebook's for the same meme.\n"
+        "main process, nothing overlapped. Both end in HDF5; loading the encoder counts for neither. Roof: the\n"
+        "encoder alone on ready tensors. Cosine: of our vector and the notebook's for the same meme.\n"
     )
     lines += [f"Peak memory of `python -m extract` on {rows:,} memes: {peak:,.0f} MB." for rows, peak in memory.items()]
     table = "\n".join(lines) + "\n"
