@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from heads.models import HEADS
 from heads.rows import Rows, Scaling, blocks, read
-from heads.settings import HeadSettings
+from heads.settings import HeadSettings, seeded
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class History:
 
 def stacks(runs: Sequence[HeadSettings]) -> list[list[int]]:
     """Positions of the runs that can share a stack."""
-    grouped: dict[tuple[float, ...], list[int]] = {}
+    grouped: dict[tuple[int, ...], list[int]] = {}
     for place, run in enumerate(runs):
         grouped.setdefault(run.shape, []).append(place)
     return list(grouped.values())
@@ -31,7 +31,7 @@ def stacks(runs: Sequence[HeadSettings]) -> list[list[int]]:
 
 def blank(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> nn.Module:
     """A freshly drawn stack of `head` for runs of one hidden width and depth, each from its own seed."""
-    generators = [torch.Generator().manual_seed(run.seed) for run in runs]
+    generators = [seeded(run.seed, "weights") for run in runs]
     return HEADS[head](text_dim, image_dim, runs[0].hidden, runs[0].depth, generators)
 
 
@@ -80,14 +80,14 @@ class Fitted:
                     state[f"run.{run}.{name}"] = param[place].detach().cpu().clone()
         state["best_epoch"], state["dev_auc"] = self.best_epoch, self.dev_auc
         return state | {
-            f"history.{name}": getattr(self.history, name) for name in ("train_loss", "dev_loss", "dev_auc")
+            f"history.{name}": getattr(self.history, name).clone() for name in ("train_loss", "dev_loss", "dev_auc")
         }
 
     @classmethod
     def from_state(cls, head: str, runs: Sequence[HeadSettings], state: Mapping[str, Tensor]) -> "Fitted":
         """The inverse of `state`."""
         text, image = (
-            Scaling(state[f"scaling.{name}.mean"], state[f"scaling.{name}.deviation"]) for name in ("text", "image")
+            Scaling(state[f"scaling.{name}.mean"], state[f"scaling.{name}.divisor"]) for name in ("text", "image")
         )
         held = []
         for members in stacks(runs):

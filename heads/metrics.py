@@ -1,7 +1,7 @@
 """Scores of binary classifiers, for all runs at once: [run, n] in, [run] out, float64.
 
-A metric that is undefined (one class only; no meme called hateful) is nan, never a number. Where it is defined it equals
-scikit-learn's with `zero_division=nan`.
+A metric that is undefined (one class only; no meme called hateful) is nan, never a number. Where it is defined it is
+what scikit-learn gives with `zero_division=nan`.
 """
 
 import torch
@@ -13,7 +13,7 @@ METRICS = (
 )  # fmt: skip
 
 
-def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, " run"]:
+def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, "*shape"]:
     """above / below in float64; nan where below is 0."""
     return torch.where(below == 0, torch.nan, above.double() / below.double())
 
@@ -52,7 +52,7 @@ def expected_calibration_error(
 ) -> Float[Tensor, " run"]:
     """Mean gap between the predicted probability of hatefulness and its frequency, over bins of equal width.
 
-    Naeini et al. (2015) in the binary form: bins of the positive class' probability, weighted by how many memes they hold.
+    Naeini et al. (2015) in the binary form: bins of the positive class' probability, weighted by the memes they hold.
     """
     bin_of = (probability * bins).long().clamp(0, bins - 1)
     gap = torch.zeros(len(probability), bins, dtype=torch.float64, device=probability.device)
@@ -132,21 +132,22 @@ def best_threshold(
     """The probability threshold with the highest macro-F1 on these rows (give it dev), per run.
 
     Macro-F1, because plain F1 is highest where everything is called hateful as long as a head knows nothing. Thresholds
-    lie halfway between neighbouring scores; among equally good ones the nearest to 0.5 wins.
+    lie halfway between neighbouring scores, 0 and 1 included; among equally good ones the nearest to 0.5 wins.
     """
     check_labels(label)
     probability = probabilities(logit, temperature)
     ordered, order = probability.sort(dim=1)
-    halfway = (ordered[:, 1:] + ordered[:, :-1]) / 2
     half = torch.full_like(ordered[:, :1], 0.5)
-    candidates = torch.cat([half, halfway], dim=1)
+    edges = torch.cat([torch.zeros_like(half), ordered, torch.ones_like(half)], dim=1)
+    candidates = torch.cat([half, (edges[:, 1:] + edges[:, :-1]) / 2], dim=1)
     hits_below = torch.cat([label.new_zeros(len(order), 1), label[order].cumsum(dim=1)], dim=1)
     below = torch.searchsorted(ordered, candidates)  # memes called harmless at each candidate
     missed = hits_below.gather(1, below)
     positives = label.sum()
     hits, rest = positives - missed, below - missed
     wrong = missed + (label.shape[0] - below - hits)
-    macro = (2 * hits / (2 * hits + wrong) + 2 * rest / (2 * rest + wrong)).nan_to_num(0.0)
+    f1s = _ratio(2 * hits, 2 * hits + wrong), _ratio(2 * rest, 2 * rest + wrong)
+    macro = f1s[0].nan_to_num(0.0) + f1s[1].nan_to_num(0.0)  # a class that is neither there nor called counts 0
     best = macro >= macro.max(dim=1, keepdim=True).values - 1e-12
     distance = torch.where(best, (candidates - 0.5).abs(), torch.inf)
     return candidates.gather(1, distance.argmin(dim=1, keepdim=True)).squeeze(1)
@@ -165,5 +166,6 @@ def fit_temperature(logit: Float[Tensor, "run n"], label: Int[Tensor, " n"]) -> 
     for _ in range(60):
         middle = (low + high) / 2
         slope = ((torch.sigmoid(logit * middle.exp()[:, None]) - target) * logit).sum(dim=1)
-        low, high = torch.where(slope < 0, middle, low), torch.where(slope < 0, high, middle)
+        falling = slope <= 0  # 0 where every meme is so sure that float64 sees no slope: the loss is still falling
+        low, high = torch.where(falling, middle, low), torch.where(falling, high, middle)
     return (-(low + high) / 2).exp()

@@ -1,10 +1,10 @@
 """Many MLPs of one shape trained as one: every parameter carries a leading `run` axis."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -23,7 +23,7 @@ class DropoutNoise:
         """`generators` and `rates` (probability of dropping a unit, below 1) hold one entry per run."""
         self.generators = list(generators)
         self.device = self.generators[0].device
-        dropped = [round(rate * 256) for rate in rates]  # of 256 byte values
+        dropped = [min(round(rate * 256), 255) for rate in rates]  # of 256 byte values; 256 would leave no unit
         self.active = any(dropped)
         self.threshold = torch.tensor(dropped, dtype=torch.int16, device=self.device)[:, None, None]
         self.scale = (256 / (256 - self.threshold.float())).to(self.device)
@@ -56,25 +56,24 @@ class DropoutNoise:
 
 
 def stacked_linear(
-    inputs: Tensor, weight: Float[Tensor, "run out in"], bias: Float[Tensor, "run out"]
+    inputs: Tensor, weight: Float[Tensor, "run in out"], bias: Float[Tensor, "run out"]
 ) -> Float[Tensor, "run batch out"]:
     """A linear layer per run.
 
-    `inputs` is [batch, in], shared by all runs and multiplied as one product [batch, in] x [in, run * out] without a
-    copy per run, or [run, batch, in].
+    `inputs` is [run, batch, in], or [batch, in], shared by all runs: then it is one product [batch, in] x
+    [in, run * out], without a copy of the inputs per run.
     """
-    if inputs.ndim == 2:
-        runs, out, _ = weight.shape
-        wide = F.linear(inputs, weight.flatten(0, 1), bias.flatten())
-        return wide.view(len(inputs), runs, out).transpose(0, 1)
-    return torch.baddbmm(bias[:, None], inputs, weight.transpose(1, 2))
+    if inputs.ndim == 3:
+        return torch.baddbmm(bias[:, None], inputs, weight)
+    wide = torch.addmm(bias.flatten(), inputs, weight.transpose(0, 1).flatten(1))
+    return wide.view(len(inputs), *bias.shape).transpose(0, 1)
 
 
 class StackedMLP(nn.Module):
     """`depth` hidden layers of `hidden` ReLU units with dropout, and one logit; one MLP per run.
 
-    Weights are [run, out, in] (a run's slice is what `nn.Linear` holds) and are drawn as `nn.Linear` draws them,
-    uniform in +-1/sqrt(in), each run's from its own generator.
+    Weights are [run, in, out] and are drawn as `nn.Linear` draws them, uniform in ±1/sqrt(in), each run's from its own
+    generator.
     """
 
     def __init__(self, inputs: int, hidden: int, depth: int, generators: Sequence[torch.Generator]) -> None:
@@ -82,12 +81,11 @@ class StackedMLP(nn.Module):
         widths = [inputs] + [hidden] * depth + [1]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
-            bound = 1 / math.sqrt(max(fan_in, 1))
-            drawn = [(torch.rand(fan_out, fan_in + 1, generator=generator) * 2 - 1) * bound for generator in generators]
-            both = torch.stack(drawn)
-            self.weights.append(nn.Parameter(both[..., :-1].contiguous()))
-            self.biases.append(nn.Parameter(both[..., -1].contiguous()))
+        for fan_in, fan_out in itertools.pairwise(widths):
+            drawn = torch.stack([torch.rand(fan_in + 1, fan_out, generator=generator) for generator in generators])
+            drawn = (2 * drawn - 1) / math.sqrt(max(fan_in, 1))
+            self.weights.append(nn.Parameter(drawn[:, :-1].contiguous()))
+            self.biases.append(nn.Parameter(drawn[:, -1].contiguous()))
 
     def forward(self, vec: Tensor, noise: DropoutNoise | None = None) -> Float[Tensor, "run batch"]:
         """Logits of [batch, inputs] shared by all runs, or of [run, batch, inputs]; dropout where `noise` is given."""

@@ -24,7 +24,7 @@ class StackedAdamW:
 
     def _arrange(self, params: Sequence[Tensor], runs: Sequence[HeadSettings]) -> None:
         rates = [(run.learning_rate, run.weight_decay) for run in runs]
-        cuts = [slice(None)] if len(set(rates)) == 1 else list(range(len(runs)))
+        cuts: list[slice | int] = [slice(None)] if len(set(rates)) == 1 else [*range(len(runs))]
         self.targets: list[tuple[Tensor, int, slice | int]] = []  # what is updated, and where its gradient lies
         groups, state = [], {}
         for cut, (learning_rate, weight_decay) in zip(cuts, rates, strict=False):
@@ -53,6 +53,7 @@ class StackedAdamW:
     def step(self, grads: Sequence[Tensor]) -> None:
         """Update every run; `grads` are of the stacked parameters."""
         for target, place, cut in self.targets:
-            target.grad = grads[place][cut]
+            # the fused kernel walks memory: a transposed gradient would reach the wrong weights, without an error
+            target.grad = grads[place][cut].contiguous()
         self.adamw.step()
         self.steps += 1

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from heads.mlp import DropoutNoise
 from heads.optim import StackedAdamW
 from heads.rows import Batch, Feed
-from heads.settings import HeadSettings
+from heads.settings import HeadSettings, seeded
 
 
 def balance_weights(
@@ -46,19 +46,19 @@ class Stack:
         self.params = list(self.head.parameters())
         self.best = [param.detach().clone() for param in self.params]
         self.adamw = StackedAdamW(self.params, self.runs)
-        noise = [torch.Generator(device).manual_seed(run.seed) for run in runs]
-        self.noise = DropoutNoise(noise, [run.dropout for run in runs])
-        self.draws = [torch.Generator().manual_seed(run.seed) for run in runs]
+        dropout = [seeded(run.seed, "dropout", device) for run in runs]
+        self.noise = DropoutNoise(dropout, [run.dropout for run in runs])
+        self.orders = [seeded(run.seed, "order") for run in runs]
         self.label = label.to(device)
         self.target = self.label.float()
 
     def epoch(self, feed: Feed, number: int) -> Float[Tensor, " run"]:
         """One pass over train; returns each run's mean loss."""
-        weights = balance_weights(self.runs, self.label.cpu(), self.draws)
+        weights = balance_weights(self.runs, self.label.cpu(), self.orders)
         weights = weights if weights is None else weights.to(self.label.device)
         total = torch.zeros(len(self.runs), device=self.label.device)
         steps = 0
-        for batch in feed.epoch(number, self.runs[0]):
+        for batch in feed.epoch(number, self.runs[0], self.orders):
             total += self._step(batch, feed.dtype, weights)
             steps += 1
         return total / steps
@@ -66,11 +66,11 @@ class Stack:
     def _step(self, batch: Batch, dtype: torch.dtype, weights: Tensor | None) -> Float[Tensor, " run"]:
         with torch.autocast(self.label.device.type, dtype, enabled=dtype != torch.float32):
             logit = self.head(batch.text_vec, batch.image_vec, self.noise)
-        loss = F.binary_cross_entropy_with_logits(logit, self.target[batch.index].expand_as(logit), reduction="none")
+        loss = F.binary_cross_entropy_with_logits(logit, self.target[batch.row], reduction="none")
         if weights is None:
             loss = loss.mean(dim=1)
         else:
-            weight = weights[:, batch.index]
+            weight = weights.gather(1, batch.row)
             loss = (loss * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         # Runs share no parameter: the sum's gradient is each run's own.
         self.adamw.step(torch.autograd.grad(loss.sum(), self.params))
@@ -94,7 +94,7 @@ class Stack:
         places = list(places)
         self.members = [self.members[place] for place in places]
         self.runs = [self.runs[place] for place in places]
-        self.draws = [self.draws[place] for place in places]
+        self.orders = [self.orders[place] for place in places]
         for param in self.params:
             param.data = param.data[places]
         self.adamw.keep(places, self.params, self.runs)

@@ -47,11 +47,12 @@ def fit(
 ) -> Fitted:
     """Train every run of `head` on train, stop each on dev's AUC-ROC, and keep its best epoch.
 
-    Runs of equal hidden width, depth and batch size train as one stack; a run gives the same numbers in any company, up
-    to float rounding of products of another size (none was seen on CPUs). `precision` is "float32", "bfloat16" (products
-    in bfloat16, parameters in float32) or "auto": bfloat16 where the processor multiplies it natively.
+    Runs of equal `shape` train as one stack. A run gives the same numbers in any company, up to the rounding of
+    products of another size. `precision` is "float32", "bfloat16" (products in bfloat16, parameters in float32) or
+    "auto": bfloat16 where the processor multiplies it natively. Where the standardised train vectors are more than
+    `cache_bytes`, they are read from `train` again each epoch, in windows.
 
-    Raises ValueError on an unknown head, no runs, vectors of different width, labels other than 0 and 1, one class only.
+    Raises ValueError on an unknown head, no runs, vectors of unequal width, labels other than 0 and 1, a single class.
     """
     _check(head, train, dev, runs)
     start = time.perf_counter()
@@ -159,9 +160,15 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
     if precision == "auto":
-        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-        precision = "bfloat16" if native else "float32"
+        precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # private, and the only way: torch's public CPU capability does not tell bfloat16 products from widened ones
+    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
 def _check(head: str, train: Rows, dev: Rows, runs: Sequence[HeadSettings]) -> None:

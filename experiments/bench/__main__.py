@@ -1,4 +1,4 @@
-"""`python -m experiments.bench extract|heads`: speed as a ratio against named alternatives, measured in the same run."""
+"""`python -m experiments.bench extract|heads`: speed as a ratio against named alternatives of the same run."""
 
 import importlib
 import sys

@@ -59,12 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="dataset whose first train rows are used (default: drawn memes)")
     add("--rows", type=int, default=512, metavar="N", help="memes (default: 512)")
-    add("--repeats", type=int, default=3, metavar="N", help="interleaved repeats, of which the median counts (default: 3)")
+    add(
+        "--repeats",
+        type=int,
+        default=3,
+        metavar="N",
+        help="interleaved repeats (default: 3)",
+    )
     add("--text-encoder", default="all-MiniLM-L6-v2", metavar="E")
     add("--image-encoder", default="resnet50-keras", metavar="E")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
-    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where bench_extract.md goes (default: reports)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("reports"),
+        metavar="DIR",
+        help="where the table goes (default: reports)",
+    )
     return parser
 
 
@@ -143,8 +155,9 @@ def _memory(scratch: Path, args: argparse.Namespace) -> dict[int, float]:
 def _write(args: argparse.Namespace, results: dict[str, Timed], memory: dict[int, float]) -> None:
     source = args.data.name if args.data else "drawn"
     lines = [
-        f"# Stage 1: {args.rows:,} {source} memes, median of {args.repeats} interleaved repeats, {os.cpu_count()} cores\n",
-        "| modality | encoder | memefuse /s | notebook /s | ratio (min, max) | roof /s | share of roof | lowest cosine |",
+        f"# Stage 1: {args.rows:,} {source} memes, medians of {args.repeats} interleaved runs, {os.cpu_count()} cores",
+        "",
+        "| modality | encoder | memefuse /s | notebook /s | ratio (min, max) | roof /s | of roof | least cosine |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, timed in results.items():
@@ -157,9 +170,9 @@ def _write(args: argparse.Namespace, results: dict[str, Timed], memory: dict[int
             f"({min(ratios):.1f}, {max(ratios):.1f}) | {roof:.1f} | {share:.0%} | {timed.cosine:.5f} |"
         )
     lines.append(
-        "\nThe notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the main\n"
-        "process, nothing overlapped. Both end in HDF5; loading the encoder counts for neither. Roof: the encoder alone on\n"
-        "ready tensors. Cosine: of our vector and the notebook's for the same meme.\n"
+        "\nThe notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the\n"
+        "main process, nothing overlapped. Both end in HDF5; loading the encoder counts for neither. Roof: the\n"
+        "encoder alone on ready tensors. Cosine: of our vector and the notebook's for the same meme.\n"
     )
     lines += [f"Peak memory of `python -m extract` on {rows:,} memes: {peak:,.0f} MB." for rows, peak in memory.items()]
     table = "\n".join(lines) + "\n"

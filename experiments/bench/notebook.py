@@ -44,7 +44,7 @@ class ImageNotebook:
         state = load_file(next(located.path.glob("*.safetensors")))
         recipe = json.loads((located.path / "encoder.json").read_text())
         self.model = resnet50()
-        self.model.load_state_dict({name: tensor for name, tensor in state.items()}, strict=False)
+        self.model.load_state_dict(state, strict=False)
         if recipe["stride_on"] == "conv1":
             for stage in (self.model.layer2, self.model.layer3, self.model.layer4):
                 stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)

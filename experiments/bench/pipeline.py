@@ -19,7 +19,13 @@ class Pipeline:
 
     def __init__(self, kind: str, name: str, data: Path, device: str) -> None:
         other = {"text": "image_encoder", "image": "text_encoder"}[kind]
-        self.options: dict[str, Any] = {"data": data, "device": device, f"{kind}_encoder": name, other: "none", "quiet": True}
+        self.options: dict[str, Any] = {
+            "data": data,
+            "device": device,
+            f"{kind}_encoder": name,
+            other: "none",
+            "quiet": True,
+        }
         encoder = stage.choose_encoders(ExtractConfig(**self.options))[0]
         self.kind, self.located, self.device = kind, encoder.located, encoder.device
         self.module: Any = text_encoders if kind == "text" else image_encoders
@@ -32,7 +38,7 @@ class Pipeline:
         with (
             open(os.devnull, "w") as sink,
             redirect_stderr(sink),
-            mock.patch.object(self.module, "load", lambda *_, **__: self.encoder),
+            mock.patch.object(self.module, "load", return_value=self.encoder),
         ):
             encoder = stage.choose_encoders(config)[0]
             splits = stage.read_splits(config, ["train"])
