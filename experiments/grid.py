@@ -14,10 +14,10 @@ RECIPE = HeadSettings()
 KINDS: dict[str, Any] = {field.name: type(field.default) for field in fields(HeadSettings) if field.name != "seed"}
 WORDS = {int: "a whole number", float: "a number", str: "a word"}
 AROUND_THE_RECIPE: dict[str, tuple[Any, ...]] = {  # tried where no grid is given, the recipe's own values added
-    "hidden": (128,),
-    "input_dropout": (0.2,),
-    "learning_rate": (3e-4, 3e-3),
-    "weight_decay": (0.1, 1.0),
+    "hidden": (64, 256),
+    "dropout": (0.2, 0.7),
+    "learning_rate": (1e-3,),
+    "weight_decay": (1.0, 10.0),
 }
 
 Grid = dict[str, list[Any]]  # values by setting

@@ -13,6 +13,7 @@ from torch import Tensor
 from heads.settings import HeadSettings
 
 SQUARED_NORM = 16  # mean squared norm of a standardised vector
+IN_CACHE = 256  # rows whose sums a processor makes without going to memory twice
 BLOCK = 4096  # rows read from a memory-mapped array at a time
 
 
@@ -69,25 +70,24 @@ class Scaling(NamedTuple):
 
     @classmethod
     def fit(cls, vec: Any) -> "Scaling":
-        """Mean and standard deviation of each column, in float64, in one pass over blocks (Chan et al. 1979).
+        """Mean and deviation of each column, in one pass over blocks. Give it train only.
 
-        Give it train only.
+        Sums are of distances from the first block's mean, for E[x^2] - E[x]^2 cancels where a mean is large (Chan,
+        Golub & LeVeque 1983); within a block they are float32, over blocks float64.
         """
-        count, mean, squares = 0, torch.zeros(vec.shape[1]).double(), torch.zeros(vec.shape[1]).double()
-        for rows in blocks(len(vec)):
-            part = read(vec, rows).double().cpu()
-            shift = part.mean(dim=0) - mean
-            squares += (part - part.mean(dim=0)).square().sum(dim=0) + shift**2 * count * len(part) / (
-                count + len(part)
-            )
-            count += len(part)
-            mean += shift * len(part) / count
-        deviation = (squares / count).sqrt()
+        shift = read(vec, slice(0, IN_CACHE)).mean(dim=0)
+        total, squares = torch.zeros(2, vec.shape[1], dtype=torch.float64, device=shift.device)
+        for rows in blocks(len(vec), IN_CACHE):
+            distance = read(vec, rows) - shift
+            total += distance.sum(dim=0)
+            squares += distance.square_().sum(dim=0)
+        offset = total / len(vec)
+        mean, deviation = shift + offset, (squares / len(vec) - offset**2).clamp(min=0).sqrt()
         # A constant column's deviation is rounding, tiny beside its mean or the widest column: to divide by it would
         # turn rounding into a signal.
         floor = 1e-6 * torch.maximum(mean.abs(), deviation.amax() if len(deviation) else deviation)
         divisor = deviation * (vec.shape[1] / SQUARED_NORM) ** 0.5
-        return cls(mean.float(), torch.where(deviation <= floor, torch.inf, divisor).float())
+        return cls(mean.float().cpu(), torch.where(deviation <= floor, torch.inf, divisor).float().cpu())
 
     def __call__(self, vec: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         return (vec - self.mean.to(vec.device)) / self.divisor.to(vec.device)

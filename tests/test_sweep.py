@@ -19,7 +19,7 @@ from extract import errors
 from extract.errors import Refused
 from heads.settings import HeadSettings
 
-FIXED = ["input_dropout=0", "dropout=0.1", "weight_decay=0.1", "batch_size=64", "min_steps=8", "max_epochs=10"]
+FIXED = ["dropout=0.1", "weight_decay=0.1", "batch_size=64", "min_steps=8", "max_epochs=10"]
 QUICK = ["--grid", "hidden=16,32", "learning_rate=1e-2,1e-3", *FIXED, "--seeds", "2", "--device", "cpu"]
 
 
