@@ -116,10 +116,9 @@ def _roofs(args: argparse.Namespace, device: str, runs: dict[str, Any]) -> dict[
 
     found = {}
     for head, asked in runs.items():
-        batch, out = asked[0].batch_size, len(asked) * asked[0].hidden
-        inputs = max(roof.widths(head, *args.dims))
+        shape = len(asked), asked[0].batch_size, max(roof.widths(head, *args.dims)), asked[0].hidden
         found[head] = {
-            name: roof.gemm(batch, inputs, out, dtype, device)
+            name: roof.gemm(*shape, dtype, device)
             for name, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32))
         }
     return found

@@ -34,14 +34,14 @@ def training_flops(
     return total
 
 
-def gemm(batch: int, inputs: int, out: int, dtype: torch.dtype, device: str) -> float:
-    """TFLOP/s of a linear layer's forward product and of its weights' gradient, in shapes that training uses."""
-    vec = torch.randn(batch, inputs, device=device).to(dtype)
-    weight, grad = torch.randn(out, inputs, device=device).to(dtype), torch.randn(batch, out, device=device).to(dtype)
+def gemm(runs: int, batch: int, inputs: int, out: int, dtype: torch.dtype, device: str) -> float:
+    """TFLOP/s of a stack's linear layer, its forward product and its weights' gradient, a batch of memes per run."""
+    shapes = (runs, batch, inputs), (runs, inputs, out), (runs, batch, out)
+    vec, weight, grad = (torch.randn(shape, device=device).to(dtype) for shape in shapes)
 
     def products() -> None:
-        vec @ weight.T
-        grad.T @ vec
+        torch.bmm(vec, weight)
+        torch.bmm(vec.transpose(1, 2), grad)
         if device == "cuda":
             torch.cuda.synchronize()
 
@@ -50,4 +50,4 @@ def gemm(batch: int, inputs: int, out: int, dtype: torch.dtype, device: str) -> 
     while (seconds := time.perf_counter() - start) < ROOF_SECONDS:
         products()
         count += 1
-    return count * 4 * batch * inputs * out / seconds / 1e12
+    return count * 4 * runs * batch * inputs * out / seconds / 1e12
