@@ -1,6 +1,7 @@
 """Rows for a head's figure to stand against: the majority class, logistic regressions, nearest neighbours.
 
-All see the same standardised vectors as the heads, and choose on dev alone.
+All see standardised vectors and choose on dev alone. "LR balanced" sees both as the heads do, scaled to one mean
+squared norm, so that the wider one does not drown the other; the rest see columns of variance 1, as is the custom.
 """
 
 import time
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from experiments.loading import Data, Split
 from heads.metrics import auc_roc
-from heads.rows import Scaling, read
+from heads.rows import SQUARED_NORM, Scaling, read
 
 STRENGTHS = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C: inverse weight of the squared norm
 NEIGHBOURS = (5, 10, 20, 50, 100)
@@ -39,13 +40,13 @@ class Reference:
 
 
 def references(data: Data) -> list[Reference]:
-    """Fit them all, the three regressions side by side."""
+    """Fit them all, the regressions side by side."""
     splits = [data.dev, *data.tests]
     label, dev_label = data.train.pairs.label.astype(np.int64), data.dev.pairs.label.astype(np.int64)
     sides = {side: standardised(data.train, splits, side) for side in ("text", "image")}
-    sides["both"] = {
-        name: np.concatenate([sides["text"][name], sides["image"][name]], axis=1) for name in sides["text"]
-    }
+    pairs = {name: (sides["text"][name], sides["image"][name]) for name in sides["text"]}
+    sides["both"] = {name: np.concatenate(pair, axis=1) for name, pair in pairs.items()}
+    sides["balanced"] = {name: np.concatenate([even(each) for each in pair], axis=1) for name, pair in pairs.items()}
 
     def regression(side: str) -> Reference:
         return logistic_regression(f"LR {side}", sides[side], label, dev_label, data.dev.name)
@@ -63,10 +64,16 @@ def references(data: Data) -> list[Reference]:
 
 
 def standardised(train: Split, splits: list[Split], side: str) -> Vectors:
-    """One side's vectors of all splits, train's under "train"."""
+    """One side's vectors of all splits, train's under "train"; columns of train have variance 1."""
     vectors = {split.name: getattr(split.pairs, f"{side}_vec") for split in (train, *splits)}
     scale = Scaling.fit(vectors[train.name])
-    return {name: scale(read(vector, slice(None))).numpy() for name, vector in vectors.items()}
+    unit = (vectors[train.name].shape[1] / SQUARED_NORM) ** 0.5
+    return {name: scale(read(vector, slice(None))).numpy() * unit for name, vector in vectors.items()}
+
+
+def even(vector: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
+    """Columns of variance 1 -> vectors of the mean squared norm that heads give them."""
+    return vector * (SQUARED_NORM / vector.shape[1]) ** 0.5
 
 
 def majority(label: Int[np.ndarray, " train"], sizes: dict[str, int]) -> Reference:

@@ -161,7 +161,7 @@ def test_table_is_mean_and_spread_of_the_records(ran):
     assert set(one.features) == {planted.TEXT, planted.IMAGE}
     assert one.seconds > 0
     assert {line.head for line in lines if line.kind == "reference"} == {
-        "majority class", "LR text", "LR image", "LR both", "kNN both"
+        "majority class", "LR text", "LR image", "LR both", "LR balanced", "kNN both"
     }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_predictions_are_those_that_were_scored(folder):
             assert by_run.shape == (row.seeds, 40)
             scores = [roc_auc_score(predicted.label, run) for run in by_run]
             # six decimals tie a few memes that logits tell apart
-            assert np.mean(scores) == pytest.approx(row.metrics["auc_roc"].mean, abs=2e-3)
+            assert np.mean(scores) == pytest.approx(row.metrics["auc_roc"].mean, abs=5e-3)
             answers = np.mean([(run >= 0.5) == predicted.positive for run in by_run])
             assert answers == pytest.approx(row.metrics["accuracy"].mean)
 

@@ -32,7 +32,7 @@ def auc(reference: baselines.Reference, split: loading.Split) -> float:
 
 
 def test_every_reference_scores_dev_and_test(found, data):
-    assert list(found) == ["majority class", "LR text", "LR image", "LR both", "kNN both"]
+    assert list(found) == ["majority class", "LR text", "LR image", "LR both", "LR balanced", "kNN both"]
     for each in found.values():
         assert {split: tuple(logit.shape) for split, logit in each.logit.items()} == {"dev": (1, 120), "test": (1, 120)}
         assert all(torch.isfinite(logit).all() for logit in each.logit.values())
