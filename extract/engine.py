@@ -90,7 +90,7 @@ def encode_images(
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
     bad: list[BadImage] = []
     items = [item for part in parts for item in part.items]
-    pool = ThreadPoolExecutor(_workers(encoder.device), thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(_workers(), thread_name_prefix="decode")
     try:
         decoded = _ahead(pool, _decode, items, window=3 * batch_size)
         for part in parts:
@@ -155,7 +155,6 @@ def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _workers(device: torch.device) -> int:
-    """Decode threads: on a CPU one beside the encoder's own threads, with a GPU every core."""
-    cores = len(os.sched_getaffinity(0))
-    return cores if device.type == "cuda" else max(1, cores // 2)
+def _workers() -> int:
+    """Decode threads: one a core. Fewer slow down one of the encoder's threads, for which the others then wait."""
+    return len(os.sched_getaffinity(0))

@@ -17,8 +17,8 @@ those of our heads; no references, tables or intervals. Its time for fewer seeds
 apart. scikit-learn: MLPClassifier on both vectors, one seed, same hidden units, learning rate, batch and epochs, but it
 has no dropout, no decoupled decay and keeps its last epoch. One by one and stacked: our own code in one warm process.
 TFLOP/s counts the matrix products of training alone, forward and backward, over the whole time of training; the roof is
-bare products and their weights' gradient in the shapes of the stack, measured in the same run. Waiting threads sleep in
-all ways alike (OMP_WAIT_POLICY=PASSIVE, unless it is set): spinning ones slow the plain way where cores are shared.
+bare products and their weights' gradient in the shapes of the stack, measured in the same run. Waiting threads spin
+briefly in all ways alike (GOMP_SPINCOUNT=10000): long spins slow the plain way where cores are shared.
 """
 
 

@@ -114,7 +114,7 @@ def mlp_classifier(data: Data, run: HeadSettings, epochs: int) -> Outcome:
 def process(command: list[str]) -> tuple[float, str]:
     """Wall seconds and standard output."""
     path = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path}  # OMP_WAIT_POLICY too, which errors.run sets: alike for all ways
+    environment = {**os.environ, "PYTHONPATH": path}  # GOMP_SPINCOUNT too, set by errors.run: alike for all
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     seconds = time.perf_counter() - start
