@@ -18,7 +18,6 @@ import numpy as np
 
 from extract import dataset, errors, store
 
-BASELINE_BATCH = 32  # rows
 ROOF_BATCHES = 12
 
 
