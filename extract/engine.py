@@ -1,20 +1,17 @@
 """This machine's engine: turns parts into part files. Decoding runs ahead in threads while the encoder works."""
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from extract import images
+from extract.decoding import BadImage, decode
 from extract.parts import Folder
 from extract.plan import Item, Part
 
@@ -41,14 +38,6 @@ class EncodesImages(Protocol):
     device: torch.device
 
     def encode(self, pixels: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class BadImage:
-    """An image that could not be decoded, and why."""
-
-    content: str  # sha256 in hex
-    reason: str
 
 
 def text_lengths(texts: Sequence[str], encoder: EncodesText, chunk: int = 4096) -> list[int]:
@@ -88,30 +77,41 @@ def encode_images(
     parts: Sequence[Part], encoder: EncodesImages, folder: Folder, batch_size: int, done: Report
 ) -> list[BadImage]:
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
-    bad: list[BadImage] = []
     items = [item for part in parts for item in part.items]
     pool = ThreadPoolExecutor(_workers(), thread_name_prefix="decode")
     try:
-        decoded = _ahead(pool, _decode, items, window=3 * batch_size)
-        for part in parts:
-            good: list[Item] = []
-            vectors: list[Tensor] = []
-            for batch in _batched(part.items, batch_size):
-                pixels = []
-                for item in batch:
-                    result = next(decoded)
-                    if isinstance(result, BadImage):
-                        bad.append(result)
-                    else:
-                        good.append(item)
-                        pixels.append(result)
-                if pixels:
-                    vectors.append(_encode_pixels(pixels, encoder, batch_size))
-                done(len(batch))
-            if good:
-                folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
+        decoded = _ahead(pool, decode, items, window=3 * batch_size)
+        return [bad for part in parts for bad in encode_image_part(part, decoded, encoder, folder, batch_size, done)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def encode_image_part(
+    part: Part,
+    decoded: Iterator[np.ndarray | BadImage],
+    encoder: EncodesImages,
+    folder: Folder,
+    batch_size: int,
+    done: Report,
+) -> list[BadImage]:
+    """Encode and write one part. decoded: its items' pixels, in their order, then whatever comes next."""
+    bad: list[BadImage] = []
+    good: list[Item] = []
+    vectors: list[Tensor] = []
+    for batch in _batched(part.items, batch_size):
+        pixels = []
+        for item in batch:
+            result = next(decoded)
+            if isinstance(result, BadImage):
+                bad.append(result)
+            else:
+                good.append(item)
+                pixels.append(result)
+        if pixels:
+            vectors.append(_encode_pixels(pixels, encoder, batch_size))
+        done(len(batch))
+    if good:
+        folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
     return bad
 
 
@@ -126,18 +126,6 @@ def _encode_pixels(pixels: list[np.ndarray], encoder: EncodesImages, batch_size:
     if encoder.device.type == "cuda":
         batch = batch.pin_memory().to(encoder.device, non_blocking=True)
     return encoder.encode(batch)[: len(pixels)]
-
-
-def _decode(item: Item) -> np.ndarray | BadImage:
-    try:
-        data = Path(item.source).read_bytes()
-        if hashlib.sha256(data).hexdigest() != item.content:
-            return BadImage(item.content, "changed while it was being read")
-        return images.decode(data)
-    except images.Undecodable as error:
-        return BadImage(item.content, str(error))
-    except OSError as error:
-        return BadImage(item.content, f"cannot be read: {error.strerror}")
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int) -> Iterator[Out]:

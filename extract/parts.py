@@ -102,9 +102,13 @@ class Folder:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            for leftover in [*self.path.glob(".*.tmp"), *self.path.glob(".parts/*/.*.tmp")]:
-                leftover.unlink()
+            self.sweep_torn()
             yield
+
+    def sweep_torn(self) -> None:
+        """Delete what writers that were killed have left half written. Only while no writer is at work."""
+        for leftover in [*self.path.glob(".*.tmp"), *self.path.glob(".parts/*/.*.tmp")]:
+            leftover.unlink(missing_ok=True)
 
 
 @dataclass

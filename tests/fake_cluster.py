@@ -1,0 +1,94 @@
+"""Ray on this machine, of two nodes, and the engine's encoders replaced by fakes that keep a log on disk."""
+
+import json
+import os
+import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+from fake_encoders import FakeImage, FakeText
+from PIL import Image
+
+from extract import catalogue, engine, image_encoders, text_encoders
+from extract.ray_engine import weights
+
+TESTS = Path(__file__).parent
+PART_ROWS = 8
+ENV = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+OPTIONS = ("--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "4")
+
+
+@contextmanager
+def two_nodes(cpus=2):
+    """A Ray cluster of two machines that are both this one. Its processes end with it."""
+    from ray.cluster_utils import Cluster
+
+    # workers import this file, too
+    os.environ.update(ENV | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])})
+    node = {"num_cpus": cpus, "object_store_memory": 100 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        second = cluster.add_node(**node)
+        yield SimpleNamespace(cluster=cluster, address=cluster.address, second=second, node=node)
+    finally:
+        cluster.shutdown()
+
+
+def load(located, log, seconds, **how):
+    """In place of weights.load: a fake that logs each batch before its vectors are."""
+    fake = FakeImage() if located.kind == "image" else FakeText()
+    encode = fake.encode
+
+    def slow(content, **how):
+        with open(log, "a") as file:
+            file.write(f"{located.kind} {len(content)} {os.getpid()}\n")
+        time.sleep(seconds)
+        return encode(content, **how)
+
+    fake.encode = slow
+    return fake
+
+
+def install(log: Path, seconds=0.0, setattr=setattr):
+    """Fake encoders for both engines, in small parts. setattr: monkeypatch's, where it is to be undone."""
+    setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind))
+    fake = partial(load, log=str(log), seconds=seconds)
+    setattr(weights, "load", fake)
+    for module in (text_encoders, image_encoders):
+        setattr(module, "settings", lambda located, **how: {"weights": located.slug})
+        setattr(module, "load", fake)
+    setattr(engine, "PART_ROWS", {device: {"text": PART_ROWS, "image": PART_ROWS} for device in ("cpu", "cuda")})
+
+
+def encoded(log: Path) -> Counter:
+    """Rows that went through each encoder, short batches filled up."""
+    rows: Counter = Counter()
+    for line in log.read_text().splitlines() if log.exists() else []:
+        kind, count, _ = line.split()
+        rows[kind] += int(count)
+    return rows
+
+
+def draw(folder: Path, rows: int, spoiled: dict[int, bytes] | None = None) -> Path:
+    """A dataset of so many memes of one colour each. spoiled: number -> what its image file holds instead."""
+    (folder / "img").mkdir(parents=True)
+    lines = []
+    for number in range(rows):
+        path = folder / f"img/{number}.png"
+        Image.new("RGB", (8, 8), (number % 256, 255 - number % 256, number // 256)).save(path)
+        if number in (spoiled or {}):
+            path.write_bytes(spoiled[number])
+        lines.append({"id": str(number), "img": f"img/{number}.png", "text": "x" * number, "label": number % 2})
+    (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def published(features: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(features)): path.read_bytes()
+        for path in features.glob("[!.]*/*")
+        if not path.name.startswith(".")
+    }
