@@ -1,9 +1,8 @@
 """This machine's engine: turns parts into part files. Decoding runs ahead in threads while the encoder works."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Protocol, TypeVar
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from extract.ahead import ahead
 from extract.decoding import BadImage, decode
 from extract.parts import Folder
 from extract.plan import Item, Part
@@ -20,7 +20,6 @@ PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
 
 In = TypeVar("In")
-Out = TypeVar("Out")
 Report = Callable[[int], object]  # takes a number of finished rows
 
 
@@ -80,7 +79,7 @@ def encode_images(
     items = [item for part in parts for item in part.items]
     pool = ThreadPoolExecutor(_workers(), thread_name_prefix="decode")
     try:
-        decoded = _ahead(pool, decode, items, window=3 * batch_size)
+        decoded = ahead(pool, decode, items, window=3 * batch_size)
         return [bad for part in parts for bad in encode_image_part(part, decoded, encoder, folder, batch_size, done)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -126,17 +125,6 @@ def _encode_pixels(pixels: list[np.ndarray], encoder: EncodesImages, batch_size:
     if encoder.device.type == "cuda":
         batch = batch.pin_memory().to(encoder.device, non_blocking=True)
     return encoder.encode(batch)[: len(pixels)]
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int) -> Iterator[Out]:
-    """Results in order, at most `window` of them waiting: memory stays flat however long the list is."""
-    waiting: deque[Future[Out]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= window:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:

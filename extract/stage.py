@@ -72,7 +72,7 @@ def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
     """The engine asked for; what it opens is closed with `until`. Raises Refused if it is not installed."""
     if config.engine == "local":
         return LocalEngine()
-    from extract.ray_engine import RayEngine
+    from extract.ray_engine.engine import RayEngine
 
     return until.enter_context(RayEngine(config.address))
 

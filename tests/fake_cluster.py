@@ -1,7 +1,11 @@
-"""Ray on this machine, of two nodes, and the engine's encoders replaced by fakes that keep a log on disk."""
+"""Ray on this machine, of two nodes, and the engine's encoders replaced by fakes that keep a log on disk.
+
+Run as a script: `python -m extract` with those fakes; arguments: log, seconds a batch, and the command's own.
+"""
 
 import json
 import os
+import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -12,7 +16,8 @@ from types import SimpleNamespace
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
 
-from extract import catalogue, engine, image_encoders, text_encoders
+from extract import catalogue, engine, errors, image_encoders, text_encoders
+from extract.__main__ import main
 from extract.ray_engine import weights
 
 TESTS = Path(__file__).parent
@@ -24,17 +29,32 @@ OPTIONS = ("--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "
 @contextmanager
 def two_nodes(cpus=2):
     """A Ray cluster of two machines that are both this one. Its processes end with it."""
-    from ray.cluster_utils import Cluster
-
     # workers import this file, too
     os.environ.update(ENV | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])})
-    node = {"num_cpus": cpus, "object_store_memory": 100 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster = Nodes(cpus)
     try:
-        second = cluster.add_node(**node)
-        yield SimpleNamespace(cluster=cluster, address=cluster.address, second=second, node=node)
+        yield cluster
     finally:
-        cluster.shutdown()
+        cluster.cluster.shutdown()
+
+
+class Nodes:
+    """A head and a second machine, which can be lost."""
+
+    def __init__(self, cpus: int) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.node = {"num_cpus": cpus, "object_store_memory": 100 << 20, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=self.node)
+        self.address = self.cluster.address
+        self.add_second()
+
+    def add_second(self) -> None:
+        self.second = self.cluster.add_node(**self.node)
+
+    def remove_second(self) -> None:
+        """As a power cut does."""
+        self.cluster.remove_node(self.second, allow_graceful=False)
 
 
 def load(located, log, seconds, **how):
@@ -92,3 +112,25 @@ def published(features: Path) -> dict[str, bytes]:
         for path in features.glob("[!.]*/*")
         if not path.name.startswith(".")
     }
+
+
+def part_files(features: Path) -> list[Path]:
+    return sorted(features.glob("*/.parts/*/[!.]*.h5"))
+
+
+def processes_of(scratch: Path) -> list[str]:
+    """Command lines of the processes that were told of this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # it has just ended
+            continue
+        if str(scratch) in command:
+            found.append(command)
+    return found
+
+
+if __name__ == "__main__":
+    install(Path(sys.argv[1]), float(sys.argv[2]))
+    sys.exit(errors.run(lambda: main(sys.argv[3:])))

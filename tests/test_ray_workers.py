@@ -4,7 +4,6 @@ import hashlib
 import platform
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,15 +28,14 @@ MACHINE = f"machine {platform.node()} of the cluster"
 LETHAL = b"kills whoever decodes it"
 # a decoder that dies of one image's bytes, and of nothing else
 POISONABLE = f"""
-import os, signal, sys
-from pathlib import Path
+import os, signal
 from extract import decoding
 from extract.ray_engine import decoder
-def decode(item, sound=decoding.decode):
-    if Path(item.source).read_bytes() == {LETHAL!r}:
+def pixels(item, data, sound=decoding.pixels):
+    if data == {LETHAL!r}:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return sound(item)
-decoder.decode = decode
+    return sound(item, data)
+decoding.pixels = pixels
 decoder.main()
 """
 CHILD = ("-c", POISONABLE)
@@ -60,26 +58,41 @@ def child():
     made.close()
 
 
+def check(child, items):
+    """Each answer is this process's own; those of lethal images are given."""
+    answers = list(child.decode(items))
+    assert len(answers) == len(items)
+    for each, answer in zip(items, answers, strict=True):
+        if Path(each.source).exists() and Path(each.source).read_bytes() == LETHAL:
+            assert answer == BadImage(each.content, "it kills its decoder (signal SIGSEGV)")
+        elif isinstance(answer, BadImage):
+            assert answer == decoding.decode(each)
+        else:
+            np.testing.assert_array_equal(answer, decoding.decode(each))
+
+
 def test_a_child_decodes_as_this_process_does(tmp_path, child):
-    for good in (item(tmp_path / "a.png"), item(tmp_path / "bcd.png")):
-        np.testing.assert_array_equal(child.decode(good), decoding.decode(good))
-    bad = item(tmp_path / "bad.png", b"GIF")
-    assert child.decode(bad) == BadImage(bad.content, "not an image of a known format") == decoding.decode(bad)
+    good, better, bad = item(tmp_path / "a.png"), item(tmp_path / "bcd.png"), item(tmp_path / "bad.png", b"GIF")
     gone = Item("0" * 64, tmp_path / "gone.png")
-    assert child.decode(gone) == BadImage("0" * 64, "cannot be read: No such file or directory")
+    check(child, [good, bad, better, gone])
+    assert list(child.decode([bad, gone])) == [
+        BadImage(bad.content, "not an image of a known format"),
+        BadImage("0" * 64, "cannot be read: No such file or directory"),
+    ]
+    assert list(child.decode([])) == []
 
 
-def test_an_image_that_kills_its_decoder_hits_only_itself(tmp_path, child):
-    lethal, good = item(tmp_path / "lethal.png", LETHAL), item(tmp_path / "good.png")
-    assert child.decode(lethal) == BadImage(lethal.content, "it kills its decoder (signal SIGSEGV)")
-    np.testing.assert_array_equal(child.decode(good), decoding.decode(good))
+@pytest.mark.parametrize("lethal", [[0], [3], [1, 2], [0, 1, 2, 3]])
+def test_an_image_that_kills_its_decoder_hits_only_itself(tmp_path, child, lethal):
+    items = [item(tmp_path / f"{at}.png", LETHAL if at in lethal else None) for at in range(4)]
+    check(child, items)
 
 
 def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
-    good = item(tmp_path / "good.png")
+    items = [item(tmp_path / name) for name in ("a.png", "bc.png")]
     child.process.kill()
     child.process.wait()
-    np.testing.assert_array_equal(child.decode(good), decoding.decode(good))
+    check(child, items)
 
 
 def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):

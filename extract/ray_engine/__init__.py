@@ -2,5 +2,3 @@
 
 Nothing here imports Ray or torch before it is asked to encode.
 """
-
-from extract.ray_engine.engine import RayEngine as RayEngine

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from extract.errors import Refused
 from extract.ray_engine.pool import Node
 
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
+ANSWER_SECONDS = 10.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no call to the internet
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what goes wrong comes as an exception, too
@@ -33,6 +35,13 @@ def _native_stderr_muted() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _knock(address: str) -> None:
+    """Raises OSError at once where no one listens; Ray itself would go on asking for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
 
 
 class Connection:
@@ -62,7 +71,7 @@ class Connection:
         import ray
         import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong comes as an exception
         if ray.is_initialized():
             return
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -74,9 +83,10 @@ class Connection:
                 ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
             return
         try:
+            _knock(self.address)
             with _native_stderr_muted():
                 ray.init(self.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise Refused(
                 f"--address {self.address}: no Ray cluster that can be used: {str(error).splitlines()[0]}\n"
                 "Start one with `ray start --head`, join it from each machine with `ray start --address HOST:PORT`,\n"

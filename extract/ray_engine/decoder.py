@@ -1,27 +1,34 @@
 """Decoding in a child process, so that an image that kills its decoder kills no one else.
 
-`python -m extract.ray_engine.decoder` is the child: an item a line in (JSON), a line out (JSON) and, if it is an image,
-its pixels.
+`python -m extract.ray_engine.decoder` is the child: lists of items in (pickled); for each item, in order, a line out
+(JSON) and, if it is an image, its pixels.
 """
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 
 import numpy as np
 
-from extract.decoding import BadImage, decode
+from extract import decoding
+from extract.ahead import ahead
+from extract.decoding import BadImage
 from extract.errors import Failed
 from extract.images import SIDE
 from extract.plan import Item
 
 CHILD = ("-m", "extract.ray_engine.decoder")
 TRIES = 2  # the kernel, short of memory, may have killed a child that is not to blame
+READERS = 4  # threads that read files ahead, while one image is decoded
 SHAPE = (SIDE, SIDE, 3)
+Answer = np.ndarray | BadImage
 
 
 class Decoder:
@@ -31,16 +38,21 @@ class Decoder:
         self._child = child  # the interpreter's arguments
         self.process = self._start()
 
-    def decode(self, item: Item) -> np.ndarray | BadImage:
-        """[224, 224, 3] uint8 RGB, or why not; an image that kills two children is bad."""
-        for _ in range(TRIES):
-            answer = self._ask(item)
-            if answer is not None:
-                return answer
-            self.close()
-            death = _death(self.process.returncode)
-            self.process = self._start()
-        return BadImage(item.content, f"it kills its decoder ({death})")
+    def decode(self, items: Sequence[Item]) -> Iterator[Answer]:
+        """[224, 224, 3] uint8 RGB of each item, or why not. An image that kills two children is bad."""
+        done = tries = 0
+        while done < len(items):
+            for answer in self._answers(items[done:]):
+                yield answer
+                done, tries = done + 1, 0
+            if done < len(items):  # the child died of this item: it decodes one after the other
+                tries += 1
+                self.close()
+                death = _death(self.process.returncode)
+                self.process = self._start()
+                if tries == TRIES:
+                    yield BadImage(items[done].content, f"it kills its decoder ({death})")
+                    done, tries = done + 1, 0
 
     def close(self) -> None:
         """End the child, if it has not ended."""
@@ -60,23 +72,26 @@ class Decoder:
             raise Failed(f"no decoder can be started ({command}: {_death(process.returncode)})")
         return process
 
-    def _ask(self, item: Item) -> np.ndarray | BadImage | None:
-        """None if the child is dead."""
+    def _answers(self, items: Sequence[Item]) -> Iterator[Answer]:
+        """As many as the child lives to give."""
         assert self.process.stdin
         assert self.process.stdout
         try:
-            self.process.stdin.write(json.dumps([item.content, str(item.source)]).encode() + b"\n")
+            pickle.dump(items, self.process.stdin)
             self.process.stdin.flush()
+        except BrokenPipeError:
+            return
+        for item in items:
             line = self.process.stdout.readline()
             if not line.endswith(b"\n"):
-                return None
+                return
             if reason := json.loads(line):
-                return BadImage(item.content, reason)
-            pixels = np.empty(SHAPE, dtype=np.uint8)
-            whole = self.process.stdout.readinto(pixels.reshape(-1)) == pixels.nbytes  # type: ignore[attr-defined]
-        except BrokenPipeError:
-            return None
-        return pixels if whole else None
+                yield BadImage(item.content, reason)
+                continue
+            pixels = self.process.stdout.read(SIDE * SIDE * 3)
+            if len(pixels) < SIDE * SIDE * 3:
+                return
+            yield np.frombuffer(pixels, dtype=np.uint8).reshape(SHAPE)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -99,19 +114,19 @@ def of_this_process(child: tuple[str, ...]) -> Decoder:
 
 
 def main() -> None:
-    with os.fdopen(os.dup(1), "wb") as answers:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
+    with os.fdopen(os.dup(1), "wb") as answers, ThreadPoolExecutor(READERS) as pool, suppress(EOFError):
         os.dup2(2, 1)  # what a library prints is no answer
         answers.write(b"ready\n")
         answers.flush()
-        for line in sys.stdin.buffer:
-            content, path = json.loads(line)
-            result = decode(Item(content, path))
-            answers.write(json.dumps(result.reason if isinstance(result, BadImage) else "").encode() + b"\n")
-            if not isinstance(result, BadImage):
-                answers.write(result.tobytes())
-            answers.flush()
+        while True:
+            items = pickle.load(sys.stdin.buffer)
+            for item, data in zip(items, ahead(pool, decoding.read, items, 2 * READERS), strict=True):
+                result = decoding.pixels(item, data)
+                reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
+                answers.write(json.dumps(reason).encode() + b"\n" + image)
+                answers.flush()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
     main()

@@ -86,7 +86,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
 
         rows = engine.PART_ROWS[encoder.device][encoder.kind]
         if encoder.kind == "image":
-            return cut([replace(item, source=Path(item.source).absolute()) for item in left], min(rows, BLOCK_ROWS))
+            return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
         # its tokenizer alone is used here, and the driver may have no GPU
         return stage.text_parts(left, stage.load(replace(encoder, device="cpu"), config), rows)
 
@@ -105,7 +105,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                     partial(workers.decode, child=decoder.CHILD, data=config.data.absolute()),
                     batch_size=None,
                     num_cpus=pool.decoder_cpus,
-                    compute=TaskPoolStrategy(pool.decoders),
+                    compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
                 )
             stream = stream.map_batches(
                 workers.Encode,
@@ -130,6 +130,11 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         lost = f"Ray lost work ({type(error).__name__})"
         say(f"{encoder.located.slug}: {lost}; going on with {len(still):,} that are left")
         return still
+
+
+def _absolute(item: Item) -> Item:
+    """As other processes find it."""
+    return replace(item, source=item.source.absolute()) if isinstance(item.source, Path) else item
 
 
 def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.Job:

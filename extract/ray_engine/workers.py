@@ -64,9 +64,7 @@ def decode(batch: Batch, child: tuple[str, ...], data: Path) -> Batch:
     failure = _unseen(data)
     if not failure:
         try:
-            process = decoder.of_this_process(child)
-            for row, item in enumerate(part.items):
-                result = process.decode(item)
+            for row, result in enumerate(decoder.of_this_process(child).decode(part.items)):
                 if isinstance(result, BadImage):
                     reasons[row] = result.reason
                 else:
