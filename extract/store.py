@@ -9,6 +9,7 @@ Needs only h5py and numpy.
 import hashlib
 import json
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -145,7 +146,8 @@ def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success sync it and rename it over `path`, else remove it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # on a shared folder, two machines' processes can have one number
+    aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
     try:
         yield aside
         with open(aside, "rb") as file:

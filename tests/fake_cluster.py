@@ -39,12 +39,12 @@ def two_nodes(cpus=2):
 
 
 class Nodes:
-    """A head and a second machine, which can be lost."""
+    """A head and a second machine, which can be lost. Their GPUs are but numbers in Ray's books."""
 
     def __init__(self, cpus: int) -> None:
         from ray.cluster_utils import Cluster
 
-        self.node = {"num_cpus": cpus, "object_store_memory": 100 << 20, "include_dashboard": False}
+        self.node = {"num_cpus": cpus, "num_gpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=self.node)
         self.address = self.cluster.address
         self.add_second()

@@ -21,7 +21,7 @@ COMMANDS = [
     "experiments.submit",
     "experiments.serve",
 ]
-HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "ray", "pyarrow"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
 
 PROBE = """

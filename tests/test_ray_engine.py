@@ -164,6 +164,15 @@ def settled_parts(features: Path) -> list[Path]:
 
 
 @pytest.mark.slow
+def test_each_gpu_has_one_encoder(tmp_path, extract, memes, undisturbed):
+    extract.slow(0.05)
+    assert extract(memes, "ray", *IMAGES, "--device", "cuda") == 0
+    assert published(tmp_path / "ray") == undisturbed
+    pids = {line.split()[-1] for line in extract.log.read_text().splitlines()}
+    assert len(pids) == 2
+
+
+@pytest.mark.slow
 def test_a_killed_decoder_loses_nothing_and_blames_no_image(tmp_path, extract, memes, undisturbed, monkeypatch):
     """The worker process itself, not its child."""
     pids = tmp_path / "pids"

@@ -58,6 +58,14 @@ def child():
     made.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_child_is_left(child):
+    """Those that `workers.decode` starts live as long as their process does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "of_this_process", lambda asked: child if asked == CHILD else decoder.Decoder(asked))
+        yield
+
+
 def check(child, items):
     """Each answer is this process's own; those of lethal images are given."""
     answers = list(child.decode(items))
@@ -142,6 +150,13 @@ def test_a_finished_part_is_not_encoded_again(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3)
     assert len(second.encoded) == 3, "a torn part was taken for a whole one"
+
+
+def test_parts_of_two_plans_that_begin_alike_have_files_of_their_own():
+    one, two, three = (Item(letter * 64, letter) for letter in "abc")
+    names = [Part(items).name for items in ((one,), (one, two), (one, three), (one, two, three))]
+    assert len(set(names)) == 4
+    assert Part((one, two)).name == names[1]
 
 
 def test_a_full_gpu_halves_the_batch(tmp_path):
