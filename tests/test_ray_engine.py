@@ -202,7 +202,7 @@ def test_a_lost_node_loses_nothing(tmp_path, extract, memes, undisturbed, cluste
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_ray_of_its_own_ends_with_the_command(tmp_path, memes, undisturbed, stop):
-    """Ctrl-C and SIGKILL: no process is left behind; after Ctrl-C, no scratch folder either."""
+    """Ctrl-C and SIGKILL: no process is left behind, and no scratch folder, at the latest after the next command."""
     scratch = Path("/tmp", f"memefuse-test-{os.getpid()}")  # short: Ray's sockets lie in it
     scratch.mkdir()
     command = [sys.executable, str(TESTS / "fake_cluster.py"), str(tmp_path / "log"), "0.2", "--data", str(memes)]
@@ -224,5 +224,6 @@ def test_a_ray_of_its_own_ends_with_the_command(tmp_path, memes, undisturbed, st
         assert not left
         again = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert (again.returncode, published(tmp_path / "ray")) == (0, undisturbed), again.stderr
+        assert not list(scratch.iterdir())
     finally:
         subprocess.run(["rm", "-rf", str(scratch)], check=True)

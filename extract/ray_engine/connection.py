@@ -17,6 +17,7 @@ from extract.ray_engine.pool import Node
 
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
 ANSWER_SECONDS = 10.0
+SCRATCH = "memefuse-ray-"  # and the driver's process id; short, for a socket's path may have 107 bytes
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no call to the internet
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what goes wrong comes as an exception, too
@@ -35,6 +36,19 @@ def _native_stderr_muted() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _scratch_folder() -> Path:
+    """For Ray's sockets and logs. Removes those whose driver was killed."""
+    home = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    for left in home.glob(f"{SCRATCH}*-*"):
+        try:
+            os.kill(int(left.name.removeprefix(SCRATCH).partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (PermissionError, ValueError):  # another user's, or none of ours
+            continue
+    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=home))
 
 
 def _knock(address: str) -> None:
@@ -56,7 +70,7 @@ class Connection:
             )
         self.address = address
         self._opened = False
-        self._scratch: Path | None = None  # Ray's sockets and logs; its path must be short
+        self._scratch: Path | None = None
 
     def __enter__(self) -> "Connection":
         return self
@@ -77,7 +91,7 @@ class Connection:
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         self._opened = True
         if self.address == "local":
-            self._scratch = Path(tempfile.mkdtemp(prefix="memefuse-ray-", dir=os.environ.get("RAY_TMPDIR")))
+            self._scratch = _scratch_folder()
             cores = len(os.sched_getaffinity(0))
             with _native_stderr_muted():
                 ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
