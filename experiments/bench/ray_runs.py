@@ -13,6 +13,7 @@ from pathlib import Path
 from experiments.bench.extract import draw
 from experiments.bench.ways import HOME, environment
 from extract import dataset, errors, store
+from extract.progress import say
 
 DRIVER = """
 import resource, sys
@@ -84,6 +85,7 @@ def run(engine: str, data: Path, features: Path, asked: Asked) -> Timed:
     if done.returncode:
         raise errors.Failed(f"the {engine} engine failed with status {done.returncode}:\n{done.stderr[-2000:]}")
     rows = len(store.read(next(features.glob("*/train.h5"))))
+    say(f"{engine}, {rows:,} memes: {seconds:.1f} s")
     return Timed(engine, rows, seconds, int(done.stdout.split()[-1]) / 1024, objects.peak / 2**20)
 
 
