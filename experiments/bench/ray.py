@@ -14,10 +14,11 @@ from experiments.bench.ways import middle
 
 NOTES = """\
 Both engines: `python -m extract` in a process of its own, from cold start to published files, by turns. Ray runs on
-this machine alone, and is started and ended within the time. A further meme's time is the difference of two sizes, so
-that starts cancel. Driver: the most resident memory of the process that holds the plan. Objects: the most that lay in
-Ray's shared memory. Resuming: the driver is killed (SIGKILL) when half the image parts are there, and run again.
-The files of both engines were compared: they are equal to the byte.
+this machine alone, and is started and ended within the time. Processor: the seconds of all processes of an engine,
+which say more than wall time where other programs have the same cores. A further meme's time is the difference of two
+sizes, so that starts cancel. Driver: the most resident memory of the process that holds the plan. Objects: the most
+that lay in Ray's shared memory. Resuming: the driver is killed (SIGKILL) when half the image parts are there, and run
+again. The files of both engines were compared: they are equal to the byte.
 """
 
 
@@ -78,25 +79,41 @@ def tables(timed: list[Timed]) -> tuple[layout.Table, list[str]]:
             for size in (few, many) for name in ENGINES}  # fmt: skip
     rows = []
     for (name, size), members in runs.items():
-        pairs = zip(members, runs["local", size], strict=True)
+        others = runs["local", size]
         rows.append(
             [
                 name,
                 f"{size:,}",
                 middle([each.seconds for each in members]),
-                middle([one.seconds / other.seconds for one, other in pairs], 2),
+                middle([one.seconds / other.seconds for one, other in zip(members, others, strict=True)], 2),
+                middle([each.cpu_seconds for each in members]),
+                middle([one.cpu_seconds / other.cpu_seconds for one, other in zip(members, others, strict=True)], 2),
                 f"{max(each.driver_mb for each in members):,.0f}",
                 f"{max(each.objects_mb for each in members):,.0f}",
             ]
         )
-    header = ["engine", "memes", "seconds", "times local's", "driver, MB", "objects, MB"]
-    seconds = {key: statistics.median(each.seconds for each in members) for key, members in runs.items()}
-    further = {name: (seconds[name, many] - seconds[name, few]) / (many - few) for name in ENGINES}
-    times = ", ".join(f"{1000 * each:.1f} ms {name}" for name, each in further.items())
+    header = [
+        "engine",
+        "memes",
+        "seconds",
+        "times local's",
+        "processor s",
+        "times local's",
+        "driver, MB",
+        "objects, MB",
+    ]
+    slopes = []
+    for what, name in (("seconds", "wall"), ("cpu_seconds", "processor")):
+        middles = {key: statistics.median(getattr(each, what) for each in members) for key, members in runs.items()}
+        local, ray = ((middles[engine, many] - middles[engine, few]) / (many - few) for engine in ENGINES)
+        slopes.append(
+            f"Each further meme, {name} time: {1000 * local:.1f} ms local, {1000 * ray:.1f} ms ray "
+            f"({ray / local:.2f} times)."
+        )
     grown = {name: max(each.driver_mb for each in runs[name, many]) - max(each.driver_mb for each in runs[name, few])
              for name in ENGINES}  # fmt: skip
     growth = ", ".join(f"{each * 1024 / (many - few):.1f} kB {name}" for name, each in grown.items())
     return layout.Table("Ray Data against the local engine", header, rows), [
-        f"Each further meme: {times} ({further['ray'] / further['local']:.2f} times).",
+        *slopes,
         f"The driver grew for each further meme by: {growth}.",
     ]

@@ -1,6 +1,7 @@
 """Extractions by both engines, each in a process of its own, and one that is killed and run again."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,8 @@ sys.exit(status)
 """
 ENGINES = {"local": (), "ray": ("--engine", "ray")}
 OBJECTS = Path("/dev/shm")  # where Ray keeps its objects, on Linux
-LOOK_EVERY = 0.05  # seconds
+LOOK_EVERY = 0.1  # seconds
+TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Timed:
     engine: str
     rows: int  # distinct texts and images each
     seconds: float  # cold start to published
+    cpu_seconds: float  # of the processor, by all processes of the engine
     driver_mb: float  # most resident memory of the driver
     objects_mb: float  # most shared memory in use beyond what was before; 0 where there is no such folder
 
@@ -76,36 +79,64 @@ def _command(engine: str, data: Path, features: Path, asked: Asked) -> list[str]
 
 
 def run(engine: str, data: Path, features: Path, asked: Asked) -> Timed:
-    with _PeakObjects() as objects:
-        start = time.perf_counter()
-        done = subprocess.run(
-            _command(engine, data, features, asked), capture_output=True, text=True, env=environment(), cwd=HOME
-        )
-        seconds = time.perf_counter() - start
-    if done.returncode:
-        raise errors.Failed(f"the {engine} engine failed with status {done.returncode}:\n{done.stderr[-2000:]}")
+    start = time.perf_counter()
+    watch = Watch(_command(engine, data, features, asked))
+    stdout, stderr = watch.end()
+    seconds = time.perf_counter() - start
+    if watch.process.returncode:
+        raise errors.Failed(f"the {engine} engine failed with status {watch.process.returncode}:\n{stderr[-2000:]}")
     rows = len(store.read(next(features.glob("*/train.h5"))))
-    say(f"{engine}, {rows:,} memes: {seconds:.1f} s")
-    return Timed(engine, rows, seconds, int(done.stdout.split()[-1]) / 1024, objects.peak / 2**20)
+    say(f"{engine}, {rows:,} memes: {seconds:.1f} s, {watch.cpu_seconds:.1f} s of the processor")
+    return Timed(engine, rows, seconds, watch.cpu_seconds, int(stdout.split()[-1]) / 1024, watch.objects / 2**20)
 
 
-class _PeakObjects:
-    """The most bytes in shared memory beyond what was there at first, sampled."""
+class Watch:
+    """A process and all that it starts, sampled: their processor seconds, and the shared memory in use meanwhile.
 
-    def __enter__(self) -> "_PeakObjects":
-        self.peak, self.over = 0, threading.Event()
-        self.before = self._used()
+    Wall time says little where other programs have the same cores; processor time does.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self.objects, self.before = 0, self._used()  # bytes
+        self.cpu: dict[int, float] = {}  # process -> seconds, as last seen
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=HOME
+        )
+        self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> tuple[str, str]:
+        """Standard output and error, once the process has ended."""
+        told = self.process.communicate()
         self.over.set()
         self.thread.join()
+        return told
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self.cpu.values())
 
     def _watch(self) -> None:
         while not self.over.wait(LOOK_EVERY):
-            self.peak = max(self.peak, self._used() - self.before)
+            self.objects = max(self.objects, self._used() - self.before)
+            self._count()
+
+    def _count(self) -> None:
+        stats = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            stats[int(path.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+        for pid in stats:
+            at, seen = pid, set()
+            while at in stats and at not in seen and at != self.process.pid:
+                seen.add(at)
+                at = stats[at][0]
+            if at == self.process.pid or pid in self.cpu:  # Ray's may outlive their parent
+                self.cpu[pid] = stats[pid][1] / TICKS
 
     @staticmethod
     def _used() -> int:
