@@ -11,15 +11,15 @@ from experiments.layout import Table, bare
 
 NOTES = """\
 compare: `python -m experiments.compare` in a process of its own, from cold start to written files; its references are
-the majority class, four logistic regressions with tuned C, and nearest neighbours. Plain PyTorch: also a process of its
-own, one run after the other, DataLoader, float32, AdamW, dev AUC-ROC by scikit-learn each epoch; architecture, settings,
-seeds and the number of epochs of each run are those of our heads; no references, tables or intervals. Its time for
-fewer seeds is scaled linearly, start and reading apart. scikit-learn: MLPClassifier on both vectors, one seed, same hidden units, learning rate, batch and epochs, but it
-has no dropout, no decoupled decay and keeps its last epoch. Side by side (as compare trains), stacked and one by one:
-our own code in one warm process.
-TFLOP/s counts the matrix products of training alone, forward and backward, over the whole time of training; the roof is
-bare products and their weights' gradient in the shapes of the stack, measured in the same run. Waiting threads spin
-briefly in all ways alike (GOMP_SPINCOUNT=10000): long spins slow the plain way where cores are shared.
+the majority class, four logistic regressions with tuned C, and nearest neighbours. Plain PyTorch: also a process of
+its own, one run after the other, DataLoader, float32, AdamW, dev AUC-ROC by scikit-learn each epoch; architecture,
+settings, seeds and the number of epochs of each run are those of our heads; no references, tables or intervals. Its
+time for fewer seeds is scaled linearly, start and reading apart. scikit-learn: MLPClassifier on both vectors, one
+seed, same hidden units, learning rate, batch and epochs, but it has no dropout, no decoupled decay and keeps its last
+epoch. Side by side (as compare trains), stacked and one by one: our own code in one warm process. TFLOP/s counts the
+matrix products of training alone, forward and backward, over the whole time of training; the roof is bare products and
+their weights' gradient in the shapes of the stack, measured in the same run. Waiting threads spin briefly in all ways
+alike (GOMP_SPINCOUNT=10000): long spins slow the plain way where cores are shared.
 """
 
 
