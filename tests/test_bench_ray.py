@@ -10,9 +10,13 @@ from experiments.bench.ray_runs import Resumed, Timed
 from extract import errors
 
 TIMED = [
-    Timed("local", 10, 2.0, 4.0, 300, 0), Timed("ray", 10, 8.0, 6.0, 310, 40), Timed("local", 10, 3.0, 4.0, 301, 0),
-    Timed("ray", 10, 6.0, 6.0, 311, 39), Timed("local", 100, 11.5, 22.0, 302, 0), Timed("ray", 100, 17.8, 33, 313, 41),
-]  # fmt: skip
+    Timed("local", 10, 2.0, 4.0, 300.0, 0.0),
+    Timed("ray", 10, 8.0, 6.0, 310.0, 40.0),
+    Timed("local", 10, 3.0, 4.0, 301.0, 0.0),
+    Timed("ray", 10, 6.0, 6.0, 311.0, 39.0),
+    Timed("local", 100, 11.5, 22.0, 302.0, 0.0),
+    Timed("ray", 100, 17.8, 33.0, 313.0, 41.0),
+]
 
 
 def test_ratios_are_of_one_repeat_and_starts_cancel():
