@@ -19,10 +19,10 @@ from PIL import Image
 from extract import catalogue, engine, errors, image_encoders, text_encoders
 from extract.__main__ import main
 from extract.ray_engine import weights
+from extract.ray_engine.connection import ENVIRONMENT
 
 TESTS = Path(__file__).parent
 PART_ROWS = 8
-ENV = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 OPTIONS = ("--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "4")
 
 
@@ -30,7 +30,7 @@ OPTIONS = ("--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "
 def two_nodes(cpus=2):
     """A Ray cluster of two machines that are both this one. Its processes end with it."""
     # workers import this file, too
-    os.environ.update(ENV | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])})
+    os.environ.update(ENVIRONMENT | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])})
     cluster = Nodes(cpus)
     try:
         yield cluster

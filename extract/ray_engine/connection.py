@@ -18,9 +18,11 @@ from extract.ray_engine.pool import Node
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
 ANSWER_SECONDS = 10.0
 SCRATCH = "memefuse-ray-"  # and the driver's process id; short, for a socket's path may have 107 bytes
-QUIET = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no call to the internet
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what goes wrong comes as an exception, too
+    # of processes that start: a driver waits for ever for Ray that gave them up, as on a machine that stands still
+    "RAY_worker_register_timeout_seconds": "600",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it announces a change of its next version
 }
 
@@ -80,7 +82,7 @@ class Connection:
 
         Raises Refused if no cluster answers.
         """
-        for name, value in QUIET.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import ray
         import ray.data
