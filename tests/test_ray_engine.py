@@ -137,6 +137,7 @@ def test_a_killed_encoder_loses_nothing(tmp_path, extract, memes, undisturbed):
     assert not list(tmp_path.glob("ray/*/.parts/*/.*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_killed_driver_loses_only_the_parts_in_hand(tmp_path, extract, memes, undisturbed):
     command = [sys.executable, str(TESTS / "fake_cluster.py"), str(extract.log), "0.05", "--data", str(memes)]
     command += ["--features", str(tmp_path / "ray"), *OPTIONS, *IMAGES, "--engine", "ray", "--address", extract.address]

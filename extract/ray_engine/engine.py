@@ -103,14 +103,14 @@ class RayEngine(AbstractContextManager["RayEngine"]):
             if encoder.kind == "image":
                 stream = stream.map_batches(
                     partial(workers.decode, child=decoder.CHILD, data=config.data.absolute()),
-                    batch_size=None,
+                    batch_size=1,  # a row is a part
                     num_cpus=pool.decoder_cpus,
                     compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
                 )
             stream = stream.map_batches(
                 workers.Encode,
                 fn_constructor_args=(_job(encoder, config, pool),),
-                batch_size=None,
+                batch_size=1,
                 num_cpus=pool.cpus,
                 num_gpus=pool.gpus,
                 compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
