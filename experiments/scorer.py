@@ -18,8 +18,8 @@ from experiments import kept, vector_cache
 from experiments.encoding import Content
 from experiments.kept import SIDES, Kept
 from experiments.vectors import Report, Source
+from extract import contents, images
 from extract import device as devices
-from extract import images
 from extract.errors import Refused
 
 
@@ -28,7 +28,7 @@ class Given:
     """A meme to score. A side that is None is not known; "" is a meme without words."""
 
     text: str | None
-    image: Path | bytes | None  # a file, or what is in it
+    image: contents.Source | bytes | None  # where it lies, or what is in it
 
 
 @dataclass(frozen=True)
