@@ -35,8 +35,8 @@ def held(lock: Remote) -> Iterator[None]:
     token = uuid.uuid4().hex
     try:
         _take(lock, token)
-    except Unreachable as error:
-        raise Refused(f"{error}. Name another folder with --features, or mend this") from None
+    except (Unreachable, FileNotFoundError) as error:
+        raise Refused(f"{lock.parent} cannot be written: {error}; name another folder with --features") from None
     over = threading.Event()
     renewing = threading.Thread(target=_renew, args=(lock, token, over), daemon=True)
     renewing.start()

@@ -1,7 +1,8 @@
 """Parquet manifests: `id`, `text`, `label`, and `img` (or `image`), a path or the image's bytes.
 
 Bytes may also be the `bytes` of a struct, as Hugging Face's datasets write them. They are read one after the other when
-an image is needed, never a whole file or row group of them.
+an image is needed, never a whole file or row group of them; but a page of the file must fit into memory, and pyarrow
+writes pages of up to 1,024 rows (its `write_batch_size`).
 """
 
 import threading
@@ -59,13 +60,11 @@ def rows(path: Place) -> Iterator[tuple[int, Row | ValueError]]:
 
 
 def _rows(path: Place) -> Iterator[Row | ValueError]:
-    import pyarrow as pa
-
     with _opened(path) as file:
         schema = file.schema_arrow
         image = next((name for name in ("img", "image") if name in schema.names), "")
         inline = bool(image) and _holds_bytes(schema.field(image).type)
-        column = f"{image}.bytes" if inline and pa.types.is_struct(schema.field(image).type) else image
+        column = f"{image}.bytes" if inline and schema.field(image).type.num_fields else image
         wanted = [name for name in ("id", "text", "label", *([] if inline else [image])) if name in schema.names]
         absent = _absent(file, column) if inline else set()
         start = 0

@@ -107,8 +107,9 @@ class Folder:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            for leftover in [*self.path.glob(".*.tmp"), *self.path.glob(".parts/*/.*.tmp")]:
-                leftover.unlink()
+            for pattern in (".*.tmp", "*/.*.tmp", ".parts/*/.*.tmp"):
+                for leftover in self.path.glob(pattern):
+                    leftover.unlink()
             yield
 
 

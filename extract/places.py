@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 
 from extract.errors import Failed, Refused
 
+PATIENCE = 20.0  # seconds for a first answer
 EXTRA = "pip install 'memefuse[cloud]'"
 # S3 gives up on a server that does not answer within seconds; botocore's own limits add up to minutes.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -76,10 +78,7 @@ class Remote:
 
     def size(self) -> int:
         """In bytes. Raises FileNotFoundError."""
-        info = self._info()
-        if info is None:
-            raise FileNotFoundError(errno.ENOENT, "no such file", self.url)
-        return int(info["size"])
+        return int(self._known()["size"])
 
     def modified(self) -> float:
         """Seconds since 1970; 0 where the file system does not tell."""
@@ -200,19 +199,21 @@ class Remote:
 
     def _kept(self) -> Path:
         """Where the copy of the present version lies, or would."""
-        info = self._info()
-        if info is None:
-            raise FileNotFoundError(errno.ENOENT, "no such file", self.url)
+        info = self._known()
         told = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "created") if info.get(key)), "")
         version = hashlib.sha256(f"{info['size']} {told}".encode()).hexdigest()[:16]
         return self._copies() / f"{version}{self.suffix}"
 
-    def _info(self) -> dict[str, Any] | None:
+    def _known(self) -> dict[str, Any]:
+        """What the file system says of the file. Raises FileNotFoundError."""
         with self._reaching() as (files, path):
-            try:
-                return dict(files.info(path))
-            except FileNotFoundError:
-                return None
+            return dict(files.info(path))
+
+    def _info(self) -> dict[str, Any] | None:
+        try:
+            return self._known()
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def _reaching(self) -> Iterator[tuple[Any, str]]:
@@ -221,7 +222,9 @@ class Remote:
         try:
             files = filesystem(self.url)
             yield files, files._strip_protocol(self.url)
-        except (FileNotFoundError, FileExistsError, Failed):
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, "no such file", self.url) from None
+        except (FileExistsError, Failed):
             raise
         except Exception as error:  # botocore's exceptions, aiohttp's, OSError, TimeoutError, ...
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -264,10 +267,21 @@ def modified(path: Place) -> float:
 def refuse_unreachable(path: Place) -> None:
     """Raise Refused for a place elsewhere that does not answer, before any work."""
     if isinstance(path, Remote):
-        try:
-            path.is_dir()
-        except Unreachable as error:
-            raise Refused(str(error)) from None
+        failed: list[Failed] = []
+        asking = threading.Thread(target=_ask, args=(path, failed), daemon=True)
+        asking.start()
+        asking.join(PATIENCE)
+        if asking.is_alive():
+            raise Refused(f"{path}: no answer within {PATIENCE:.0f} s; check the address, and AWS_ENDPOINT_URL")
+        if failed:
+            raise Refused(str(failed[0]))
+
+
+def _ask(path: Remote, failed: list[Failed]) -> None:
+    try:
+        path.is_dir()
+    except Failed as error:
+        failed.append(error)
 
 
 def filesystem(url: str) -> Any:
@@ -278,7 +292,8 @@ def filesystem(url: str) -> Any:
 
         return fsspec.filesystem(protocol, use_listings_cache=False, **OPTIONS.get(protocol, {}))
     except ImportError as error:
-        raise Refused(f"{url}: {protocol}:// needs a package that is not installed ({error}): {EXTRA}") from None
+        how = EXTRA if protocol == "s3" else "see what it names"
+        raise Refused(f"{url}: {protocol}:// needs a package that is not installed ({error}): {how}") from None
     except ValueError as error:
         raise Refused(f"{url}: no file system is called {protocol}:// ({error})") from None
 

@@ -53,18 +53,25 @@ class Shard:
 class ShardMap:
     """A shard's vectors, mapped when they are asked for; one that lies elsewhere is fetched first."""
 
-    path: Place
-    rows: int
+    index: Place
+    shard: Shard
     dim: int
-    offset: int
+
+    @property
+    def rows(self) -> int:
+        return self.shard.rows
 
     def map(self) -> np.ndarray:
         """Raises StoreError when the file is missing or cut short."""
+        path = self.index.parent / self.shard.file
         try:
-            return files.mapped(places.local(self.path), self.offset, (self.rows, self.dim))
+            here = places.local(path)
+            if (there := here.stat().st_size) != self.shard.bytes:
+                raise ValueError(f"{there:,} of {self.shard.bytes:,} bytes")
+            return files.mapped(here, self.shard.offset, (self.rows, self.dim))
         except (OSError, ValueError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-            raise StoreError(f"{self.path}: {reason}; delete it and run extract again") from None
+            raise StoreError(f"{path}: {reason}; delete it and run extract again") from None
 
 
 def sizes_of(rows: int, shard_rows: int) -> list[int]:
