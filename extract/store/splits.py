@@ -143,8 +143,6 @@ def _vectors(path: Place, found: files.Opened) -> Vectors:
     if sum(shard.rows for shard in shards) != rows:
         raise StoreError(f"{path}: its shards have other rows than its index; delete it and run extract again")
     lazy = Shards([ShardMap(path, shard, dim) for shard in shards], dim)
-        [ShardMap(path.parent / shard.file, shard.rows, dim, shard.offset, shard.bytes) for shard in shards], dim
-    )
     return lazy if isinstance(path, Remote) else lazy.map_all()
 
 
