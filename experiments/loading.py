@@ -40,7 +40,11 @@ class Split:
 
     @property
     def labelled(self) -> "Split":
-        return Split(_take(self.pairs, np.flatnonzero(self.pairs.label != store.NO_LABEL)))
+        return self.only(np.flatnonzero(self.pairs.label != store.NO_LABEL))
+
+    def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
+        """These rows, in this order."""
+        return Split(_take(self.pairs, rows))
 
     @property
     def group(self) -> Int[np.ndarray, " meme"]:
