@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import Refused
-from extract.places import Remote, Unreachable
+from extract.remote import Remote, Unreachable
 
 LEASE = 600.0  # seconds without renewal after which a lock counts for nothing
 RENEWAL = 60.0  # seconds

@@ -16,7 +16,8 @@ from typing import Any
 from extract import places
 from extract.errors import Refused
 from extract.fields import Row
-from extract.places import EXTRA, Place, Remote
+from extract.places import Place, Remote
+from extract.remote import EXTRA
 
 ROWS = 4096  # rows of ids, texts and labels read at a time
 CELLS = 16  # images read at a time

@@ -85,6 +85,7 @@ class Folder:
         Raises Refused when another extraction is at work here, or when the folder cannot be written.
         """
         if isinstance(self.path, Remote):
+            places.refuse_unreachable(self.path)
             with leases.held(self.path / ".lock"):
                 yield
             return

@@ -15,7 +15,8 @@ from PIL import Image
 from extract import catalogue, dataset, engine, image_encoders, inspect, publish, store, text_encoders
 from extract.__main__ import main
 from extract.errors import Failed, Refused, run
-from extract.places import Remote, Unreachable, glob, place
+from extract.places import Remote, glob, place
+from extract.remote import Unreachable
 
 pytest_plugins = ["elsewhere"]
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from extract import places
+from extract import places, remote
 from extract.errors import Refused
-from extract.places import Remote, Unreachable, place
+from extract.places import Remote, place
+from extract.remote import Unreachable
 
 pytest_plugins = ["elsewhere"]
 
@@ -51,19 +52,19 @@ def test_only_one_creates_a_file(away):
 
 
 def test_a_file_is_copied_here_once_for_each_version(away, cache, monkeypatch):
-    remote = away / "train.h5"
-    remote.write_bytes(b"old")
-    first = remote.fetched()
+    file = away / "train.h5"
+    file.write_bytes(b"old")
+    first = file.fetched()
     assert (first.read_bytes(), first.suffix) == (b"old", ".h5")
     with monkeypatch.context() as patch:
         patch.setattr(Remote, "_keep", None)  # a second copy would be an error
-        assert remote.fetched() == first
+        assert file.fetched() == first
     time.sleep(0.01)
-    remote.write_bytes(b"new")
-    assert remote.fetched().read_bytes() == b"new"
+    file.write_bytes(b"new")
+    assert file.fetched().read_bytes() == b"new"
     assert not first.exists()
     assert len([path for path in cache.rglob("*") if path.is_file()]) == 1
-    remote.unlink()
+    file.unlink()
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
@@ -80,12 +81,12 @@ def test_an_upload_is_whole_or_not_there(away, cache):
 
 def test_a_missing_package_and_an_unknown_protocol_are_refused(monkeypatch):
     with pytest.raises(Refused, match=r"^gs://b/x: gs:// needs a package that is not installed \(.*gcsfs"):
-        places.filesystem("gs://b/x")
+        remote.filesystem("gs://b/x")
     with pytest.raises(Refused, match=r"^nope://b/x: no file system is called nope:// \(.*nope"):
-        places.filesystem("nope://b/x")
+        remote.filesystem("nope://b/x")
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(Refused, match=r"s3:// needs a package .*: pip install 'memefuse\[cloud\]'$"):
-        places.filesystem("s3://b/x")
+        remote.filesystem("s3://b/x")
 
 
 def test_wrong_credentials_are_one_clear_error(bucket, monkeypatch):
@@ -100,13 +101,13 @@ def test_a_server_that_does_not_answer_is_given_up_on(monkeypatch, s3_server):
     monkeypatch.setattr(places, "PATIENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        monkeypatch.setitem(places.OPTIONS, "s3", {"endpoint_url": url})
+        monkeypatch.setitem(remote.OPTIONS, "s3", {"endpoint_url": url})
         with pytest.raises(Refused, match=r"^s3://b/x: no answer within 0 s; check the address, and AWS_ENDPOINT_URL$"):
             places.refuse_unreachable(Remote("s3://b/x"))
 
 
 def test_a_server_that_is_not_there_is_named(monkeypatch, s3_server):
-    monkeypatch.setitem(places.OPTIONS, "s3", {**places.OPTIONS["s3"], "endpoint_url": "http://127.0.0.1:9"})
+    monkeypatch.setitem(remote.OPTIONS, "s3", {**remote.OPTIONS["s3"], "endpoint_url": "http://127.0.0.1:9"})
     start = time.monotonic()
     with pytest.raises(Unreachable, match=r"^s3://b/x: cannot be reached \(.*127\.0\.0\.1:9.*\); check the address"):
         Remote("s3://b/x").is_dir()

@@ -168,6 +168,15 @@ def check_seal(path: Place, expected: str | None = None) -> None:
         raise StoreError(f"{path}: its bytes do not match its sha256; delete it and run extract again")
 
 
+def is_index(path: Place) -> bool:
+    """Whether a file's vectors lie in shards; no, where it cannot be read."""
+    try:
+        with h5py.File(places.local(path), "r") as file:
+            return bool(file.attrs.get("schema") == SHARDED)
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True)
 class Opened:
     """What a file says of itself."""

@@ -22,6 +22,7 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
 
     Raises Refused when there is no such folder.
     """
+    places.refuse_unreachable(features)
     if not features.is_dir():
         raise Refused(f"no features folder {features}; run: python -m extract --features {features}")
     found: dict[str, dict[str, Place]] = {}

@@ -106,12 +106,9 @@ def holds(path: Place, rows: Rows, shard_rows: int = SHARD_ROWS) -> bool:
 
 
 def vector_files(folder: Place) -> Iterator[Place]:
-    """Every file of an encoder's folder that holds vectors: whole splits and shards, also those that no index names.
-
-    Raises StoreError for a file that cannot be read.
-    """
+    """Every file of an encoder's folder that holds vectors: whole splits and shards, also those that no index names."""
     for path in places.glob(folder, "[!.]*.h5"):
-        if not files.opened(path).shards:
+        if not files.is_index(path):
             yield path
     yield from places.glob(folder, "[!.]*/[!.]*.h5")
 
