@@ -41,7 +41,7 @@ class Reference:
 
 
 def references(data: Data) -> list[Reference]:
-    """Fit them all, the regressions side by side."""
+    """Fit them all, side by side."""
     splits, train = [data.dev, *data.tests], some(data.train)
     label, dev_label = train.pairs.label.astype(np.int64), data.dev.pairs.label.astype(np.int64)
     sides = {side: standardised(train, splits, side) for side in ("text", "image")}
@@ -56,12 +56,12 @@ def references(data: Data) -> list[Reference]:
     with threadpool_limits(limits=1), ThreadPoolExecutor() as pool, warnings.catch_warnings():
         # in float32 a line search may end on rounding, with the gradient all but zero
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regressions = list(pool.map(regression, sides))
-    found = [
-        majority(label, {split.name: len(split) for split in splits}),
-        *regressions,
-        nearest_neighbours("kNN both", sides["both"], label, dev_label, data.dev.name),
-    ]
+        # the widest first: what is left for the end is short
+        fits = {side: pool.submit(regression, side) for side in reversed(sides)}
+        neighbours = pool.submit(nearest_neighbours, "kNN both", sides["both"], label, dev_label, data.dev.name)
+        regressions = [fits[side].result() for side in sides]
+        chance = majority(label, {split.name: len(split) for split in splits})
+        found = [chance, *regressions, neighbours.result()]
     if len(train) == len(data.train):
         return found
     return [replace(each, settings={**each.settings, "train_memes": len(train)}) for each in found]
