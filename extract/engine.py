@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from extract.plan import Item, Part
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}  # images; on a CPU small batches stay in the cache
 PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image": 4096}}  # some seconds' work
+# Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
+DECODING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
 
 In = TypeVar("In")
@@ -134,7 +137,8 @@ def _decode(item: Item) -> np.ndarray | BadImage:
         data = item.source.read_bytes()
         if hashlib.sha256(data).hexdigest() != item.content:
             return BadImage(item.content, "changed while it was being read")
-        return images.decode(data)
+        with DECODING:
+            return images.decode(data)
     except images.Undecodable as error:
         return BadImage(item.content, str(error))
     except OSError as error:
