@@ -5,11 +5,12 @@ Dataset, plan and engines know images by this seam alone, so that bytes are read
 
 import hashlib
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from extract.places import Remote
 
 
+@runtime_checkable
 class Source(Protocol):
     """An image's bytes, wherever they lie. Hashable, and small enough to be sent to another process."""
 
