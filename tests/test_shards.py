@@ -230,7 +230,7 @@ print("ready", flush=True)
 for turn in range(1000):
     vector = np.full((400, 64), turn, np.float32)
     content = np.array([f"{turn:032x}{row:032x}" for row in range(400)], "S64")
-    store.publish(Path(sys.argv[1]), make(ids, vector=vector, content=content), (30, 70, 1000, 30)[turn % 4])
+    store.publish(Path(sys.argv[1]), make(ids, vector=vector, content=content), (100, 150, 1000, 100)[turn % 4])
 """
 
 
@@ -241,14 +241,14 @@ def test_sigkill_while_publishing_leaves_the_old_set_or_the_new(tmp_path, seed):
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HOME.parent), str(HOME)])}
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, env=env) as process:
         process.stdout.readline()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         turns = set()
-        while len(turns) < 3 and time.monotonic() < deadline:  # a reader meanwhile sees whole sets only
+        while len(turns) < 2 and time.monotonic() < deadline:  # a reader meanwhile sees whole sets only
             if path.exists():
                 turns.add(turn_of(path))
         time.sleep(random.Random(seed).uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
-    assert len(turns) >= 3
+    assert len(turns) >= 2
     left = turn_of(path)
     store.verify(path)
     assert left >= max(turns)
