@@ -1,13 +1,17 @@
 """One plan item's image, read and decoded, or the reason why not. Needs no torch."""
 
 import hashlib
+import os
+import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from extract import images
 from extract.plan import Item
+
+# Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
+DECODING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,10 @@ def decode(item: Item) -> np.ndarray | BadImage:
 
 
 def read(item: Item) -> bytes | BadImage:
-    """The file, if it still holds what was planned."""
+    """Its bytes, if they are still what was planned."""
+    assert not isinstance(item.source, str)
     try:
-        data = Path(item.source).read_bytes()
+        data = item.source.read_bytes()
     except OSError as error:
         return BadImage(item.content, f"cannot be read: {error.strerror}")
     if hashlib.sha256(data).hexdigest() != item.content:
@@ -39,6 +44,7 @@ def pixels(item: Item, data: bytes | BadImage) -> np.ndarray | BadImage:
     if isinstance(data, BadImage):
         return data
     try:
-        return images.decode(data)
+        with DECODING:
+            return images.decode(data)
     except images.Undecodable as error:
         return BadImage(item.content, str(error))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from extract import contents
 from extract.ahead import ahead
 from extract.decoding import BadImage, decode
 from extract.parts import Folder
@@ -77,9 +78,11 @@ def encode_images(
 ) -> list[BadImage]:
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
     items = [item for part in parts for item in part.items]
-    pool = ThreadPoolExecutor(_workers(), thread_name_prefix="decode")
+    # one a core: fewer slow down one of the encoder's threads, for which the others then wait
+    threads = contents.readers(items[0].source, len(os.sched_getaffinity(0))) if items else 1
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
-        decoded = ahead(pool, decode, items, window=3 * batch_size)
+        decoded = ahead(pool, decode, items, window=max(3 * batch_size, 2 * threads))
         return [bad for part in parts for bad in encode_image_part(part, decoded, encoder, folder, batch_size, done)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -129,8 +132,3 @@ def _encode_pixels(pixels: list[np.ndarray], encoder: EncodesImages, batch_size:
 
 def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _workers() -> int:
-    """Decode threads: one a core. Fewer slow down one of the encoder's threads, for which the others then wait."""
-    return len(os.sched_getaffinity(0))

@@ -4,6 +4,7 @@ import hashlib
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from tiny_encoders import text_folder
 from extract import catalogue, decoding, store, versions
 from extract.config import ExtractConfig
 from extract.decoding import BadImage
-from extract.errors import Refused
+from extract.errors import Failed, Refused
 from extract.parts import Folder
 from extract.plan import Item, Part
 from extract.ray_engine import connection, decoder, pool, weights, workers
@@ -101,6 +102,21 @@ def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
     child.process.kill()
     child.process.wait()
     check(child, items)
+
+
+@dataclass(frozen=True)
+class OutOfReach:
+    name: str = "1.png"
+    suffix: str = ".png"
+
+    def read_bytes(self) -> bytes:
+        raise Failed("s3://memes cannot be reached")
+
+
+def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
+    with pytest.raises(Failed, match=r"^s3://memes cannot be reached$"):
+        list(child.decode([item(tmp_path / "a.png"), Item("0" * 64, OutOfReach())]))
+    check(child, [item(tmp_path / "bc.png")])
 
 
 def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):

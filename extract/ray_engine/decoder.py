@@ -85,7 +85,12 @@ class Decoder:
             line = self.process.stdout.readline()
             if not line.endswith(b"\n"):
                 return
-            if reason := json.loads(line):
+            reason = json.loads(line)
+            if isinstance(reason, dict):
+                self.close()
+                self.process = self._start()
+                raise Failed(reason["failure"])
+            if reason:
                 yield BadImage(item.content, reason)
                 continue
             pixels = self.process.stdout.read(SIDE * SIDE * 3)
@@ -121,10 +126,14 @@ def main() -> None:
         answers.flush()
         while True:
             items = pickle.load(sys.stdin.buffer)
-            for item, data in zip(items, ahead(pool, decoding.read, items, 2 * READERS), strict=True):
-                result = decoding.pixels(item, data)
-                reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
-                answers.write(json.dumps(reason).encode() + b"\n" + image)
+            try:
+                for item, data in zip(items, ahead(pool, decoding.read, items, 2 * READERS), strict=True):
+                    result = decoding.pixels(item, data)
+                    reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
+                    answers.write(json.dumps(reason).encode() + b"\n" + image)
+                    answers.flush()
+            except Failed as error:  # the place that holds the images is out of reach
+                answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
                 answers.flush()
 
 

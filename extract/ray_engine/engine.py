@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from extract import device, images, stage
 from extract.config import ExtractConfig
 from extract.errors import Failed, Refused
+from extract.parquet import Cell
 from extract.parts import Held
+from extract.places import Place
 from extract.plan import Item, Part, cut, unique
 from extract.progress import bar, say
 from extract.ray_engine import decoder, weights, workers
@@ -102,7 +104,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
             stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
             if encoder.kind == "image":
                 stream = stream.map_batches(
-                    partial(workers.decode, child=decoder.CHILD, data=config.data.absolute()),
+                    partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
                     batch_size=1,  # a row is a part
                     num_cpus=pool.decoder_cpus,
                     compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
@@ -134,7 +136,15 @@ class RayEngine(AbstractContextManager["RayEngine"]):
 
 def _absolute(item: Item) -> Item:
     """As other processes find it."""
-    return replace(item, source=item.source.absolute()) if isinstance(item.source, Path) else item
+    if isinstance(item.source, Path):
+        return replace(item, source=item.source.absolute())
+    if isinstance(item.source, Cell):
+        return replace(item, source=replace(item.source, file=_anywhere(item.source.file)))
+    return item
+
+
+def _anywhere(place: Place) -> Place:
+    return place.absolute() if isinstance(place, Path) else place
 
 
 def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.Job:
@@ -148,7 +158,7 @@ def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.J
         max_tokens=config.max_tokens,
         compile=config.compile,
     )
-    folder = replace(encoder.folder, path=encoder.folder.path.absolute())
+    folder = replace(encoder.folder, path=_anywhere(encoder.folder.path))
     return workers.Job(load, folder, config.batch_size or engine.BATCH_SIZE[encoder.device], pool.threads)
 
 

@@ -6,7 +6,6 @@ import pickle
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from extract.decoding import BadImage
 from extract.errors import Failed
 from extract.images import SIDE
 from extract.parts import Folder
+from extract.places import Place
 from extract.plan import Part
 from extract.ray_engine import decoder
 
@@ -53,7 +53,7 @@ def reports(batch: Batch) -> Iterator[Report]:
         yield Report(told["rows"], [BadImage(**bad) for bad in told["bad"]], told["failure"])
 
 
-def decode(batch: Batch, child: tuple[str, ...], data: Path) -> Batch:
+def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
     """One part's images -> the part, its pixels [n, 224, 224, 3] and, of those that are bad, the reason.
 
     child: the decoder's command. data: the folder that all images lie in; every machine must see it.
@@ -61,16 +61,16 @@ def decode(batch: Batch, child: tuple[str, ...], data: Path) -> Batch:
     part: Part = pickle.loads(batch["part"][0])
     pixels = np.zeros((1, len(part.items), SIDE, SIDE, 3), dtype=np.uint8)
     reasons = [""] * len(part.items)
-    failure = _unseen(data)
-    if not failure:
-        try:
+    try:
+        failure = _unseen(data)
+        if not failure:
             for row, result in enumerate(decoder.of_this_process(child).decode(part.items)):
                 if isinstance(result, BadImage):
                     reasons[row] = result.reason
                 else:
                     pixels[0, row] = result
-        except Failed as error:
-            failure = str(error)
+    except Failed as error:
+        failure = str(error)
     told = json.dumps({"reasons": reasons, "failure": failure})
     return {"part": batch["part"], "pixels": pixels, "decoding": np.array([told])}
 
@@ -154,7 +154,7 @@ def landed(folder: Folder, part: Part) -> bool:
         return False
 
 
-def _unseen(folder: Path) -> str:
+def _unseen(folder: Place) -> str:
     """Why nothing can be done here with a folder that every machine must see; empty if it is there."""
     if folder.is_dir():
         return ""
