@@ -74,15 +74,16 @@ class Decoder:
 
     def _answers(self, items: Sequence[Item]) -> Iterator[Answer]:
         """As many as the child lives to give."""
+        told = self.process.stdout
         assert self.process.stdin
-        assert self.process.stdout
+        assert told
         try:
             pickle.dump(items, self.process.stdin)
             self.process.stdin.flush()
         except BrokenPipeError:
             return
         for item in items:
-            line = self.process.stdout.readline()
+            line = told.readline()
             if not line.endswith(b"\n"):
                 return
             reason = json.loads(line)
@@ -93,7 +94,7 @@ class Decoder:
             if reason:
                 yield BadImage(item.content, reason)
                 continue
-            pixels = self.process.stdout.read(SIDE * SIDE * 3)
+            pixels = told.read(SIDE * SIDE * 3)
             if len(pixels) < SIDE * SIDE * 3:
                 return
             yield np.frombuffer(pixels, dtype=np.uint8).reshape(SHAPE)
