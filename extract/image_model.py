@@ -1,4 +1,4 @@
-"""A frozen ResNet: pixels in, the pooled vector of each image out."""
+"""A frozen ResNet: pixels in, one vector an image out: the last feature map's mean, or that map itself."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,10 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def encode(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:
-        """Pooled vectors on the encoder's device. pixels: RGB, on the CPU or already on the device."""
+        """Vectors on the encoder's device: pooled, or a grid's rows [7 * 7 * channels].
+
+        pixels: RGB, on the CPU or already on the device.
+        """
         image = pixels.to(self.device, non_blocking=True)
         if self._reverse:
             image = image.flip(1)
@@ -82,7 +85,10 @@ def load(located: Located, *, device: str, dtype: str, compile: bool) -> ImageEn
         net = resnet.build(state, **layout)
     except (Incomplete, ValueError, OSError) as error:
         raise Refused(f"{located.name}: {located.path} holds no ResNet that can be used: {error}") from None
-    dim = net.inplanes
+    dim: int = net.inplanes  # channels of the last feature map
+    if located.pooling == "grid":
+        net.avgpool = resnet.RowMajor()
+        dim *= resnet.GRID**2
     resnet.fold_batch_norm(net)
     net.to(device, getattr(torch, dtype))
     frozen: Any = net.to(memory_format=torch.channels_last)

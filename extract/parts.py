@@ -19,8 +19,6 @@ from extract import store
 from extract.errors import Failed, Refused
 from extract.plan import Part
 
-CHUNK = 1024  # rows read at a time
-
 
 @dataclass(frozen=True)
 class Folder:
@@ -159,7 +157,7 @@ class Held:
                 wanted[file].append((row, number))
         for file, pairs in wanted.items():
             rows, numbers = np.array(sorted(pairs)).T
-            for start, vectors in store.chunks(self.files[file], CHUNK):
+            for start, vectors in store.chunks(self.files[file]):
                 here = slice(*np.searchsorted(rows, (start, start + len(vectors))))
                 if here.start < here.stop:
                     yield numbers[here], vectors[rows[here] - start]

@@ -148,15 +148,16 @@ def _encode_left(
     from extract import engine
 
     where: dict[str, Any] = {"device": encoder.device, "dtype": encoder.dtype, "compile": config.compile}
-    rows = engine.PART_ROWS[encoder.device][encoder.kind]
     batch_size = batch_size or engine.BATCH_SIZE[encoder.device]
     label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
     if encoder.kind == "image":
         image_encoder = image_encoders.load(encoder.located, **where)
+        rows = engine.part_rows("image", encoder.device, image_encoder.dim, batch_size)
         with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
             bad = engine.encode_images(cut(left, rows), image_encoder, encoder.folder, batch_size, rows_bar.update)
         return {image.content: image.reason for image in bad}
     text_encoder = text_encoders.load(encoder.located, max_tokens=config.max_tokens, **where)
+    rows = engine.part_rows("text", encoder.device, text_encoder.dim, batch_size)
     lengths = dict(zip(left, engine.text_lengths([str(item.source) for item in left], text_encoder), strict=True))
     parts = cut(by_length(left, lengths.__getitem__), rows)
     with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:

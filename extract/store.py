@@ -25,6 +25,7 @@ SCHEMA = 1
 USER_BLOCK = 512  # bytes
 SEAL = b"memefuse sha256 "
 NO_LABEL = -1
+CHUNK = 1 << 24  # bytes of vectors that are read at a time
 WORDS = ("encoder", "kind", "split", "fingerprint")  # attributes that are text
 STRUCTURES = ("settings", "versions", "dropped")  # and those that are JSON
 Block = tuple[np.ndarray, np.ndarray]  # row numbers [n] int64, vectors [n, D] float32
@@ -112,6 +113,7 @@ class EncoderFolder:
 
     name: str
     kind: str  # "text" or "image"
+    pooling: str  # "cls", "pooled", "grid", ...; empty where its files do not say
     splits: dict[str, Path]
 
 
@@ -213,9 +215,9 @@ def verify(path: Path) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if head != (SEAL + digest.encode() + b"\n").ljust(USER_BLOCK, b"\0"):
         raise StoreError(f"{path}: its bytes do not match its sha256; delete it and run extract again")
-    features = read(path)
-    for start in range(0, len(features), 4096):
-        if not np.isfinite(features.vector[start : start + 4096]).all():
+    read(path)  # schema and lengths
+    for _, vectors in chunks(path):
+        if not np.isfinite(vectors).all():
             raise StoreError(f"{path}: holds values that are not finite; delete it and run extract again")
 
 
@@ -269,10 +271,14 @@ def _mapped(path: Path, vector: h5py.Dataset) -> np.ndarray:
     return np.memmap(path, dtype="<f4", mode="r", offset=vector.id.get_offset(), shape=vector.shape)
 
 
-def chunks(path: Path, rows: int) -> Iterator[tuple[int, np.ndarray]]:
-    """A file's vectors, read `rows` at a time and not mapped: memory stays flat. Yields first row, vectors [n, D]."""
+def chunks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """A file's vectors, read and not mapped, CHUNK bytes at a time: memory stays flat.
+
+    Yields first row, vectors [n, D].
+    """
     with h5py.File(path, "r") as file:
         vector = file["vector"]
+        rows = max(1, CHUNK // max(1, 4 * vector.shape[1]))
         for start in range(0, len(vector), rows):
             yield start, vector[start : start + rows]
 
@@ -289,8 +295,8 @@ def encoders(features: Path, tests: bool = True) -> dict[str, EncoderFolder]:
         files = {path.stem: path for path in sorted(folder.glob("*.h5")) if not path.name.startswith(".")}
         files = {split: path for split, path in files.items() if tests or not split.startswith("test")}
         if files:
-            kind = read(next(iter(files.values()))).kind
-            found[folder.name] = EncoderFolder(folder.name, kind, files)
+            first = read(next(iter(files.values())))
+            found[folder.name] = EncoderFolder(folder.name, first.kind, str(first.settings.get("pooling", "")), files)
     return found
 
 
