@@ -1,10 +1,12 @@
-"""Frozen image encoders: what changes their numbers, told without loading them, and the way to load them."""
+"""Image encoders: what changes their numbers, told without loading them, and the ways to load them."""
 
 from typing import TYPE_CHECKING
 
 from extract.catalogue import Located
 
 if TYPE_CHECKING:
+    from torchvision.models.resnet import ResNet
+
     import extract.image_model
 
 
@@ -26,3 +28,13 @@ def load(located: Located, *, device: str, dtype: str, compile: bool = False) ->
     from extract import image_model
 
     return image_model.load(located, device=device, dtype=dtype, compile=compile)
+
+
+def unfrozen(located: Located) -> "tuple[extract.image_model.Normalise, ResNet]":
+    """What `load` makes its encoder of, to go on training: in float32 on the CPU, batch norms in place, in eval mode.
+
+    Raises Refused as `load` does.
+    """
+    from extract import image_model
+
+    return image_model.read(located)
