@@ -1,0 +1,59 @@
+"""A system's model: which modules its two sides are, and what stands on them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from experiments.systems import fusion
+from experiments.systems.fusion import Branch
+from experiments.systems.published import Shape, System
+from extract.catalogue import Located
+
+GRID = 7 * 7  # cells of an image's grid
+
+
+@dataclass(frozen=True)
+class Side:
+    """How one modality enters: as cached vectors, or through an encoder that trains."""
+
+    kind: str  # "text" or "image"
+    name: str  # the encoder as asked for
+    trains: bool
+    located: Located | None  # None for fastText, which has no weights but those that are trained here
+    dim: int = 0  # width of its cached vectors; 0 where there are none
+    fingerprint: str = ""  # of its cached vectors, or the digest of the weights that training starts from
+    stand_in: bool = False  # not the encoder that was published
+
+
+def model(system: System, text: Side, image: Side, seed: int) -> nn.Module:
+    """A batch -> [batch, logits]. Everything that is new is drawn from `seed`; everything that is frozen stays so."""
+    torch.manual_seed(seed)
+    if system.design == "transformer":
+        return transformer(system.shape, text, image)
+    generator = torch.Generator().manual_seed(seed)
+    return fusion.Concat(branch(text), branch(image), system.shape, generator)
+
+
+def branch(side: Side) -> Branch:
+    """What gives one side's vector."""
+    if not side.trains:
+        return fusion.cached(side.kind, side.dim)
+    from experiments.systems import trained_encoders  # late: only what trains an encoder needs one
+
+    assert side.located is not None
+    if side.kind == "text":
+        text = trained_encoders.TrainedText(side.located, side.located.pooling)
+        return Branch(("input_ids", "attention_mask"), text, text.dim)
+    image = trained_encoders.TrainedImage(side.located)
+    return Branch(("pixels",), image, image.dim)
+
+
+def transformer(shape: Shape, text: Side, image: Side) -> Branch:
+    """Image cells before the words, one encoder on both."""
+    from experiments.systems.multimodal_transformer import MultimodalTransformer
+
+    module = MultimodalTransformer(
+        text.located, channels=image.dim // GRID, cells=GRID, classes=shape.logits, train_text=text.trains
+    )
+    return Branch(("grid", "input_ids", "attention_mask"), module, shape.logits)
