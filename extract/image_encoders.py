@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 from extract.catalogue import Located
 
 if TYPE_CHECKING:
-    from torchvision.models.resnet import ResNet
-
     import extract.image_model
 
 
@@ -30,11 +28,11 @@ def load(located: Located, *, device: str, dtype: str, compile: bool = False) ->
     return image_model.load(located, device=device, dtype=dtype, compile=compile)
 
 
-def unfrozen(located: Located) -> "tuple[extract.image_model.Normalise, ResNet]":
-    """What `load` makes its encoder of, to go on training: in float32 on the CPU, batch norms in place, in eval mode.
+def unfrozen(located: Located) -> "extract.image_model.ImageModel":
+    """The same network as `load` has, to go on training: in float32 on the CPU, and in eval mode as loaded.
 
     Raises Refused as `load` does.
     """
     from extract import image_model
 
-    return image_model.read(located)
+    return image_model.ImageModel(*image_model.read(located))

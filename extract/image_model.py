@@ -58,6 +58,20 @@ class Normalise(nn.Module):
         return (image.float() - self.mean) / self.deviation
 
 
+class ImageModel(nn.Module):
+    """A ResNet as it was published, batch norms in place, from pixels on."""
+
+    def __init__(self, normalise: Normalise, net: resnet.ResNet) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.net = net.to(memory_format=torch.channels_last)
+        self.dim = resnet.outputs(net)
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:
+        """float32 vectors. pixels: RGB."""
+        return self.net(self.normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
+
+
 class ImageEncoder:
     """An image encoder in memory. An image's vector does not depend on the images that share its batch."""
 

@@ -40,6 +40,11 @@ def position_limit(located: Located) -> int | None:
     return positions - config.get("pad_token_id", 1) - 1 if config["model_type"] in OFFSET_POSITIONS else positions
 
 
+def architecture(located: Located) -> str:
+    """What transformers calls it: "bert", "mpnet", ... Needs no torch."""
+    return str(read_json(located.path / "config.json").get("model_type", ""))
+
+
 def load(
     located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool = False
 ) -> "extract.text_model.TextEncoder":

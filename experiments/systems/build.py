@@ -8,6 +8,7 @@ from torch import nn
 from experiments.systems import fusion
 from experiments.systems.fusion import Branch
 from experiments.systems.published import Shape, System
+from extract import text_encoders
 from extract.catalogue import Located
 
 GRID = 7 * 7  # cells of an image's grid
@@ -39,13 +40,13 @@ def branch(side: Side) -> Branch:
     """What gives one side's vector."""
     if not side.trains:
         return fusion.cached(side.kind, side.dim)
-    from experiments.systems import trained_encoders  # late: only what trains an encoder needs one
+    from experiments.systems.trained_encoders import TrainedImage  # late: only what trains an encoder needs one
 
     assert side.located is not None
     if side.kind == "text":
-        text = trained_encoders.TrainedText(side.located, side.located.pooling)
+        text = text_encoders.unfrozen(side.located)
         return Branch(("input_ids", "attention_mask"), text, text.dim)
-    image = trained_encoders.TrainedImage(side.located)
+    image = TrainedImage(side.located)
     return Branch(("pixels",), image, image.dim)
 
 
@@ -53,6 +54,7 @@ def transformer(shape: Shape, text: Side, image: Side) -> Branch:
     """Image cells before the words, one encoder on both."""
     from experiments.systems.multimodal_transformer import MultimodalTransformer
 
+    assert text.located is not None
     module = MultimodalTransformer(
         text.located, channels=image.dim // GRID, cells=GRID, classes=shape.logits, train_text=text.trains
     )

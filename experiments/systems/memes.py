@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ PAD_TO = 8  # word pieces: batches are padded to a multiple of this
 NO_LABEL = -1
 
 
+@runtime_checkable
 class Column(Protocol):
     """Anything that has an entry for each meme."""
 

@@ -87,7 +87,7 @@ def accuracy(value: float, condition: str = "", split: str = "dev") -> tuple[Pub
     return (Published("accuracy", split, value, condition),)
 
 
-def linear(number: int, value: float, train: tuple[str, ...] = ("text", "image"), **how: float | str) -> Setting:
+def linear(number: int, value: float, train: tuple[str, ...] = ("text", "image"), **how: float | int | str) -> Setting:
     """One of the ten published trainings of BERT and ResNet-18 under a linear layer."""
     frozen = {("text",): ", image frozen", ("image",): ", text frozen", (): ", both frozen"}.get(train, "")
     training = Training(**{"optimiser": "adam", "learning_rate": 1e-4, "epochs": 5} | how)  # type: ignore[arg-type]
