@@ -1,6 +1,8 @@
 """A system's model: which modules its two sides are, and what stands on them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +26,22 @@ class Side:
     located: Located | None  # None for fastText, which has no weights but those that are trained here
     dim: int = 0  # width of its cached vectors; 0 where there are none
     fingerprint: str = ""  # of its cached vectors, or the digest of the weights that training starts from
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what the fingerprint of cached vectors covers
     stand_in: bool = False  # not the encoder that was published
+
+    @property
+    def slug(self) -> str:
+        """Its folder's name under features/."""
+        return self.located.slug if self.located else self.name
+
+
+def is_grid(image: Side) -> bool:
+    return image.name.endswith(":grid")
+
+
+def reads_vectors(side: Side, sides: Sequence[Side]) -> bool:
+    """Frozen sides are cached; but beside a grid, words are read by the encoder, frozen or not."""
+    return not side.trains and not (side.kind == "text" and is_grid(sides[1]))
 
 
 def model(system: System, text: Side, image: Side, seed: int) -> nn.Module:

@@ -45,6 +45,10 @@ class Memes:
     def __getitem__(self, row: int) -> dict[str, Any]:
         return {name: column[row] for name, column in self.columns.items()} | {"labels": int(self.label[row])}
 
+    def array(self, name: str) -> np.ndarray:
+        """A column as one array."""
+        return np.stack([self.columns[name][row] for row in range(len(self))])
+
     def take(self, rows: Int[np.ndarray, " m"]) -> "Memes":
         """Some rows, in the order given."""
         columns = {name: Rows(column, rows) for name, column in self.columns.items()}

@@ -144,8 +144,8 @@ SYSTEMS = {
                     10, 0.504, learning_rate=1e-5, batch=128, optimiser="sgd", momentum=0.9, weight_decay=1e-4
                 ),
             },
-            ours="what is known of the ten is what was frozen, and the ranges: batch 64 or 128, 2 or 5 epochs, rate 1e-2, "
-            "1e-4 or 1e-5, decay 0 or 1e-4, Adam or SGD; which belongs to which accuracy is ours",
+            ours="what is known of the ten is what was frozen, and the ranges: batch 64 or 128, 2 or 5 epochs, rate "
+            "1e-2, 1e-4 or 1e-5, decay 0 or 1e-4, Adam or SGD; which belongs to which accuracy is ours",
         ),
         System(
             name="multimodal-transformer",
@@ -193,7 +193,7 @@ SYSTEMS = {
             may_train=(),
             settings={"published": Setting((), Training(optimiser="adam", learning_rate=1e-3))},
             heads=("text", "image", "early", "mean"),
-            ours="all but Adam, 1e-3 and the loss is stage 2's recipe: standardised vectors, hidden layer, early stopping",
+            ours="all but Adam, 1e-3 and the loss is stage 2's recipe: standardised vectors, early stopping on dev",
         ),
     )
 }

@@ -65,9 +65,9 @@ def train(
     trainer = Trainer(
         model=classifier,
         args=arguments(how, folder, seed, device, steps, precision, workers(memes, device)),
-        train_dataset=memes,  # type: ignore[arg-type]  # a map of rows is all that it needs
-        eval_dataset=dev,  # type: ignore[arg-type]
-        data_collator=collate,  # type: ignore[arg-type]
+        train_dataset=memes,
+        eval_dataset=dev,
+        data_collator=collate,
         compute_metrics=dev_auc,
         optimizers=(optimiser(classifier, how), None),
         callbacks=[live] + [EarlyStoppingCallback(how.patience)] * (how.patience > 0),
@@ -229,9 +229,9 @@ class Live(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.bar is not None:
-            self.bar.set_postfix_str(f"dev AUC-ROC {bare(metrics['eval_auc'])}")
+            self.bar.set_postfix_str(f"dev AUC-ROC {bare(given['metrics']['eval_auc'])}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()

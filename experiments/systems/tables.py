@@ -1,0 +1,201 @@
+"""All systems that were run, in one table beside memefuse's own heads: plain text, Markdown and CSV."""
+
+import csv
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from experiments import layout
+from experiments.layout import Table, bare, interval, with_spread
+from experiments.records import Figure, Row
+from experiments.systems.published import MEMES, SYSTEMS, Published
+from experiments.systems.results import Encoder, Result
+from experiments.tables import NAMES, WIDTH, main_table
+
+SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}
+READING = f"""\
+Published figures were measured on {MEMES} by the authors of each walk-through; they stand here for orientation and
+are no result of this run. Figures are means ± standard deviation over seeds; intervals are 95% bootstrap intervals over
+memes (equal texts move together). Accuracy is at probability 0.5. Seconds are wall time of training, all seeds
+together; vectors of frozen encoders are made once, by stage 1, and not counted. "Beside it" is memefuse's own head with
+the best dev AUC-ROC on frozen, pooled vectors of the same two encoders and all of train, five seeds; its seconds are
+those of all four heads."""
+
+Beside = Mapping[str, Result | str]  # by a result's key
+
+
+def page(results: Sequence[Result], beside: Beside) -> str:
+    """Markdown: a section for each dataset folder."""
+    lines = ["# The systems that this design comes from, and memefuse's heads"]
+    for data, members in by_data(results).items():
+        lines += ["", f"## {heading(data, members)}", "", layout.markdown(reached(members, beside)), ""]
+        lines += [layout.markdown(how(members)), ""] + [f"- {note}" for note in notes(members, beside)]
+        for split in members[0].memes:
+            rows = [row for each in members + own(members, beside) for row in named_rows(each, split)]
+            lines += ["", layout.markdown(main_table(rows, f"Every metric on {split}"))]
+    return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
+
+
+def terminal(results: Sequence[Result], beside: Beside) -> str:
+    parts = []
+    for data, members in by_data(results).items():
+        parts += [heading(data, members), layout.plain(reached(members, beside)), layout.plain(how(members))]
+        parts.append("\n".join(textwrap.fill(note, WIDTH) for note in notes(members, beside)))
+    return "\n\n".join(parts) + "\n"
+
+
+def by_data(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """In the order in which systems and settings are listed."""
+    places = {(name, setting): (row, at) for row, (name, system) in enumerate(SYSTEMS.items())
+              for at, setting in enumerate(system.settings)}  # fmt: skip
+    found: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda each: (places.get((each.system, each.setting), (99, 0)), each.key)):
+        found.setdefault(result.data, []).append(result)
+    return found
+
+
+def heading(data: str, results: Sequence[Result]) -> str:
+    sizes = ", ".join(f"{split} {memes:,}" for split, memes in results[0].memes.items())
+    return f"{data}: train {results[0].train_of:,}, {sizes} memes"
+
+
+def reached(results: Sequence[Result], beside: Beside) -> Table:
+    """What each came to on dev and the first test split, what was published, and what memefuse reaches."""
+    rows: list[list[str]] = []
+    for result in results:
+        own = beside.get(result.key)
+        for number, head in enumerate(dict.fromkeys(row.name for row in result.rows)):
+            known = dict(zip(result.memes, of_head(result, head), strict=True))
+            dev, test = known[next(iter(known))], next((row for split, row in known.items() if "test" in split), None)
+            rows.append(
+                [
+                    label(result, head),
+                    with_spread(dev.metrics["accuracy"]),
+                    with_spread(dev.metrics["auc_roc"]),
+                    *(figures(test, "accuracy") + figures(test, "auc_roc")),
+                    published(result.published) if number == 0 else "",
+                    f"{result.seconds:,.1f}" if number == 0 else "",
+                    *(best(own) if isinstance(own, Result) and number == 0 else ["", "", ""]),
+                ]
+            )
+    header = [
+        "",
+        "dev acc.",
+        "dev AUC-ROC",
+        "test acc.",
+        "95%",
+        "test AUC-ROC",
+        "95%",
+        f"published ({MEMES})",
+        "seconds",
+    ]
+    return Table("", [*header, "beside it", "test AUC-ROC", "seconds"], rows)
+
+
+def figures(row: Row | None, metric: str) -> list[str]:
+    figure = row.metrics[metric] if row else Figure(float("nan"))
+    return [with_spread(figure) if row else "no labels", interval(figure)]
+
+
+def of_head(result: Result, head: str) -> list[Row]:
+    return [row for row in result.rows if row.name == head]
+
+
+def best(own: Result) -> list[str]:
+    """memefuse's head that is best on dev, its test figure, and how long all four took."""
+    dev, *others = own.memes
+    head = max((row for row in own.rows if row.split == dev), key=lambda row: row.metrics["auc_roc"].mean).name
+    test = next((row for row in of_head(own, head) if row.split in others and "test" in row.split), None)
+    return [head, with_spread(test.metrics["auc_roc"]) if test else "no labels", f"{own.seconds:,.1f}"]
+
+
+def label(result: Result, head: str) -> str:
+    """A row's name, with the setting where a system has several, and marks that the notes explain."""
+    name = head if head.startswith(result.system) else f"{result.system} {head}"
+    many = result.system in SYSTEMS and len(SYSTEMS[result.system].settings) > 1
+    return name + (f" {result.setting}" if many else "") + marks(result)
+
+
+def marks(result: Result) -> str:
+    stands_in = result.text.stand_in or result.image.stand_in
+    return " *" * stands_in + " +" * partial(result)
+
+
+def partial(result: Result) -> bool:
+    return result.capped or (result.train_memes < result.train_of and not result.balanced)
+
+
+def published(figures: Sequence[Published]) -> str:
+    said = [f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures]
+    condition = next((each.condition for each in figures if each.condition), "")
+    return "; ".join(said) + (f" ({condition})" if condition else "")
+
+
+def how(results: Sequence[Result]) -> Table:
+    """With what each was run."""
+    rows = [
+        [
+            (each.system + (f" {each.setting}" if len(SYSTEMS[each.system].settings) > 1 else "")),
+            encoder(each.text),
+            encoder(each.image),
+            ", ".join(side for side, used in (("text", each.text), ("image", each.image)) if used.trains) or "none",
+            f"{each.train_memes:,}" + (" balanced" if each.balanced else ""),
+            (f"{each.steps:,}" + (" (--steps)" if each.capped else "")) if each.steps else "until dev is best",
+            str(each.seeds),
+            each.precision,
+        ]
+        for each in results
+    ]
+    return Table("", ["", "text", "image", "encoders trained", "train memes", "steps", "seeds", "precision"], rows)
+
+
+def encoder(used: Encoder) -> str:
+    return f"{used.name} (for {used.published})" if used.stand_in else used.name
+
+
+def own(results: Sequence[Result], beside: Beside) -> list[Result]:
+    """memefuse's heads on every pair of encoders, each pair once."""
+    found = [beside.get(result.key) for result in results]
+    return list({each.key: each for each in found if isinstance(each, Result)}.values())
+
+
+def named_rows(result: Result, split: str) -> list[Row]:
+    """Rows of a split, called by system and head."""
+    from dataclasses import replace
+
+    pair = "" if result.system in SYSTEMS else f" on {result.setting}"
+    return [replace(row, name=label(result, row.name) + pair) for row in result.rows if row.split == split]
+
+
+def notes(results: Sequence[Result], beside: Beside) -> list[str]:
+    """What marks mean, what was left open, what is missing."""
+    found = []
+    if any(result.text.stand_in or result.image.stand_in for result in results):
+        found.append("* with stand-ins for the published encoders, named below the figures.")
+    if any(partial(result) for result in results):
+        found.append("+ trained on fewer memes or fewer steps than published, as the second table says.")
+    found += [why for result in results if isinstance(why := beside.get(result.key), str)]
+    for system in dict.fromkeys(result.system for result in results):
+        found.append(f"{system}: {SYSTEMS[system].ours}.")
+    return list(dict.fromkeys([*found, *(note for result in results for note in result.notes)]))
+
+
+def comma_separated(results: Sequence[Result], beside: Beside) -> str:
+    """A line for each system or own head, setting and split, with every metric and its interval."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    parts = ("mean", "sd", "low", "high")
+    about = ["data", "system", "setting", "head", "split", "text", "image", "stand_in", "encoders_trained"]
+    about += ["train_memes", "train_of", "steps", "capped", "seeds", "seconds", "published"]
+    writer.writerow([*about, *(f"{name}_{part}" for name in NAMES for part in parts)])
+    for result in [*results, *own(results, beside)]:
+        trains = " ".join(side for side, used in (("text", result.text), ("image", result.image)) if used.trains)
+        for row in result.rows:
+            values = [getattr(row.metrics[name], part) for name in NAMES for part in parts]
+            writer.writerow(
+                [result.data, result.system, result.setting, row.name, row.split, result.text.name, result.image.name]
+                + [int(result.text.stand_in or result.image.stand_in), trains, result.train_memes, result.train_of]
+                + [result.steps, int(result.capped), result.seeds, f"{result.seconds:.3f}", published(result.published)]
+                + ["" if value != value else f"{value:.6f}" for value in values]
+            )
+    return out.getvalue()
