@@ -61,6 +61,7 @@ def train(
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model).to(device)
     last = last_whole(folder)
+    resumed_at = read_state(last)["global_step"] if last else 0
     live = Live(label)
     trainer = Trainer(
         model=classifier,
@@ -84,9 +85,7 @@ def train(
     seconds = time.perf_counter() - start
     model.eval().requires_grad_(False)
     history = epochs(state["log_history"])
-    return Learned(
-        best_epoch(history, how), state["global_step"], history, seconds, read_state(last)["global_step"] if last else 0
-    )
+    return Learned(best_epoch(history, how), state["global_step"], history, seconds, resumed_at)
 
 
 def arguments(
