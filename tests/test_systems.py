@@ -47,6 +47,10 @@ def quick(monkeypatch):
         monkeypatch.setitem(SYSTEMS, name, replace(system, settings=settings))
 
 
+def lines(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def asked(folder: Path, *more: str) -> list[str]:
     where = ["--data", str(folder / "data"), "--features", str(folder / "features"), "--out", str(folder / "reports")]
     return [*where, "--device", "cpu", "--dtype", "float32", *more]
@@ -107,7 +111,7 @@ def test_every_frozen_system_ends_in_one_table_beside_memefuses_heads(folder, ca
     assert "* with stand-ins for the published encoders" in said
     page = (folder / "reports" / "systems.md").read_text()
     assert "Published figures were measured on Hateful Memes by the authors" in page
-    rows = list(csv.DictReader((folder / "reports" / "systems.csv").open()))
+    rows = lines(folder / "reports" / "systems.csv")
     assert {row["system"] for row in rows} == {*SYSTEMS, "memefuse"} - {"multimodal-transformer"}
     assert {row["stand_in"] for row in rows} == {"1"}
     published = {row["system"]: row["published"] for row in rows}
@@ -125,9 +129,9 @@ def test_a_run_leaves_records_predictions_and_confusion_and_is_not_run_again(fol
     result = results.read_result(place)
     assert (result.train_memes, result.train_of, result.steps, result.seeds) == (32, 48, 1, 1)
     assert "distilbert-resnet50-mlp * +" in capsys.readouterr().out
-    lines = records.from_lines((place / "runs.jsonl").read_text())
-    assert [(line.split, line.kind, line.memes) for line in lines] == [("dev", "system", 20), ("test", "system", 12)]
-    rows = list(csv.DictReader((place / "predictions_test.csv").open()))
+    left = records.from_lines((place / "runs.jsonl").read_text())
+    assert [(each.split, each.kind, each.memes) for each in left] == [("dev", "system", 20), ("test", "system", 12)]
+    rows = lines(place / "predictions_test.csv")
     assert len(rows) == 12
     assert rows[0]["id"].startswith("0")
     assert "| | said 0 | said 1 |" in (place / "report.md").read_text()
@@ -139,7 +143,7 @@ def test_one_meme_is_scored_as_the_split_was(folder, capsys):
     main(["distilbert-resnet50-mlp", *tiny(folder, "--seeds", "2")])
     [place] = [each for each in (folder / "reports/systems/distilbert-resnet50-mlp").iterdir()
                if results.read_result(each).seeds == 2]  # fmt: skip
-    row = next(csv.DictReader((place / "predictions_test.csv").open()))
+    row = lines(place / "predictions_test.csv")[0]
     meme = next(line for line in (folder / "data/test.jsonl").read_text().splitlines() if row["id"] in line)
     image, text = (re.search(rf'"{key}": "([^"]*)"', meme)[1] for key in ("img", "text"))
     capsys.readouterr()
