@@ -93,7 +93,7 @@ def test_a_training_killed_again_and_again_goes_on_to_the_same_weights(
 ) -> None:
     undisturbed, _ = train(name, encoders, tmp_path / "undisturbed")
     rng = random.Random(name)
-    for number in range(5):
+    for number in range(3):
         folder = tmp_path / str(number)
         first = rng.randrange(1, STEPS - 2)
         killed(name, encoders, folder, first, wait=rng.uniform(0, 0.1))
