@@ -1,6 +1,7 @@
 """fastText's CBOW vectors, trained without labels on the train split's texts, and kept as stage 1's are."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -33,7 +34,7 @@ CBOW = {
 
 def settings(texts: Sequence[str]) -> dict[str, Any]:
     """All that changes a vector: the texts in their order, and how they are learned from."""
-    read = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    read = hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
     return {**CBOW, "family": "fasttext", "pooling": "mean of unit word vectors", "texts": read}
 
 

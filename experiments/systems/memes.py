@@ -63,7 +63,7 @@ class Rows:
     rows: Int[np.ndarray, " m"]
 
     def __getitem__(self, row: int) -> Any:
-        return self.column[self.rows[row]]
+        return self.column[int(self.rows[row])]
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -55,7 +55,7 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
     located = sides.choose(system, wanted, command)
     device = devices.resolve_device(request.device)
     rows = gather.read(request.data, request.on_error)
-    sides.extract(located, request.data, request.features, device, request.dtype, request.on_error)
+    sides.extract(located, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens)
     splits = gather.gather(rows, located, request.features, system.max_tokens)
     splits, all_train = subset(splits, setting, request.rows)
     precision = arithmetic(request, wanted, device)

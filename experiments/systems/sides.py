@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.systems.build import Side, reads_vectors
 from experiments.systems.published import FASTTEXT, STAND_INS, System
-from extract import catalogue
+from extract import catalogue, text_encoders
 from extract.errors import Failed, Refused
 
 KINDS = ("text", "image")
@@ -78,15 +78,29 @@ def way_out(refusals: Sequence[tuple[str, str]], command: Sequence[str]) -> str:
     )
 
 
-def extract(sides: Sequence[Side], data: Path, features: Path, device: str, dtype: str, on_error: str) -> None:
+def extract(
+    sides: Sequence[Side], data: Path, features: Path, device: str, dtype: str, on_error: str, max_tokens: int
+) -> None:
     """Have stage 1 make the vectors of every frozen encoder that it knows; what is there already is not made again."""
     frozen = {side.kind: side.name for side in sides if side.located is not None and reads_vectors(side, sides)}
     if not frozen:
         return
     names = [word for kind in KINDS for word in (f"--{kind}-encoder", frozen.get(kind, "none"))]
     where = ["--data", str(data), "--features", str(features), "--device", device, "--dtype", dtype]
-    command = ["-m", "extract", *where, *names, "--on-error", on_error]
-    status = subprocess.run([sys.executable, *command]).returncode
+    longest = str(word_pieces(sides[0], max_tokens))
+    command = [*where, *names, "--on-error", on_error, "--max-tokens", longest]
+    status = stage_1(command)
     if status:
         kind = Refused if status == Refused.status else Failed
-        raise kind(f"stage 1 gave no vectors (above is why): {shlex.join(['python', *command])}")
+        raise kind(f"stage 1 gave no vectors (above is why): {shlex.join(['python', '-m', 'extract', *command])}")
+
+
+def stage_1(arguments: Sequence[str]) -> int:
+    """Its exit status. A process of its own: what it takes of memory is given back."""
+    return subprocess.run([sys.executable, "-m", "extract", *arguments]).returncode
+
+
+def word_pieces(text: Side, most: int) -> int:
+    """As many as asked for, or as many as the encoder has positions for."""
+    limit = text_encoders.position_limit(text.located) if text.located else None
+    return min(most, limit or most)
