@@ -64,7 +64,7 @@ class ImageModel(nn.Module):
     def __init__(self, normalise: Normalise, net: resnet.ResNet) -> None:
         super().__init__()
         self.normalise = normalise
-        self.net = net.to(memory_format=torch.channels_last)
+        self.net = net  # its weights stay contiguous, as checkpoints want them
         self.dim = resnet.outputs(net)
 
     def forward(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:

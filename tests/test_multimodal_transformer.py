@@ -8,12 +8,15 @@ import tiny_systems
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_encoders import text_folder
+from tiny_encoders import resnet, resnet_folder, text_folder
 from torch import Tensor, nn
 
+from experiments.systems import sides
 from experiments.systems.fusion import Branch, Classifier
 from experiments.systems.memes import Memes, collate
 from experiments.systems.multimodal_transformer import MultimodalTransformer
+from experiments.systems.published import SYSTEMS
+from experiments.systems.sides import Wanted
 from extract import catalogue
 from extract.errors import Refused
 
@@ -142,9 +145,14 @@ def test_it_learns_what_neither_text_nor_image_tells_alone(bert: Path) -> None:
 @pytest.mark.parametrize("kind", ["mpnet", "distilbert"])
 def test_an_encoder_that_is_no_bert_is_refused(tmp_path: Path, kind: str) -> None:
     located = catalogue.locate("text", str(text_folder(tmp_path / kind, kind)))
-    with pytest.raises(Refused) as refused:
-        MultimodalTransformer(located, channels=4, cells=9, classes=2, train_text=True)
-    assert str(refused.value) == (
-        f"{located.name} is of type {kind!r}; a grid's cells are read by a BERT, whose positions are absolute "
-        "and can be given to each: take bert-base-uncased or all-MiniLM-L6-v2"
-    )
+    names: dict[str, str | None] = {"text": located.name, "image": str(resnet_folder(tmp_path / "net", resnet()))}
+    for attempt in (
+        lambda: MultimodalTransformer(located, channels=4, cells=9, classes=2, train_text=True),
+        lambda: sides.choose(SYSTEMS["multimodal-transformer"], Wanted(names, False, ("text",)), []),
+    ):
+        with pytest.raises(Refused) as refused:
+            attempt()
+        assert str(refused.value) == (
+            f"{located.name} is of type {kind!r}; a grid's cells are read by a BERT, whose positions are absolute "
+            "and can be given to each: take bert-base-uncased or all-MiniLM-L6-v2"
+        )

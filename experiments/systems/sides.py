@@ -45,6 +45,10 @@ def choose(system: System, wanted: Wanted, command: Sequence[str]) -> tuple[Side
         sides.append(Side(kind, name, kind in wanted.train, located, stand_in=bare(name) != bare(published)))
     if refusals:
         raise Refused(way_out(refusals, command))
+    if system.design == "transformer" and sides[0].located is not None:
+        from experiments.systems.multimodal_transformer import refuse_other  # late: it needs torch
+
+        refuse_other(sides[0].located)
     return sides[0], sides[1]
 
 

@@ -61,7 +61,7 @@ def train(
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model).to(device)
     last = last_whole(folder)
-    resumed_at = read_state(last)["global_step"] if last else 0
+    resumed_at = read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
     live = Live(label)
     trainer = Trainer(
         model=classifier,
@@ -222,7 +222,8 @@ class Live(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.update(state.global_step - self.bar.n)
-        if time.monotonic() - self.saved > SAVE_EVERY:
+        # An epoch's last step is saved after dev was scored: gone on from before that, a run would not score it.
+        if time.monotonic() - self.saved > SAVE_EVERY and not float(state.epoch).is_integer():
             control.should_save = True  # looks at no random number: the run is the same with it and without
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
