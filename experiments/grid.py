@@ -15,8 +15,8 @@ KINDS: dict[str, Any] = {field.name: type(field.default) for field in fields(Hea
 WORDS = {int: "a whole number", float: "a number", str: "a word"}
 AROUND_THE_RECIPE: dict[str, tuple[Any, ...]] = {  # tried where no grid is given, the recipe's own values added
     "hidden": (64, 256),
-    "dropout": (0.2, 0.7),
-    "learning_rate": (1e-3,),
+    "dropout": (0.1, 0.5),
+    "learning_rate": (2e-3,),
     "weight_decay": (1.0, 10.0),
 }
 

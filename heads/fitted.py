@@ -23,7 +23,7 @@ class History:
 
 def stacks(runs: Sequence[HeadSettings]) -> list[list[int]]:
     """Positions of the runs that can share a stack."""
-    grouped: dict[tuple[int, ...], list[int]] = {}
+    grouped: dict[tuple[float, ...], list[int]] = {}
     for place, run in enumerate(runs):
         grouped.setdefault(run.shape, []).append(place)
     return list(grouped.values())

@@ -14,13 +14,14 @@ class HeadSettings:
 
     hidden: int = 128  # units in each hidden layer
     depth: int = 1  # hidden layers
-    dropout: float = 0.5  # probability of dropping a hidden unit
-    learning_rate: float = 3e-3  # AdamW
+    dropout: float = 0.3  # probability of dropping a hidden unit
+    learning_rate: float = 7e-3  # AdamW
     weight_decay: float = 5.0  # AdamW, decoupled: a step shrinks weights by learning_rate * weight_decay; not biases
     batch_size: int = 256  # memes
-    min_steps: int = 12  # an epoch is a pass over train, or as many as make this many steps
-    max_epochs: int = 60
-    patience: int = 10  # epochs without a better dev AUC-ROC before a run stops
+    averaging: float = 0.98  # decay per step of the running mean of weights that is scored; 0: the last step's weights
+    min_steps: int = 32  # an epoch is a pass over train, or as many as make this many steps
+    max_epochs: int = 30
+    patience: int = 6  # epochs without a better dev AUC-ROC before a run stops
     balance: str = (
         "none"  # "pos_weight": weigh the hateful up; "undersample": draw as many of the larger class, anew each epoch
     )
@@ -32,6 +33,8 @@ class HeadSettings:
         faults = [f"{name} must be at least 1, not {value}" for name in whole if (value := getattr(self, name)) < 1]
         if not 0 <= self.dropout < 1:
             faults.append(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if not 0 <= self.averaging < 1:
+            faults.append(f"averaging must be at least 0 and below 1, not {self.averaging}")
         if not self.learning_rate > 0:
             faults.append(f"learning_rate must be above 0, not {self.learning_rate}")
         if not self.weight_decay >= 0:
@@ -42,9 +45,9 @@ class HeadSettings:
             raise ValueError("; ".join(faults))
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """What runs must have in common to be trained as one stack, on the same batches."""
-        return self.hidden, self.depth, self.batch_size, self.min_steps
+    def shape(self) -> tuple[int, int, int, float, int]:
+        """What runs must have in common to be trained as one stack, step by step."""
+        return self.hidden, self.depth, self.batch_size, self.averaging, self.min_steps
 
 
 def seeded(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:

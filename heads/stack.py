@@ -1,6 +1,11 @@
-"""Runs of one shape in training, as one: steps, dev scores, best epochs, and letting go of runs that have stopped."""
+"""Runs of one shape in training, as one: steps, dev scores, best epochs, and letting go of runs that have stopped.
 
-from collections.abc import Sequence
+What is scored and kept is a running mean of each run's weights (Polyak & Juditsky 1992), not the last step's: a step is
+noise about the way that training takes, and dev would choose the epoch in which that noise happened to fall well.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +48,10 @@ class Stack:
         self.head = head.to(device)
         self.runs = list(runs)
         self.members = list(range(len(runs)))
-        self.params = list(self.head.parameters())
+        self.params: list[Tensor] = list(self.head.parameters())
         self.best = [param.detach().clone() for param in self.params]
+        self.mean = [torch.zeros_like(param) for param in self.params]  # over steps, of the runs in training
+        self.averaging, self.steps = runs[0].averaging, 0
         self.adamw = StackedAdamW(self.params, self.runs)
         dropout = [seeded(run.seed, "dropout", device) for run in runs]
         self.noise = DropoutNoise(dropout, [run.dropout for run in runs])
@@ -74,20 +81,38 @@ class Stack:
             loss = (loss * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
         # Runs share no parameter: the sum's gradient is each run's own.
         self.adamw.step(torch.autograd.grad(loss.sum(), self.params))
+        self._average()
         return loss.detach()
 
     @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential weights that sum to 1 from the first step on, so that the random start has none."""
+        self.steps += 1
+        newest = (1 - self.averaging) / (1 - self.averaging**self.steps)
+        torch._foreach_lerp_(self.mean, self.params, newest)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within, the head's parameters are their running means."""
+        steps = [param.data for param in self.params]
+        for param, mean in zip(self.params, self.mean, strict=True):
+            param.data = mean
+        yield
+        for param, step in zip(self.params, steps, strict=True):
+            param.data = step
+
+    @torch.no_grad()
     def logits(self, feed: Feed) -> Float[Tensor, "run n"]:
-        """Logits of rows in their order, in the precision of training."""
-        with torch.autocast(self.label.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
+        """Logits of rows in their order by the averaged weights, in the precision of training."""
+        with self._averaged(), torch.autocast(self.label.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
             return torch.cat([self.head(text, image) for text, image in feed.in_order()], dim=1)
 
     @torch.no_grad()
     def snapshot(self, places: Sequence[int]) -> None:
-        """Remember the parameters of the runs at `places` (of those in training) as their best."""
+        """Remember the averaged weights of the runs at `places` (of those in training) as their best."""
         kept = [self.members[place] for place in places]
-        for best, param in zip(self.best, self.params, strict=True):
-            best[kept] = param[list(places)]
+        for best, mean in zip(self.best, self.mean, strict=True):
+            best[kept] = mean[list(places)]
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with the runs at `places` only."""
@@ -97,6 +122,7 @@ class Stack:
         self.orders = [self.orders[place] for place in places]
         for param in self.params:
             param.data = param.data[places]
+        self.mean = [mean[places] for mean in self.mean]
         self.adamw.keep(places, self.params, self.runs)
         self.noise.keep(places)
 

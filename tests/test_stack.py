@@ -1,11 +1,14 @@
-"""How much each row counts in each run."""
+"""How much each row counts in each run, and the running mean of weights that is scored."""
 
 from dataclasses import replace
 
+import pytest
 import torch
-from drawn import QUICK
+from drawn import DEV, QUICK, TRAIN, seeds
 
-from heads.stack import balance_weights
+from heads.fitted import blank
+from heads.rows import Feed, Scaling
+from heads.stack import Stack, balance_weights
 
 
 def test_balance_weights():
@@ -21,3 +24,28 @@ def test_balance_weights():
     assert balance_weights(runs[:1], label, generators[:1]) is None
     mirrored = balance_weights(runs[2:], 1 - label, generators[:1])
     assert (mirrored[0, :3].tolist(), mirrored[0, 3:].sum()) == ([1] * 3, 3)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.5, 0.9])
+def test_what_is_scored_is_the_running_mean_of_weights(averaging):
+    runs = seeds(replace(QUICK, averaging=averaging), 2)
+    cpu = torch.device("cpu")
+    scaling = Scaling.fit(TRAIN.text_vec), Scaling.fit(TRAIN.image_vec)
+    train, dev = (Feed(each.text_vec, each.image_vec, scaling, cpu, torch.float32, 1 << 20) for each in (TRAIN, DEV))
+    stack = Stack(blank("late", 6, 9, runs), runs, TRAIN.labels(), cpu)
+    steps = []
+    for batch in train.epoch(1, QUICK, stack.orders):
+        stack._step(batch, torch.float32, None)
+        steps.append([param.detach().clone() for param in stack.params])
+
+    weight = torch.tensor([averaging ** (len(steps) - 1 - step) for step in range(len(steps))])
+    weight /= weight.sum()
+    means = [torch.einsum("s,s...->...", weight, torch.stack(each)) for each in zip(*steps, strict=True)]
+    for mean, expected in zip(stack.mean, means, strict=True):
+        torch.testing.assert_close(mean, expected)
+    scored = stack.logits(dev)
+    for param, last in zip(stack.params, steps[-1], strict=True):
+        assert torch.equal(param, last)  # training goes on from where it was
+    stack.snapshot([1])
+    kept = stack.finish()
+    torch.testing.assert_close(kept(*map(torch.cat, zip(*dev.in_order(), strict=True)))[1], scored[1])

@@ -1,7 +1,8 @@
 """The plain PyTorch way of training the heads: the baseline that stage 2 is measured against.
 
-One run after the other, a DataLoader over a TensorDataset, float32, nn.Dropout, torch.optim.AdamW, dev AUC-ROC by
-scikit-learn after each epoch. Same architecture, settings and epochs as ours; nothing of ours is imported.
+One run after the other, a DataLoader over a TensorDataset, float32, nn.Dropout, torch.optim.AdamW, torch's
+AveragedModel, dev AUC-ROC by scikit-learn after each epoch. Same architecture, settings and epochs as ours; nothing of
+ours is imported.
 
 `python -m experiments.bench.plain_torch JOB.json` trains a job and prints seconds and test AUC-ROC, a JSON object.
 """
@@ -19,12 +20,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
 SQUARED_NORM = 16  # mean squared norm of a standardised vector, as in heads.rows
 SETTINGS = {  # that this baseline honours: `patience` and `max_epochs` by the number of epochs that it is told to train
     "hidden", "depth", "dropout", "learning_rate", "weight_decay", "batch_size", "min_steps",
-    "max_epochs", "patience", "balance", "seed",
+    "averaging", "max_epochs", "patience", "balance", "seed",
 }  # fmt: skip
 
 
@@ -65,7 +67,13 @@ def train(head: str, splits: dict[str, list[Tensor]], settings: dict[str, Any], 
     loader = DataLoader(TensorDataset(text, image, label), batch_size=settings["batch_size"], shuffle=True)
     loss_of = nn.BCEWithLogitsLoss()
     passes = math.ceil(settings["min_steps"] / len(loader))
-    best, kept = -1.0, model.state_dict()
+    decay = settings["averaging"]
+
+    def running(mean: Tensor, step: Tensor, steps: Tensor | int) -> Tensor:
+        return mean + (step - mean) * (1 - decay) / (1 - decay ** (steps + 1))
+
+    averaged = AveragedModel(model, avg_fn=running)
+    best, kept = -1.0, averaged.state_dict()
     for _ in range(epochs):
         model.train()
         for _ in range(passes):
@@ -74,11 +82,12 @@ def train(head: str, splits: dict[str, list[Tensor]], settings: dict[str, Any], 
                 loss = loss_of(model(texts.to(device), images.to(device)), labels.to(device))
                 loss.backward()
                 optimiser.step()
-        auc = area(model, splits["dev"], device)
+                averaged.update_parameters(model)
+        auc = area(averaged, splits["dev"], device)
         if auc > best:
-            best, kept = auc, copy.deepcopy(model.state_dict())
-    model.load_state_dict(kept)
-    return area(model, splits["test"], device)
+            best, kept = auc, copy.deepcopy(averaged.state_dict())
+    averaged.load_state_dict(kept)
+    return area(averaged, splits["test"], device)
 
 
 @torch.no_grad()
