@@ -139,6 +139,28 @@ def test_a_run_leaves_records_predictions_and_confusion_and_is_not_run_again(fol
     assert "done before" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "train", "trained"),
+    [
+        ("distilbert-resnet50-mlp", "text,image", [True, True]),
+        ("fasttext-resnet152-concat", "image", [False, True]),
+        ("multimodal-transformer", "text", [True, False]),
+    ],
+)
+def test_systems_that_train_an_encoder_run_end_to_end_and_score_one_meme(name, train, trained, folder, capsys):
+    encoders = ["--image-encoder", str(folder / "resnet")]
+    encoders += [] if name.startswith("fasttext") else ["--text-encoder", str(folder / "bert")]
+    out = folder / f"trained-{name}"
+    main([name, *asked(folder, *encoders, "--train", train, "--rows", "20", "--steps", "1"), "--out", str(out)])
+    [result] = [each for each in results.all_results(out) if each.system == name]
+    assert [result.text.trains, result.image.trains] == trained
+    assert (result.train_of, result.steps, result.capped, result.seeds) == (48, 1, True, 1)
+    capsys.readouterr()
+    image = next((folder / "data" / "img").iterdir())
+    main([name, "--out", str(out), "--device", "cpu", "--predict", str(image), "test 3"])
+    assert re.match(r"label [01]: probability [.01]\d*, threshold", capsys.readouterr().out)
+
+
 def test_one_meme_is_scored_as_the_split_was(folder, capsys):
     main(["distilbert-resnet50-mlp", *tiny(folder, "--seeds", "2")])
     [place] = [each for each in (folder / "reports/systems/distilbert-resnet50-mlp").iterdir()

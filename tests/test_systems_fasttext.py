@@ -19,6 +19,7 @@ TEXTS = [f"the cat sat on mat {number % 3}" for number in range(30)]
 DIGEST = """
 import hashlib
 from experiments.systems import fasttext
+fasttext.CBOW["bucket"] = 1000
 texts = [f"the cat sat on mat {number % 3}" for number in range(30)]
 print(hashlib.sha256(fasttext.vectors(texts + ["catlike"], fasttext.trained(texts)).tobytes()).hexdigest())
 """
