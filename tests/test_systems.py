@@ -12,7 +12,7 @@ import tiny_encoders
 from trained import memes
 
 from experiments import records
-from experiments.systems import fasttext, results, sides
+from experiments.systems import beside, fasttext, job, results, sides
 from experiments.systems.__main__ import listed, main
 from experiments.systems.published import STAND_INS, SYSTEMS
 from extract import catalogue
@@ -38,6 +38,8 @@ def folder(tmp_path_factory):
 def quick(monkeypatch):
     """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
     monkeypatch.setattr(sides, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
+    monkeypatch.setattr(beside, "SEEDS", 1)
+    monkeypatch.setattr(job, "FROZEN_SEEDS", 2)
     monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
     for name, system in SYSTEMS.items():
         settings = {

@@ -120,9 +120,10 @@ def run(system: System, options: argparse.Namespace, typed: list[str]) -> None:
     trains = {name: encoders_that_train(options.train, system.settings[name].train) for name in names}
 
     from experiments.systems import run as runs
+    from experiments.systems.job import Request
     from experiments.systems.sides import Wanted
 
-    request = runs.Request(
+    request = Request(
         options.data, options.features, options.out, options.seeds, options.rows, options.steps, options.device,
         options.dtype, options.on_error,
     )  # fmt: skip

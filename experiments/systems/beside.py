@@ -6,10 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments import compare, loading, training
-from experiments.records import code_version, without_nan, write
+from experiments.records import code_version
 from experiments.systems import results
+from experiments.systems.job import digest
 from experiments.systems.memes import Memes
-from experiments.systems.results import RESULT, Encoder, Result
+from experiments.systems.published import FASTTEXT
+from experiments.systems.results import Encoder, Result
 from extract import store
 from extract.errors import Failed
 from heads.train import HeadSettings
@@ -29,10 +31,11 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
             raise Failed(f"no features folder {result.features}")
         data = loading.load(Path(result.features), text, image)
     except Failed as error:
-        first = str(error).splitlines()[0]
-        names = f"--text-encoder {result.text.name} --image-encoder {result.image.name.removesuffix(':grid')}"
+        why = str(error).partition(" It ")[0].splitlines()[0]
+        text_name = "none" if result.text.name == FASTTEXT else result.text.name
+        names = f"--text-encoder {text_name} --image-encoder {result.image.name.removesuffix(':grid')}"
         where = f"--data {result.data} --features {result.features}"
-        return f"memefuse's heads on {text} + {image} are not shown: {first} Run: python -m extract {where} {names}"
+        return f"memefuse's heads on {text} + {image} are not shown: {why} Run: python -m extract {where} {names}"
     found = [
         Memes(split.name, split.pairs.ids, split.pairs.label.astype(int), split.group, {}) for split in splits(data)
     ]
@@ -45,16 +48,12 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     if done is not None:
         return done
     made = train(data, found, result, device, key)
-    write(folder / RESULT, json.dumps(without_nan(asdict(made)), indent=1, ensure_ascii=False) + "\n")
+    results.save(folder, made)
     return made
 
 
 def splits(data: loading.Data) -> list[loading.Split]:
     return [data.train, data.dev, *(test for test in data.tests if len(test.labelled))]
-
-
-def digest(memes: Memes) -> str:
-    return hashlib.sha256("\0".join([*memes.ids.tolist(), *map(str, memes.label.tolist())]).encode()).hexdigest()
 
 
 def train(data: loading.Data, memes: list[Memes], beside: Result, device: str, key: str) -> Result:
@@ -69,6 +68,7 @@ def train(data: loading.Data, memes: list[Memes], beside: Result, device: str, k
         features=beside.features,
         train_memes=len(memes[0]),
         train_of=len(memes[0]),
+        drawn=0,
         balanced=False,
         memes={each.split: int((each.label != store.NO_LABEL).sum()) for each in scored},
         seeds=SEEDS,

@@ -28,6 +28,15 @@ class Splits:
     sides: tuple[Side, Side]  # text and image, with the widths and fingerprints of what was read
     notes: list[str]  # what was left out, in sentences
 
+    @property
+    def scored(self) -> list[Memes]:
+        """All but train, dev first."""
+        return [self.dev, *self.tests]
+
+    @property
+    def all(self) -> list[Memes]:
+        return [self.train, *self.scored]
+
 
 def read(data: Path, on_error: str) -> dict[str, list[Meme]]:
     """Rows of train, dev and every test split, in the order of their ids. Raises Refused when they cannot be used."""

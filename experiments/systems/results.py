@@ -3,10 +3,11 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +16,12 @@ from experiments import stats
 from experiments.records import Record, Row, code_version, revive, to_lines, without_nan, write
 from experiments.scoring import Scores, row, statistic
 from experiments.systems.build import Side
+from experiments.systems.gather import Splits
+from experiments.systems.job import Job
 from experiments.systems.memes import NO_LABEL, Memes
-from experiments.systems.published import Published, Setting, System
+from experiments.systems.published import Published
 from experiments.training import Trained
 from heads.metrics import best_threshold, probabilities
-
-if TYPE_CHECKING:
-    from experiments.systems.gather import Splits
-    from experiments.systems.run import Request
 
 RESULT = "result.json"
 
@@ -53,6 +52,7 @@ class Result:
     features: str  # folder
     train_memes: int  # that were trained on
     train_of: int  # that train holds
+    drawn: int  # memes that --rows drew of them; 0: all
     balanced: bool  # by undersampling
     memes: dict[str, int]  # labelled memes by split, dev first
     seeds: int
@@ -70,44 +70,48 @@ class Result:
     key: str  # of all that changes a number
 
 
-def conclude(
-    system: System, name: str, setting: Setting, splits: "Splits", all_train: int, trained: Sequence[Trained],
-    about: dict[str, Any], request: "Request", folder: Path,
-) -> Result:  # fmt: skip
+def conclude(job: Job, trained: Sequence[Trained]) -> Result:
     """Score what was trained, write the run's files, and its record last."""
-    scored = [memes for memes in (splits.dev, *splits.tests) if (memes.label != NO_LABEL).any()]
+    splits, request = job.splits, job.request
+    with_labels = [memes for memes in splits.scored if (memes.label != NO_LABEL).any()]
     steps = max((settings.get("steps", 0) for each in trained for settings in each.settings), default=0)
     result = Result(
-        system=system.name,
-        setting=name,
-        text=encoder(splits.sides[0], system.text),
-        image=encoder(splits.sides[1], system.image),
+        system=job.system.name,
+        setting=job.name,
+        text=encoder(splits.sides[0], job.system.text),
+        image=encoder(splits.sides[1], job.system.image),
         data=str(request.data),
         features=str(request.features),
         train_memes=len(splits.train),
-        train_of=all_train,
-        balanced=setting.training.balance != "none",
-        memes={memes.split: int((memes.label != NO_LABEL).sum()) for memes in scored},
-        seeds=len(trained[0].settings),
+        train_of=job.train_of,
+        drawn=request.rows if request.rows is not None and request.rows < job.train_of else 0,
+        balanced=job.setting.training.balance != "none",
+        memes={memes.split: int((memes.label != NO_LABEL).sum()) for memes in with_labels},
+        seeds=job.seeds,
         steps=steps,
         capped=request.steps is not None and steps >= request.steps,
-        epochs=setting.training.epochs,
+        epochs=job.setting.training.epochs,
         seconds=sum(each.seconds for each in trained),
-        device=request.device,
-        precision=about["precision"],
-        rows=rows(trained, scored),
+        device=job.device,
+        precision=job.precision,
+        rows=rows(trained, with_labels),
         threshold=mean_threshold(trained[0], splits.dev),
-        published=list(setting.published),
+        published=list(job.setting.published),
         notes=splits.notes,
         code=code_version(),
-        key=about["key"],
+        key=job.key,
     )
-    write(folder / "runs.jsonl", to_lines(records(trained, splits, result.code)))
-    for memes in (splits.dev, *splits.tests):
-        write(folder / f"predictions_{memes.split}.csv", predictions(memes, trained, splits.dev))
-    write(folder / "report.md", report(result, trained, scored))
-    write(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
+    write(job.folder / "runs.jsonl", to_lines(records(trained, splits, result.code)))
+    for memes in splits.scored:
+        write(job.folder / f"predictions_{memes.split}.csv", predictions(memes, trained, splits.dev))
+    write(job.folder / "report.md", report(result, trained, with_labels))
+    save(job.folder, result)
     return result
+
+
+def save(folder: Path, result: Result) -> None:
+    """As `read_result` reads it."""
+    write(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
 
 
 def encoder(side: Side, published: str) -> Encoder:
@@ -117,9 +121,15 @@ def encoder(side: Side, published: str) -> Encoder:
 
 
 def read_result(folder: Path) -> Result | None:
-    """None where no run has ended."""
+    """None where no run has ended, or one of another version of memefuse: its trainings can still be used."""
     path = folder / RESULT
-    return revive(Result, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return revive(Result, json.loads(path.read_text(encoding="utf-8")))
+    except KeyError as error:
+        print(f"{path} has no {error}: another version wrote it; run the system again, it is quick", file=sys.stderr)
+        return None
 
 
 def all_results(out: Path) -> list[Result]:
@@ -147,12 +157,12 @@ def scores_of(trained: Trained, memes: Memes) -> Scores:
     )  # fmt: skip
 
 
-def records(trained: Sequence[Trained], splits: "Splits", code: str) -> list[Record]:
+def records(trained: Sequence[Trained], splits: Splits, code: str) -> list[Record]:
     """A record for each run on each split, as `compare` writes them."""
     features = {side.name: side.fingerprint for side in splits.sides}
     found = []
     for each in trained:
-        for memes in (splits.dev, *splits.tests):
+        for memes in splits.scored:
             scores = scores_of(each, memes)
             at_half = scores.metrics(0.5) if len(scores.label) else {}
             tuned = scores.metrics(scores.threshold) if len(scores.label) else {}

@@ -4,10 +4,11 @@ import csv
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from experiments import layout
 from experiments.layout import Table, bare, interval, with_spread
-from experiments.records import Figure, Row
+from experiments.records import Row
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Encoder, Result
 from experiments.tables import NAMES, WIDTH, main_table
@@ -17,9 +18,9 @@ READING = f"""\
 Published figures were measured on {MEMES} by the authors of each walk-through; they stand here for orientation and
 are no result of this run. Figures are means ± standard deviation over seeds; intervals are 95% bootstrap intervals over
 memes (equal texts move together). Accuracy is at probability 0.5. Seconds are wall time of training, all seeds
-together; vectors of frozen encoders are made once, by stage 1, and not counted. "Beside it" is memefuse's own head with
-the best dev AUC-ROC on frozen, pooled vectors of the same two encoders and all of train, five seeds; its seconds are
-those of all four heads."""
+together; vectors of frozen encoders are made once, by stage 1, and not counted. Under "memefuse" stands
+its own head with the best dev AUC-ROC on frozen, pooled vectors of the same two encoders and all of train, five seeds;
+the seconds are those of all its four heads."""
 
 Beside = Mapping[str, Result | str]  # by a result's key
 
@@ -65,48 +66,30 @@ def reached(results: Sequence[Result], beside: Beside) -> Table:
     for result in results:
         own = beside.get(result.key)
         for number, head in enumerate(dict.fromkeys(row.name for row in result.rows)):
-            known = dict(zip(result.memes, of_head(result, head), strict=True))
-            dev, test = known[next(iter(known))], next((row for split, row in known.items() if "test" in split), None)
-            rows.append(
-                [
-                    label(result, head),
-                    with_spread(dev.metrics["accuracy"]),
-                    with_spread(dev.metrics["auc_roc"]),
-                    *(figures(test, "accuracy") + figures(test, "auc_roc")),
-                    published(result.published) if number == 0 else "",
-                    f"{result.seconds:,.1f}" if number == 0 else "",
-                    *(best(own) if isinstance(own, Result) and number == 0 else ["", "", ""]),
-                ]
+            dev, *others = of_head(result, head)
+            test = next((row for row in others if row.split.startswith("test")), None)
+            line = [label(result, head), *(with_spread(dev.metrics[metric]) for metric in ("accuracy", "auc_roc"))]
+            line += [with_spread(test.metrics["accuracy"]), interval(test.metrics["accuracy"])] if test else ["", ""]
+            line += [with_spread(test.metrics["auc_roc"]), interval(test.metrics["auc_roc"])] if test else ["", ""]
+            line += (
+                [f"{result.seconds:,.1f}", best(own) if isinstance(own, Result) else ""] if number == 0 else ["", ""]
             )
-    header = [
-        "",
-        "dev acc.",
-        "dev AUC-ROC",
-        "test acc.",
-        "95%",
-        "test AUC-ROC",
-        "95%",
-        f"published ({MEMES})",
-        "seconds",
-    ]
-    return Table("", [*header, "beside it", "test AUC-ROC", "seconds"], rows)
-
-
-def figures(row: Row | None, metric: str) -> list[str]:
-    figure = row.metrics[metric] if row else Figure(float("nan"))
-    return [with_spread(figure) if row else "no labels", interval(figure)]
+            rows.append([*line, published(result.published) if number == 0 else ""])
+    header = ["", "dev acc.", "AUC-ROC", "test acc.", "95%", "AUC-ROC", "95%", "seconds"]
+    return Table("", [*header, "memefuse: test AUC-ROC", f"published ({MEMES})"], rows)
 
 
 def of_head(result: Result, head: str) -> list[Row]:
+    """Dev first."""
     return [row for row in result.rows if row.name == head]
 
 
-def best(own: Result) -> list[str]:
+def best(own: Result) -> str:
     """memefuse's head that is best on dev, its test figure, and how long all four took."""
-    dev, *others = own.memes
+    dev = next(iter(own.memes))
     head = max((row for row in own.rows if row.split == dev), key=lambda row: row.metrics["auc_roc"].mean).name
-    test = next((row for row in of_head(own, head) if row.split in others and "test" in row.split), None)
-    return [head, with_spread(test.metrics["auc_roc"]) if test else "no labels", f"{own.seconds:,.1f}"]
+    test = next((row for row in of_head(own, head) if row.split.startswith("test")), None)
+    return f"{head} {with_spread(test.metrics['auc_roc']) if test else ''} in {own.seconds:,.1f} s"
 
 
 def label(result: Result, head: str) -> str:
@@ -122,13 +105,11 @@ def marks(result: Result) -> str:
 
 
 def partial(result: Result) -> bool:
-    return result.capped or (result.train_memes < result.train_of and not result.balanced)
+    return result.capped or result.drawn > 0
 
 
 def published(figures: Sequence[Published]) -> str:
-    said = [f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures]
-    condition = next((each.condition for each in figures if each.condition), "")
-    return "; ".join(said) + (f" ({condition})" if condition else "")
+    return "; ".join(f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures)
 
 
 def how(results: Sequence[Result]) -> Table:
@@ -139,7 +120,7 @@ def how(results: Sequence[Result]) -> Table:
             encoder(each.text),
             encoder(each.image),
             ", ".join(side for side, used in (("text", each.text), ("image", each.image)) if used.trains) or "none",
-            f"{each.train_memes:,}" + (" balanced" if each.balanced else ""),
+            f"{each.train_memes:,}" + " balanced" * each.balanced + f" of {each.drawn:,} drawn" * (each.drawn > 0),
             (f"{each.steps:,}" + (" (--steps)" if each.capped else "")) if each.steps else "until dev is best",
             str(each.seeds),
             each.precision,
@@ -161,8 +142,6 @@ def own(results: Sequence[Result], beside: Beside) -> list[Result]:
 
 def named_rows(result: Result, split: str) -> list[Row]:
     """Rows of a split, called by system and head."""
-    from dataclasses import replace
-
     pair = "" if result.system in SYSTEMS else f" on {result.setting}"
     return [replace(row, name=label(result, row.name) + pair) for row in result.rows if row.split == split]
 
@@ -174,6 +153,9 @@ def notes(results: Sequence[Result], beside: Beside) -> list[str]:
         found.append("* with stand-ins for the published encoders, named below the figures.")
     if any(partial(result) for result in results):
         found.append("+ trained on fewer memes or fewer steps than published, as the second table says.")
+    for result in results:
+        conditions = [f"{published([each])}: {each.condition}" for each in result.published if each.condition]
+        found += [f"{label(result, result.system)}, published {each}." for each in conditions]
     found += [why for result in results if isinstance(why := beside.get(result.key), str)]
     for system in dict.fromkeys(result.system for result in results):
         found.append(f"{system}: {SYSTEMS[system].ours}.")
