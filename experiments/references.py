@@ -20,7 +20,7 @@ from torch import Tensor
 
 from experiments.loading import Data, Split
 from heads.metrics import auc_roc
-from heads.rows import SQUARED_NORM, Scaling, read
+from heads.rows import IN_CACHE, SQUARED_NORM, Scaling, blocks, read
 
 STRENGTHS = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C: inverse weight of the squared norm
 NEIGHBOURS = (5, 10, 20, 50, 100)
@@ -67,7 +67,12 @@ def standardised(train: Split, splits: list[Split], side: str) -> Vectors:
     vectors = {split.name: getattr(split.pairs, f"{side}_vec") for split in (train, *splits)}
     scale = Scaling.fit(vectors[train.name])
     unit = (vectors[train.name].shape[1] / SQUARED_NORM) ** 0.5
-    return {name: scale(read(vector, slice(None))).numpy() * unit for name, vector in vectors.items()}
+    found = {}
+    for name, vector in vectors.items():
+        found[name] = np.empty(vector.shape, np.float32)
+        for rows in blocks(len(vector), IN_CACHE):
+            found[name][rows] = scale(read(vector, rows)) * unit
+    return found
 
 
 def even(vector: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:

@@ -126,9 +126,10 @@ class Feed:
             out = torch.empty(len(index), vec.shape[1], dtype=self.dtype, device=self.device)
             start = 0
             for part in parts:
-                block = scale(read(vec, part))
-                out[start : start + len(block)] = block
-                start += len(block)
+                for rows in blocks(part.stop - part.start, IN_CACHE):
+                    block = scale(read(vec, slice(part.start + rows.start, part.start + rows.stop)))
+                    out[start : start + len(block)] = block
+                    start += len(block)
             loaded.append(out)
         return loaded[0], loaded[1], index.to(self.device)
 

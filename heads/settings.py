@@ -18,7 +18,7 @@ class HeadSettings:
     learning_rate: float = 7e-3  # AdamW
     weight_decay: float = 5.0  # AdamW, decoupled: a step shrinks weights by learning_rate * weight_decay; not biases
     batch_size: int = 256  # memes
-    averaging: float = 0.98  # decay per step of the running mean of weights that is scored; 0: the last step's weights
+    averaging: float = 0.98  # decay per step of the running mean of weights that is scored; 0: an epoch's last weights
     min_steps: int = 32  # an epoch is a pass over train, or as many as make this many steps
     max_epochs: int = 30
     patience: int = 6  # epochs without a better dev AUC-ROC before a run stops

@@ -8,7 +8,7 @@ from drawn import DEV, QUICK, TRAIN, seeds
 
 from heads.fitted import blank
 from heads.rows import Feed, Scaling
-from heads.stack import Stack, balance_weights
+from heads.stack import AVERAGED_EVERY, Stack, balance_weights
 
 
 def test_balance_weights():
@@ -27,22 +27,32 @@ def test_balance_weights():
 
 
 @pytest.mark.parametrize("averaging", [0.0, 0.5, 0.9])
-def test_what_is_scored_is_the_running_mean_of_weights(averaging):
-    runs = seeds(replace(QUICK, averaging=averaging), 2)
+def test_what_is_scored_is_the_running_mean_of_weights(averaging, monkeypatch):
+    runs = seeds(replace(QUICK, averaging=averaging, min_steps=6, batch_size=40), 2)
     cpu = torch.device("cpu")
     scaling = Scaling.fit(TRAIN.text_vec), Scaling.fit(TRAIN.image_vec)
     train, dev = (Feed(each.text_vec, each.image_vec, scaling, cpu, torch.float32, 1 << 20) for each in (TRAIN, DEV))
     stack = Stack(blank("late", 6, 9, runs), runs, TRAIN.labels(), cpu)
     steps = []
-    for batch in train.epoch(1, QUICK, stack.orders):
-        stack._step(batch, torch.float32, None)
-        steps.append([param.detach().clone() for param in stack.params])
+    step = stack._step
 
-    weight = torch.tensor([averaging ** (len(steps) - 1 - step) for step in range(len(steps))])
+    def seen(*args):
+        loss = step(*args)
+        steps.append([param.detach().clone() for param in stack.params])
+        return loss
+
+    monkeypatch.setattr(stack, "_step", seen)
+    for epoch in (1, 2):
+        stack.epoch(train, epoch)
+
+    count = len(steps) // 2
+    assert count % AVERAGED_EVERY  # an epoch's last steps are averaged, too
+    stands_for = [min(-(-(t + 1) // AVERAGED_EVERY) * AVERAGED_EVERY, count) - 1 for t in range(count)]
+    stands_for += [count + t for t in stands_for]
+    weight = torch.tensor([averaging ** (2 * count - 1 - t) for t in range(2 * count)])
     weight /= weight.sum()
-    means = [torch.einsum("s,s...->...", weight, torch.stack(each)) for each in zip(*steps, strict=True)]
-    for mean, expected in zip(stack.mean, means, strict=True):
-        torch.testing.assert_close(mean, expected)
+    for mean, *taken in zip(stack.mean, *(steps[t] for t in stands_for), strict=True):
+        torch.testing.assert_close(mean, torch.einsum("s,s...->...", weight, torch.stack(taken)))
     scored = stack.logits(dev)
     for param, last in zip(stack.params, steps[-1], strict=True):
         assert torch.equal(param, last)  # training goes on from where it was

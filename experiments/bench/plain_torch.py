@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
+AVERAGED_EVERY = 4  # steps, as in heads.stack
 SQUARED_NORM = 16  # mean squared norm of a standardised vector, as in heads.rows
 SETTINGS = {  # that this baseline honours: `patience` and `max_epochs` by the number of epochs that it is told to train
     "hidden", "depth", "dropout", "learning_rate", "weight_decay", "batch_size", "min_steps",
@@ -67,22 +68,23 @@ def train(head: str, splits: dict[str, list[Tensor]], settings: dict[str, Any], 
     loader = DataLoader(TensorDataset(text, image, label), batch_size=settings["batch_size"], shuffle=True)
     loss_of = nn.BCEWithLogitsLoss()
     passes = math.ceil(settings["min_steps"] / len(loader))
-    decay = settings["averaging"]
+    decay = settings["averaging"] ** AVERAGED_EVERY
 
-    def running(mean: Tensor, step: Tensor, steps: Tensor | int) -> Tensor:
-        return mean + (step - mean) * (1 - decay) / (1 - decay ** (steps + 1))
+    def running(mean: Tensor, step: Tensor, taken: Tensor | int) -> Tensor:
+        return mean + (step - mean) * (1 - decay) / (1 - decay ** (taken + 1))
 
     averaged = AveragedModel(model, avg_fn=running)
     best, kept = -1.0, averaged.state_dict()
     for _ in range(epochs):
         model.train()
         for _ in range(passes):
-            for texts, images, labels in loader:
+            for step, (texts, images, labels) in enumerate(loader):
                 optimiser.zero_grad()
                 loss = loss_of(model(texts.to(device), images.to(device)), labels.to(device))
                 loss.backward()
                 optimiser.step()
-                averaged.update_parameters(model)
+                if step % AVERAGED_EVERY == 0:
+                    averaged.update_parameters(model)
         auc = area(averaged, splits["dev"], device)
         if auc > best:
             best, kept = auc, copy.deepcopy(averaged.state_dict())
