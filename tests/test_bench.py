@@ -42,19 +42,21 @@ def test_a_run_writes_every_alternative(tmp_path, monkeypatch):
     options = ["--train", "300", "--dev", "80", "--test", "80", "--dims", "12", "20", "--seeds", "2", "--repeats", "1"]
     assert heads.main([*options, "--device", "cpu", "--out", str(tmp_path)]) == 0
     page = (tmp_path / "bench_heads.md").read_text()
-    for way in ("| compare, cold", "| plain PyTorch, cold", "| one by one, in", "| stacked, in", "| scikit-learn MLP"):
+    for way in ("| compare, cold", "| plain PyTorch, cold", "| one by one:", "| stacked, one", "| scikit-learn MLP"):
         assert way in page
     assert "300/80/80 rows of 12 + 20 dims, 4 heads x 2 seeds" in page
     found = json.loads((tmp_path / "bench_heads.json").read_text())
     counts = {way: {head: len(auc) for head, auc in runs[0]["auc"].items()} for way, runs in found["outcomes"].items()}
     ours, plain = dict.fromkeys(HEADS, 2), dict.fromkeys(HEADS, 1)
     assert counts == {
-        "compare": ours, "plain": plain, "scikit-learn": {"early": 1}, "one by one": ours, "stacked": ours
+        "compare": ours, "plain": plain, "scikit-learn": {"early": 1}, "one by one": ours, "side by side": ours,
+        "stacked": ours,
     }  # fmt: skip
     outcomes = {way: runs[0]["auc"] for way, runs in found["outcomes"].items()}
     for head in HEADS:
         np.testing.assert_allclose(outcomes["compare"][head], outcomes["stacked"][head], atol=1e-6)
-        np.testing.assert_allclose(outcomes["one by one"][head], outcomes["stacked"][head], atol=1e-6)
+        for way in ("one by one", "side by side"):
+            np.testing.assert_allclose(outcomes[way][head], outcomes["stacked"][head], atol=1e-6)
 
 
 def test_time_for_fewer_seeds_is_scaled_without_the_start():

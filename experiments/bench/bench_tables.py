@@ -15,7 +15,8 @@ and nearest neighbours included. Plain PyTorch: also a process of its own, one r
 AdamW, dev AUC-ROC by scikit-learn each epoch; architecture, settings, seeds and the number of epochs of each run are
 those of our heads; no references, tables or intervals. Its time for fewer seeds is scaled linearly, start and reading
 apart. scikit-learn: MLPClassifier on both vectors, one seed, same hidden units, learning rate, batch and epochs, but it
-has no dropout, no decoupled decay and keeps its last epoch. One by one and stacked: our own code in one warm process.
+has no dropout, no decoupled decay and keeps its last epoch. Side by side (as compare trains), stacked and one by one:
+our own code in one warm process.
 TFLOP/s counts the matrix products of training alone, forward and backward, over the whole time of training; the roof is
 bare products and their weights' gradient in the shapes of the stack, measured in the same run. Waiting threads spin
 briefly in all ways alike (GOMP_SPINCOUNT=10000): long spins slow the plain way where cores are shared.
@@ -33,21 +34,20 @@ def seconds(args: argparse.Namespace, found: dict[str, Any]) -> Table:
     ways: dict[str, list[Outcome]] = found["outcomes"]
     seeds, few = args.seeds, min(args.baseline_seeds, args.seeds)
     ours = [each.wall for each in ways["compare"]]
-    heads = [sum(each.heads.values()) for each in ways["compare"]]
     plain = [scaled(each, few, seeds) for each in ways["plain"]]
     plain_heads = [sum(each.heads.values()) * seeds / few for each in ways["plain"]]
-    single, stacked = ([each.wall for each in ways[name]] for name in ("one by one", "stacked"))
+    single, stacked, beside = ([each.wall for each in ways[name]] for name in ("one by one", "stacked", "side by side"))
     early = [each.heads["early"] for each in ways["stacked"]]
     sklearn = [each.wall * seeds for each in ways["scikit-learn"]]
     job = f"{len(HEADS)} heads x {seeds}"
     rows = [
         ["compare, cold start to table", job, middle(ours), ""],
         [f"plain PyTorch, cold start to figures (measured: {few} seed{'s' * (few > 1)})", job, *_against(plain, ours)],
-        ["compare: training of heads alone", job, middle(heads), f"{_share(heads, ours)} of compare"],
-        ["plain PyTorch: training of heads alone", job, *_against(plain_heads, heads)],
-        ["stacked, in process", job, middle(stacked), ""],
-        ["one by one, in process", job, *_against(single, stacked)],
-        ["stacked, in process: early fusion", f"1 head x {seeds}", middle(early), ""],
+        ["training alone: stacked, heads side by side", job, middle(beside), f"{_share(beside, ours)} of compare"],
+        ["training alone: plain PyTorch", job, *_against(plain_heads, beside)],
+        ["stacked, one head after the other", job, middle(stacked), ""],
+        ["one by one: our own code, a run at a time", job, *_against(single, stacked)],
+        ["stacked: early fusion alone", f"1 head x {seeds}", middle(early), ""],
         ["scikit-learn MLPClassifier (measured: 1 seed)", f"1 head x {seeds}", *_against(sklearn, early)],
     ]
     return Table("Seconds", ["way", "job", "seconds", "times ours above"], rows)

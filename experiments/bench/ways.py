@@ -1,5 +1,7 @@
 """The ways of training four heads over several seeds that `bench heads` measures, each once."""
 
+import contextlib
+import io
 import json
 import os
 import statistics
@@ -12,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from experiments import records, training
 from experiments.bench.random_features import NAMES
@@ -30,7 +33,7 @@ class Outcome:
     """One measurement of one way."""
 
     wall: float  # seconds, from start to end
-    heads: dict[str, float]  # seconds of training, by head
+    heads: dict[str, float]  # seconds of training, by head; they may overlap
     auc: dict[str, list[float]]  # on test, by head, one per run
 
 
@@ -65,8 +68,21 @@ def plain(features: Path, scratch: Path, runs: Runs, epochs: Mapping[str, Sequen
     return Outcome(wall, {head: told["seconds"][head] for head in runs}, told["auc"])
 
 
+def side_by_side(data: Data, runs: Runs, device: str) -> Outcome:
+    """compare's training, in this process: a head's runs at once, and heads side by side."""
+    asked = {head: list(each) for head, each in runs.items()}
+    start = time.perf_counter()
+    with contextlib.redirect_stderr(io.StringIO()):  # a line per head
+        trained = training.heads(data, asked, device, "none")
+    wall = time.perf_counter() - start
+    test = data.tests[0]
+    label = torch.from_numpy(test.pairs.label.astype(np.int64))
+    auc = {each.name: auc_roc(each.logit[test.name], label).tolist() for each in trained}
+    return Outcome(wall, {each.name: each.seconds for each in trained}, auc)
+
+
 def stacked(data: Data, runs: Runs, device: str) -> tuple[Outcome, dict[str, Fitted]]:
-    """Our own code in this process, a head's runs at once."""
+    """Our own code in this process, a head's runs at once, one head after the other."""
     train, dev, test = (training.rows(split) for split in (data.train, data.dev, data.tests[0]))
     fitted = {head: fit(head, train, dev, asked, device=device) for head, asked in runs.items()}
     auc = {head: auc_roc(each.logits(test), test.labels()).tolist() for head, each in fitted.items()}
