@@ -104,6 +104,22 @@ def test_every_way_to_train_gives_the_same_numbers_twice_and_others_than_the_pla
     assert not torch.equal(once, plain)
 
 
+def test_seconds_of_killed_processes_count(monkeypatch, tmp_path):
+    killed_after(4, monkeypatch, tmp_path)
+    (trainer.last_whole(tmp_path) / trainer.SPENT).write_text("1000.0")
+    model = concat(killed_training.SHAPE)
+    dev = memes(40, seed=1, split="dev")
+    how = killed_training.HOW
+    learned = trainer.train(model, memes(killed_training.MEMES), dev, how, tmp_path, seed=0, device="cpu")
+    assert learned.seconds > 1000
+    assert learned.resumed_at == 4
+
+
+def test_steps_are_at_most_those_of_the_epochs(tmp_path):
+    _, learned = quick(tmp_path, steps=1000)
+    assert learned.steps == 8  # two epochs of 64 memes in batches of 16
+
+
 def test_seeds_differ_and_steps_end_it(tmp_path):
     first, learned = quick(tmp_path / "0", steps=3)
     other, _ = quick(tmp_path / "1", seed=1, steps=3)

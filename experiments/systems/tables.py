@@ -93,10 +93,23 @@ def best(own: Result) -> str:
 
 
 def label(result: Result, head: str) -> str:
-    """A row's name, with the setting where a system has several, and marks that the notes explain."""
+    """A row's name: with the setting where a system has several, what trains beside it, and marks for the notes."""
     name = head if head.startswith(result.system) else f"{result.system} {head}"
-    many = result.system in SYSTEMS and len(SYSTEMS[result.system].settings) > 1
-    return name + (f" {result.setting}" if many else "") + marks(result)
+    return name + variant(result) + marks(result)
+
+
+def variant(result: Result) -> str:
+    if result.system not in SYSTEMS:
+        return ""
+    settings = SYSTEMS[result.system].settings
+    named = f" {result.setting}" if len(settings) > 1 else ""
+    trains = trained(result)
+    usual = result.setting in settings and settings[result.setting].train == trains
+    return named + ("" if usual else f" --train {','.join(trains) or 'none'}")
+
+
+def trained(result: Result) -> tuple[str, ...]:
+    return tuple(side for side, used in (("text", result.text), ("image", result.image)) if used.trains)
 
 
 def marks(result: Result) -> str:
@@ -116,11 +129,11 @@ def how(results: Sequence[Result]) -> Table:
     """With what each was run."""
     rows = [
         [
-            (each.system + (f" {each.setting}" if len(SYSTEMS[each.system].settings) > 1 else "")),
+            each.system + variant(each),
             encoder(each.text),
             encoder(each.image),
-            ", ".join(side for side, used in (("text", each.text), ("image", each.image)) if used.trains) or "none",
-            f"{each.train_memes:,}" + " balanced" * each.balanced + f" of {each.drawn:,} drawn" * (each.drawn > 0),
+            ", ".join(trained(each)) or "none",
+            f"{each.train_memes:,}" + " balanced" * each.balanced + drawn(each),
             (f"{each.steps:,}" + (" (--steps)" if each.capped else "")) if each.steps else "until dev is best",
             str(each.seeds),
             each.precision,
@@ -128,6 +141,12 @@ def how(results: Sequence[Result]) -> Table:
         for each in results
     ]
     return Table("", ["", "text", "image", "encoders trained", "train memes", "steps", "seeds", "precision"], rows)
+
+
+def drawn(result: Result) -> str:
+    if not result.drawn:
+        return ""
+    return " drawn" if result.drawn == result.train_memes else f" of {result.drawn:,} drawn"
 
 
 def encoder(used: Encoder) -> str:
@@ -171,12 +190,16 @@ def comma_separated(results: Sequence[Result], beside: Beside) -> str:
     about += ["train_memes", "train_of", "steps", "capped", "seeds", "seconds", "published"]
     writer.writerow([*about, *(f"{name}_{part}" for name in NAMES for part in parts)])
     for result in [*results, *own(results, beside)]:
-        trains = " ".join(side for side, used in (("text", result.text), ("image", result.image)) if used.trains)
         for row in result.rows:
             values = [getattr(row.metrics[name], part) for name in NAMES for part in parts]
             writer.writerow(
                 [result.data, result.system, result.setting, row.name, row.split, result.text.name, result.image.name]
-                + [int(result.text.stand_in or result.image.stand_in), trains, result.train_memes, result.train_of]
+                + [
+                    int(result.text.stand_in or result.image.stand_in),
+                    " ".join(trained(result)),
+                    result.train_memes,
+                    result.train_of,
+                ]
                 + [result.steps, int(result.capped), result.seeds, f"{result.seconds:.3f}", published(result.published)]
                 + ["" if value != value else f"{value:.6f}" for value in values]
             )

@@ -1,6 +1,7 @@
 """Training through transformers' Trainer: checkpoints, resuming, early stopping, schedules. Quiet, but for one bar."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ from experiments.systems.published import Training
 from heads.metrics import auc_roc
 
 SAVE_EVERY = 300.0  # seconds of training that a killed run loses at most, or an epoch if that is shorter
+SPENT = "seconds.txt"  # in a checkpoint: wall time of training up to it
 WORKERS = 8  # processes that decode images for a GPU
 SCHEDULES = {"plateau": "reduce_lr_on_plateau"}  # the others are called as the Trainer calls them
 
@@ -35,23 +37,14 @@ class Learned:
     best_epoch: int  # 1 is the first; the last one where none was chosen
     steps: int  # of the optimiser
     history: list[dict[str, float]]  # per epoch: train_loss, dev_loss, dev_auc
-    seconds: float  # wall time of this process's part
+    seconds: float  # wall time of training, that of killed processes up to their last checkpoint included
     resumed_at: int  # step; 0 if it began at the beginning
 
 
 def train(
-    model: nn.Module,
-    memes: Memes,
-    dev: Memes,
-    how: Training,
-    folder: Path,
-    *,
-    seed: int,
-    device: str,
-    steps: int | None = None,
-    precision: str = "float32",
-    label: str = "training",
-) -> Learned:
+    model: nn.Module, memes: Memes, dev: Memes, how: Training, folder: Path, *, seed: int, device: str,
+    steps: int | None = None, precision: str = "float32", label: str = "training",
+) -> Learned:  # fmt: skip
     """Train `model` (a batch -> [batch, logits]) in place; go on from the last whole checkpoint in `folder`.
 
     steps: of the optimiser, at most; None: as many as the epochs make.
@@ -62,10 +55,10 @@ def train(
     classifier = Classifier(model).to(device)
     last = last_whole(folder)
     resumed_at = read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
-    live = Live(label)
+    live = Live(label, spent_until(last))
     trainer = Trainer(
         model=classifier,
-        args=arguments(how, folder, seed, device, steps, precision, workers(memes, device)),
+        args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers(memes, device)),
         train_dataset=memes,
         eval_dataset=dev,
         data_collator=collate,
@@ -75,17 +68,15 @@ def train(
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    start = time.perf_counter()
     if last and stopped_early(last, how):
         trainer._load_from_checkpoint(best_of(last))
         state = read_state(last)
     else:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = vars(trainer.state)
-    seconds = time.perf_counter() - start
     model.eval().requires_grad_(False)
     history = epochs(state["log_history"])
-    return Learned(best_epoch(history, how), state["global_step"], history, seconds, resumed_at)
+    return Learned(best_epoch(history, how), state["global_step"], history, live.seconds, resumed_at)
 
 
 def arguments(
@@ -121,6 +112,12 @@ def arguments(
         disable_tqdm=True,
         report_to="none",
     )
+
+
+def fewer(steps: int | None, how: Training, memes: int) -> int | None:
+    """`steps` where the epochs make more; the Trainer would go on beyond its epochs for them."""
+    an_epoch = math.ceil(math.ceil(memes / how.batch) / how.accumulate)
+    return steps if steps is not None and steps < how.epochs * an_epoch else None
 
 
 def optimiser(model: nn.Module, how: Training) -> torch.optim.Optimizer:
@@ -174,6 +171,11 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return json.loads((checkpoint / "trainer_state.json").read_text())
 
 
+def spent_until(checkpoint: Path | None) -> float:
+    """Seconds of training that a checkpoint took."""
+    return float((checkpoint / SPENT).read_text()) if checkpoint and (checkpoint / SPENT).exists() else 0.0
+
+
 def stopped_early(checkpoint: Path, how: Training) -> bool:
     """Whether training was over: to go on would be to train on after it had stopped."""
     callback = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
@@ -208,10 +210,16 @@ def best_epoch(history: list[dict[str, float]], how: Training) -> int:
 class Live(TrainerCallback):
     """A bar of steps on stderr, and a checkpoint whenever SAVE_EVERY has passed since the last one."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, spent: float = 0.0) -> None:
+        """spent: seconds that processes before this one trained."""
         self.label = label
+        self.began = time.monotonic() - spent
         self.saved = time.monotonic()
         self.bar: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
@@ -228,6 +236,7 @@ class Live(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / SPENT).write_text(f"{self.seconds}")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.bar is not None:
