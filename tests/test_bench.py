@@ -49,8 +49,8 @@ def test_a_run_writes_every_alternative(tmp_path, monkeypatch):
     counts = {way: {head: len(auc) for head, auc in runs[0]["auc"].items()} for way, runs in found["outcomes"].items()}
     ours, plain = dict.fromkeys(HEADS, 2), dict.fromkeys(HEADS, 1)
     assert counts == {
-        "compare": ours, "plain": plain, "scikit-learn": {"early": 1}, "one by one": ours, "side by side": ours,
-        "stacked": ours,
+        "compare": ours, "heads only": ours, "plain": plain, "scikit-learn": {"early": 1},
+        "one by one": ours, "side by side": ours, "stacked": ours,
     }  # fmt: skip
     outcomes = {way: runs[0]["auc"] for way, runs in found["outcomes"].items()}
     for head in HEADS:
@@ -66,7 +66,7 @@ def test_time_for_fewer_seeds_is_scaled_without_the_start():
 
 def test_a_process_that_fails_is_shown(tmp_path):
     with pytest.raises(errors.Failed, match=r"failed with status 2:\n.*no features folder"):
-        ways.compare(tmp_path / "none", tmp_path, 1, "cpu")
+        ways.compare(tmp_path / "none", tmp_path, 1, "cpu", "none")
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -87,12 +87,13 @@ def _measure(args: argparse.Namespace, device: str, scratch: Path) -> dict[str, 
     data = loading.load(features)
     runs = training.runs(HEADS, args.seeds, {})
     baseline = {head: asked[: args.baseline_seeds] for head, asked in runs.items()}
-    with tqdm(total=1 + 6 * args.repeats, unit="measurement", disable=None, file=sys.stderr) as bar:
+    with tqdm(total=1 + 7 * args.repeats, unit="measurement", disable=None, file=sys.stderr) as bar:
         _, fitted = ways.stacked(data, runs, device)  # warms up, and tells how many epochs each run takes
         bar.update()
         epochs = {head: each.history.dev_auc.isfinite().sum(dim=0).tolist() for head, each in fitted.items()}
         each_way = {
-            "compare": lambda: ways.compare(features, scratch / "reports", args.seeds, device),
+            "compare": lambda: ways.compare(features, scratch / "reports", args.seeds, device, "all"),
+            "heads only": lambda: ways.compare(features, scratch / "reports", args.seeds, device, "none"),
             "plain": lambda: ways.plain(features, scratch, baseline, epochs, device),
             "scikit-learn": lambda: ways.mlp_classifier(data, runs["early"][0], epochs["early"][0]),
             "one by one": lambda: ways.one_by_one(data, runs, device),

@@ -110,7 +110,7 @@ def draw(out: Path, points: Sequence[Point]) -> str:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        print("no plot: matplotlib is not installed; pip install 'memefuse[plots]'", file=sys.stderr)
+        print("no plot: matplotlib is not installed; pip install 'memefuse[report]'", file=sys.stderr)
         return ""
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplots(2, 3, sharey="row")

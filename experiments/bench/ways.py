@@ -37,10 +37,10 @@ class Outcome:
     auc: dict[str, list[float]]  # on test, by head, one per run
 
 
-def compare(features: Path, out: Path, seeds: int, device: str) -> Outcome:
-    """`python -m experiments.compare` in a process of its own, cold start to written files, references included."""
+def compare(features: Path, out: Path, seeds: int, device: str, references: str) -> Outcome:
+    """`python -m experiments.compare` in a process of its own, cold start to written files."""
     command = [sys.executable, "-m", "experiments.compare", "--features", str(features), "--out", str(out)]
-    wall, _ = process([*command, "--seeds", str(seeds), "--device", device])
+    wall, _ = process([*command, "--seeds", str(seeds), "--device", device, "--references", references])
     runs = records.from_lines((out / "runs.jsonl").read_text(encoding="utf-8"))
     scored = [run for run in runs if run.split == "test" and run.kind == "head"]
     auc: dict[str, list[float]] = {}
