@@ -14,6 +14,7 @@ from extract import store
 from extract.errors import Refused, listing
 from extract.places import Place
 
+GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
 
 
@@ -97,11 +98,17 @@ def load(
 
 
 def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place) -> store.EncoderFolder:
-    """The encoder of that kind that was named, or the only one there is."""
-    of_kind = [folder for folder in found.values() if folder.kind == kind]
-    there = listing([f"{folder.name} ({folder.kind}: {', '.join(folder.splits)})" for folder in found.values()])
-    if name is not None:
-        of_kind = [folder for folder in of_kind if _plain(folder.name) == _plain(name)]
+    """The encoder of that kind that was named, or the only one there is with a vector a meme."""
+    there = listing([f"{folder.name} ({_held(folder)}: {', '.join(folder.splits)})" for folder in found.values()])
+    if name is None:
+        of_kind = candidates(found, kind)
+    else:
+        of_kind = [folder for folder in found.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
+    if [folder for folder in of_kind if folder.pooling == GRID]:
+        raise Refused(
+            f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
+            "Name the same encoder without :grid, here and before that in python -m extract --image-encoder"
+        )
     if len(of_kind) == 1:
         return of_kind[0]
     if name is not None:
@@ -110,6 +117,11 @@ def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, f
         inside = f"It holds:\n{there}" if found else "It is empty."
         raise Refused(f"{features} holds no {kind} features. {inside}\nRun: python -m extract --features {features}")
     raise Refused(f"{features} holds {len(of_kind)} {kind} encoders; name one with --{kind}-encoder:\n{there}")
+
+
+def candidates(found: dict[str, store.EncoderFolder], kind: str) -> list[store.EncoderFolder]:
+    """The encoders of that kind that heads can be trained on: those with one vector a meme, not a grid of them."""
+    return [folder for folder in found.values() if folder.kind == kind and folder.pooling != GRID]
 
 
 def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
@@ -195,6 +207,10 @@ def _take(pairs: store.Pairs, rows: np.ndarray) -> store.Pairs:
         text_rows=pairs.text_rows[rows],
         image_rows=pairs.image_rows[rows],
     )
+
+
+def _held(folder: store.EncoderFolder) -> str:
+    return f"{folder.kind} grids" if folder.pooling == GRID else folder.kind
 
 
 def _plain(name: str) -> str:

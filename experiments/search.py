@@ -109,10 +109,11 @@ def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[
     sides: dict[str, list[store.EncoderFolder]] = {"text": [], "image": []}
     notes = []
     for kind, name in asked.items():
-        if name != "all" or len([folder for folder in found.values() if folder.kind == kind]) < 2:
+        of_kind = loading.candidates(found, kind)
+        if name != "all" or len(of_kind) < 2:
             sides[kind] = [loading.choose(found, kind, None if name == "all" else name, features)]
             continue
-        for folder in (folder for folder in found.values() if folder.kind == kind):
+        for folder in of_kind:
             whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
             sides[kind] += [folder] if whole else []
             notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]

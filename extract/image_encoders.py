@@ -1,4 +1,4 @@
-"""Frozen image encoders: what changes their numbers, told without loading them, and the way to load them."""
+"""Image encoders: what changes their numbers, told without loading them, and the ways to load them."""
 
 from typing import TYPE_CHECKING
 
@@ -26,3 +26,13 @@ def load(located: Located, *, device: str, dtype: str, compile: bool = False) ->
     from extract import image_model
 
     return image_model.load(located, device=device, dtype=dtype, compile=compile)
+
+
+def unfrozen(located: Located) -> "extract.image_model.ImageModel":
+    """The same network as `load` has, to go on training: in float32 on the CPU, and in eval mode as loaded.
+
+    Raises Refused as `load` does.
+    """
+    from extract import image_model
+
+    return image_model.ImageModel(*image_model.read(located))

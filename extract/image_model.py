@@ -1,4 +1,4 @@
-"""A frozen ResNet: pixels in, the pooled vector of each image out."""
+"""A ResNet: pixels in, one vector an image out: the last feature map's mean, or that map itself."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,38 @@ NORMALISATIONS = {
 }
 
 
+class Normalise(nn.Module):
+    """Pixels as a network wants them."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, how: Normalisation) -> None:
+        super().__init__()
+        self.reverse = how.reverse
+        for name, values in (("mean", how.mean), ("deviation", how.deviation)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch 3 224 224"]:
+        """pixels: RGB."""
+        image = pixels.flip(1) if self.reverse else pixels
+        return (image.float() - self.mean) / self.deviation
+
+
+class ImageModel(nn.Module):
+    """A ResNet as it was published, batch norms in place, from pixels on."""
+
+    def __init__(self, normalise: Normalise, net: resnet.ResNet) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.net = net  # its weights stay contiguous, as checkpoints want them
+        self.dim = resnet.outputs(net)
+
+    def forward(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:
+        """float32 vectors. pixels: RGB."""
+        return self.net(self.normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
+
+
 class ImageEncoder:
     """An image encoder in memory. An image's vector does not depend on the images that share its batch."""
 
@@ -47,7 +79,7 @@ class ImageEncoder:
         self,
         located: Located,
         net: nn.Module,
-        normalisation: Normalisation,
+        normalise: Normalise,
         *,
         dim: int,
         device: str,
@@ -58,39 +90,45 @@ class ImageEncoder:
         self.device = torch.device(device)
         self.dtype = dtype
         self._net = net
-        self._reverse = normalisation.reverse
-        self._mean = torch.tensor(normalisation.mean, device=device).view(1, 3, 1, 1)
-        self._deviation = torch.tensor(normalisation.deviation, device=device).view(1, 3, 1, 1)
+        self._normalise = normalise.to(device)
 
     @torch.inference_mode()
     def encode(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:
-        """Pooled vectors on the encoder's device. pixels: RGB, on the CPU or already on the device."""
-        image = pixels.to(self.device, non_blocking=True)
-        if self._reverse:
-            image = image.flip(1)
-        image = (image.float() - self._mean) / self._deviation
+        """Vectors on the encoder's device: pooled, or a grid's rows [7 * 7 * channels].
+
+        pixels: RGB, on the CPU or already on the device.
+        """
+        image = self._normalise(pixels.to(self.device, non_blocking=True))
         # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return self._net(image.to(self.dtype, memory_format=torch.channels_last)).float()
 
 
 def load(located: Located, *, device: str, dtype: str, compile: bool) -> ImageEncoder:
-    """Build the network from its files. Raises Refused as image_encoders.load does."""
-    try:
-        state, recipe = _read(located)
-        normalisation, layout = _understand(recipe)
-        net = resnet.build(state, **layout)
-    except (Incomplete, ValueError, OSError) as error:
-        raise Refused(f"{located.name}: {located.path} holds no ResNet that can be used: {error}") from None
-    dim = net.inplanes
-    resnet.fold_batch_norm(net)
+    """Freeze a network for inference. Raises Refused as image_encoders.load does."""
+    normalise, net = read(located)
+    dim = resnet.outputs(net)
+    resnet.fold_batch_norm(net.requires_grad_(False))
     net.to(device, getattr(torch, dtype))
     frozen: Any = net.to(memory_format=torch.channels_last)
     if compile:
         frozen = torch.compile(frozen)
     elif onednn.fits(device, dtype):
         resnet.pack(net)
-    return ImageEncoder(located, frozen, normalisation, dim=dim, device=device, dtype=getattr(torch, dtype))
+    return ImageEncoder(located, frozen, normalise, dim=dim, device=device, dtype=getattr(torch, dtype))
+
+
+def read(located: Located) -> tuple[Normalise, resnet.ResNet]:
+    """Build the network from its files, in eval mode. Raises Refused as image_encoders.load does."""
+    try:
+        state, recipe = _read(located)
+        normalisation, layout = _understand(recipe)
+        net = resnet.build(state, **layout)
+    except (Incomplete, ValueError, OSError) as error:
+        raise Refused(f"{located.name}: {located.path} holds no ResNet that can be used: {error}") from None
+    if located.pooling == "grid":
+        net.avgpool = resnet.RowMajor()
+    return Normalise(normalisation), net
 
 
 def _read(located: Located) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -14,6 +14,7 @@ COLUMNS = (
     "split",
     "memes",
     "labels 0/1/none",
+    "pooling",
     "dim",
     "precision",
     "fingerprint",
@@ -72,7 +73,8 @@ def _row(features: store.Features, path: Place) -> tuple[str, ...]:
     written = datetime.datetime.fromtimestamp(places.modified(path)).isoformat(" ", "minutes")
     return (
         *(features.encoder, features.kind, features.split, f"{len(features):,}", labels),
-        *(str(features.vector.shape[1]), str(features.settings.get("precision", "?")), features.fingerprint[:12]),
+        *(str(features.settings.get("pooling", "?")), str(features.vector.shape[1])),
+        *(str(features.settings.get("precision", "?")), features.fingerprint[:12]),
         *(f"{len(features.dropped):,}", written),
     )
 

@@ -20,8 +20,6 @@ from extract.errors import Failed, Refused
 from extract.places import Place, Remote
 from extract.plan import Part
 
-CHUNK = 1024  # rows read at a time
-
 
 @dataclass(frozen=True)
 class Folder:
@@ -169,7 +167,7 @@ class Held:
                 wanted[file].append((row, number))
         for file, pairs in wanted.items():
             rows, numbers = np.array(sorted(pairs)).T
-            for start, vectors in store.chunks(self.files[file], CHUNK, rows):
+            for start, vectors in store.chunks(self.files[file], rows):
                 here = slice(*np.searchsorted(rows, (start, start + len(vectors))))
                 if here.start < here.stop:
                     yield numbers[here], vectors[rows[here] - start]

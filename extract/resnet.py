@@ -10,6 +10,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from extract.onednn import PackedConv
 
+GRID = 7  # cells along a side of the last feature map of 224 x 224 pixels
+
 
 def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: float = 1e-5) -> ResNet:
     """A torchvision ResNet of the depth that the state dict has, without classifier, in float32.
@@ -35,9 +37,22 @@ def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: floa
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = bn_eps
+            module.num_batches_tracked = torch.tensor(0)  # nothing reads it; not every state dict has it
         if isinstance(module, Bottleneck) and stride_on == "conv1":
             module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
     return net.eval()
+
+
+class RowMajor(nn.Module):
+    """In place of the mean over a feature map: the map itself, cell after cell, row by row."""
+
+    def forward(self, x: Float[Tensor, "batch channels high wide"]) -> Float[Tensor, "batch high wide channels"]:
+        return x.permute(0, 2, 3, 1)  # of a channels-last map no byte moves
+
+
+def outputs(net: ResNet) -> int:
+    """Length of the vector that the network gives for 224 x 224 pixels."""
+    return net.inplanes * (GRID**2 if isinstance(net.avgpool, RowMajor) else 1)
 
 
 def fold_batch_norm(module: nn.Module) -> None:

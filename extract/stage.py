@@ -171,8 +171,8 @@ def _encode_here(
 ) -> dict[str, str]:
     from extract import engine
 
-    rows = engine.PART_ROWS[encoder.device][encoder.kind]
     loaded = load(encoder, config)
+    rows = engine.part_rows(encoder.kind, encoder.device, loaded.dim, batch_size)
     if encoder.kind == "image":
         with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
             bad = engine.encode_images(cut(left, rows), loaded, encoder.folder, batch_size, rows_bar.update)

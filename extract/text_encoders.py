@@ -1,4 +1,4 @@
-"""Frozen text encoders: what changes their numbers, told without loading them, and the way to load them."""
+"""Text encoders: what changes their numbers, told without loading them, and the ways to load them."""
 
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,11 @@ def position_limit(located: Located) -> int | None:
     return positions - config.get("pad_token_id", 1) - 1 if config["model_type"] in OFFSET_POSITIONS else positions
 
 
+def architecture(located: Located) -> str:
+    """What transformers calls it: "bert", "mpnet", ... Needs no torch."""
+    return str(read_json(located.path / "config.json").get("model_type", ""))
+
+
 def load(
     located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool = False
 ) -> "extract.text_model.TextEncoder":
@@ -51,3 +56,13 @@ def load(
     from extract import text_model
 
     return text_model.load(located, device=device, dtype=dtype, max_tokens=max_tokens, compile=compile)
+
+
+def unfrozen(located: Located) -> "extract.text_model.TextModel":
+    """The same model as `load` has, to go on training: in float32 on the CPU, and in eval mode as loaded.
+
+    Raises Refused as `load` does.
+    """
+    from extract import text_model
+
+    return text_model.read(located)[0]

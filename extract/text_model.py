@@ -1,4 +1,4 @@
-"""A frozen transformers model: word pieces in, one vector a text out."""
+"""A transformers model: word pieces in, one vector a text out. Frozen it is an encoder; else it can go on training."""
 
 from pickle import UnpicklingError
 from typing import Any
@@ -6,12 +6,36 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from extract import onednn
 from extract.catalogue import Located
 from extract.errors import Refused
 from extract.fetch import in_words
+
+
+class TextModel(nn.Module):
+    """A transformers model and what makes one vector of its output."""
+
+    def __init__(self, model: Any, pooling: str) -> None:
+        """pooling: "cls", "mean" or "pooler"."""
+        super().__init__()
+        self.model = model
+        self.pooling = pooling
+        self.dim: int = model.config.hidden_size
+
+    def forward(
+        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
+    ) -> Float[Tensor, "batch dim"]:
+        """float32 vectors. mask: 1 for word pieces, 0 for padding."""
+        output = self.model(input_ids=ids, attention_mask=mask)
+        if self.pooling == "pooler":
+            return output.pooler_output.float()
+        if self.pooling == "cls":
+            return output.last_hidden_state[:, 0].float()
+        real = mask[:, :, None].bool()
+        total = output.last_hidden_state.float().masked_fill(~real, 0.0).sum(dim=1)
+        return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
 
 
 class TextEncoder:
@@ -21,12 +45,12 @@ class TextEncoder:
     rounding.
     """
 
-    def __init__(self, located: Located, model: Any, tokenizer: Any, *, max_tokens: int) -> None:
+    def __init__(self, located: Located, model: TextModel, tokenizer: Any, *, max_tokens: int) -> None:
         self.located = located
         self.max_tokens = max_tokens  # word pieces, specials included
         self.device: torch.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
-        self.dim: int = model.config.hidden_size
+        self.dim = model.dim
         self._model = model
         self._tokenizer = tokenizer
         self._closing = _closing_specials(tokenizer)
@@ -61,7 +85,7 @@ class TextEncoder:
             raise ValueError(f"pad_to is {length}, but a text has {longest} word pieces")
         ids = torch.tensor([row + [self._pad_id] * (length - len(row)) for row in cut])
         mask = torch.arange(length) < torch.tensor([len(row) for row in cut])[:, None]
-        return self._pool(self._on_device(ids), self._on_device(mask.long()))
+        return self._model(self._on_device(ids), self._on_device(mask.long()))
 
     def _cut(self, ids: list[int]) -> list[int]:
         if len(ids) <= self.max_tokens:
@@ -71,19 +95,20 @@ class TextEncoder:
     def _on_device(self, batch: Int[Tensor, "batch tokens"]) -> Int[Tensor, "batch tokens"]:
         return batch.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else batch
 
-    def _pool(self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch dim"]:
-        output = self._model(input_ids=ids, attention_mask=mask)
-        if self.located.pooling == "pooler":
-            return output.pooler_output.float()
-        if self.located.pooling == "cls":
-            return output.last_hidden_state[:, 0].float()
-        real = mask[:, :, None].bool()
-        total = output.last_hidden_state.float().masked_fill(~real, 0.0).sum(dim=1)
-        return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
-
 
 def load(located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool) -> TextEncoder:
-    """Read model and tokenizer from their folder. Raises Refused as text_encoders.load does."""
+    """Freeze a model for inference. Raises Refused as text_encoders.load does."""
+    text, tokenizer = read(located)
+    text.requires_grad_(False).to(device, getattr(torch, dtype))
+    if compile:
+        text.model = torch.compile(text.model, dynamic=True)
+    elif onednn.fits(device, dtype):
+        onednn.pack_linears(text)
+    return TextEncoder(located, text, tokenizer, max_tokens=max_tokens)
+
+
+def read(located: Located) -> tuple[TextModel, Any]:
+    """Model, in float32 and eval mode, and tokenizer from their folder. Raises Refused as text_encoders.load does."""
     from transformers import AutoModel, AutoTokenizer, logging
 
     # Its load report speaks of heads that are not ours; what matters to us is checked below.
@@ -103,12 +128,7 @@ def load(located: Located, *, device: str, dtype: str, max_tokens: int, compile:
     _refuse_untrained(located, model, set(report["missing_keys"]))
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")
-    frozen = model.eval().to(device, getattr(torch, dtype))
-    if compile:
-        frozen = torch.compile(frozen, dynamic=True)
-    elif onednn.fits(device, dtype):
-        onednn.pack_linears(frozen)
-    return TextEncoder(located, frozen, tokenizer, max_tokens=max_tokens)
+    return TextModel(model.float(), located.pooling).eval(), tokenizer
 
 
 def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:

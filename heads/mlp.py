@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
@@ -70,15 +70,17 @@ def stacked_linear(
 
 
 class StackedMLP(nn.Module):
-    """`depth` hidden layers of `hidden` ReLU units with dropout, and one logit; one MLP per run.
+    """`depth` hidden layers of `hidden` ReLU units with dropout, and one logit (or more `outputs`); one MLP per run.
 
     Weights are [run, in, out] and are drawn as `nn.Linear` draws them, uniform in ±1/sqrt(in), each run's from its own
     generator.
     """
 
-    def __init__(self, inputs: int, hidden: int, depth: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, depth: int, generators: Sequence[torch.Generator], outputs: int = 1
+    ) -> None:
         super().__init__()
-        widths = [inputs] + [hidden] * depth + [1]
+        widths = [inputs] + [hidden] * depth + [outputs]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in itertools.pairwise(widths):
@@ -89,11 +91,17 @@ class StackedMLP(nn.Module):
 
     def forward(self, vec: Tensor, noise: DropoutNoise | None = None) -> Float[Tensor, "run batch"]:
         """Logits of [batch, inputs] shared by all runs, or of [run, batch, inputs]; dropout where `noise` is given."""
+        return self.scores(vec, noise).squeeze(2)
+
+    def scores(
+        self, vec: Tensor, noise: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "run batch outputs"]:
+        """All outputs; `noise` is what drops hidden units."""
         units = vec
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             units = torch.relu(stacked_linear(units, weight, bias))
             if noise is not None:
                 units = noise(units)
-        # The one-unit layer stays in float32: bfloat16 logits would tie memes that differ.
+        # The last layer stays in float32: bfloat16 logits would tie memes that differ.
         with torch.autocast(vec.device.type, enabled=False):
-            return stacked_linear(units.float(), self.weights[-1], self.biases[-1]).squeeze(2)
+            return stacked_linear(units.float(), self.weights[-1], self.biases[-1])

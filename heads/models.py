@@ -1,4 +1,4 @@
-"""The four heads: text only, image only, early fusion and late fusion. Each holds a stack of runs."""
+"""The heads: text only, image only, early fusion, late fusion and its plain mean. Each holds a stack of runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -102,9 +102,32 @@ class LateFusionHead(nn.Module):
         return self.branch_weight[:, :1] * text + self.branch_weight[:, 1:] * image
 
 
-HEADS: dict[str, type[TextHead | ImageHead | EarlyFusionHead | LateFusionHead]] = {
+class MeanFusionHead(nn.Module):
+    """A text MLP and an image MLP trained together through the mean of their logits: late fusion without weights."""
+
+    @staticmethod
+    def seen(text_vec: Any, image_vec: Any) -> tuple[Any, Any]:
+        """The columns that this head looks at; of a vector that it does not, none."""
+        return text_vec, image_vec
+
+    def __init__(
+        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__()
+        self.text = StackedMLP(text_dim, hidden, depth, generators)
+        self.image = StackedMLP(image_dim, hidden, depth, generators)
+
+    def forward(
+        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
+    ) -> Float[Tensor, "run batch"]:
+        """Logits from vectors of the same memes in the same order: a shuffle cannot be seen from here."""
+        return (self.text(text_vec, noise) + self.image(image_vec, noise)) / 2
+
+
+HEADS: dict[str, type[TextHead | ImageHead | EarlyFusionHead | LateFusionHead | MeanFusionHead]] = {
     "text": TextHead,
     "image": ImageHead,
     "early": EarlyFusionHead,
     "late": LateFusionHead,
+    "mean": MeanFusionHead,
 }

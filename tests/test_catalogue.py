@@ -53,7 +53,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("image", "bert-base-uncased", "bert-base-uncased is an encoder of texts, not of images. Choose one of resnet"),
         ("text", "resnet50-keras", "resnet50-keras is an encoder of images, not of texts. Choose one of bert-base"),
         ("text", "all-MiniLM-L6-v2:max", "unknown pooling 'max', expected one of cls, mean, pooler"),
-        ("image", "resnet50:mean", "resnet50:mean: image encoders have one pooling only; leave out :mean"),
+        ("image", "resnet50:mean", "resnet50:mean: unknown pooling 'mean', expected one of pooled, grid"),
         ("text", "/no/such/folder", "/no/such/folder: no such folder. Choose one of bert-base-uncased, "),
         ("text", "", "unknown text encoder ''. Choose one of"),
         ("text", "../org/name", "../org/name: no such folder."),
@@ -167,6 +167,8 @@ def test_torchvisions_weights_are_taken_from_torch_hubs_cache(tmp_path: Path, mo
     located = catalogue.locate("image", "resnet18")
     assert (located.path, located.family, located.source) == (file, "torchvision", "torchvision")
     assert (located.slug, located.pooling) == ("resnet18", "pooled")
+    grid = catalogue.locate("image", "resnet18:grid")
+    assert (grid.name, grid.slug, grid.pooling, grid.weights) == ("resnet18", "resnet18-grid", "grid", located.weights)
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(Refused, match=rf"{file.name} is damaged: expected a sha256 that begins with {file.stem[-8:]}"):
         catalogue.locate("image", "resnet18")

@@ -20,6 +20,7 @@ COMMANDS = [
     "experiments.predict",
     "experiments.submit",
     "experiments.serve",
+    "experiments.systems",
 ]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "ray", "pyarrow"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}

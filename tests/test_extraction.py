@@ -295,6 +295,35 @@ def test_an_image_that_changes_after_hashing_is_not_stored_under_the_old_hash(tm
     assert list(bad.values()) == ["changed while it was being read"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "device", "dim", "batch_size", "rows"),
+    [
+        ("image", "cpu", 2048, 8, 256),
+        ("image", "cpu", 49 * 2048, 8, 256),
+        ("image", "cpu", 49 * 2048, 100, 200),  # whole batches: a short one costs as much as a full one
+        ("image", "cuda", 49 * 2048, 256, 256),  # not 334
+        ("image", "cuda", 49 * 2048, 400, 400),  # a batch is held in memory anyway
+        ("text", "cuda", 768, 256, 32768),
+        ("text", "cuda", 4096, 256, 8192),
+    ],
+)
+def test_a_parts_vectors_stay_small_in_memory(kind, device, dim, batch_size, rows):
+    assert engine.part_rows(kind, device, dim, batch_size) == rows
+
+
+def test_vectors_are_read_some_at_a_time_whatever_their_length(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CHUNK", 3 * 8 * 4)  # bytes of three vectors
+    folder = folder_of(tmp_path)
+    split = text_split("train", [(number, "x" * number, 0) for number in range(10)])
+    encode_texts(folder, [split], rows=10)
+    publish([folder], [split], {}, skip=False)
+    store.verify(folder.published("train"))
+    check_published(folder, split)
+    assert [(start, len(vectors)) for start, vectors in store.chunks(folder.published("train"))] == [
+        (0, 3), (3, 3), (6, 3), (9, 1),
+    ]  # fmt: skip
+
+
 def test_plan_keeps_the_first_of_equal_contents_in_order():
     items = [Item("b", "1"), Item("a", "2"), Item("b", "3"), Item("c", "4")]
     assert unique(items, {"c"}) == [items[0], items[1]]

@@ -68,6 +68,46 @@ def test_vectors_are_torchvisions(
     assert_alike(encoder.encode(images(3)), pooled(net, imagenet(images(3))))
 
 
+@pytest.mark.parametrize("bottleneck", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_grid_is_torchvisions_last_feature_map_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bottleneck: bool, packed: bool
+) -> None:
+    if not packed:
+        monkeypatch.setattr(onednn, "fits", lambda device, dtype: False)
+    net = resnet(bottleneck)
+    folder = resnet_folder(tmp_path / "net", net)
+    encoder, channels = load(f"{folder}:grid"), 2048 if bottleneck else 512
+    found = encoder.encode(images(3))
+    assert (encoder.dim, found.shape) == (49 * channels, (3, 49 * channels))
+    expected = last_map(net, imagenet(images(3)))
+    for row, column in ((0, 0), (0, 6), (6, 0), (3, 5)):
+        cell = found[:, (7 * row + column) * channels :][:, :channels]
+        assert_alike(cell, expected[:, :, row, column], tolerance=FP32 * expected.abs().max().item())
+    assert_alike(found.view(3, 49, channels).mean(dim=1), load(folder).encode(images(3)))
+
+
+@torch.inference_mode()
+def last_map(net: ResNet, pixels: Tensor) -> Tensor:
+    """What torchvision's network hands to its pooling."""
+    maps: list[Tensor] = []
+    hook = net.layer4.register_forward_hook(lambda module, given, found: maps.append(found))
+    net(pixels)
+    hook.remove()
+    return maps[0]
+
+
+def test_a_grids_bfloat16_stays_close_and_its_fingerprint_is_its_own(small: Path) -> None:
+    exact, short = (load(f"{small}:grid", dtype).encode(images(4)) for dtype in ("float32", "bfloat16"))
+    assert short.dtype == torch.float32
+    assert torch.cosine_similarity(short, exact).min() > 0.999
+    grid, pooled = (
+        image_encoders.settings(catalogue.locate("image", f"{small}{pooling}"), dtype="float32")
+        for pooling in (":grid", "")
+    )
+    assert grid == pooled | {"pooling": "grid"}
+
+
 def test_he_et_als_resnet_differs_in_strides_epsilon_and_pixels(tmp_path: Path) -> None:
     net = resnet(bottleneck=True)
     expected = as_he_et_al(net)
@@ -244,6 +284,13 @@ def test_keras_resnet_gives_its_known_vector() -> None:
     torch.testing.assert_close(vector[:8], known, atol=5e-5, rtol=0)
     assert vector.norm().item() == pytest.approx(74.8811, abs=5e-4)
     assert vector.sum().item() == pytest.approx(892.63, abs=5e-3)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_keras_resnets_grid_has_the_pooled_vector_as_its_mean(dtype: str) -> None:
+    grid, pooled = (load(name, dtype).encode(pattern()) for name in ("resnet50-keras:grid", "resnet50-keras"))
+    assert_alike(grid.view(1, 49, 2048).mean(dim=1), pooled, tolerance=1e-5 if dtype == "float32" else 0.01)
 
 
 def pattern() -> Tensor:

@@ -1,12 +1,13 @@
 """Finding the pair of encoders, and refusing what does not belong together."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import planted
 import pytest
 
-from experiments import loading
+from experiments import loading, search
 from extract.errors import Refused
 from extract.store import StoreError
 
@@ -46,6 +47,25 @@ def test_two_encoders_of_a_kind_must_be_named(tmp_path):
     assert loading.load(tmp_path, text_encoder="org/other").text.name == "org--other"
     with pytest.raises(Refused, match=r"holds no image features of resnet50. It holds:\n  org--other \(text"):
         loading.load(tmp_path, "tiny-bert", "resnet50")
+
+
+def test_grids_are_never_offered_to_heads(tmp_path):
+    planted.features(tmp_path)
+    planted.features(tmp_path, names=(planted.TEXT, "resnet18-grid"))
+    for split in planted.SIZES:
+        planted.rewrite(tmp_path, "resnet18-grid", split, settings={"pooling": "grid"})
+    assert loading.load(tmp_path).image.name == planted.IMAGE
+    assert [data.image.name for data in search.pairs(tmp_path, "all", "all")[0]] == [planted.IMAGE]
+    for name in ("resnet18-grid", "resnet18:grid"):
+        with pytest.raises(Refused) as refused:
+            loading.load(tmp_path, image_encoder=name)
+        assert str(refused.value) == (
+            f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
+            "Name the same encoder without :grid, here and before that in python -m extract --image-encoder"
+        )
+    shutil.rmtree(tmp_path / planted.IMAGE)
+    with pytest.raises(Refused, match=r"holds no image features. It holds:\n  resnet18-grid \(image grids: dev, test"):
+        loading.load(tmp_path)
 
 
 def test_a_text_encoder_is_no_image_encoder(tmp_path):

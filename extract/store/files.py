@@ -35,6 +35,12 @@ from extract.store.schema import (
 
 USER_BLOCK = 512  # bytes
 SEAL = b"memefuse sha256 "
+CHUNK = 1 << 24  # bytes of vectors that are read at a time
+
+
+def chunk_rows(dim: int) -> int:
+    """Rows of `dim` columns in a chunk."""
+    return max(1, CHUNK // max(1, 4 * dim))
 
 
 def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
@@ -228,13 +234,14 @@ def mapped(path: Path, offset: int | None, shape: tuple[int, int]) -> np.ndarray
     return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape)
 
 
-def chunks(path: Place, size: int, wanted: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """A file's vectors, read `size` rows at a time and not mapped: memory stays flat. Yields first row, vectors [n, D].
+def chunks(path: Place, wanted: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """First rows and vectors [n, D] of a file, read and not mapped, CHUNK bytes at a time: memory stays flat.
 
     wanted: row numbers; chunks without one are not read.
     """
     with h5py.File(places.local(path), "r") as file:
         vector = file["vector"]
+        size = chunk_rows(vector.shape[1])
         numbers = range(-(-len(vector) // size)) if wanted is None else np.unique(wanted // size).tolist()
         for start in (number * size for number in numbers):
             yield start, vector[start : start + size]

@@ -14,6 +14,7 @@ class EncoderFolder:
 
     name: str
     kind: str  # "text" or "image"
+    pooling: str  # "cls", "pooled", "grid", ...; empty where its files do not say
     splits: dict[str, Place]
 
 
@@ -29,9 +30,12 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
     for path in places.glob(features, "[!.]*/[!.]*.h5"):
         if tests or not path.stem.startswith("test"):
             found.setdefault(path.parent.name, {})[path.stem] = path
-    return {
-        name: EncoderFolder(name, read_rows(next(iter(files.values()))).kind, files) for name, files in found.items()
-    }
+    return {name: _folder(name, files) for name, files in found.items()}
+
+
+def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
+    first = read_rows(next(iter(files.values())))
+    return EncoderFolder(name, first.kind, str(first.settings.get("pooling", "")), files)
 
 
 def split_path(folder: EncoderFolder, split: str) -> Place:

@@ -82,8 +82,9 @@ def verify(path: Place, fresh: bool = False) -> None:
     if damaged:
         raise StoreError(f"{path}: {len(damaged):,} of {len(shards):,} shards are damaged:\n{listing(damaged)}")
     vector = _vectors(path, found)
-    for start in range(0, len(vector), 4096):
-        if not np.isfinite(vector[start : start + 4096]).all():
+    size = files.chunk_rows(vector.shape[1])
+    for start in range(0, len(vector), size):
+        if not np.isfinite(vector[start : start + size]).all():
             raise StoreError(f"{path}: holds values that are not finite; delete it and run extract again")
 
 

@@ -1,0 +1,1 @@
+"""Published walk-throughs on memes, each run by its name and set beside memefuse's own heads."""

@@ -1,0 +1,171 @@
+"""python -m experiments.systems: published walk-throughs on your memes, in one table beside memefuse's heads."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
+from extract import errors
+from extract.errors import Refused
+
+if TYPE_CHECKING:
+    from experiments.systems.results import Result
+
+TABLE = "table"
+EXAMPLE = """\
+examples:
+  python -m experiments.systems --list
+  python -m experiments.systems lab --data data/my_memes --features features/my_memes
+  python -m experiments.systems distilbert-resnet50-mlp --stand-in --data data/my_memes --features features/my_memes
+  python -m experiments.systems bert-resnet18-linear --settings all --stand-in --rows 256 --steps 20
+  python -m experiments.systems distilbert-resnet50-mlp --predict meme.png "look how many people love you"
+  python -m experiments.systems table
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.systems",
+        description="Run a published system on memes, or show all that were run beside memefuse's own heads.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("name", nargs="?", choices=[*SYSTEMS, TABLE], metavar="NAME", help="a system of --list, or table")
+    add("--list", action="store_true", help="say which systems there are")
+    add("--settings", metavar="S,S|all", help="a system's named settings (default: the first that --list names)")
+    add("--train", metavar="text,image|none", help="encoders that train (default: as the setting has it)")
+    add("--text-encoder", metavar="E", help="another encoder than the published one; tables say so")
+    add("--image-encoder", metavar="E", help="likewise; a grid is taken of it where the system takes one")
+    add("--stand-in", action="store_true", help=f"{' and '.join(STAND_INS.values())} for what is published")
+    add("--data", type=Path, default=Path("data/hateful_memes"), metavar="DIR", help="default: data/hateful_memes")
+    add("--features", type=Path, default=Path("features"), metavar="DIR", help="stage 1's vectors (default: features)")
+    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="results go to DIR/systems (default: reports)")
+    add("--seeds", type=at_least_one, metavar="N", help="default: 5, and 1 where an encoder trains")
+    add("--rows", type=at_least_one, metavar="N", help="train on N memes, drawn with seed 0; tables say so")
+    add("--steps", type=at_least_one, metavar="N", help="train for at most N steps of the optimiser; tables say so")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    add(
+        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of encoders' products (default: auto)"
+    )
+    add(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="memes that cannot be used: stop, or leave them out",
+    )
+    add("--predict", nargs=2, metavar=("IMAGE", "TEXT"), help="score one meme with the last run of NAME")
+    return parser
+
+
+def at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> None:
+    typed = sys.argv[1:] if argv is None else argv
+    options = parser().parse_args(argv)
+    if options.list:
+        print(listed())
+    elif options.name is None:
+        raise Refused("name a system, or table; python -m experiments.systems --list says which systems there are")
+    elif options.name == TABLE:
+        table(options)
+    elif options.predict:
+        predict(options)
+    else:
+        run(SYSTEMS[options.name], options, typed)
+
+
+def listed() -> str:
+    """Every system, from the data alone."""
+    parts = []
+    for system in SYSTEMS.values():
+        trains = f"; --train takes {','.join(system.may_train)}" if system.may_train else ""
+        parts.append(f"{system.name}\n  {system.what}\n  {system.text} + {system.image}{trains}")
+        for name, setting in system.settings.items():
+            figures = ", ".join(f"{each.split} {each.metric} {each.value}" for each in setting.published)
+            trained = f"trains {' and '.join(setting.train)}" if setting.train else "encoders frozen"
+            default = " (default)" if name == system.default and len(system.settings) > 1 else ""
+            parts[-1] += f"\n    {name}{default}: {trained}" + (f"; published on {MEMES}: {figures}" if figures else "")
+        parts[-1] += f"\n  open in the source: {system.ours}"
+    return "\n\n".join(parts)
+
+
+def settings(system: System, asked: str | None) -> list[str]:
+    """Names of the settings to run. Raises Refused for one that there is not."""
+    names = list(system.settings) if asked == "all" else (asked or system.default).split(",")
+    unknown = [name for name in names if name not in system.settings]
+    if unknown:
+        raise Refused(f"{system.name} has no setting {', '.join(unknown)}; it has {', '.join(system.settings)}")
+    return names
+
+
+def encoders_that_train(asked: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """ "text,image" -> both; "none" -> none. Raises Refused for other words."""
+    if asked is None:
+        return default
+    words = [word.strip() for word in asked.split(",") if word.strip() != "none"]
+    unknown = [word for word in words if word not in ("text", "image")]
+    if unknown:
+        raise Refused(f"--train is {asked}, expected text, image, text,image or none")
+    return tuple(kind for kind in ("text", "image") if kind in words)
+
+
+def run(system: System, options: argparse.Namespace, typed: list[str]) -> None:
+    names = settings(system, options.settings)
+    trains = {name: encoders_that_train(options.train, system.settings[name].train) for name in names}
+
+    from experiments.systems import run as runs
+    from experiments.systems.job import Request
+    from experiments.systems.sides import Wanted
+
+    request = Request(
+        options.data, options.features, options.out, options.seeds, options.rows, options.steps, options.device,
+        options.dtype, options.on_error,
+    )  # fmt: skip
+    asked = {"text": options.text_encoder, "image": options.image_encoder}
+    found = []
+    for name in names:
+        print(f"{system.name}, setting {name}", file=sys.stderr)
+        found.append(runs.run(system, name, Wanted(asked, options.stand_in, trains[name]), request, typed))
+    show(found, options)
+    print(f"Written to {options.out / 'systems' / system.name}.", file=sys.stderr)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Everything that was run, written to systems.md and .csv and printed."""
+    from experiments.systems import beside, results
+
+    found = [each for each in results.all_results(options.out) if each.system != beside.NAME]
+    if not found:
+        raise Refused(f"no system was run yet under {options.out}; run: python -m experiments.systems lab --data ...")
+    show(found, options, write=True)
+    print(f"Written to {options.out}: systems.md, systems.csv.", file=sys.stderr)
+
+
+def show(found: "list[Result]", options: argparse.Namespace, write: bool = False) -> None:
+    """Print results beside memefuse's heads, which are trained here where they were not yet."""
+    from experiments import records
+    from experiments.systems import beside, tables
+
+    own = {each.key: beside.beside(each, options.out, options.device) for each in found}
+    print(tables.terminal(found, own))
+    if write:
+        records.write(options.out / "systems.md", tables.page(found, own))
+        records.write(options.out / "systems.csv", tables.comma_separated(found, own))
+
+
+def predict(options: argparse.Namespace) -> None:
+    from experiments.systems import inference
+
+    image, text = options.predict
+    said = inference.predict(SYSTEMS[options.name], options.settings, options.out, Path(image), text, options.device)
+    print(said)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,136 @@
+"""A dataset's splits as a system reads them: rows of the folder, joined by id with cached vectors of frozen sides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from experiments import stats
+from experiments.loading import NO_TEXT, shortened
+from experiments.systems import fasttext
+from experiments.systems.build import GRID, Side, is_grid, reads_vectors
+from experiments.systems.memes import NO_LABEL, Column, Grids, Memes, Pictures, Rows
+from experiments.systems.published import FASTTEXT
+from extract import dataset, store, text_encoders
+from extract.catalogue import Located
+from extract.dataset import Meme
+from extract.errors import Refused
+
+
+@dataclass(frozen=True)
+class Splits:
+    """All that a system trains and is scored on, in the order of ids."""
+
+    train: Memes
+    dev: Memes
+    tests: list[Memes]
+    sides: tuple[Side, Side]  # text and image, with the widths and fingerprints of what was read
+    notes: list[str]  # what was left out, in sentences
+
+    @property
+    def scored(self) -> list[Memes]:
+        """All but train, dev first."""
+        return [self.dev, *self.tests]
+
+    @property
+    def all(self) -> list[Memes]:
+        return [self.train, *self.scored]
+
+
+def read(data: Path, on_error: str) -> dict[str, list[Meme]]:
+    """Rows of train, dev and every test split, in the order of their ids. Raises Refused when they cannot be used."""
+    names = dataset.find_splits(data)
+    missing = [name for name in ("train", "dev") if name not in names and f"{name}_seen" not in names]
+    if missing:
+        raise Refused(f"{data} has no {' and no '.join(missing)}; a system trains on train and dev watches it")
+    wanted = dataset.choose_splits(data, "train,dev") + [name for name in names if name.startswith("test")]
+    dataset.unpack_images(data)
+    splits = [dataset.read(data, name) for name in wanted]
+    if on_error == "stop":
+        dataset.refuse_faults(splits)
+    return {split.name: sorted(split.memes, key=lambda meme: meme.id) for split in splits}
+
+
+def gather(rows: dict[str, list[Meme]], sides: tuple[Side, Side], features: Path, max_tokens: int) -> Splits:
+    """Join rows with what each side reads."""
+    if sides[0].name == FASTTEXT:
+        fasttext.publish(features / FASTTEXT, rows)
+    notes: list[str] = []
+    found = {split: joined(split, memes, sides, features, max_tokens, notes) for split, memes in rows.items()}
+    train, dev, *tests = found.values()
+    return Splits(labelled(train, notes), labelled(dev, notes), tests, with_widths(sides, train, features), notes)
+
+
+def joined(
+    split: str, memes: Sequence[Meme], sides: tuple[Side, Side], features: Path, max_tokens: int, notes: list[str]
+) -> Memes:
+    """One split. Memes of which a frozen side has no vector are left out, and `notes` says so."""
+    cached = {side.kind: store.read(path(side, features, split)) for side in sides if reads_vectors(side, sides)}
+    places = {kind: {name: row for row, name in enumerate(held.ids.tolist())} for kind, held in cached.items()}
+    lost = [meme.id for meme in memes if any(meme.id not in place for place in places.values())]
+    if lost:
+        notes.append(f"{split}: {len(lost):,} memes without vectors left out: {shortened(lost)}.")
+    kept = [meme for meme in memes if meme.id not in set(lost)]
+    columns: dict[str, Column] = {}
+    for kind, held in cached.items():
+        column = Rows(held.vector, np.array([places[kind][meme.id] for meme in kept], dtype=np.int64))
+        grid = is_grid(sides[1]) and kind == "image"
+        columns["grid" if grid else f"{kind}_vec"] = Grids(column, GRID) if grid else column
+    columns |= contents(kept, sides, max_tokens)
+    content = np.array([meme.text_content for meme in kept], dtype="S64")
+    return Memes(
+        split,
+        np.array([meme.id for meme in kept]),
+        np.array([NO_LABEL if meme.label is None else meme.label for meme in kept], dtype=np.int64),
+        stats.groups(content, alone=content == NO_TEXT),
+        columns,
+    )
+
+
+def contents(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> dict[str, Column]:
+    """Word pieces and pictures, for encoders that do not stand in the cache."""
+    text, image = sides
+    found: dict[str, Column] = {}
+    if text.located is not None and not reads_vectors(text, sides):
+        found["input_ids"] = word_pieces(text.located, [meme.text for meme in memes], max_tokens)
+    if image.trains:
+        found["pixels"] = Pictures([meme.image for meme in memes])
+    return found
+
+
+def path(side: Side, features: Path, split: str) -> Path:
+    return features / side.slug / f"{split}.h5"
+
+
+def word_pieces(located: Located, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Ids with specials, cut to `max_tokens` or to as many as the encoder has positions for."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True, trust_remote_code=False)
+    longest = min(max_tokens, text_encoders.position_limit(located) or max_tokens)
+    return tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
+
+
+def labelled(memes: Memes, notes: list[str]) -> Memes:
+    """Those with a label. Raises Refused unless both labels occur."""
+    rows = np.flatnonzero(memes.label != NO_LABEL)
+    if len(set(memes.label[rows].tolist())) < 2:
+        raise Refused(f"{memes.split} holds not both labels ({len(rows):,} of {len(memes):,} memes have one)")
+    if len(rows) < len(memes):
+        notes.append(f"{memes.split}: {len(memes) - len(rows):,} memes without a label left out.")
+    return memes.take(rows)
+
+
+def with_widths(sides: tuple[Side, Side], train: Memes, features: Path) -> tuple[Side, Side]:
+    """Sides with what is known of their vectors, or of the weights that they start from."""
+    found = []
+    for side in sides:
+        if reads_vectors(side, sides):
+            held = store.read(path(side, features, train.split))
+            dim = held.vector.shape[1]
+            found.append(replace(side, dim=dim, fingerprint=held.fingerprint, settings=held.settings))
+        else:
+            assert side.located is not None
+            found.append(replace(side, fingerprint=side.located.weights))
+    return found[0], found[1]

@@ -1,0 +1,89 @@
+"""One system under one of its settings, made ready to run: what was asked for, what it reads, where it writes."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from experiments.systems.gather import Splits
+from experiments.systems.memes import Memes, undersampled
+from experiments.systems.published import Setting, System
+from extract import device as devices
+
+FROZEN_SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, beside the system, its setting and its encoders."""
+
+    data: Path
+    features: Path
+    out: Path
+    seeds: int | None = None  # None: FROZEN_SEEDS, or one where an encoder trains
+    rows: int | None = None  # train memes, drawn with seed 0; None: all
+    steps: int | None = None  # of the optimiser, at most; None: as many as the epochs make
+    device: str = "auto"
+    dtype: str = "auto"  # "bfloat16" or "float32"; auto: bfloat16 where an encoder trains and the processor has it
+    on_error: str = "stop"  # "skip": memes that cannot be used are left out
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a run needs."""
+
+    system: System
+    name: str  # of the setting
+    setting: Setting  # with the encoders that really train
+    splits: Splits  # train as it is trained on
+    train_of: int  # labelled memes that train holds
+    request: Request
+    device: str  # "cpu" or "cuda"
+
+    @property
+    def seeds(self) -> int:
+        return self.request.seeds or (1 if self.setting.train else FROZEN_SEEDS)
+
+    @property
+    def precision(self) -> str:
+        """A light head gains nothing from bfloat16."""
+        if self.request.dtype == "auto" and not self.setting.train:
+            return "float32"
+        return devices.resolve_dtype(self.request.dtype, self.device)
+
+    @property
+    def key(self) -> str:
+        """sha256 of all that changes a number, seeds aside: more seeds join those that were run."""
+        about = {
+            "system": self.system.name,
+            "setting": self.name,
+            "training": asdict(self.setting.training),
+            "shape": asdict(self.system.shape),
+            "sides": [[side.name, side.fingerprint, side.trains] for side in self.splits.sides],
+            "memes": {memes.split: digest(memes) for memes in self.splits.all},
+            "steps": self.request.steps,
+            "precision": self.precision,
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        return self.request.out / "systems" / self.system.name / f"{self.name}-{self.key[:8]}"
+
+
+def digest(memes: Memes) -> str:
+    """Of ids and labels."""
+    return hashlib.sha256("\0".join([*memes.ids.tolist(), *map(str, memes.label.tolist())]).encode()).hexdigest()
+
+
+def subset(splits: Splits, setting: Setting, rows: int | None) -> Splits:
+    """Train as it is trained on: a draw of `rows` memes, then balanced."""
+    train = splits.train
+    if rows is not None and rows < len(train):
+        drawn = np.random.default_rng(0).choice(len(train), rows, replace=False)
+        train = train.take(np.sort(drawn))
+    if setting.training.balance == "undersample":
+        train = train.take(undersampled(train.label))
+    return replace(splits, train=train)

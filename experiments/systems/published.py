@@ -1,0 +1,199 @@
+"""The published walk-throughs as data. What runs them is shared; nothing here is a result of ours.
+
+Published figures are for Facebook's Hateful Memes. Where a walk-through leaves a setting open, the value is ours and
+`ours` says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MEMES = "Hateful Memes"  # what every published figure was measured on
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What stands on top of the encoders."""
+
+    logits: int = 2  # 2: one for each class, cross-entropy; 1: binary cross-entropy
+    projection: int = 0  # units that each modality is brought to, linear and ReLU; 0: vectors are taken as they are
+    hidden: int = 0  # units in each joint hidden layer
+    depth: int = 0  # joint hidden layers, each with ReLU and dropout
+    dropout: float = 0.0  # probability of dropping a joint hidden unit
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights are found."""
+
+    optimiser: str = "adamw"  # "adamw", "adam" or "sgd"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.0  # of sgd
+    schedule: str = "constant"  # "constant", "linear" and "cosine" (both down to 0) or "plateau" (of the dev loss)
+    warmup: int = 0  # steps in which the learning rate rises from 0
+    clip: float = 0.0  # largest norm of the gradients; 0: any
+    batch: int = 64  # memes that are seen at once
+    accumulate: int = 1  # batches to a step
+    epochs: int = 10  # at most
+    patience: int = 0  # epochs without a lower dev loss before it stops and the best is kept; 0: the last is kept
+    balance: str = "none"  # "undersample": as many memes of the larger class as of the smaller, drawn once with seed 0
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that a walk-through reports."""
+
+    metric: str  # as in the table: "accuracy", "macro_f1"
+    split: str  # "dev" or "test"
+    value: float
+    condition: str = ""  # in which it was measured
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One of a system's named settings: what it trains, how, and what was published for it."""
+
+    train: tuple[str, ...]  # encoders that train: of "text", "image"
+    training: Training
+    published: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True)
+class System:
+    """One walk-through: encoders, what is built on them, and the settings it was run with."""
+
+    name: str
+    what: str  # one sentence
+    design: str  # "concat", "transformer" (image patches before the words), or "heads" (stage 2's own)
+    text: str  # encoder, as published; FASTTEXT is trained here
+    image: str
+    shape: Shape
+    settings: Mapping[str, Setting]  # the first is the default
+    may_train: tuple[str, ...] = ("text", "image")  # encoders that --train may name
+    ours: str = ""  # what the walk-through leaves open, and we chose
+    max_tokens: int = 128  # word pieces a text
+    heads: tuple[str, ...] = field(default=())  # of stage 2, for design "heads"
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.settings))
+
+
+FASTTEXT = "fasttext"  # text encoder trained on the train split's texts
+STAND_INS = {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"}  # that need no hub
+
+
+def accuracy(value: float, condition: str = "", split: str = "dev") -> tuple[Published, ...]:
+    return (Published("accuracy", split, value, condition),)
+
+
+def linear(number: int, value: float, train: tuple[str, ...] = ("text", "image"), **how: float | int | str) -> Setting:
+    """One of the ten published trainings of BERT and ResNet-18 under a linear layer."""
+    frozen = {("text",): ", image frozen", ("image",): ", text frozen", (): ", both frozen"}.get(train, "")
+    training = Training(**{"optimiser": "adam", "learning_rate": 1e-4, "epochs": 5} | how)  # type: ignore[arg-type]
+    return Setting(train, training, accuracy(value, f"setting {number}{frozen}"))
+
+
+SYSTEMS = {
+    system.name: system
+    for system in (
+        System(
+            name="fasttext-resnet152-concat",
+            what="fastText and ResNet-152, each through a layer of its own, then one on both",
+            design="concat",
+            text=FASTTEXT,
+            image="resnet152",
+            shape=Shape(projection=300, hidden=512, depth=1, dropout=0.1),
+            may_train=("image",),
+            settings={
+                "published": Setting(
+                    (),
+                    Training(
+                        learning_rate=5e-5,
+                        weight_decay=0.01,
+                        schedule="plateau",
+                        clip=1.0,
+                        batch=4,
+                        accumulate=16,
+                        patience=3,
+                        balance="undersample",
+                    ),
+                    accuracy(0.534, "image encoder fine-tuned", split="test"),
+                )
+            },
+            ours="weight decay is torch's default for AdamW; the split of the published accuracy is taken to be test",
+        ),
+        System(
+            name="bert-resnet18-linear",
+            what="BERT's pooler output and ResNet-18 side by side under one linear layer",
+            design="concat",
+            text="bert-base-uncased:pooler",
+            image="resnet18",
+            shape=Shape(),
+            settings={
+                "both-frozen": linear(9, 0.538, ()),
+                "1": linear(1, 0.496, learning_rate=1e-2, epochs=2),
+                "2": linear(2, 0.554, epochs=2),
+                "3": linear(3, 0.556),
+                "4": linear(4, 0.522, weight_decay=1e-4),
+                "image-frozen": linear(5, 0.500, ("text",)),
+                "text-frozen": linear(6, 0.516, ("image",)),
+                "7": linear(7, 0.558, learning_rate=1e-5),
+                "8": linear(8, 0.520, learning_rate=1e-5, batch=128),
+                "10": linear(
+                    10, 0.504, learning_rate=1e-5, batch=128, optimiser="sgd", momentum=0.9, weight_decay=1e-4
+                ),
+            },
+            ours="what is known of the ten is what was frozen, and the ranges: batch 64 or 128, 2 or 5 epochs, rate "
+            "1e-2, 1e-4 or 1e-5, decay 0 or 1e-4, Adam or SGD; which belongs to which accuracy is ours",
+        ),
+        System(
+            name="multimodal-transformer",
+            what="ResNet-18's 7 x 7 grid, projected, before the word embeddings, read by BERT's encoder",
+            design="transformer",
+            text="bert-base-uncased",
+            image="resnet18:grid",
+            shape=Shape(),
+            may_train=("text",),
+            settings={
+                "published": Setting(
+                    ("text",),
+                    Training(
+                        learning_rate=5e-6, weight_decay=0.01, schedule="cosine", warmup=200, batch=128, epochs=30
+                    ),
+                    accuracy(0.574),
+                )
+            },
+            ours="weight decay is torch's default for AdamW",
+        ),
+        System(
+            name="distilbert-resnet50-mlp",
+            what="DistilBERT's first token and ResNet-50 side by side under one hidden layer",
+            design="concat",
+            text="distilbert-base-uncased",
+            image="resnet50",
+            shape=Shape(hidden=512, depth=1, dropout=0.3),
+            settings={
+                "published": Setting(
+                    (),
+                    Training(learning_rate=1e-4, weight_decay=0.01, schedule="linear", clip=1.0, batch=32, epochs=10),
+                    (Published("accuracy", "dev", 0.566), Published("macro_f1", "dev", 0.502)),
+                )
+            },
+            ours="dropout .3, rate 1e-4, decay .01, clipping at 1, batch 32 and 10 epochs are ours, and so is freezing "
+            "both encoders (--train text,image trains them)",
+        ),
+        System(
+            name="lab",
+            what="BERT and ResNet-18 under a text, an image, an early-fusion head and the mean of two logits",
+            design="heads",
+            text="bert-base-uncased",
+            image="resnet18",
+            shape=Shape(logits=1),
+            may_train=(),
+            settings={"published": Setting((), Training(optimiser="adam", learning_rate=1e-3))},
+            heads=("text", "image", "early", "mean"),
+            ours="all but Adam, 1e-3 and the loss is stage 2's recipe: standardised vectors, early stopping on dev",
+        ),
+    )
+}

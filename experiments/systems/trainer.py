@@ -1,0 +1,255 @@
+"""Training through transformers' Trainer: checkpoints, resuming, early stopping, schedules. Quiet, but for one bar."""
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from jaxtyping import Float
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ProgressCallback
+
+from experiments.layout import bare
+from experiments.systems.fusion import Classifier, hateful
+from experiments.systems.memes import Memes, collate
+from experiments.systems.published import Training
+from heads.metrics import auc_roc
+
+SAVE_EVERY = 300.0  # seconds of training that a killed run loses at most, or an epoch if that is shorter
+SPENT = "seconds.txt"  # in a checkpoint: wall time of training up to it
+WORKERS = 8  # processes that decode images for a GPU
+SCHEDULES = {"plateau": "reduce_lr_on_plateau"}  # the others are called as the Trainer calls them
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training came to; the model holds its weights."""
+
+    best_epoch: int  # 1 is the first; the last one where none was chosen
+    steps: int  # of the optimiser
+    history: list[dict[str, float]]  # per epoch: train_loss, dev_loss, dev_auc
+    seconds: float  # wall time of training, that of killed processes up to their last checkpoint included
+    resumed_at: int  # step; 0 if it began at the beginning
+
+
+def train(
+    model: nn.Module, memes: Memes, dev: Memes, how: Training, folder: Path, *, seed: int, device: str,
+    steps: int | None = None, precision: str = "float32", label: str = "training",
+) -> Learned:  # fmt: skip
+    """Train `model` (a batch -> [batch, logits]) in place; go on from the last whole checkpoint in `folder`.
+
+    steps: of the optimiser, at most; None: as many as the epochs make.
+    precision: "float32", or "bfloat16": products in bfloat16, parameters in float32.
+    A run that was killed and goes on ends with the weights of one that was not.
+    """
+    transformers.logging.set_verbosity_error()
+    classifier = Classifier(model).to(device)
+    clear_unfinished(folder)
+    last = last_whole(folder)
+    resumed_at = read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
+    live = Live(label, spent_until(last))
+    trainer = Trainer(
+        model=classifier,
+        args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers(memes, device)),
+        train_dataset=memes,
+        eval_dataset=dev,
+        data_collator=collate,
+        compute_metrics=dev_auc,
+        optimizers=(optimiser(classifier, how), None),
+        callbacks=[live] + [EarlyStoppingCallback(how.patience)] * (how.patience > 0),
+    )
+    for printing in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printing)
+    if last and stopped_early(last, how):
+        trainer._load_from_checkpoint(best_of(last))
+        state = read_state(last)
+    else:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        state = vars(trainer.state)
+    model.eval().requires_grad_(False)
+    history = epochs(state["log_history"])
+    return Learned(best_epoch(history, how), state["global_step"], history, live.seconds, resumed_at)
+
+
+def arguments(
+    how: Training, folder: Path, seed: int, device: str, steps: int | None, precision: str, workers: int
+) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        seed=seed,
+        data_seed=seed,
+        use_cpu=device == "cpu",
+        bf16=precision == "bfloat16",
+        per_device_train_batch_size=how.batch,
+        per_device_eval_batch_size=max(how.batch, 16),
+        gradient_accumulation_steps=how.accumulate,
+        num_train_epochs=how.epochs,
+        max_steps=steps or -1,
+        max_grad_norm=how.clip,
+        lr_scheduler_type=SCHEDULES.get(how.schedule, how.schedule),
+        warmup_steps=how.warmup,
+        learning_rate=how.learning_rate,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=how.patience > 0,
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        restore_callback_states_from_checkpoint=True,
+        dataloader_num_workers=workers,
+        dataloader_pin_memory=device != "cpu",
+        remove_unused_columns=False,
+        label_names=["labels"],
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def fewer(steps: int | None, how: Training, memes: int) -> int | None:
+    """`steps` where the epochs make more; the Trainer would go on beyond its epochs for them."""
+    an_epoch = math.ceil(math.ceil(memes / how.batch) / how.accumulate)
+    return steps if steps is not None and steps < how.epochs * an_epoch else None
+
+
+def optimiser(model: nn.Module, how: Training) -> torch.optim.Optimizer:
+    """Over what trains. Adam's and SGD's weight decay is in the gradient, AdamW's is apart from it."""
+    params = [param for param in model.parameters() if param.requires_grad]
+    common: dict[str, Any] = {"lr": how.learning_rate, "weight_decay": how.weight_decay}
+    if how.optimiser == "sgd":
+        return torch.optim.SGD(params, momentum=how.momentum, **common)
+    return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[how.optimiser](params, **common)
+
+
+def workers(memes: Memes, device: str) -> int:
+    """On a CPU, decoding would only take time from training."""
+    return min(WORKERS, len(os.sched_getaffinity(0))) if device != "cpu" and "pixels" in memes.columns else 0
+
+
+def dev_auc(prediction: transformers.EvalPrediction) -> dict[str, float]:
+    logit = torch.from_numpy(np.asarray(prediction.predictions)).float()
+    return {"auc": auc_roc(logit[None], torch.from_numpy(np.asarray(prediction.label_ids)).long()).item()}
+
+
+@torch.inference_mode()
+def logits(model: nn.Module, memes: Memes, device: str, precision: str = "float32", batch: int = 32) -> Tensor:
+    """[n] float32 on the CPU, in the memes' order; positive means hateful."""
+    model.eval()
+    found: list[Float[Tensor, " batch"]] = []
+    for start in tqdm(range(0, len(memes), batch), desc=memes.split, leave=False, disable=None, delay=2):
+        rows = collate([memes[row] for row in range(start, min(start + batch, len(memes)))])
+        on_device = {name: value.to(device) for name, value in rows.items() if name != "labels"}
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            found.append(hateful(model(on_device)).float().cpu())
+    return torch.cat(found)
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end: its state is written last. Half-written ones are passed over."""
+    if not folder.is_dir():
+        return None
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    return next((path for path in reversed(found) if whole(path)), None)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove half-written checkpoints: counted among the newest, they would have a whole one thrown away."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not whole(checkpoint):
+            shutil.rmtree(checkpoint)
+
+
+def whole(checkpoint: Path) -> bool:
+    try:
+        return "global_step" in read_state(checkpoint)
+    except (OSError, ValueError):
+        return False
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    return json.loads((checkpoint / "trainer_state.json").read_text())
+
+
+def spent_until(checkpoint: Path | None) -> float:
+    """Seconds of training that a checkpoint took."""
+    return float((checkpoint / SPENT).read_text()) if checkpoint and (checkpoint / SPENT).exists() else 0.0
+
+
+def stopped_early(checkpoint: Path, how: Training) -> bool:
+    """Whether training was over: to go on would be to train on after it had stopped."""
+    callback = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    return how.patience > 0 and callback.get("attributes", {}).get("early_stopping_patience_counter", 0) >= how.patience
+
+
+def best_of(checkpoint: Path) -> str:
+    """The best checkpoint that a state names, wherever its folder has been moved to."""
+    return str(checkpoint.parent / Path(read_state(checkpoint)["best_model_checkpoint"]).name)
+
+
+def epochs(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    """What the Trainer logged, as one entry an epoch. An epoch that was resumed has its train loss over the rest."""
+    evaluated = [entry for entry in log if "eval_loss" in entry]
+    losses = {entry["step"]: entry["loss"] for entry in log if "loss" in entry}
+    return [
+        {
+            "train_loss": losses.get(entry["step"], float("nan")),
+            "dev_loss": entry["eval_loss"],
+            "dev_auc": entry["eval_auc"],
+        }
+        for entry in evaluated
+    ]
+
+
+def best_epoch(history: list[dict[str, float]], how: Training) -> int:
+    if not how.patience or not history:
+        return len(history)
+    return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["dev_loss"])
+
+
+class Live(TrainerCallback):
+    """A bar of steps on stderr, and a checkpoint whenever SAVE_EVERY has passed since the last one."""
+
+    def __init__(self, label: str, spent: float = 0.0) -> None:
+        """spent: seconds that processes before this one trained."""
+        self.label = label
+        self.began = time.monotonic() - spent
+        self.saved = time.monotonic()
+        self.bar: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.saved = time.monotonic()
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc=self.label, unit="step", leave=False, disable=None,
+            file=sys.stderr,
+        )  # fmt: skip
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+        # An epoch's last step is saved after dev was scored: gone on from before that, a run would not score it.
+        if time.monotonic() - self.saved > SAVE_EVERY and not float(state.epoch).is_integer():
+            control.should_save = True  # looks at no random number: the run is the same with it and without
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.saved = time.monotonic()
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / SPENT).write_text(f"{self.seconds}")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"dev AUC-ROC {bare(given['metrics']['eval_auc'])}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()

@@ -1,0 +1,92 @@
+"""Concat over cached vectors: its layers, its two kinds of logit, and what it can and cannot express."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from planted_memes import IMAGE_DIM, TEXT_DIM, concat, memes
+
+from experiments.systems import trainer
+from experiments.systems.fusion import Classifier, hateful, loss
+from experiments.systems.memes import collate, padded, undersampled
+from experiments.systems.published import Shape, Training
+from heads.metrics import auc_roc
+from heads.models import EarlyFusionHead
+
+QUICK = Training(learning_rate=1e-2, batch=32, epochs=12)
+
+
+def auc(model, split) -> float:
+    return auc_roc(trainer.logits(model, split, "cpu")[None], torch.from_numpy(split.label)).item()
+
+
+@pytest.mark.parametrize("logits", [1, 2])
+def test_only_a_hidden_layer_on_both_sees_what_neither_side_tells(logits, tmp_path):
+    train, dev = memes(400), memes(200, seed=1, split="dev")
+    found = {}
+    for name, shape in {"linear": Shape(logits), "mlp": Shape(logits, hidden=32, depth=1)}.items():
+        model = concat(shape)
+        trainer.train(model, train, dev, QUICK, tmp_path / name, seed=0, device="cpu")
+        found[name] = auc(model, dev)
+    assert found["linear"] < 0.62
+    assert found["mlp"] > 0.95
+
+
+def test_a_concat_of_one_logit_is_the_early_head_of_stage_2():
+    batch = collate([memes(5)[row] for row in range(5)])
+    ours = concat(Shape(logits=1, hidden=8, depth=1), seed=3)
+    head = EarlyFusionHead(TEXT_DIM, IMAGE_DIM, 8, 1, [torch.Generator().manual_seed(3)])
+    torch.testing.assert_close(ours(batch)[:, 0], head(batch["text_vec"], batch["image_vec"])[0], rtol=0, atol=0)
+
+
+def test_projections_bring_each_side_to_their_width_and_are_rectified():
+    model = concat(Shape(projection=7, hidden=5, depth=1))
+    text = model.projections[0](torch.randn(4, TEXT_DIM))
+    assert text.shape == (4, 7)
+    assert (text >= 0).all()
+    assert model.joint.weights[0].shape == (1, 14, 5)
+
+
+def test_two_logits_and_their_difference_have_one_loss():
+    two, label = torch.randn(6, 2), torch.tensor([0, 1, 1, 0, 1, 0])
+    # cross-entropy of (a, b) is log(1 + exp(a - b)) for label 1: binary cross-entropy of b - a
+    torch.testing.assert_close(loss(two, label), loss(hateful(two)[:, None], label))
+    torch.testing.assert_close(torch.sigmoid(hateful(two)), F.softmax(two, dim=1)[:, 1])
+
+
+def test_dropout_is_for_training_alone():
+    model = concat(Shape(hidden=64, depth=1, dropout=0.5))
+    batch = collate([memes(3)[row] for row in range(3)])
+    model.train()
+    assert not torch.equal(model(batch), model(batch))
+    model.eval()
+    assert torch.equal(model(batch), model(batch))
+
+
+def test_the_classifier_gives_loss_and_logit():
+    batch = collate([memes(3)[row] for row in range(3)])
+    out = Classifier(concat(Shape()))(**batch)
+    assert out["logit"].shape == (3,)
+    assert out["loss"].ndim == 0
+
+
+def test_batches_pad_word_pieces_and_mask_what_they_padded():
+    ids, mask = padded([[1, 5, 2], [1, 2]])
+    assert ids.tolist() == [[1, 5, 2, 0, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0, 0]]
+    assert mask.sum(dim=1).tolist() == [3, 2]
+
+
+def test_undersampling_keeps_all_of_the_smaller_class_and_as_many_of_the_larger():
+    label = np.array([0] * 10 + [1] * 4)
+    rows = undersampled(label)
+    assert np.bincount(label[rows]).tolist() == [4, 4]
+    assert (np.diff(rows) > 0).all()
+    assert np.array_equal(rows, undersampled(label))
+
+
+def test_a_take_keeps_rows_together():
+    some = memes(10).take(np.array([7, 2]))
+    assert some.ids.tolist() == ["train-7", "train-2"]
+    assert np.array_equal(some[0]["text_vec"], memes(10)[7]["text_vec"])
+    assert np.array_equal(some.take(np.array([1]))[0]["image_vec"], memes(10)[2]["image_vec"])
+    assert some.array("text_vec").shape == (2, TEXT_DIM)
