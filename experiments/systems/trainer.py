@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def train(
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model).to(device)
     last = last_whole(folder)
+    clear_halves(folder)
     resumed_at = read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
     live = Live(label, spent_until(last))
     trainer = Trainer(
@@ -158,6 +160,13 @@ def last_whole(folder: Path) -> Path | None:
         return None
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     return next((path for path in reversed(found) if whole(path)), None)
+
+
+def clear_halves(folder: Path) -> None:
+    """Remove what a kill cut short: the Trainer would count it among those that it keeps, and drop a new one."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not whole(checkpoint):
+            shutil.rmtree(checkpoint)
 
 
 def whole(checkpoint: Path) -> bool:
