@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract import errors
+from extract.places import place
 
 if TYPE_CHECKING:
     from experiments.loading import Data
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--features", type=Path, default=Path("features"), metavar="DIR", help="what extract wrote (default: features)")
+    add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", metavar="E", help="which text vectors, when there are several")
     add("--image-encoder", metavar="E", help="which image vectors, when there are several")
     add("--heads", type=head_names, default=HEADS, metavar="H,H", help=f"default: {','.join(HEADS)}")

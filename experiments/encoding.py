@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from extract import dataset, images
+from extract.contents import Source
 from extract.errors import Failed
 
 BATCH = {"cpu": 8, "cuda": 64}  # contents
@@ -42,10 +42,10 @@ class EncodesImages(Protocol):
 
 @dataclass(frozen=True)
 class Content:
-    """A text, or an image file as its path or bytes, and what it is known by."""
+    """A text, or an image as its bytes or where they lie, and what it is known by."""
 
     digest: str  # sha256 in hex
-    source: str | bytes | Path
+    source: str | bytes | Source
 
     @classmethod
     def of_text(cls, text: str) -> "Content":
@@ -54,11 +54,11 @@ class Content:
         return cls(hashlib.sha256(text.encode()).hexdigest(), text)
 
     @classmethod
-    def of_image(cls, image: bytes | Path) -> "Content":
+    def of_image(cls, image: bytes | Source) -> "Content":
         """Raises OSError when the file cannot be read."""
-        if isinstance(image, Path):
-            return cls(dataset.file_digest(image), image)
-        return cls(hashlib.sha256(image).hexdigest(), image)
+        if isinstance(image, bytes):
+            return cls(hashlib.sha256(image).hexdigest(), image)
+        return cls(dataset.file_digest(image), image)
 
 
 def text_vectors(contents: Sequence[Content], encoder: EncodesText) -> Iterator[Vectors]:
@@ -95,8 +95,8 @@ def image_vectors(contents: Sequence[Content], encoder: EncodesImages, bad: dict
 def decode(content: Content) -> np.ndarray | str:
     """[224, 224, 3] uint8, or why there is none."""
     try:
-        data = content.source.read_bytes() if isinstance(content.source, Path) else content.source
-        assert isinstance(data, bytes)
+        assert not isinstance(content.source, str)
+        data = content.source if isinstance(content.source, bytes) else content.source.read_bytes()
         if hashlib.sha256(data).hexdigest() != content.digest:
             return "changed while it was being read"
         return images.decode(data)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from extract import errors
+from extract.places import place
 
 EXAMPLE = """\
 examples:
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="DIR", help="dataset folder: <split>.jsonl and img/")
+    add("--data", type=place, required=True, metavar="DIR", help="dataset folder: <split>.jsonl and img/")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the page goes (default: reports)")
     add("--no-images", action="store_true", help="show no image of any meme")
     return parser

@@ -6,14 +6,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from extract import dataset
+from extract import contents, dataset
+from extract.contents import Source
 from extract.dataset import Fault, Meme
 from extract.images import FORMATS
+from extract.places import Place
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".webp": "WEBP", ".bmp": "BMP"}
@@ -64,7 +67,7 @@ class Shared:
 class Glance:
     """A dataset folder."""
 
-    folder: Path
+    folder: Place
     splits: list[Split]
     shared: list[Shared]  # pairs of splits that share anything
     both_labels: dict[str, int]  # by split: memes whose very text occurs in the split under either label
@@ -84,7 +87,7 @@ class Glance:
         return {meme.id: (meme, picture) for meme, picture in pairs}
 
 
-def look(data: Path, quiet: bool = False) -> Glance:
+def look(data: Place, quiet: bool = False) -> Glance:
     """Read every split and the header of every image. Raises Refused when there is no dataset."""
     names = dataset.find_splits(data)
     if dataset.unpack_images(data):
@@ -96,20 +99,20 @@ def look(data: Path, quiet: bool = False) -> Glance:
     return Glance(data, splits, shared(splits), {split.name: with_both_labels(split.memes) for split in splits})
 
 
-def pictures(paths: Sequence[Path], quiet: bool) -> Iterable[Picture]:
+def pictures(paths: Sequence[Source], quiet: bool) -> Iterable[Picture]:
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)) + 2)) as pool:
         shown = {"unit": " images", "mininterval": 0.5, "delay": 0.5, "disable": quiet}
         yield from tqdm(pool.map(header, paths), "looking at images", len(paths), **shown)
 
 
-def header(path: Path) -> Picture:
+def header(source: Source) -> Picture:
     """Read an image's header. Whether its pixels are whole shows only in `python -m extract`."""
-    size = path.stat().st_size
+    size = contents.size(source)
     if not size:
         return Picture(size, reason="empty file")
     Image.MAX_IMAGE_PIXELS = None  # nothing is decoded here
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(source if isinstance(source, Path) else BytesIO(source.read_bytes()), formats=FORMATS) as image:
             width, height = image.size
             if image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
                 width, height = height, width
@@ -149,9 +152,9 @@ def shared(splits: Sequence[Split]) -> list[Shared]:
     return [Shared(*pair, found["ids"], found["texts"], found["images"]) for pair, found in counts.items()]
 
 
-def digests(splits: Sequence[Split]) -> dict[Path, str]:
+def digests(splits: Sequence[Split]) -> dict[Source, str]:
     """sha256 of the image files that may have a twin: only files of one size can be equal, so few are read."""
-    of_size: dict[int, set[Path]] = defaultdict(set)
+    of_size: dict[int, set[Source]] = defaultdict(set)
     for split in splits:
         for meme, picture in zip(split.memes, split.pictures, strict=True):
             if picture.size:

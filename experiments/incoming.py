@@ -10,6 +10,7 @@ from experiments.scorer import Given, Score, Scorer
 from extract import dataset
 from extract.dataset import Meme
 from extract.errors import Failed, Refused, listing
+from extract.places import Place
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Scored:
     scores: list[Score]
 
 
-def of_split(data: Path, split: str) -> dataset.Split:
+def of_split(data: Place, split: str) -> dataset.Split:
     """One split of a dataset folder, faults and all. Raises Refused when it is not there, or is not one."""
     names = dataset.choose_splits(data, split)
     if len(names) > 1:
@@ -30,7 +31,7 @@ def of_split(data: Path, split: str) -> dataset.Split:
     return dataset.read(data, names[0])
 
 
-def of_lines(source: str, data: Path | None) -> dataset.Split:
+def of_lines(source: str, data: Place | None) -> dataset.Split:
     """JSON lines as in a split's file, from a file or, for "-", from stdin.
 
     data: the folder that `img` starts from; by default the file's own, for stdin the current one.

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Int
 from experiments import stats
 from extract import store
 from extract.errors import Refused, listing
+from extract.places import Place
 
 GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
@@ -41,7 +41,11 @@ class Split:
 
     @property
     def labelled(self) -> "Split":
-        return Split(_take(self.pairs, np.flatnonzero(self.pairs.label != store.NO_LABEL)))
+        return self.only(np.flatnonzero(self.pairs.label != store.NO_LABEL))
+
+    def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
+        """These rows, in this order."""
+        return Split(_take(self.pairs, rows))
 
     @property
     def group(self) -> Int[np.ndarray, " meme"]:
@@ -64,7 +68,9 @@ class Data:
     notes: list[str]  # what was left out, in sentences
 
 
-def load(features: Path, text_encoder: str | None = None, image_encoder: str | None = None, tests: bool = True) -> Data:
+def load(
+    features: Place, text_encoder: str | None = None, image_encoder: str | None = None, tests: bool = True
+) -> Data:
     """Read train, dev and every test split of one text and one image encoder, joined by id.
 
     Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
@@ -91,7 +97,7 @@ def load(features: Path, text_encoder: str | None = None, image_encoder: str | N
     return Data(text, image, splits[train], splits[dev], [splits[split] for split in test_splits], notes)
 
 
-def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Path) -> store.EncoderFolder:
+def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place) -> store.EncoderFolder:
     """The encoder of that kind that was named, or the only one there is with a vector a meme."""
     there = listing([f"{folder.name} ({_held(folder)}: {', '.join(folder.splits)})" for folder in found.values()])
     if name is None:

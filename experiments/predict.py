@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from experiments import model_options
 from extract import errors
 from extract.errors import Failed, Refused
+from extract.places import place
 
 if TYPE_CHECKING:
     from experiments.scorer import Score, Scorer
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add("--image", type=Path, metavar="FILE", help="score one meme: its image")
     add("--text", metavar="TEXT", help='its text; "" when there is none')
     add("--split", metavar="NAME", help="score a split of the dataset in --data")
-    add("--data", type=Path, metavar="DIR", help=f"the dataset (default: {DATA}); where a JSONL's img starts from")
+    add("--data", type=place, metavar="DIR", help=f"the dataset (default: {DATA}); where a JSONL's img starts from")
     add("--out", type=Path, metavar="FILE", help="write a CSV file (default: print)")
     add(
         "--on-error",

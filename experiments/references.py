@@ -7,7 +7,7 @@ squared norm, so that the wider one does not drown the other; the rest see colum
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from heads.rows import IN_CACHE, SQUARED_NORM, Scaling, blocks, read
 STRENGTHS = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C: inverse weight of the squared norm
 NEIGHBOURS = (5, 10, 20, 50, 100)
 QUERIES = 1024  # memes compared with all of train at a time
+MOST = 50_000  # memes of train that are looked at: these methods hold all of them in memory, several times over
 
 Vectors = dict[str, Float[np.ndarray, "n dim"]]  # by split, standardised with train's mean and deviation
 
@@ -41,9 +42,9 @@ class Reference:
 
 def references(data: Data) -> list[Reference]:
     """Fit them all, side by side."""
-    splits = [data.dev, *data.tests]
-    label, dev_label = data.train.pairs.label.astype(np.int64), data.dev.pairs.label.astype(np.int64)
-    sides = {side: standardised(data.train, splits, side) for side in ("text", "image")}
+    splits, train = [data.dev, *data.tests], some(data.train)
+    label, dev_label = train.pairs.label.astype(np.int64), data.dev.pairs.label.astype(np.int64)
+    sides = {side: standardised(train, splits, side) for side in ("text", "image")}
     pairs = {name: (sides["text"][name], sides["image"][name]) for name in sides["text"]}
     sides["both"] = {name: np.concatenate(pair, axis=1) for name, pair in pairs.items()}
     sides["balanced"] = {name: np.concatenate([even(each) for each in pair], axis=1) for name, pair in pairs.items()}
@@ -59,7 +60,18 @@ def references(data: Data) -> list[Reference]:
         fits = {side: pool.submit(regression, side) for side in reversed(sides)}
         neighbours = pool.submit(nearest_neighbours, "kNN both", sides["both"], label, dev_label, data.dev.name)
         regressions = [fits[side].result() for side in sides]
-        return [majority(label, {split.name: len(split) for split in splits}), *regressions, neighbours.result()]
+        chance = majority(label, {split.name: len(split) for split in splits})
+        found = [chance, *regressions, neighbours.result()]
+    if len(train) == len(data.train):
+        return found
+    return [replace(each, settings={**each.settings, "train_memes": len(train)}) for each in found]
+
+
+def some(train: Split) -> Split:
+    """All of train, or of a larger one MOST memes, always the same."""
+    if len(train) <= MOST:
+        return train
+    return train.only(np.sort(np.random.default_rng(0).choice(len(train), MOST, replace=False)))
 
 
 def standardised(train: Split, splits: list[Split], side: str) -> Vectors:

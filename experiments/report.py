@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract import errors
+from extract.places import place
 
 if TYPE_CHECKING:
     from experiments.findings import Findings
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="what compare wrote (default: reports)")
     add(
         "--data",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="the memes themselves, to show them and their dataset (default: left out)",
     )

@@ -18,9 +18,10 @@ from experiments import kept, vector_cache
 from experiments.encoding import Content
 from experiments.kept import SIDES, Kept
 from experiments.vectors import Report, Source
+from extract import contents, images
 from extract import device as devices
-from extract import images
 from extract.errors import Refused
+from extract.places import Place, place
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Given:
     """A meme to score. A side that is None is not known; "" is a meme without words."""
 
     text: str | None
-    image: Path | bytes | None  # a file, or what is in it
+    image: contents.Source | bytes | None  # where it lies, or what is in it
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Scorer:
         *,
         head: str | None = None,
         threshold: float | None = None,
-        features: Path | str | None = None,
+        features: Place | str | None = None,
         cache: Path | str | bool = True,
         text_encoder: str | None = None,
         image_encoder: str | None = None,
@@ -108,7 +109,7 @@ class Scorer:
         for side, asked in zip(SIDES, (text_encoder, image_encoder), strict=True):
             encoder = chosen.encoders[side]
             held = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
-            sources[side] = Source(encoder, where, asked, Path(features) if features else None, held)
+            sources[side] = Source(encoder, where, asked, place(str(features)) if features else None, held)
         return cls(chosen, kept.alike(heads, chosen), sources, threshold)
 
     def ready(self) -> None:

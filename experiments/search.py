@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from experiments import loading
@@ -13,6 +12,7 @@ from experiments.loading import Data
 from experiments.trials import Trial, key
 from extract import store
 from extract.errors import Refused, listing
+from extract.places import Place
 from heads.fitted import stacks
 from heads.train import Fitted, HeadSettings, Progress, Rows, fit
 
@@ -99,7 +99,7 @@ def described(run: HeadSettings) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(run).items() if name != "seed"}
 
 
-def pairs(features: Path, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:
+def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:
     """Train and dev of every pair of encoders asked for ("all" is all of a kind), and in words what was left out.
 
     No test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from experiments import model_options
 from extract import errors
 from extract.errors import Failed, Refused, listing
+from extract.places import place
 
 if TYPE_CHECKING:
     from extract.dataset import Split
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--data", type=Path, default=DATA, metavar="DIR", help=f"the dataset (default: {DATA})")
+    add("--data", type=place, default=DATA, metavar="DIR", help=f"the dataset (default: {DATA})")
     add("--split", default="test", metavar="NAME", help="the split to predict (default: test)")
     add("--out", type=Path, default=Path("submission.csv"), metavar="FILE", help="default: submission.csv")
     model_options.add(parser)

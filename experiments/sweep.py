@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from experiments.compare import HEADS, at_least_one, head_names
 from extract import errors
+from extract.places import place
 
 if TYPE_CHECKING:
     from experiments.search import Task
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add("--random", type=at_least_one, metavar="N", help="try N combinations of the grid, drawn at random, not all")
     add("--sweep-seed", type=int, default=0, metavar="N", help="which combinations --random draws (default: 0)")
     add("--seeds", type=at_least_one, default=3, metavar="N", help="runs of each configuration (default: 3)")
-    add("--features", type=Path, default=Path("features"), metavar="DIR", help="what extract wrote (default: features)")
+    add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", default="all", metavar="E", help="which text vectors (default: all, each with each image's)")
     add("--image-encoder", default="all", metavar="E", help="which image vectors (default: all)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")

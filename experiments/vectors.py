@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from experiments.encoding import Content, Vectors, image_vectors, text_vectors
 from experiments.kept import KeptEncoder
 from experiments.vector_cache import VectorCache
 from extract import image_encoders, store, text_encoders
+from extract.places import Place
 
 Report = Callable[[int], object]  # takes a number of encoded contents
 KEEP_EVERY = 64  # contents encoded between two writes to the cache: what a killed process loses
@@ -26,7 +26,7 @@ class Source:
     kept: KeptEncoder
     device: str  # "cpu" or "cuda"
     asked: str | None = None  # an encoder's name or folder, when the head's own name is not to be used
-    features: Path | None = None  # a folder that extract wrote
+    features: Place | None = None  # a folder that extract wrote
     cache: VectorCache | None = None
     _encoder: Any = field(default=None, init=False, repr=False)
 

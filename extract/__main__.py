@@ -22,7 +22,8 @@ def main(argv: list[str] | None = None) -> int:
         bad: dict[str, str] = {}
         for encoder in encoders:
             bad |= stage.encode(encoder, splits, config)
-        publish.publish([encoder.folder for encoder in encoders], splits, bad, skip=config.on_error == "skip")
+        folders, skip = [encoder.folder for encoder in encoders], config.on_error == "skip"
+        publish.publish(folders, splits, bad, skip, config.shard_rows)
     return 0
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from extract.errors import Refused
+from extract.places import Place, place
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 EXAMPLE = """\
 examples:
   python -m extract --split all --device cuda
+  python -m extract --data s3://bucket/memes --features s3://bucket/features --shard-rows 100000
   python -m extract --data data/my_memes --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras
 """
 
@@ -19,14 +21,15 @@ class ExtractConfig:
     """One extraction. Raises Refused, naming every fault, when it cannot be meant."""
 
     split: str = "all"  # "all" or NAME[,NAME]
-    data: Path = Path("data/hateful_memes")  # folder with <split>.jsonl and img/
-    features: Path = Path("features")  # folder that <encoder>/<split>.h5 go to
+    data: Place = Path("data/hateful_memes")  # folder, here or elsewhere, with <split>.jsonl or .parquet, and img/
+    features: Place = Path("features")  # folder, here or elsewhere, that <encoder>/<split>.h5 go to
     text_encoder: str = "bert-base-uncased"  # NAME[:cls|:mean|:pooler], a folder, or "none"
     image_encoder: str = "resnet50"  # NAME[:pooled|:grid], a folder, or "none"
     device: str = "auto"  # "auto", "cpu" or "cuda"
     dtype: str = "auto"  # of the encoders' arithmetic; vectors are stored as float32
     batch_size: int | None = None  # images a batch; texts: batch size x max tokens word pieces. None: by device
     max_tokens: int = 128  # word pieces, [CLS] and [SEP] included
+    shard_rows: int = 1_000_000  # memes; a split with more is published in shards of this many
     on_error: str = "stop"  # "stop" or "skip", for rows and images that cannot be used
     compile: bool = False  # torch.compile the encoders (CUDA): slower to start, faster on many memes
     quiet: bool = False  # no progress bars
@@ -39,6 +42,8 @@ class ExtractConfig:
             faults.append(f"--batch-size is {self.batch_size}, expected at least 1")
         if self.max_tokens < 3:
             faults.append(f"--max-tokens is {self.max_tokens}, expected at least 3: [CLS], one word piece, [SEP]")
+        if self.shard_rows < 1:
+            faults.append(f"--shard-rows is {self.shard_rows}, expected at least 1")
         if self.device == "cpu" and self.dtype == "float16":
             faults.append("--dtype float16 needs a GPU; on a CPU use bfloat16 or float32")
         if faults:
@@ -59,16 +64,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(**default)
-    add = parser.add_argument
+    add, rows = parser.add_argument, default["shard_rows"]
     add("--split", metavar="all|NAME[,NAME]", help="splits to encode (default: all there are)")
-    add("--data", type=Path, metavar="DIR", help=f"dataset folder (default: {default['data']})")
-    add("--features", type=Path, metavar="DIR", help=f"where vectors go (default: {default['features']})")
+    add("--data", type=place, metavar="DIR", help=f"dataset: a folder or s3://... (default: {default['data']})")
+    add("--features", type=place, metavar="DIR", help=f"where vectors go, likewise (default: {default['features']})")
     add("--text-encoder", metavar="E", help=f"name, folder or none (default: {default['text_encoder']})")
     add("--image-encoder", metavar="E", help=f"name, folder or none (default: {default['image_encoder']})")
     add("--device", choices=("auto", "cpu", "cuda"), help="where to encode (default: auto)")
     add("--dtype", choices=DTYPES, help="arithmetic of the encoders (default: auto: bfloat16 where it is fast)")
     add("--batch-size", type=int, metavar="N", help="images a batch (default: by device)")
     add("--max-tokens", type=int, metavar="N", help=f"word pieces a text (default: {default['max_tokens']})")
+    add("--shard-rows", type=int, metavar="N", help=f"memes a shard, in larger splits (default: {rows:,})")
     add("--on-error", choices=("stop", "skip"), help="memes that cannot be used: stop, or leave them out and list them")
     add("--compile", action="store_true", help="torch.compile the encoders (CUDA)")
     add("--quiet", action="store_true", help="no progress bars, for logs")

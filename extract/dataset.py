@@ -1,4 +1,5 @@
-"""Read `<split>.jsonl` and img/ into memes; find splits; check everything and report all faults together."""
+"""Read `<split>.jsonl` or `<split>.parquet` and the images it names into memes; find splits; check everything and
+report all faults together. The folder may lie on this machine or elsewhere."""
 
 import hashlib
 import json
@@ -8,11 +9,22 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
+from extract import fields, image_files, parquet, places
+from extract.contents import Source
+from extract.contents import digest as file_digest
 from extract.errors import Refused, listing
+from extract.fields import Row
+from extract.image_files import Images
+from extract.parquet import Cell
+from extract.places import Place, Remote
 
+__all__ = [
+    "ARCHIVE", "SPLITS", "Fault", "HashedSplit", "Meme", "Split", "choose_splits", "file_digest", "find_splits",
+    "overlaps", "read", "read_lines", "refuse_faults", "unpack_images",
+]  # fmt: skip
+
+KINDS = ("jsonl", "parquet")  # of manifests
 SPLITS = ("train", "dev", "dev_seen", "dev_unseen", "test", "test_seen", "test_unseen")
 ARCHIVE = "img.tar.gz"
 
@@ -23,7 +35,7 @@ class Meme:
 
     id: str
     text: str  # may be empty
-    image: Path
+    image: Source
     label: int | None  # 0 or 1; None where the split has none
 
     @property
@@ -39,9 +51,10 @@ class Fault:
     line: int  # counted from 1
     id: str  # "" when it cannot be read
     reason: str
+    kind: str = "jsonl"  # of the manifest
 
     def __str__(self) -> str:
-        return f"{self.split}.jsonl:{self.line}  {self.id or '?'}  {self.reason}"
+        return f"{self.split}.{self.kind}:{self.line}  {self.id or '?'}  {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -63,21 +76,29 @@ class HashedSplit:
     faults: list[Fault]  # rows left out under --on-error skip
 
 
-def find_splits(data: Path) -> list[str]:
-    """The known splits that `data` holds, in canonical order. Raises Refused when there is no folder or no split."""
+def find_splits(data: Place) -> list[str]:
+    """The known splits that `data` holds, in canonical order.
+
+    Raises Refused when there is no folder or no split, when a split has two manifests, or when nobody answers there.
+    """
+    places.refuse_unreachable(data)
     if not data.is_dir():
         raise Refused(
             f"no data folder {data}.\nPut <split>.jsonl files and img/ there (see README, 'Your memes'), "
             f"name another with --data, or draw sample memes: python -m extract.sample --out {data}"
         )
-    found = [name for name in SPLITS if (data / f"{name}.jsonl").is_file()]
+    there = set(data.children() if isinstance(data, Remote) else os.listdir(data))
+    if twice := [name for name in SPLITS if all(f"{name}.{kind}" in there for kind in KINDS)]:
+        pairs = listing([f"{name}.jsonl and {name}.parquet" for name in twice])
+        raise Refused(f"{data} holds two manifests for {len(twice)} of its splits:\n{pairs}\nRemove one of each.")
+    found = [name for name in SPLITS if any(f"{name}.{kind}" in there for kind in KINDS)]
     if not found:
         names = ", ".join(f"{name}.jsonl" for name in SPLITS)
-        raise Refused(f"{data} holds no split; expected at least one of {names}")
+        raise Refused(f"{data} holds no split; expected at least one of {names} (or .parquet)")
     return found
 
 
-def choose_splits(data: Path, wanted: str) -> list[str]:
+def choose_splits(data: Place, wanted: str) -> list[str]:
     """The splits that `wanted` ("all" or "NAME[,NAME]") stands for in this folder.
 
     `dev` takes dev.jsonl, else dev_seen.jsonl; likewise `test`. Raises Refused for a split that is not there.
@@ -93,31 +114,42 @@ def choose_splits(data: Path, wanted: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def read(data: Path, split: str, images: bool = True) -> Split:
+def read(data: Place, split: str, images: bool = True) -> Split:
     """Read and check one split. images: also check that every image is there.
 
-    Raises Refused when the split has no row at all.
+    Raises Refused when the split has no row at all, or its manifest cannot be read.
     """
-    with open(data / f"{split}.jsonl", "rb") as file:
-        found = read_lines(file, split, data, images)
+    path = data / f"{split}.jsonl"
+    where = image_files.images(data, images)
+    if path.is_file():
+        with open(places.local(path), "rb") as file:
+            found = _checked(_json_rows(file), split, where)
+    else:
+        path = data / f"{split}.parquet"
+        found = _checked(parquet.rows(path), split, where, "parquet")
     if not found.memes and not found.faults:
-        raise Refused(f"{data / f'{split}.jsonl'} is empty; remove it or fill it")
+        raise Refused(f"{path} is empty; remove it or fill it")
     return found
 
 
-def read_lines(rows: Iterable[bytes], split: str, data: Path, images: bool = True) -> Split:
-    """Read and check a split's rows, wherever they come from. Their images lie in `data`."""
-    roots = _roots(data)
+def read_lines(rows: Iterable[bytes], split: str, data: Place, images: bool = True) -> Split:
+    """Read and check a split's JSON lines, wherever they come from. Their images lie in `data`."""
+    return _checked(_json_rows(rows), split, image_files.images(data, images))
+
+
+def _checked(rows: Iterable[tuple[int, Row | ValueError]], split: str, images: Images, kind: str = "jsonl") -> Split:
+    """Memes, and everything that is wrong with the other rows."""
     memes: dict[int, Meme] = {}
     faults: list[Fault] = []
-    for line, raw in _numbered(rows):
+    for line, row in rows:
         name = ""
         try:
-            row = _parse(raw)
-            name = _id(row)
-            memes[line] = Meme(name, _text(row), _image(row, data, roots, images), _label(row))
+            if isinstance(row, ValueError):
+                raise row
+            name = fields.identity(row)
+            memes[line] = Meme(name, fields.text(row), _image(row, images), fields.label(row))
         except ValueError as error:
-            faults.append(Fault(split, line, name, str(error)))
+            faults.append(Fault(split, line, name, str(error), kind))
     where = defaultdict(list)
     for line, meme in memes.items():
         where[meme.id].append(line)
@@ -127,9 +159,14 @@ def read_lines(rows: Iterable[bytes], split: str, data: Path, images: bool = Tru
             conflict = ", with different labels" if len(labels) > 1 else ""
             for line in lines:
                 others = ", ".join(str(other) for other in lines if other != line)
-                faults.append(Fault(split, line, name, f"id also on line {others}{conflict}"))
+                faults.append(Fault(split, line, name, f"id also on line {others}{conflict}", kind))
                 del memes[line]
     return Split(split, list(memes.values()), sorted(faults, key=lambda fault: fault.line))
+
+
+def _image(row: Row, images: Images) -> Source:
+    found = row.get("img")
+    return found if isinstance(found, Cell) else images.find(fields.image_name(row))
 
 
 def refuse_faults(splits: Sequence[Split]) -> None:
@@ -152,18 +189,14 @@ def overlaps(keys: dict[str, list[str]]) -> dict[tuple[str, str], int]:
     return {pair: shared for pair in pairs if (shared := len(sets[pair[0]] & sets[pair[1]]))}
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def unpack_images(data: Path) -> bool:
-    """Unpack img.tar.gz once, when there is no img/. Returns whether it did.
+def unpack_images(data: Place) -> bool:
+    """Unpack img.tar.gz once, when there is no img/; in a folder of this machine only. Returns whether it did.
 
     Members that would land outside the folder, links out of it and devices are refused (tarfile's "data" filter).
     A kill in mid-way leaves no img/.
     """
+    if isinstance(data, Remote):
+        return False
     archive, target = data / ARCHIVE, data / "img"
     if target.exists() or not archive.is_file():
         return False
@@ -182,15 +215,18 @@ def unpack_images(data: Path) -> bool:
     return True
 
 
-def _numbered(rows: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def _json_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Row | ValueError]]:
     """Lines that are not blank, counted from 1 with those that are."""
-    for number, line in enumerate(rows, start=1):
+    for number, line in enumerate(lines, start=1):
         line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if line.strip():
-            yield number, line
+            try:
+                yield number, _parse(line)
+            except ValueError as error:
+                yield number, error
 
 
-def _parse(raw: bytes) -> dict[str, Any]:
+def _parse(raw: bytes) -> Row:
     try:
         row = json.loads(raw.decode("utf-8").strip())
     except UnicodeDecodeError as error:
@@ -202,56 +238,3 @@ def _parse(raw: bytes) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object but {type(row).__name__}")
     return row
-
-
-def _id(row: dict[str, Any]) -> str:
-    name = row.get("id")
-    if isinstance(name, bool) or not isinstance(name, str | int):
-        raise ValueError(f"id is {json.dumps(name)}, expected text or a whole number" if "id" in row else "no id")
-    name = _mended(str(name))
-    if not name or "\0" in name:
-        raise ValueError("id is empty" if not name else "id holds a NUL character")
-    return name
-
-
-def _text(row: dict[str, Any]) -> str:
-    text = row.get("text")
-    if not isinstance(text, str):
-        raise ValueError(
-            f"text is {json.dumps(text)[:40]}, expected text (may be empty)" if "text" in row else "no text"
-        )
-    return _mended(text)
-
-
-def _label(row: dict[str, Any]) -> int | None:
-    if "label" not in row:
-        return None
-    label = row["label"]
-    if type(label) is not int or label not in (0, 1):
-        raise ValueError(f"label is {json.dumps(label)[:40]}, expected 0 or 1 (no label at all if it is unknown)")
-    return label
-
-
-def _image(row: dict[str, Any], data: Path, roots: tuple[Path, ...], check: bool) -> Path:
-    name = row.get("img")
-    if not isinstance(name, str) or not name.strip("/") or "\0" in name:
-        raise ValueError(f"img is {json.dumps(name)[:40]}, expected a path" if "img" in row else "no img")
-    path = data / name.lstrip("/")  # "/img/1.png" means the folder's img/1.png
-    if not check:
-        return path
-    real = path.resolve()
-    if not any(real.is_relative_to(root) for root in roots):
-        raise ValueError(f"{name} leaves the data folder")
-    if not real.is_file():
-        raise ValueError(f"{name} is missing")
-    return path
-
-
-def _roots(data: Path) -> tuple[Path, ...]:
-    """Where images may lie: the folder, and wherever its owner has linked img/ to."""
-    return data.resolve(), (data / "img").resolve()
-
-
-def _mended(text: str) -> str:
-    """Half surrogate pairs, which JSON can hold and UTF-8 cannot, become U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

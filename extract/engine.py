@@ -2,29 +2,30 @@
 
 import hashlib
 import os
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from extract import images
+from extract import contents, images
+from extract.ahead import ahead
 from extract.parts import Folder
 from extract.plan import Item, Part
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}  # images; on a CPU small batches stay in the cache
 PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image": 4096}}  # some seconds' work
 PART_BYTES = 1 << 27  # of vectors: a grid is fifty times as long as a pooled vector
+# Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
+DECODING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
 
 In = TypeVar("In")
-Out = TypeVar("Out")
 Report = Callable[[int], object]  # takes a number of finished rows
 
 
@@ -97,9 +98,11 @@ def encode_images(
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
     bad: list[BadImage] = []
     items = [item for part in parts for item in part.items]
-    pool = ThreadPoolExecutor(_workers(), thread_name_prefix="decode")
+    # one a core: fewer slow down one of the encoder's threads, for which the others then wait
+    threads = contents.readers(items[0].source, len(os.sched_getaffinity(0))) if items else 1
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
-        decoded = _ahead(pool, _decode, items, window=3 * batch_size)
+        decoded = ahead(pool, _decode, items, window=max(3 * batch_size, 2 * threads))
         for part in parts:
             good: list[Item] = []
             vectors: list[Tensor] = []
@@ -137,31 +140,17 @@ def _encode_pixels(pixels: list[np.ndarray], encoder: EncodesImages, batch_size:
 
 def _decode(item: Item) -> np.ndarray | BadImage:
     try:
-        data = Path(item.source).read_bytes()
+        assert not isinstance(item.source, str)
+        data = item.source.read_bytes()
         if hashlib.sha256(data).hexdigest() != item.content:
             return BadImage(item.content, "changed while it was being read")
-        return images.decode(data)
+        with DECODING:
+            return images.decode(data)
     except images.Undecodable as error:
         return BadImage(item.content, str(error))
     except OSError as error:
         return BadImage(item.content, f"cannot be read: {error.strerror}")
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int) -> Iterator[Out]:
-    """Results in order, at most `window` of them waiting: memory stays flat however long the list is."""
-    waiting: deque[Future[Out]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= window:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _workers() -> int:
-    """Decode threads: one a core. Fewer slow down one of the encoder's threads, for which the others then wait."""
-    return len(os.sched_getaffinity(0))

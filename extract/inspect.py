@@ -3,9 +3,9 @@
 import argparse
 import datetime
 import sys
-from pathlib import Path
 
-from extract import errors, store
+from extract import errors, places, store
+from extract.places import Place, place
 
 EXAMPLE = "example:\n  python -m extract.inspect features --verify\n"
 COLUMNS = (
@@ -30,12 +30,13 @@ def main(argv: list[str] | None = None) -> int:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("features", type=Path, metavar="FEATURES")
+    parser.add_argument("features", type=place, metavar="FEATURES", help="a folder, or s3://...")
     parser.add_argument("--verify", action="store_true", help="check schema, digests, counts and finite values")
     args = parser.parse_args(argv)
+    places.refuse_unreachable(args.features)
     if not args.features.is_dir():
         raise errors.Refused(f"no features folder {args.features}; run: python -m extract --features {args.features}")
-    files = sorted(args.features.glob("[!.]*/[!.]*.h5"))
+    files = places.glob(args.features, "[!.]*/[!.]*.h5")
     if not files:
         raise errors.Refused(f"{args.features} holds no <encoder>/<split>.h5; run: python -m extract")
     damaged = _describe(files, args.verify)
@@ -50,14 +51,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _describe(files: list[Path], verify: bool) -> list[str]:
+def _describe(files: list[Place], verify: bool) -> list[str]:
     """Print a row for each file that can be read; return what is wrong with the others."""
     rows: list[tuple[str, ...]] = [COLUMNS]
     damaged: list[str] = []
     for path in files:
         try:
             if verify:
-                store.verify(path)
+                store.verify(path, fresh=True)
             rows.append(_row(store.read(path), path))
         except store.StoreError as error:
             damaged.append(str(error))
@@ -67,9 +68,9 @@ def _describe(files: list[Path], verify: bool) -> list[str]:
     return damaged
 
 
-def _row(features: store.Features, path: Path) -> tuple[str, ...]:
+def _row(features: store.Features, path: Place) -> tuple[str, ...]:
     labels = "/".join(f"{(features.label == label).sum():,}" for label in (0, 1, -1))
-    written = datetime.datetime.fromtimestamp(path.stat().st_mtime).isoformat(" ", "minutes")
+    written = datetime.datetime.fromtimestamp(places.modified(path)).isoformat(" ", "minutes")
     return (
         *(features.encoder, features.kind, features.split, f"{len(features):,}", labels),
         *(str(features.settings.get("pooling", "?")), str(features.vector.shape[1])),
@@ -78,9 +79,9 @@ def _row(features: store.Features, path: Path) -> tuple[str, ...]:
     )
 
 
-def _say_unpublished(features: Path) -> None:
-    for folder in sorted(features.glob("[!.]*/.parts")):
-        parts = [store.read(path) for path in folder.glob("*/*.h5")]
+def _say_unpublished(features: Place) -> None:
+    for folder in places.glob(features, "[!.]*/.parts"):
+        parts = [store.read_rows(path) for path in places.glob(folder, "*/*.h5")]
         rows = sum(map(len, parts))
         print(f"{folder.parent.name}: {rows:,} vectors in {len(parts):,} parts are not published; run extract to go on")
 

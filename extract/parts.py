@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from extract import store
+from extract import leases, places, store
 from extract.errors import Failed, Refused
+from extract.places import Place, Remote
 from extract.plan import Part
 
 
@@ -24,7 +25,7 @@ from extract.plan import Part
 class Folder:
     """`features/<encoder>` for one fingerprint: where its published files and its parts lie."""
 
-    path: Path
+    path: Place
     kind: str  # "text" or "image"
     settings: dict[str, Any]  # what the fingerprint covers
     versions: dict[str, str]  # of the libraries that encode now
@@ -38,10 +39,10 @@ class Folder:
         return store.fingerprint(self.settings)
 
     @property
-    def parts(self) -> Path:
+    def parts(self) -> Place:
         return self.path / ".parts" / self.fingerprint[:16]
 
-    def published(self, split: str) -> Path:
+    def published(self, split: str) -> Place:
         return self.path / f"{split}.h5"
 
     def write(self, part: Part, vectors: np.ndarray, tokens: np.ndarray | None = None) -> None:
@@ -81,6 +82,11 @@ class Folder:
 
         Raises Refused when another extraction is at work here, or when the folder cannot be written.
         """
+        if isinstance(self.path, Remote):
+            places.refuse_unreachable(self.path)
+            with leases.held(self.path / ".lock"):
+                yield
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = open(self.path / ".lock", "a+")  # noqa: SIM115  closed below; its descriptor is the lock
@@ -100,8 +106,9 @@ class Folder:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            for leftover in [*self.path.glob(".*.tmp"), *self.path.glob(".parts/*/.*.tmp")]:
-                leftover.unlink()
+            for pattern in (".*.tmp", "*/.*.tmp", ".parts/*/.*.tmp"):
+                for leftover in self.path.glob(pattern):
+                    leftover.unlink()
             yield
 
 
@@ -109,7 +116,7 @@ class Folder:
 class Held:
     """Contents that have a vector under this fingerprint already, and where."""
 
-    files: list[Path] = field(default_factory=list)
+    files: list[Place] = field(default_factory=list)
     where: dict[str, tuple[int, int]] = field(default_factory=dict)  # content -> file, row
     tokens: dict[str, int] = field(default_factory=dict)  # content -> word pieces, texts only
     versions: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -119,22 +126,19 @@ class Held:
     def scan(cls, folder: Folder) -> "Held":
         """Index parts and published files. A part that is damaged is deleted: it will be encoded again."""
         held = cls()
-        for path in sorted(folder.parts.glob("*.h5")):
+        for path in places.glob(folder.parts, "*.h5"):
             try:
                 store.verify(path)
                 held.add(store.read(path), path)
             except store.StoreError:
                 path.unlink()
-        for path in sorted(folder.path.glob("*.h5")):
-            try:
-                features = store.read(path)
-            except store.StoreError as error:
-                raise Failed(str(error)) from None
+        for path in store.vector_files(folder.path):
+            features = store.read(path)
             if features.fingerprint == folder.fingerprint:
                 held.add(features, path)
         return held
 
-    def add(self, features: store.Features, path: Path) -> None:
+    def add(self, features: store.Features, path: Place) -> None:
         self.files.append(path)
         self.dim = features.vector.shape[1]
         contents = features.content.astype(str).tolist()
@@ -157,7 +161,7 @@ class Held:
                 wanted[file].append((row, number))
         for file, pairs in wanted.items():
             rows, numbers = np.array(sorted(pairs)).T
-            for start, vectors in store.chunks(self.files[file]):
+            for start, vectors in store.chunks(self.files[file], rows):
                 here = slice(*np.searchsorted(rows, (start, start + len(vectors))))
                 if here.start < here.stop:
                     yield numbers[here], vectors[rows[here] - start]
@@ -166,13 +170,13 @@ class Held:
 def sweep_parts(folder: Folder) -> None:
     """Delete the parts whose every content is in a published file, and those of other fingerprints' finished runs."""
     published: set[str] = set()
-    for path in folder.path.glob("*.h5"):
-        features = store.read(path)
-        if features.fingerprint == folder.fingerprint:
-            published.update(features.content.astype(str).tolist())
-    for path in folder.parts.glob("*.h5"):
-        if published.issuperset(store.read(path).ids.tolist()):
+    for path in places.glob(folder.path, "*.h5"):
+        rows = store.read_rows(path)
+        if rows.fingerprint == folder.fingerprint:
+            published.update(rows.content.astype(str).tolist())
+    for path in places.glob(folder.parts, "*.h5"):
+        if published.issuperset(store.read_rows(path).ids.tolist()):
             path.unlink()
     for empty in (folder.parts, folder.parts.parent):
-        if empty.is_dir() and not any(empty.iterdir()):
+        if isinstance(empty, Path) and empty.is_dir() and not any(empty.iterdir()):
             empty.rmdir()

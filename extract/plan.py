@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from extract.contents import Source
 
 
 @dataclass(frozen=True)
 class Item:
-    """One content to encode: a text, or an image file."""
+    """One content to encode: a text, or an image."""
 
     content: str  # sha256 in hex
-    source: str | Path  # the text itself, or the image's path
+    source: str | Source  # the text itself, or where the image's bytes are
 
 
 @dataclass(frozen=True)

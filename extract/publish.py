@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 
-from extract import store
+from extract import contents, store
 from extract.dataset import HashedSplit, Meme
 from extract.errors import Failed, Refused, listing
 from extract.parts import Folder, Held, sweep_parts
+from extract.places import Place
 from extract.progress import say
 
 Skipped = dict[str, str]  # image content -> why it cannot be decoded
 
 
-def publish(folders: Sequence[Folder], splits: Sequence[HashedSplit], bad: Skipped, skip: bool) -> None:
-    """Publish each split under each encoder.
+def publish(
+    folders: Sequence[Folder],
+    splits: Sequence[HashedSplit],
+    bad: Skipped,
+    skip: bool,
+    shard_rows: int = store.SHARD_ROWS,
+) -> None:
+    """Publish each split under each encoder, those with more than `shard_rows` rows in shards.
 
     bad: images that could not be decoded. skip: leave their memes out, image and text, and list them beside the file;
     otherwise the splits that hold one get no image file. Raises Failed then, naming every one of them.
@@ -25,6 +31,7 @@ def publish(folders: Sequence[Folder], splits: Sequence[HashedSplit], bad: Skipp
     unwritten = []
     for folder in folders:
         held = Held.scan(folder)
+        published: list[Place] = []
         with folder.writing(), ExitStack() as renames:
             for split in splits:
                 if undecodable[split.name] and folder.kind == "image" and not skip:
@@ -33,7 +40,10 @@ def publish(folders: Sequence[Folder], splits: Sequence[HashedSplit], bad: Skipp
                 dropped = [(fault.id, str(fault)) for fault in split.faults]
                 dropped += [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
                 rows = _rows(folder, split, held, bad if skip else {}, dropped)
-                _write_aside(renames, folder.published(split.name), rows, held)
+                _write_aside(renames, folder.published(split.name), rows, held, shard_rows)
+                published.append(folder.published(split.name))
+        for path in published:
+            store.sweep_shards(path)
         sweep_parts(folder)
     if unwritten:
         _fail(splits, undecodable, unwritten)
@@ -42,8 +52,8 @@ def publish(folders: Sequence[Folder], splits: Sequence[HashedSplit], bad: Skipp
 def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
     """Two datasets in one features folder would overwrite each other: raise Refused when nothing is in common."""
     files = [path for split in splits if (path := folder.published(split.name)).exists()]
-    old = [store.read(path) for path in files]
-    known = {key for features in old for key in (*features.ids.tolist(), *features.content.astype(str).tolist())}
+    old = [store.read_rows(path) for path in files]
+    known = {key for rows in old for key in (*rows.ids.tolist(), *rows.content.astype(str).tolist())}
     mine = {meme.id for split in splits for meme in split.memes}
     mine |= {content for split in splits for content in split.content[folder.kind]}
     if old and known.isdisjoint(mine):
@@ -55,7 +65,7 @@ def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
 
 def _undecodable(split: HashedSplit, bad: Skipped) -> list[tuple[Meme, str]]:
     return [
-        (meme, f"{meme.image}  {meme.image.stat().st_size:,} bytes: {bad[content]}")
+        (meme, f"{meme.image}  {contents.size(meme.image):,} bytes: {bad[content]}")
         for meme, content in zip(split.memes, split.content.get("image", []), strict=False)
         if content in bad
     ]
@@ -69,25 +79,25 @@ def _rows(
     if not keep:
         raise Failed(f"no meme of {split.name} can be used, all {len(dropped):,} are left out; nothing was published")
     memes = [split.memes[row] for row in keep]
-    contents = [split.content[folder.kind][row] for row in keep]
+    content = [split.content[folder.kind][row] for row in keep]
     return store.Rows(
         encoder=folder.encoder,
         kind=folder.kind,
         split=split.name,
         ids=np.array([meme.id for meme in memes]),
         label=np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8),
-        content=np.array(contents, dtype="S64"),
+        content=np.array(content, dtype="S64"),
         fingerprint=folder.fingerprint,
         settings=folder.settings,
         versions={library: ", ".join(sorted(found)) for library, found in sorted(held.versions.items())},
         dropped=[{"id": name, "reason": reason} for name, reason in dropped],
-        tokens=np.array([held.tokens[content] for content in contents]) if folder.kind == "text" else None,
+        tokens=np.array([held.tokens[each] for each in content]) if folder.kind == "text" else None,
     )
 
 
-def _write_aside(renames: ExitStack, path: Path, rows: store.Rows, held: Held) -> None:
+def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, shard_rows: int) -> None:
     note = f", {len(rows.dropped):,} left out" if rows.dropped else ""
-    if store.holds(path, rows):
+    if store.holds(path, rows, shard_rows):
         say(f"{path}: {len(rows):,} memes{note}, up to date")
         return
     beside = path.with_suffix(".dropped.txt")
@@ -97,9 +107,12 @@ def _write_aside(renames: ExitStack, path: Path, rows: store.Rows, held: Held) -
     else:
         beside.unlink(missing_ok=True)
     assert held.dim is not None
-    contents = rows.content.astype(str).tolist()
-    store.write(renames.enter_context(store.replacing(path)), rows, held.blocks(contents), held.dim)
-    say(f"{path}: {len(rows):,} memes{note}, written")
+    content = rows.content.astype(str)
+    store.publish_split(
+        path, rows, lambda numbers: held.blocks(content[numbers].tolist()), held.dim, shard_rows, renames
+    )
+    shards = f" in {-(-len(rows) // shard_rows):,} shards" if len(rows) > shard_rows else ""
+    say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 
 
 def _fail(splits: Sequence[HashedSplit], undecodable: dict[str, list[tuple[Meme, str]]], unwritten: list[str]) -> None:

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from extract import catalogue, dataset, image_encoders, images, text_encoders
+from extract import catalogue, contents, dataset, image_encoders, images, text_encoders
+from extract.ahead import ahead
 from extract.config import ExtractConfig
+from extract.contents import Source
 from extract.dataset import HashedSplit
 from extract.device import resolve_device, resolve_dtype
 from extract.errors import Failed, Refused
@@ -93,10 +94,11 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     return hashed
 
 
-def _image_digests(paths: Sequence[Path], config: ExtractConfig) -> Iterator[str]:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        digests = pool.map(dataset.file_digest, paths)
-        yield from bar(digests, "reading images", len(paths), "images", config.quiet)
+def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
+    threads = contents.readers(sources[0], len(os.sched_getaffinity(0))) if sources else 1
+    with ThreadPoolExecutor(threads) as pool:
+        digests = ahead(pool, dataset.file_digest, sources, window=64 * threads)
+        yield from bar(digests, "reading images", len(sources), "images", config.quiet)
 
 
 def _say_overlaps(splits: Sequence[HashedSplit]) -> None:

@@ -169,6 +169,7 @@ class Feed:
                 shuffled = torch.stack([torch.randperm(len(index), generator=order) for order in orders])
                 for places in shuffled.to(self.device).split(settings.batch_size, dim=1):
                     yield Batch(_rows(text, places), _rows(image, places), index[places])
+                del text, image, index  # before the next window is read: memory holds one
 
 
 def _rows(vec: Float[Tensor, "n dim"], places: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch dim"]:

@@ -24,6 +24,7 @@ COMMANDS = [
 ]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
+SHARED_ROOMS |= {"contents", "places"}
 
 PROBE = """
 import runpy, sys

@@ -80,7 +80,7 @@ def test_missing_file_and_other_schema_are_named(tmp_path, monkeypatch):
     with pytest.raises(store.StoreError, match="no such file; run extract"):
         store.read(tmp_path / "none.h5")
     with monkeypatch.context() as patch:
-        patch.setattr(store, "SCHEMA", 99)
+        patch.setattr(store.files, "SCHEMA", 99)
         store.publish(tmp_path / "train.h5", make(["a"]))
     with pytest.raises(store.StoreError, match="schema 99, this version reads schema 1"):
         store.read(tmp_path / "train.h5")

@@ -92,7 +92,7 @@ def _subset(folder: Path, data: Path, memes: list[dataset.Meme]) -> Path:
     folder.mkdir()
     (folder / "img").symlink_to((data / "img").resolve())
     rows = [
-        {"id": meme.id, "img": str(meme.image.relative_to(data)), "text": meme.text, "label": meme.label or 0}
+        {"id": meme.id, "img": os.path.relpath(str(meme.image), data), "text": meme.text, "label": meme.label or 0}
         for meme in memes
     ]
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -118,7 +118,8 @@ def _compare(
             times.notebook.append(seconds[1])
             times.roof.append(ours.roof_seconds(ROOF_BATCHES) * len(memes))
     with h5py.File(baseline) as file:
-        return replace(times, cosine=_lowest_cosine(store.read(ours.published(features)).vector, file["vector"][:]))
+        vector = np.asarray(store.read(ours.published(features)).vector)
+        return replace(times, cosine=_lowest_cosine(vector, file["vector"][:]))
 
 
 def _seconds(action: Callable[[], object]) -> float:

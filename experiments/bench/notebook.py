@@ -1,6 +1,7 @@
 """The usual notebook's way of extracting vectors: the baseline that stage 1 is measured against."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from extract.catalogue import Located
+from extract.contents import Source
 from extract.dataset import Meme
 
 BATCH = 32  # rows
@@ -64,8 +66,8 @@ class ImageNotebook:
             vectors.append(self.model((batch - self.mean).to(self.device)).cpu().numpy())
         _save(path, vectors)
 
-    def _pixels(self, path: Path) -> torch.Tensor:
-        image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
+    def _pixels(self, source: Source) -> torch.Tensor:
+        image = Image.open(BytesIO(source.read_bytes())).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(image)[:, :, ::-1].copy()).permute(2, 0, 1).float()  # BGR
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ WEIGHTS = {"text": 1.0, "image": 1.0, "both": 1.5, "noise": 1.2}  # of what make
 NAMES = {"text": "random-text", "image": "random-image"}  # folders
 
 
-def publish(folder: Path, sizes: Mapping[str, int], dims: tuple[int, int], seed: int = 0) -> Path:
+def publish(
+    folder: Path,
+    sizes: Mapping[str, int],
+    dims: tuple[int, int],
+    seed: int = 0,
+    shard_rows: int = store.SHARD_ROWS,
+) -> Path:
     """Publish `sizes` rows by split, `dims` wide (text, image), under `folder`; memory does not grow with rows.
 
     A text tells two things of +-1, an image two others. A label follows one of each, the product of the other two
@@ -31,8 +38,8 @@ def publish(folder: Path, sizes: Mapping[str, int], dims: tuple[int, int], seed:
             path = folder / NAMES[kind] / f"{split}.h5"
             path.parent.mkdir(parents=True, exist_ok=True)
             blocks = _blocks(told[:, side::2], _directions(dim, seed, side), [seed, number, side])
-            with store.replacing(path) as aside:
-                store.write(aside, _rows(kind, split, label), blocks, dim)
+            with ExitStack() as renames:
+                store.publish_split(path, _rows(kind, split, label), lambda _: blocks, dim, shard_rows, renames)  # noqa: B023
     return folder
 
 

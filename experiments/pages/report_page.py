@@ -10,6 +10,7 @@ from experiments.glance import Glance
 from experiments.pages import dataset_section, discussion, figures, fusion, overview, results
 from experiments.pages.document import Bullets, Figure, Page, Section
 from experiments.tables import READING
+from extract import places
 
 
 def page(findings: Findings, glance: Glance | None, images: bool) -> Page:
@@ -28,7 +29,7 @@ def page(findings: Findings, glance: Glance | None, images: bool) -> Page:
     sections = [part() for part in tqdm(parts, "drawing", leave=False, disable=None, delay=0.5)]
     text, image = (findings.comparison.encoders[side]["name"] for side in ("text", "image"))
     memes = sum(size.memes for size in findings.comparison.splits)
-    where = f" of {glance.folder.resolve().name}" if glance else ""
+    where = f" of {places.name(glance.folder)}" if glance else ""
     subtitle = f"{text} and {image}, frozen, with light heads on {memes:,} memes{where}"
     return Page("Text, image or both?", subtitle, [section for section in sections if section], opening)
 

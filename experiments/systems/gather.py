@@ -10,7 +10,7 @@ from experiments import stats
 from experiments.loading import NO_TEXT, shortened
 from experiments.systems import fasttext
 from experiments.systems.build import GRID, Side, is_grid, reads_vectors
-from experiments.systems.memes import NO_LABEL, Column, Memes, Pictures, Rows
+from experiments.systems.memes import NO_LABEL, Column, Grids, Memes, Pictures, Rows
 from experiments.systems.published import FASTTEXT
 from extract import dataset, store, text_encoders
 from extract.catalogue import Located
@@ -74,11 +74,11 @@ def joined(
     kept = [meme for meme in memes if meme.id not in set(lost)]
     columns: dict[str, Column] = {}
     for kind, held in cached.items():
-        vector = held.vector
-        name = f"{kind}_vec"
+        name: str = f"{kind}_vec"
+        column: Column = held.vector
         if is_grid(sides[1]) and kind == "image":
-            name, vector = "grid", vector.reshape(len(vector), GRID, -1)
-        columns[name] = Rows(vector, np.array([places[kind][meme.id] for meme in kept], dtype=np.int64))
+            name, column = "grid", Grids(held.vector, GRID)
+        columns[name] = Rows(column, np.array([places[kind][meme.id] for meme in kept], dtype=np.int64))
     columns |= contents(kept, sides, max_tokens)
     content = np.array([meme.text_content for meme in kept], dtype="S64")
     return Memes(

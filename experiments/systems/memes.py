@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from extract import images
+from extract.contents import Source
 from extract.errors import Failed
 
 PAD_TO = 8  # word pieces: batches are padded to a multiple of this
@@ -70,10 +70,24 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Grids:
+    """Stage 1's grids, each as its cells, read when one is asked for."""
+
+    vector: Column  # [n] of [cells * channels]
+    cells: int
+
+    def __getitem__(self, row: int) -> Float[np.ndarray, "cells channels"]:
+        return np.asarray(self.vector[row]).reshape(self.cells, -1)
+
+    def __len__(self) -> int:
+        return len(self.vector)
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Images, decoded as stage 1 does, whenever one is asked for."""
 
-    paths: Sequence[Path]
+    paths: Sequence[Source]
 
     def __getitem__(self, row: int) -> UInt8[np.ndarray, "3 224 224"]:
         try:

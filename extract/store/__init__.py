@@ -1,0 +1,62 @@
+"""Published vectors: written whole or not at all, read back, joined by id. Needs only h5py and numpy.
+
+`features/<encoder>/<split>.h5` is one split under one encoder. A large split's vectors lie beside it in shards,
+`<split>/00000-of-00042-<digest>.h5`, each a complete file of the same schema, and `<split>.h5` holds everything else.
+"""
+
+from extract.store.arrays import Shards, Taken, Vectors
+from extract.store.files import chunks, replacing, write
+from extract.store.folders import EncoderFolder, encoders, split_path
+from extract.store.joining import Pairs, join
+from extract.store.schema import (
+    NO_LABEL,
+    SCHEMA,
+    Block,
+    Features,
+    Rows,
+    StoreError,
+    StoreIncomplete,
+    fingerprint,
+)
+from extract.store.splits import (
+    SHARD_ROWS,
+    holds,
+    publish,
+    publish_split,
+    read,
+    read_rows,
+    sweep_shards,
+    vector_files,
+    verify,
+)
+
+__all__ = [
+    "NO_LABEL",
+    "SCHEMA",
+    "SHARD_ROWS",
+    "Block",
+    "EncoderFolder",
+    "Features",
+    "Pairs",
+    "Rows",
+    "Shards",
+    "StoreError",
+    "StoreIncomplete",
+    "Taken",
+    "Vectors",
+    "chunks",
+    "encoders",
+    "fingerprint",
+    "holds",
+    "join",
+    "publish",
+    "publish_split",
+    "read",
+    "read_rows",
+    "replacing",
+    "split_path",
+    "sweep_shards",
+    "vector_files",
+    "verify",
+    "write",
+]

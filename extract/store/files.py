@@ -1,0 +1,245 @@
+"""One HDF5 file of the store: written aside and verified, sealed, renamed into place, mapped when it is read.
+
+Datasets `id`, `vector`, `label`, `content` (and `tokens` for texts), everything else as attributes. The first 512 bytes
+(an HDF5 user block, which readers skip) hold the sha256 of all the bytes that follow, so that any flipped or missing
+byte is found.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from extract import places
+from extract.places import Place, Remote
+from extract.store.schema import (
+    SCHEMA,
+    SHARDED,
+    STRUCTURES,
+    WORDS,
+    Block,
+    Rows,
+    StoreError,
+    StoreIncomplete,
+    first,
+)
+
+USER_BLOCK = 512  # bytes
+SEAL = b"memefuse sha256 "
+CHUNK = 1 << 24  # bytes of vectors that are read at a time: a grid is fifty times as long as a pooled vector
+
+
+def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
+    """Write a file to `path`, which nobody reads yet (see `replacing`), its vectors streamed in any order.
+
+    blocks: row numbers [n] and their vectors [n, dim]; a row may be written twice.
+    Raises StoreIncomplete when a row is never written or a value is not finite, OSError when the disk refuses.
+    """
+    with Writer(path, rows, dim) as writer:
+        for numbers, vectors in blocks:
+            writer.put(numbers, vectors)
+        writer.finish()
+
+
+class Writer:
+    """A file while it is written: its rows first, then vectors in any order, last the proof that none is missing."""
+
+    def __init__(self, path: Path, rows: Rows, dim: int) -> None:
+        self.path, self.rows, self.dim = path, rows, dim
+        with h5py_in_words():
+            self.offset = _write_rows(path, rows, dim)
+        self.written = np.zeros(len(rows), dtype=bool)
+        self.file = open(path, "r+b")  # noqa: SIM115  closed at exit
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def put(self, numbers: np.ndarray, vectors: np.ndarray) -> None:
+        """Vectors [n, dim] of rows [n]. Raises StoreIncomplete for values that are not finite."""
+        data = np.ascontiguousarray(vectors, dtype="<f4")
+        bad = ~np.isfinite(data).all(axis=1)
+        if bad.any():
+            names = [str(self.rows.ids[number]) for number in np.asarray(numbers)[bad]]
+            raise StoreIncomplete(f"{bad.sum():,} vectors of {self.rows.split} are not finite; first: {first(names)}")
+        for number, row in zip(numbers, data, strict=True):
+            # written by offset, not mapped: memory stays flat however many rows there are
+            os.pwrite(self.file.fileno(), row.tobytes(), self.offset + int(number) * self.dim * 4)
+        self.written[numbers] = True
+
+    def finish(self) -> str:
+        """Seal the file and return its digest. Raises StoreIncomplete when a row was never written."""
+        if not self.written.all():
+            names = [str(name) for name in self.rows.ids[~self.written]]
+            raise StoreIncomplete(f"{len(names):,} of {len(self.rows):,} rows never written; first: {first(names)}")
+        return seal(self.path)
+
+
+@contextmanager
+def replacing(path: Place) -> Iterator[Path]:
+    """Yield a path on this machine to write to; on success sync it and rename it over `path`, else remove it.
+
+    Elsewhere there is no rename: the file is uploaded whole under its final name, which is one step, too.
+    """
+    if isinstance(path, Remote):
+        with path.uploading() as aside:
+            yield aside
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def h5py_in_words() -> Iterator[None]:
+    """h5py raises OSError or RuntimeError, with a page of its own words around the reason: leave the reason."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = re.search(r"errno = (\d+), error message = '([^']*)'", str(error))
+        raise OSError(int(reason[1]), reason[2]) if reason else error from None
+
+
+def create(path: Path, rows: Rows) -> h5py.File:
+    """A new file with the rows' datasets, still open; `describe` it once its vectors have their place."""
+    ids = np.char.encode(np.asarray(rows.ids, dtype=np.str_), "utf-8")
+    # latest: its metadata carries checksums, and no time stamp makes two equal runs differ
+    file = h5py.File(path, "w", libver="latest", userblock_size=USER_BLOCK)
+    file.create_dataset("id", data=ids.astype(h5py.string_dtype("utf-8", max(1, ids.dtype.itemsize))))
+    file.create_dataset("label", data=np.asarray(rows.label, dtype=np.int8))
+    file.create_dataset("content", data=np.asarray(rows.content, dtype="S64"))
+    if rows.tokens is not None:
+        file.create_dataset("tokens", data=np.asarray(rows.tokens, dtype=np.int32))
+    return file
+
+
+def describe(file: h5py.File, rows: Rows, schema: int) -> None:
+    """Write the attributes."""
+    file.attrs["schema"] = schema
+    for name in WORDS:
+        file.attrs[name] = getattr(rows, name)
+    for name in STRUCTURES:
+        file.attrs[name] = json.dumps(getattr(rows, name), sort_keys=True, ensure_ascii=False)
+
+
+def _write_rows(path: Path, rows: Rows, dim: int) -> int:
+    """Create the file with everything but vectors; return the byte offset at which vectors start."""
+    allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    with create(path, rows) as file:
+        vector = file.create_dataset("vector", shape=(len(rows), dim), dtype="<f4", dcpl=allocated)
+        describe(file, rows, SCHEMA)
+        return vector.id.get_offset()
+
+
+def seal(path: Path) -> str:
+    """Write the digest of a finished file into its user block, and return it."""
+    with open(path, "r+b") as file:
+        file.seek(USER_BLOCK)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        file.write((SEAL + digest.encode() + b"\n").ljust(USER_BLOCK, b"\0"))
+    return digest
+
+
+def check_seal(path: Place, expected: str | None = None) -> None:
+    """Raise StoreError unless a file's bytes match its digest, and that the one expected of it."""
+    try:
+        with open(places.local(path), "rb") as file:
+            head = file.read(USER_BLOCK)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run extract again") from None
+    if head != (SEAL + digest.encode() + b"\n").ljust(USER_BLOCK, b"\0") or digest != (expected or digest):
+        raise StoreError(f"{path}: its bytes do not match its sha256; delete it and run extract again")
+
+
+def is_index(path: Place) -> bool:
+    """Whether a file's vectors lie in shards; no, where it cannot be read."""
+    try:
+        with h5py.File(places.local(path), "r") as file:
+            return bool(file.attrs.get("schema") == SHARDED)
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a file says of itself."""
+
+    rows: Rows
+    shape: tuple[int, int]  # of the vectors
+    offset: int | None  # bytes: where they start in this file; None where there are none, or none in this file
+    shards: list[dict[str, Any]]  # the files that hold them instead
+
+
+def opened(path: Place) -> Opened:
+    """Read everything but vectors.
+
+    Raises StoreError when the file is missing, cut short, of another schema or inconsistent.
+    """
+    try:
+        with h5py.File(places.local(path), "r") as file:
+            schema = file.attrs.get("schema", "none")
+            if schema not in (SCHEMA, SHARDED):
+                raise StoreError(f"{path}: schema {schema}, this version reads schema {SCHEMA}; run extract again")
+            attributes: dict[str, Any] = {name: str(file.attrs[name]) for name in WORDS}
+            attributes |= {name: json.loads(file.attrs[name]) for name in STRUCTURES}
+            rows = Rows(
+                **attributes,
+                ids=np.char.decode(file["id"][:].astype(np.bytes_), "utf-8"),
+                label=file["label"][:],
+                content=file["content"][:].astype("S64"),
+                tokens=file["tokens"][:] if "tokens" in file else None,
+            )
+            vector = file["vector"]
+            shards = json.loads(file.attrs["shards"]) if schema == SHARDED else []
+            found = Opened(rows, vector.shape, vector.id.get_offset(), shards)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file; run extract") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
+    lengths = {len(rows.ids), len(rows.label), len(rows.content), found.shape[0]}
+    if len(lengths) != 1:
+        raise StoreError(f"{path}: its datasets have different lengths {sorted(lengths)}; run extract again")
+    return found
+
+
+def mapped(path: Path, offset: int | None, shape: tuple[int, int]) -> np.ndarray:
+    """The vectors of a file, read-only and on disk. Raises FileNotFoundError, ValueError when it is too short."""
+    if 0 in shape or offset is None:
+        return np.empty(shape, dtype=np.float32)
+    return np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape)
+
+
+def rows_at_once(dim: int) -> int:
+    """Rows whose vectors [rows, dim] take CHUNK bytes."""
+    return max(1, CHUNK // (4 * max(1, dim)))
+
+
+def chunks(path: Place, wanted: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """A file's vectors, read CHUNK bytes at a time and not mapped: memory stays flat. Yields first row, vectors [n, D].
+
+    wanted: row numbers; chunks without one are not read.
+    """
+    with h5py.File(places.local(path), "r") as file:
+        vector = file["vector"]
+        size = rows_at_once(vector.shape[1])
+        numbers = range(-(-len(vector) // size)) if wanted is None else np.unique(wanted // size).tolist()
+        for start in (number * size for number in numbers):
+            yield start, vector[start : start + size]
