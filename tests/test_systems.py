@@ -13,7 +13,7 @@ from trained import memes
 
 from experiments import records
 from experiments.systems import beside, fasttext, job, results, sides
-from experiments.systems.__main__ import listed, main
+from experiments.systems.__main__ import listed, main, settings
 from experiments.systems.published import STAND_INS, SYSTEMS
 from extract import catalogue
 from extract.__main__ import main as extract
@@ -161,6 +161,25 @@ def test_systems_that_train_an_encoder_run_end_to_end_and_score_one_meme(name, t
     image = next((folder / "data" / "img").iterdir())
     main([name, "--out", str(out), "--device", "cpu", "--predict", str(image), "test 3"])
     assert re.match(r"label [01]: probability [.01]\d*, threshold", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_all_ten_published_settings_are_a_row_each(folder, capsys):
+    out = str(folder / "ten")
+    main(["bert-resnet18-linear", *tiny(folder, "--rows", "20", "--steps", "1", "--settings", "all"), "--out", out])
+    said = capsys.readouterr().out
+    for name, setting in SYSTEMS["bert-resnet18-linear"].settings.items():
+        [row] = re.findall(
+            rf"^bert-resnet18-linear {name} \* \+ .*$", said.partition("encoders trained")[0], re.MULTILINE
+        )
+        assert f"dev acc. {setting.published[0].value:.3f}".replace(" 0.", " .") in row
+
+
+def test_all_stands_for_every_setting():
+    assert settings(SYSTEMS["bert-resnet18-linear"], "all") == list(SYSTEMS["bert-resnet18-linear"].settings)
+    assert len(settings(SYSTEMS["bert-resnet18-linear"], "all")) == 10
+    assert settings(SYSTEMS["bert-resnet18-linear"], None) == ["both-frozen"]
+    assert settings(SYSTEMS["bert-resnet18-linear"], "3,10") == ["3", "10"]
 
 
 def test_one_meme_is_scored_as_the_split_was(folder, capsys):

@@ -1,20 +1,14 @@
 """Training is the same every time, and the same whether it was killed on the way or not."""
 
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import killed_training
 import pytest
 import torch
 from planted_memes import concat, memes
-from safetensors.torch import load_file
 
 from experiments.systems import trainer
 from experiments.systems.published import Shape, Training
-
-HERE = Path(__file__).parent
 
 
 class Killed(BaseException):
@@ -143,24 +137,3 @@ def test_the_best_epoch_is_kept_where_there_is_patience(tmp_path):
     losses = [epoch["dev_loss"] for epoch in learned.history]
     assert learned.best_epoch == 1 + losses.index(min(losses))
     assert len(losses) < 8 or learned.best_epoch > 6
-
-
-@pytest.mark.slow
-def test_sigkill_anywhere_changes_no_weight(tmp_path):
-    """Killed and started again until it ends, at steps that chance picks."""
-    command = [sys.executable, str(HERE / "killed_training.py")]
-    for folder, patience in (("whole", 60.0), ("killed", 0.3)):
-        for _ in range(30):
-            run = subprocess.Popen([*command, str(tmp_path / folder)], stdout=subprocess.PIPE, cwd=HERE.parent,
-                                   env={"PYTHONPATH": f"{HERE}:{HERE.parent}", "PATH": "/usr/bin:/bin"})  # fmt: skip
-            assert run.stdout is not None
-            run.stdout.readline()
-            deadline = time.monotonic() + patience
-            while run.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-            run.kill()
-            run.wait()
-            if (tmp_path / folder / "end.safetensors").exists():
-                break
-    ends = [load_file(tmp_path / folder / "end.safetensors") for folder in ("whole", "killed")]
-    assert same(*ends)

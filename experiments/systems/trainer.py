@@ -54,8 +54,8 @@ def train(
     """
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model).to(device)
+    clear_unfinished(folder)
     last = last_whole(folder)
-    clear_halves(folder)
     resumed_at = read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
     live = Live(label, spent_until(last))
     trainer = Trainer(
@@ -162,8 +162,8 @@ def last_whole(folder: Path) -> Path | None:
     return next((path for path in reversed(found) if whole(path)), None)
 
 
-def clear_halves(folder: Path) -> None:
-    """Remove what a kill cut short: the Trainer would count it among those that it keeps, and drop a new one."""
+def clear_unfinished(folder: Path) -> None:
+    """Remove half-written checkpoints: counted among the newest, they would have a whole one thrown away."""
     for checkpoint in folder.glob("checkpoint-*"):
         if not whole(checkpoint):
             shutil.rmtree(checkpoint)
