@@ -19,6 +19,7 @@ from extract.errors import Failed, Refused
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.publish import publish, refuse_other_dataset
+from extract.store import files
 
 SETTINGS = {"weights": "w", "pooling": "cls"}
 
@@ -312,7 +313,7 @@ def test_a_parts_vectors_stay_small_in_memory(kind, device, dim, batch_size, row
 
 
 def test_vectors_are_read_some_at_a_time_whatever_their_length(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "CHUNK", 3 * 8 * 4)  # bytes of three vectors
+    monkeypatch.setattr(files, "CHUNK", 3 * 8 * 4)  # bytes of three vectors
     folder = folder_of(tmp_path)
     split = text_split("train", [(number, "x" * number, 0) for number in range(10)])
     encode_texts(folder, [split], rows=10)

@@ -70,6 +70,20 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Grids:
+    """Stage 1's grids, each as its cells, read when one is asked for."""
+
+    vector: Column  # [n] of [cells * channels]
+    cells: int
+
+    def __getitem__(self, row: int) -> Float[np.ndarray, "cells channels"]:
+        return np.asarray(self.vector[row]).reshape(self.cells, -1)
+
+    def __len__(self) -> int:
+        return len(self.vector)
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Images, decoded as stage 1 does, whenever one is asked for."""
 
