@@ -99,20 +99,6 @@ class Pictures:
         return len(self.sources)
 
 
-@dataclass(frozen=True)
-class Grids:
-    """Rows of a column as grids of cells [cells, channels], which the store keeps one after the other."""
-
-    column: Column
-    cells: int
-
-    def __getitem__(self, row: int) -> Float[np.ndarray, "cells channels"]:
-        return self.column[row].reshape(self.cells, -1)
-
-    def __len__(self) -> int:
-        return len(self.column)
-
-
 def collate(memes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Rows as a batch of tensors; word pieces are padded, with "attention_mask" 1 where there are some."""
     batch = {name: stacked([meme[name] for meme in memes]) for name in memes[0] if name != "input_ids"}
