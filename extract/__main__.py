@@ -13,15 +13,16 @@ def main(argv: list[str] | None = None) -> int:
 
     from extract import publish, stage  # late: everything below needs h5py, numpy and, soon, torch
 
-    encoders = stage.choose_encoders(config)
-    splits = stage.read_splits(config, names)
     with ExitStack() as stack:
+        engine = stage.choose_engine(config, stack)
+        encoders = stage.choose_encoders(config, engine)
+        splits = stage.read_splits(config, names)
         for encoder in encoders:
             stack.enter_context(encoder.folder.locked())
             publish.refuse_other_dataset(encoder.folder, splits)
         bad: dict[str, str] = {}
         for encoder in encoders:
-            bad |= stage.encode(encoder, splits, config)
+            bad |= stage.encode(encoder, splits, config, engine)
         folders, skip = [encoder.folder for encoder in encoders], config.on_error == "skip"
         publish.publish(folders, splits, bad, skip, config.shard_rows)
     return 0

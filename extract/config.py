@@ -13,6 +13,7 @@ examples:
   python -m extract --split all --device cuda
   python -m extract --data s3://bucket/memes --features s3://bucket/features --shard-rows 100000
   python -m extract --data data/my_memes --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras
+  python -m extract --data /shared/memes --features /shared/features --engine ray --address auto
 """
 
 
@@ -33,6 +34,8 @@ class ExtractConfig:
     on_error: str = "stop"  # "stop" or "skip", for rows and images that cannot be used
     compile: bool = False  # torch.compile the encoders (CUDA): slower to start, faster on many memes
     quiet: bool = False  # no progress bars
+    engine: str = "local"  # "local", or "ray": Ray Data on a cluster
+    address: str = "local"  # of the Ray cluster: "local" starts one on this machine, "auto", or "HOST:PORT"
 
     def __post_init__(self) -> None:
         faults = []
@@ -46,6 +49,10 @@ class ExtractConfig:
             faults.append(f"--shard-rows is {self.shard_rows}, expected at least 1")
         if self.device == "cpu" and self.dtype == "float16":
             faults.append("--dtype float16 needs a GPU; on a CPU use bfloat16 or float32")
+        if self.address != "local" and self.engine != "ray":
+            faults.append(f"--address {self.address} is a Ray cluster's; add --engine ray")
+        if "://" in self.address:
+            faults.append(f"--address is {self.address}, expected auto or HOST:PORT, on a machine of the cluster")
         if faults:
             raise Refused("; ".join(faults))
 
@@ -77,5 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--shard-rows", type=int, metavar="N", help=f"memes a shard, in larger splits (default: {rows:,})")
     add("--on-error", choices=("stop", "skip"), help="memes that cannot be used: stop, or leave them out and list them")
     add("--compile", action="store_true", help="torch.compile the encoders (CUDA)")
+    add("--engine", choices=("local", "ray"), help="what runs the encoders: this process, or Ray Data (memefuse[ray])")
+    add("--address", metavar="A", help="Ray cluster: local (the default: this machine), auto or HOST:PORT")
     add("--quiet", action="store_true", help="no progress bars, for logs")
     return parser

@@ -1,11 +1,8 @@
 """This machine's engine: turns parts into part files. Decoding runs ahead in threads while the encoder works."""
 
-import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol, TypeVar
 
@@ -13,16 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from extract import contents, images
+from extract import contents
 from extract.ahead import ahead
+from extract.decoding import BadImage, decode
 from extract.parts import Folder
 from extract.plan import Item, Part
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}  # images; on a CPU small batches stay in the cache
 PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image": 4096}}  # some seconds' work
 PART_BYTES = 1 << 27  # of vectors: a grid is fifty times as long as a pooled vector
-# Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
-DECODING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
 
 In = TypeVar("In")
@@ -43,14 +39,6 @@ class EncodesImages(Protocol):
     device: torch.device
 
     def encode(self, pixels: Tensor) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class BadImage:
-    """An image that could not be decoded, and why."""
-
-    content: str  # sha256 in hex
-    reason: str
 
 
 def part_rows(kind: str, device: str, dim: int, batch_size: int) -> int:
@@ -96,32 +84,43 @@ def encode_images(
     parts: Sequence[Part], encoder: EncodesImages, folder: Folder, batch_size: int, done: Report
 ) -> list[BadImage]:
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
-    bad: list[BadImage] = []
     items = [item for part in parts for item in part.items]
     # one a core: fewer slow down one of the encoder's threads, for which the others then wait
     threads = contents.readers(items[0].source, len(os.sched_getaffinity(0))) if items else 1
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
-        decoded = ahead(pool, _decode, items, window=max(3 * batch_size, 2 * threads))
-        for part in parts:
-            good: list[Item] = []
-            vectors: list[Tensor] = []
-            for batch in _batched(part.items, batch_size):
-                pixels = []
-                for item in batch:
-                    result = next(decoded)
-                    if isinstance(result, BadImage):
-                        bad.append(result)
-                    else:
-                        good.append(item)
-                        pixels.append(result)
-                if pixels:
-                    vectors.append(_encode_pixels(pixels, encoder, batch_size))
-                done(len(batch))
-            if good:
-                folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
+        decoded = ahead(pool, decode, items, window=max(3 * batch_size, 2 * threads))
+        return [bad for part in parts for bad in encode_image_part(part, decoded, encoder, folder, batch_size, done)]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def encode_image_part(
+    part: Part,
+    decoded: Iterator[np.ndarray | BadImage],
+    encoder: EncodesImages,
+    folder: Folder,
+    batch_size: int,
+    done: Report,
+) -> list[BadImage]:
+    """Encode and write one part. decoded: its items' pixels, in their order, then whatever comes next."""
+    bad: list[BadImage] = []
+    good: list[Item] = []
+    vectors: list[Tensor] = []
+    for batch in _batched(part.items, batch_size):
+        pixels = []
+        for item in batch:
+            result = next(decoded)
+            if isinstance(result, BadImage):
+                bad.append(result)
+            else:
+                good.append(item)
+                pixels.append(result)
+        if pixels:
+            vectors.append(_encode_pixels(pixels, encoder, batch_size))
+        done(len(batch))
+    if good:
+        folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
     return bad
 
 
@@ -136,20 +135,6 @@ def _encode_pixels(pixels: list[np.ndarray], encoder: EncodesImages, batch_size:
     if encoder.device.type == "cuda":
         batch = batch.pin_memory().to(encoder.device, non_blocking=True)
     return encoder.encode(batch)[: len(pixels)]
-
-
-def _decode(item: Item) -> np.ndarray | BadImage:
-    try:
-        assert not isinstance(item.source, str)
-        data = item.source.read_bytes()
-        if hashlib.sha256(data).hexdigest() != item.content:
-            return BadImage(item.content, "changed while it was being read")
-        with DECODING:
-            return images.decode(data)
-    except images.Undecodable as error:
-        return BadImage(item.content, str(error))
-    except OSError as error:
-        return BadImage(item.content, f"cannot be read: {error.strerror}")
 
 
 def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:

@@ -106,10 +106,16 @@ class Folder:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            for pattern in (".*.tmp", "*/.*.tmp", ".parts/*/.*.tmp"):
-                for leftover in self.path.glob(pattern):
-                    leftover.unlink()
+            self.sweep_torn()
             yield
+
+    def sweep_torn(self) -> None:
+        """Delete what writers that were killed have left half written. Only while no writer is at work."""
+        if isinstance(self.path, Remote):  # elsewhere nothing lands in halves
+            return
+        for pattern in (".*.tmp", "*/.*.tmp", ".parts/*/.*.tmp"):
+            for leftover in self.path.glob(pattern):
+                leftover.unlink(missing_ok=True)
 
 
 @dataclass

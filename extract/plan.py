@@ -1,5 +1,6 @@
 """What is left to encode: unique contents, minus those held already, in a fixed order, cut into parts."""
 
+import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Named after its first content: parts of one plan share none."""
-        return self.items[0].content[:32]
+        """Named after all its contents: a writer that outlived its run never replaces a part of the next run's plan."""
+        return hashlib.sha256("".join(item.content for item in self.items).encode()).hexdigest()[:32]
 
 
 def unique(items: Iterable[Item], held: Container[str]) -> list[Item]:

@@ -1,14 +1,14 @@
 """Stage 1's steps, in the order in which `python -m extract` takes them."""
 
-import importlib.metadata
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from extract import catalogue, contents, dataset, image_encoders, images, text_encoders
+from extract import catalogue, contents, dataset, image_encoders, images, text_encoders, versions
 from extract.ahead import ahead
 from extract.config import ExtractConfig
 from extract.contents import Source
@@ -16,10 +16,8 @@ from extract.dataset import HashedSplit
 from extract.device import resolve_device, resolve_dtype
 from extract.errors import Failed, Refused
 from extract.parts import Folder, Held
-from extract.plan import Item, by_length, cut, unique
+from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say
-
-LIBRARIES = {"text": ("memefuse", "torch", "transformers"), "image": ("memefuse", "torch", "torchvision", "pillow")}
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,56 @@ class Encoder:
         return self.located.kind
 
 
-def choose_encoders(config: ExtractConfig) -> list[Encoder]:
+class Engine(Protocol):
+    """Turns a plan into part files."""
+
+    def processor(self, config: ExtractConfig) -> tuple[str, str]:
+        """Device ("cpu" or "cuda") and dtype to encode with."""
+
+    def encode(self, encoder: Encoder, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
+        """Encode and write what is left. label: of its progress bar. Returns content -> reason for bad images."""
+
+
+class LocalEngine:
+    """This process, and the processor or GPU of this machine."""
+
+    def processor(self, config: ExtractConfig) -> tuple[str, str]:
+        device = resolve_device(config.device)
+        return device, resolve_dtype(config.dtype, device)
+
+    def encode(self, encoder: Encoder, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
+        import torch  # late: a run that has nothing to encode needs no encoder
+
+        from extract.engine import BATCH_SIZE
+
+        batch_size = config.batch_size or BATCH_SIZE[encoder.device]
+        while True:
+            try:
+                return _encode_here(encoder, left, label, batch_size, config)
+            except torch.OutOfMemoryError:
+                batch_size //= 2
+                if batch_size == 0:
+                    raise Failed(f"{encoder.located.slug}: the GPU's memory does not hold one {encoder.kind}") from None
+                torch.cuda.empty_cache()
+                say(f"{encoder.located.slug}: GPU memory is full; going on with batch size {batch_size}")
+                left = unique(left, Held.scan(encoder.folder))
+
+
+def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
+    """The engine asked for; what it opens is closed with `until`. Raises Refused if it is not installed."""
+    if config.engine == "local":
+        return LocalEngine()
+    from extract.ray_engine.engine import RayEngine
+
+    return until.enter_context(RayEngine(config.address))
+
+
+def choose_encoders(config: ExtractConfig, engine: Engine | None = None) -> list[Encoder]:
     """Locate what is asked for, images first: a meme whose image fails loses its text too.
 
     Raises Refused for every encoder that cannot be had, all together.
     """
-    device = resolve_device(config.device)
-    dtype = resolve_dtype(config.dtype, device)
+    device, dtype = (engine or LocalEngine()).processor(config)
     encoders, refusals = [], []
     for kind, name in (("image", config.image_encoder), ("text", config.text_encoder)):
         if name != "none":
@@ -61,15 +102,8 @@ def _choose(kind: str, name: str, device: str, dtype: str, config: ExtractConfig
         settings = text_encoders.settings(located, dtype=dtype, max_tokens=config.max_tokens)
     else:
         settings = image_encoders.settings(located, dtype=dtype) | {"transform": images.TRANSFORM}
-    versions = {library: _version(library) for library in LIBRARIES[kind]}
-    return Encoder(located, Folder(config.features / located.slug, kind, settings, versions), device, dtype)
-
-
-def _version(library: str) -> str:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"  # run from a checkout
+    folder = Folder(config.features / located.slug, kind, settings, versions.installed(kind))
+    return Encoder(located, folder, device, dtype)
 
 
 def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit]:
@@ -113,7 +147,9 @@ def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
         say(f"note: {one} and {other} share {', '.join(counts)}")
 
 
-def encode(encoder: Encoder, splits: Sequence[HashedSplit], config: ExtractConfig) -> dict[str, str]:
+def encode(
+    encoder: Encoder, splits: Sequence[HashedSplit], config: ExtractConfig, engine: Engine | None = None
+) -> dict[str, str]:
     """Encode what this encoder's folder does not hold yet, in parts. Returns content -> reason for bad images."""
     held = Held.scan(encoder.folder)
     items = [
@@ -126,42 +162,38 @@ def encode(encoder: Encoder, splits: Sequence[HashedSplit], config: ExtractConfi
     if not left:
         say(f"{encoder.located.slug}: nothing to encode, {reused:,} {encoder.kind}s held already")
         return {}
-
-    import torch  # late: a run that has nothing to encode needs no encoder
-
-    batch_size = config.batch_size
-    while True:
-        try:
-            return _encode_left(encoder, left, reused, batch_size, config)
-        except torch.OutOfMemoryError:
-            from extract.engine import BATCH_SIZE
-
-            batch_size = (batch_size or BATCH_SIZE[encoder.device]) // 2
-            if batch_size == 0:
-                raise Failed(f"{encoder.located.slug}: the GPU's memory does not hold one {encoder.kind}") from None
-            torch.cuda.empty_cache()
-            say(f"{encoder.located.slug}: GPU memory is full; going on with batch size {batch_size}")
-            left = unique(left, Held.scan(encoder.folder))
+    label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
+    return (engine or LocalEngine()).encode(encoder, left, label, config)
 
 
-def _encode_left(
-    encoder: Encoder, left: list[Item], reused: int, batch_size: int | None, config: ExtractConfig
+def _encode_here(
+    encoder: Encoder, left: list[Item], label: str, batch_size: int, config: ExtractConfig
 ) -> dict[str, str]:
     from extract import engine
 
-    where: dict[str, Any] = {"device": encoder.device, "dtype": encoder.dtype, "compile": config.compile}
-    batch_size = batch_size or engine.BATCH_SIZE[encoder.device]
-    label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
+    loaded = load(encoder, config)
+    rows = engine.part_rows(encoder.kind, encoder.device, loaded.dim, batch_size)
     if encoder.kind == "image":
-        image_encoder = image_encoders.load(encoder.located, **where)
-        rows = engine.part_rows("image", encoder.device, image_encoder.dim, batch_size)
         with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
-            bad = engine.encode_images(cut(left, rows), image_encoder, encoder.folder, batch_size, rows_bar.update)
+            bad = engine.encode_images(cut(left, rows), loaded, encoder.folder, batch_size, rows_bar.update)
         return {image.content: image.reason for image in bad}
-    text_encoder = text_encoders.load(encoder.located, max_tokens=config.max_tokens, **where)
-    rows = engine.part_rows("text", encoder.device, text_encoder.dim, batch_size)
-    lengths = dict(zip(left, engine.text_lengths([str(item.source) for item in left], text_encoder), strict=True))
-    parts = cut(by_length(left, lengths.__getitem__), rows)
+    parts = text_parts(left, loaded, rows)
     with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
-        engine.encode_texts(parts, text_encoder, encoder.folder, batch_size, rows_bar.update)
+        engine.encode_texts(parts, loaded, encoder.folder, batch_size, rows_bar.update)
     return {}
+
+
+def load(encoder: Encoder, config: ExtractConfig) -> Any:
+    """The encoder itself, on its device."""
+    where: dict[str, Any] = {"device": encoder.device, "dtype": encoder.dtype, "compile": config.compile}
+    if encoder.kind == "image":
+        return image_encoders.load(encoder.located, **where)
+    return text_encoders.load(encoder.located, max_tokens=config.max_tokens, **where)
+
+
+def text_parts(left: Sequence[Item], encoder: Any, rows: int) -> list[Part]:
+    """Texts in the order of their word pieces, in parts of so many rows."""
+    from extract import engine
+
+    lengths = dict(zip(left, engine.text_lengths([str(item.source) for item in left], encoder), strict=True))
+    return cut(by_length(left, lengths.__getitem__), rows)

@@ -22,7 +22,7 @@ COMMANDS = [
     "experiments.serve",
     "experiments.systems",
 ]
-HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "ray", "pyarrow"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
 SHARED_ROOMS |= {"contents", "places"}
 

@@ -35,7 +35,7 @@ class Timed:
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        data = args.data or _draw(Path(scratch) / "memes", 2 * args.rows)
+        data = args.data or draw(Path(scratch) / "memes", 2 * args.rows)
         # drawn captions occur twice; equal texts are encoded once, which would flatter us
         distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
         memes = list(distinct.values())[: args.rows]
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _draw(folder: Path, rows: int) -> Path:
+def draw(folder: Path, rows: int) -> Path:
     from extract import sample
 
     with open(os.devnull, "w") as sink, redirect_stderr(sink):
@@ -137,7 +137,7 @@ def _memory(scratch: Path, args: argparse.Namespace) -> dict[int, float]:
     """Peak resident memory, in MB, of `python -m extract` on as many and on ten times as many memes."""
     peaks = {}
     for rows in (args.rows // 4, args.rows // 4 * 10):
-        data = _draw(scratch / f"memory-{rows}", rows)
+        data = draw(scratch / f"memory-{rows}", rows)
         command = [sys.executable, "-m", "extract", "--data", str(data), "--features", str(scratch / f"peak-{rows}")]
         command += ["--split", "train", "--text-encoder", args.text_encoder, "--image-encoder", args.image_encoder]
         command += ["--device", args.device, "--quiet"]

@@ -129,14 +129,18 @@ def mlp_classifier(data: Data, run: HeadSettings, epochs: int) -> Outcome:
 
 def process(command: list[str]) -> tuple[float, str]:
     """Wall seconds and standard output."""
-    path = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": path}  # GOMP_SPINCOUNT too, set by errors.run: alike for all
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     seconds = time.perf_counter() - start
     if done.returncode:
         raise errors.Failed(f"{' '.join(command)} failed with status {done.returncode}:\n{done.stderr[-2000:]}")
     return seconds, done.stdout
+
+
+def environment() -> dict[str, str]:
+    """Of a process that imports this code. GOMP_SPINCOUNT is in it, set by errors.run: alike for all."""
+    path = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def middle(values: Sequence[float], digits: int = 1) -> str:

@@ -8,6 +8,7 @@ byte is found.
 import hashlib
 import json
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def replacing(path: Place) -> Iterator[Path]:
         with path.uploading() as aside:
             yield aside
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # on a shared folder, two machines' processes can have one number
+    aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
     try:
         yield aside
         with open(aside, "rb") as file:

@@ -1,0 +1,125 @@
+"""A command's connection to Ray: made when there is something to encode, quiet, and closed with the command."""
+
+import importlib.util
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from extract.errors import Refused
+from extract.ray_engine.pool import Node
+
+NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
+ANSWER_SECONDS = 10.0
+SCRATCH = "memefuse-ray-"  # and the driver's process id; short, for a socket's path may have 107 bytes
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no call to the internet
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what goes wrong comes as an exception, too
+    # of processes that start: a driver waits for ever for Ray that gave them up, as on a machine that stands still
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it announces a change of its next version
+}
+
+
+@contextmanager
+def _native_stderr_muted() -> Iterator[None]:
+    """Ray's own code announces its log level on the file descriptor, past sys.stderr."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _scratch_folder() -> Path:
+    """For Ray's sockets and logs. Removes those whose driver was killed."""
+    home = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    for left in home.glob(f"{SCRATCH}*-*"):
+        try:
+            os.kill(int(left.name.removeprefix(SCRATCH).partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (PermissionError, ValueError):  # another user's, or none of ours
+            continue
+    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=home))
+
+
+def _knock(address: str) -> None:
+    """Raises OSError at once where no one listens; Ray itself would go on asking for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+
+
+class Connection:
+    """To a cluster, or to Ray on this machine alone, which is then started and ended here."""
+
+    def __init__(self, address: str) -> None:
+        """address: "local", "auto" or HOST:PORT. Raises Refused where Ray is not installed."""
+        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        if missing:
+            raise Refused(
+                f"--engine ray needs {', '.join(missing)}, not installed here. Install: pip install 'memefuse[ray]'"
+            )
+        self.address = address
+        self._opened = False
+        self._scratch: Path | None = None
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def open(self) -> None:
+        """Connect, unless this process is connected already (then whoever did so also disconnects).
+
+        Raises Refused if no cluster answers.
+        """
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        import ray
+        import ray.data
+
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong comes as an exception
+        if ray.is_initialized():
+            return
+        quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        self._opened = True
+        if self.address == "local":
+            self._scratch = _scratch_folder()
+            cores = len(os.sched_getaffinity(0))
+            with _native_stderr_muted():
+                ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
+            return
+        try:
+            _knock(self.address)
+            with _native_stderr_muted():
+                ray.init(self.address, **quiet)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise Refused(
+                f"--address {self.address}: no Ray cluster that can be used: {str(error).splitlines()[0]}\n"
+                "Start one with `ray start --head`, join it from each machine with `ray start --address HOST:PORT`,\n"
+                "and run this command on one of them; or leave --address out to use this machine alone."
+            ) from None
+
+    def nodes(self) -> list[Node]:
+        """The machines that are there now."""
+        import ray
+
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return [Node(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._opened:
+            import ray
+
+            ray.shutdown()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""Decoding in a child process, so that an image that kills its decoder kills no one else.
+
+`python -m extract.ray_engine.decoder` is the child: lists of items in (pickled); for each item, in order, a line out
+(JSON) and, if it is an image, its pixels.
+"""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+
+import numpy as np
+
+from extract import decoding
+from extract.ahead import ahead
+from extract.decoding import BadImage
+from extract.errors import Failed
+from extract.images import SIDE
+from extract.plan import Item
+
+CHILD = ("-m", "extract.ray_engine.decoder")
+TRIES = 2  # the kernel, short of memory, may have killed a child that is not to blame
+READERS = 4  # threads that read files ahead, while one image is decoded
+SHAPE = (SIDE, SIDE, 3)
+Answer = np.ndarray | BadImage
+
+
+class Decoder:
+    """A child process and how to replace it. It ends with the process that made it."""
+
+    def __init__(self, child: tuple[str, ...]) -> None:
+        self._child = child  # the interpreter's arguments
+        self.process = self._start()
+
+    def decode(self, items: Sequence[Item]) -> Iterator[Answer]:
+        """[224, 224, 3] uint8 RGB of each item, or why not. An image that kills two children is bad."""
+        done = tries = 0
+        while done < len(items):
+            for answer in self._answers(items[done:]):
+                yield answer
+                done, tries = done + 1, 0
+            if done < len(items):  # the child died of this item: it decodes one after the other
+                tries += 1
+                self.close()
+                death = _death(self.process.returncode)
+                self.process = self._start()
+                if tries == TRIES:
+                    yield BadImage(items[done].content, f"it kills its decoder ({death})")
+                    done, tries = done + 1, 0
+
+    def close(self) -> None:
+        """End the child, if it has not ended."""
+        _end(self.process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, *self._child],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        assert process.stdout
+        if process.stdout.readline() != b"ready\n":
+            command = " ".join([sys.executable, *self._child])
+            _end(process)
+            raise Failed(f"no decoder can be started ({command}: {_death(process.returncode)})")
+        return process
+
+    def _answers(self, items: Sequence[Item]) -> Iterator[Answer]:
+        """As many as the child lives to give."""
+        told = self.process.stdout
+        assert self.process.stdin
+        assert told
+        try:
+            pickle.dump(items, self.process.stdin)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return
+        for item in items:
+            line = told.readline()
+            if not line.endswith(b"\n"):
+                return
+            reason = json.loads(line)
+            if isinstance(reason, dict):
+                self.close()
+                self.process = self._start()
+                raise Failed(reason["failure"])
+            if reason:
+                yield BadImage(item.content, reason)
+                continue
+            pixels = told.read(SIDE * SIDE * 3)
+            if len(pixels) < SIDE * SIDE * 3:
+                return
+            yield np.frombuffer(pixels, dtype=np.uint8).reshape(SHAPE)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """A child ends when there is nothing more to read."""
+    for pipe in (process.stdin, process.stdout):
+        assert pipe
+        with suppress(BrokenPipeError):
+            pipe.close()
+    process.wait()
+
+
+def _death(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+@cache
+def of_this_process(child: tuple[str, ...]) -> Decoder:
+    """Started once in each of Ray's worker processes."""
+    return Decoder(child)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
+    with os.fdopen(os.dup(1), "wb") as answers, ThreadPoolExecutor(READERS) as pool, suppress(EOFError):
+        os.dup2(2, 1)  # what a library prints is no answer
+        answers.write(b"ready\n")
+        answers.flush()
+        while True:
+            items = pickle.load(sys.stdin.buffer)
+            try:
+                for item, data in zip(items, ahead(pool, decoding.read, items, 2 * READERS), strict=True):
+                    result = decoding.pixels(item, data)
+                    reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
+                    answers.write(json.dumps(reason).encode() + b"\n" + image)
+                    answers.flush()
+            except Failed as error:  # the place that holds the images is out of reach
+                answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
+                answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""A plan's parts through Ray Data: decoders in a pool of tasks, encoders in a pool of actors, files by the workers."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from extract import device, images, stage
+from extract.config import ExtractConfig
+from extract.errors import Failed, Refused
+from extract.parquet import Cell
+from extract.parts import Held
+from extract.places import Place
+from extract.plan import Item, Part, cut, unique
+from extract.progress import bar, say
+from extract.ray_engine import decoder, weights, workers
+from extract.ray_engine.connection import Connection
+from extract.ray_engine.pool import Pool
+
+if TYPE_CHECKING:
+    from ray.data import DataContext
+
+BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as one block
+PIXELS = 3 * images.SIDE**2  # bytes of one image
+BLOCKS_AHEAD = 2  # decoded parts that may wait for each encoder
+
+
+class RayEngine(AbstractContextManager["RayEngine"]):
+    """Encodes on a Ray cluster. As a context manager it closes what it opened."""
+
+    def __init__(self, address: str) -> None:
+        """address: "local", "auto" or HOST:PORT. Raises Refused where Ray is not installed."""
+        self.connection = Connection(address)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.connection.__exit__(kind, error, at)
+
+    def processor(self, config: ExtractConfig) -> tuple[str, str]:
+        """Device and dtype, as the cluster's machines have them; the driver's may have no GPU."""
+        if self.connection.address == "local" or config.device == "cpu":
+            return stage.LocalEngine().processor(config)
+        self.connection.open()
+        gpus = sum(node.gpus for node in self.connection.nodes())
+        if config.device == "cuda" and not gpus:
+            raise Refused("--device cuda: the Ray cluster has no GPU. Use --device cpu, or auto")
+        if not gpus:
+            return "cpu", device.resolve_dtype(config.dtype, "cpu")
+        if config.dtype != "auto":
+            return "cuda", device.resolve_dtype(config.dtype, "cuda")
+        import ray
+
+        asked = ray.remote(num_gpus=1, num_cpus=0)(device.resolve_dtype).remote("auto", "cuda")
+        return "cuda", ray.get(asked)
+
+    def encode(self, encoder: stage.Encoder, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
+        """Encode and write what is left, in parts. Returns content -> reason for bad images.
+
+        Raises Failed if a machine cannot go on, or if Ray loses work again and again without a part being finished.
+        """
+        self.connection.open()
+        import ray
+
+        bad: dict[str, str] = {}
+        with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
+            while left:
+                parts = self._parts(encoder, left, config)
+                try:
+                    for report in self._stream(parts, encoder, config):
+                        if report.failure:
+                            raise Failed(report.failure)
+                        bad |= {image.content: image.reason for image in report.bad}
+                        rows_bar.update(report.rows)
+                    break
+                except ray.exceptions.RayTaskError:
+                    raise
+                except ray.exceptions.RayError as error:
+                    left = self._after(error, encoder, left, bad)
+                    rows_bar.update(rows_bar.total - len(left) - rows_bar.n)
+        encoder.folder.sweep_torn()
+        return bad
+
+    def _parts(self, encoder: stage.Encoder, left: list[Item], config: ExtractConfig) -> list[Part]:
+        """The local engine's plan, but for the size of parts that are too large for one block."""
+        from extract import engine
+
+        rows = engine.PART_ROWS[encoder.device][encoder.kind]
+        if encoder.kind == "image":
+            return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
+        # its tokenizer alone is used here, and the driver may have no GPU
+        return stage.text_parts(left, stage.load(replace(encoder, device="cpu"), config), rows)
+
+    def _stream(self, parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig) -> Iterator[workers.Report]:
+        """Run the parts; yield what became of each, in the order in which they end."""
+        import ray.data
+        from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+
+        pool = Pool.of(self.connection.nodes(), encoder.device)
+        pixels = len(parts[0].items) * PIXELS if encoder.kind == "image" else 0
+        with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
+            rows = [workers.block(part) for part in parts]
+            stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+            if encoder.kind == "image":
+                stream = stream.map_batches(
+                    partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
+                    batch_size=1,  # a row is a part
+                    num_cpus=pool.decoder_cpus,
+                    compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
+                )
+            stream = stream.map_batches(
+                workers.Encode,
+                fn_constructor_args=(_job(encoder, config, pool),),
+                batch_size=1,
+                num_cpus=pool.cpus,
+                num_gpus=pool.gpus,
+                compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
+            )
+            for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
+                yield from workers.reports(batch)
+
+    def _after(self, error: Exception, encoder: stage.Encoder, left: list[Item], bad: dict[str, str]) -> list[Item]:
+        """What is left once Ray has given up on a run: all but finished parts, and images known to be bad."""
+        held = Held.scan(encoder.folder)
+        still = [item for item in unique(left, held) if item.content not in bad]
+        if len(still) == len(left):
+            raise Failed(
+                f"{encoder.located.slug}: Ray gave up before a part was finished: {error}\n"
+                "Finished parts are kept; run the same command again when the cluster is well."
+            ) from None
+        lost = f"Ray lost work ({type(error).__name__})"
+        say(f"{encoder.located.slug}: {lost}; going on with {len(still):,} that are left")
+        return still
+
+
+def _absolute(item: Item) -> Item:
+    """As other processes find it."""
+    if isinstance(item.source, Path):
+        return replace(item, source=item.source.absolute())
+    if isinstance(item.source, Cell):
+        return replace(item, source=replace(item.source, file=_anywhere(item.source.file)))
+    return item
+
+
+def _anywhere(place: Place) -> Place:
+    return place.absolute() if isinstance(place, Path) else place
+
+
+def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.Job:
+    from extract import engine
+
+    load = partial(
+        weights.load,
+        encoder.located,
+        device=encoder.device,
+        dtype=encoder.dtype,
+        max_tokens=config.max_tokens,
+        compile=config.compile,
+    )
+    folder = replace(encoder.folder, path=_anywhere(encoder.folder.path))
+    return workers.Job(load, folder, config.batch_size or engine.BATCH_SIZE[encoder.device], pool.threads)
+
+
+def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":
+    """Ray Data's settings for a run whose largest block has so many bytes of pixels."""
+    context = context.copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = None  # a part is a block: never cut
+    if pixels:
+        # back-pressure: decoders wait once so much lies decoded, however many rows there are
+        blocks = pool.encoders * (1 + BLOCKS_AHEAD) + pool.decoders
+        context.execution_options.resource_limits = context.execution_options.resource_limits.copy(
+            object_store_memory=blocks * pixels
+        )
+    return context

@@ -1,0 +1,72 @@
+"""The benchmark of the Ray engine: what its table says of what was timed. Both engines run only in the real thing."""
+
+import json
+import sys
+
+import pytest
+
+from experiments.bench import ray, ray_runs
+from experiments.bench.ray_runs import Resumed, Timed
+from extract import errors
+
+TIMED = [
+    Timed("local", 10, 2.0, 4.0, 300.0, 0.0),
+    Timed("ray", 10, 8.0, 6.0, 310.0, 40.0),
+    Timed("local", 10, 3.0, 4.0, 301.0, 0.0),
+    Timed("ray", 10, 6.0, 6.0, 311.0, 39.0),
+    Timed("local", 100, 11.5, 22.0, 302.0, 0.0),
+    Timed("ray", 100, 17.8, 33.0, 313.0, 41.0),
+]
+
+
+def test_ratios_are_of_one_repeat_and_starts_cancel():
+    table, lines = ray.tables(TIMED)
+    one = "1.00 (1.00, 1.00)"
+    assert [list(row) for row in table.rows] == [
+        ["local", "10", "2.5 (2.0, 3.0)", one, "4.0 (4.0, 4.0)", one, "301", "0"],
+        ["ray", "10", "7.0 (6.0, 8.0)", "3.00 (2.00, 4.00)", "6.0 (6.0, 6.0)", "1.50 (1.50, 1.50)", "311", "40"],
+        ["local", "100", "11.5 (11.5, 11.5)", one, "22.0 (22.0, 22.0)", one, "302", "0"],
+        ["ray", "100", "17.8 (17.8, 17.8)", "1.55 (1.55, 1.55)", "33.0 (33.0, 33.0)", "1.50 (1.50, 1.50)", "313", "41"],
+    ]
+    assert lines == [
+        "Each further meme, wall time: 100.0 ms local, 120.0 ms ray (1.20 times).",
+        "Each further meme, processor time: 200.0 ms local, 300.0 ms ray (1.50 times).",
+        "The driver grew for each further meme by: 11.4 kB local, 22.8 kB ray.",
+    ]
+
+
+def test_processor_time_counts_grandchildren():
+    burn = "import time\nwhile time.process_time() < 0.4: pass"
+    watch = ray_runs.Watch(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"]
+    )
+    watch.end()
+    assert 0.2 < watch.cpu_seconds < 2
+
+
+def test_what_was_timed_is_written(tmp_path, monkeypatch):
+    runs = iter(TIMED)
+    monkeypatch.setattr(ray, "run", lambda *_: next(runs))
+    monkeypatch.setattr(ray, "must_be_same", lambda *_: None)
+    monkeypatch.setattr(ray, "drawn", lambda folder, rows: folder)
+    monkeypatch.setattr(ray, "resume", lambda *_: Resumed(4, 2, 0, 5.5, 9.0))
+    assert ray.main(["--rows", "10", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "bench_ray.md").read_text()
+    assert "Killed with 2 of 4 image parts finished; run again, the first new part was there after 5.5 s" in page
+    assert "0 finished parts were written again." in page
+    assert json.loads((tmp_path / "bench_ray.json").read_text())["timed"][5]["objects_mb"] == 41
+
+
+def test_files_that_differ_are_named(tmp_path):
+    for name, content in (("local", b"a"), ("ray", b"b")):
+        (tmp_path / name / "encoder").mkdir(parents=True)
+        (tmp_path / name / "encoder/train.h5").write_bytes(content)
+    with pytest.raises(errors.Failed, match=r"files differ: encoder/train\.h5"):
+        ray_runs.must_be_same(tmp_path / "local", tmp_path / "ray")
+    ray_runs.must_be_same(tmp_path / "ray", tmp_path / "ray")
+
+
+def test_drawn_texts_all_differ(tmp_path):
+    folder = ray_runs.drawn(tmp_path / "memes", 12)
+    texts = [json.loads(line)["text"] for line in (folder / "train.jsonl").read_text().splitlines()]
+    assert len(set(texts)) == len(texts) == 12
