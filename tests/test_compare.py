@@ -91,7 +91,7 @@ def test_libraries_and_encoders_versions_are_kept(ran):
 
 
 def test_names_of_heads_are_heads_own():
-    assert tuple(HEADS) == compare.HEADS
+    assert tuple(name for name in HEADS if name != "mean") == compare.HEADS  # mean is a published system's
 
 
 def test_help_answers_without_heavy_imports():
