@@ -5,11 +5,12 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,15 @@ def tab(binary: str) -> Iterator[Tab]:
     """Start Chromium with a profile of its own, open a tab, and end both."""
     to_read, to_write = os.pipe()
     back_read, back_write = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    # Chromium's helpers may outlive their parent and write to the profile while it is removed
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # Chromium reads its pipe on descriptor 3 and writes on 4
         command = f'exec "$0" "$@" 3<&{to_read} 4>&{back_write}'
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", *QUIET]
         program = subprocess.Popen(
             ["bash", "-c", command, binary, *options, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(to_read, back_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         os.close(to_read)
         os.close(back_write)
@@ -125,5 +128,7 @@ def tab(binary: str) -> Iterator[Tab]:
         finally:
             program.terminate()
             program.wait(timeout=30)
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
             os.close(to_write)
             os.close(back_read)
