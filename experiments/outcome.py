@@ -7,10 +7,10 @@ import numpy as np
 from experiments import judging, stats
 from experiments.loading import Data, Encoder, Split
 from experiments.records import NAN, Comparison, Figure, Row, SplitSize, code_version, versions
-from experiments.scoring import Scores, chance, row, statistic
+from experiments.runs import scores_of
+from experiments.scoring import chance, row, statistic
 from experiments.slices import slices
 from experiments.training import Trained
-from extract.store import NO_LABEL
 
 
 def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
@@ -26,7 +26,9 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         )
     rows: list[Row] = []
     draws = {}
-    scores = {split.name: {each.name: scores_of(each, split) for each in trained} for split in scored}
+    scores = {
+        split.name: {each.name: scores_of(each, split.name, split.pairs.label) for each in trained} for split in scored
+    }
     for split in scored:
         found = scores[split.name]
         draws[split.name] = stats.bootstrap(
@@ -54,21 +56,6 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         notes=notes,
         code=code_version(),
         versions=versions(),
-    )
-
-
-def scores_of(trained: Trained, split: Split) -> Scores:
-    """A head's logits on the memes of a split that have a label."""
-    label = split.pairs.label
-    labelled = np.flatnonzero(label != NO_LABEL)
-    return Scores(
-        trained.name,
-        trained.kind,
-        split.name,
-        trained.logit[split.name][:, labelled],
-        label[labelled],
-        trained.threshold,
-        trained.temperature,
     )
 
 

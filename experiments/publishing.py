@@ -8,19 +8,18 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from safetensors.torch import save as serialise
 
 from experiments import tables
 from experiments.loading import Data, Split
-from experiments.outcome import described, scores_of
-from experiments.records import Comparison, Record, to_lines
+from experiments.outcome import described
+from experiments.records import Comparison, to_lines
 from experiments.records import write as write_text
+from experiments.runs import mean_threshold, records
 from experiments.training import Trained
 from extract.errors import Refused
 from extract.store import NO_LABEL, replacing
-from heads.metrics import best_threshold, probabilities
+from heads.metrics import probabilities
 
 
 def prepare(out: Path) -> None:
@@ -43,44 +42,14 @@ def write(out: Path, data: Data, trained: Sequence[Trained], comparison: Compari
     ):
         write_text(out / f"comparison.{ending}", text)
     splits = [data.dev, *data.tests]
-    write_text(out / "runs.jsonl", to_lines(records(data, trained, comparison.code)))
+    features = {side.name: side.fingerprint for side in (data.text, data.image)}
+    labels = {split.name: split.pairs.label for split in splits}
+    write_text(out / "runs.jsonl", to_lines(records(trained, labels, features, comparison.code)))
     for split in splits:
         write_text(out / f"predictions_{split.name}.csv", predictions(split, trained))
     for each in trained:
         if each.fitted is not None:
             save(out / "models", each, data, comparison.code)
-
-
-def records(data: Data, trained: Sequence[Trained], code: str) -> list[Record]:
-    """A record for each run on each split; without metrics where the split has no labels."""
-    features = {side.name: side.fingerprint for side in (data.text, data.image)}
-    found = []
-    for each in trained:
-        for split in (data.dev, *data.tests):
-            scores = scores_of(each, split)
-            scored = len(scores.label) > 0
-            metrics = scores.metrics(0.5) if scored else {}
-            tuned = scores.metrics(scores.threshold) if scored else {}
-            for run, settings in enumerate(each.settings):
-                found.append(
-                    Record(
-                        head=each.name,
-                        kind=each.kind,
-                        seed=settings.get("seed", 0),
-                        split=split.name,
-                        memes=len(scores.label),
-                        settings=settings,
-                        best_epoch=each.best_epoch[run],
-                        threshold=float(each.threshold[run]),
-                        temperature=float(each.temperature[run]),
-                        metrics={name: float(values[run]) for name, values in metrics.items()},
-                        tuned={name: float(values[run]) for name, values in tuned.items()},
-                        features=features,
-                        code=code,
-                        seconds=round(each.seconds, 3),
-                    )
-                )
-    return found
 
 
 def predictions(split: Split, trained: Sequence[Trained]) -> str:
@@ -110,15 +79,8 @@ def save(folder: Path, trained: Trained, data: Data, code: str) -> None:
         "text": described(data.text),
         "image": described(data.image),
         "threshold": trained.threshold.tolist(),
-        "mean_threshold": mean_threshold(trained, data.dev),
+        "mean_threshold": mean_threshold(trained, data.dev.name, data.dev.pairs.label),
         "temperature": trained.temperature.tolist(),
         "code": code,
     }
     write_text(folder / f"{trained.name}.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-
-
-def mean_threshold(trained: Trained, dev: Split) -> float:
-    """The threshold of the runs' mean probability, tuned on dev as each run's own is."""
-    mean = probabilities(trained.logit[dev.name], trained.temperature).mean(dim=0, keepdim=True)
-    label = torch.from_numpy(dev.pairs.label.astype(np.int64))
-    return best_threshold(torch.logit(mean), label).item()

@@ -73,37 +73,8 @@ class EarlyFusionHead(nn.Module):
         return self.both(torch.cat([text_vec, image_vec], dim=-1), noise)
 
 
-class LateFusionHead(nn.Module):
-    """A text MLP and an image MLP whose logits are added with trainable weights.
-
-    The weights start at one half each (plain averaging). Everything trains together, through the combined logit. A sum
-    of a text term and an image term cannot express that a text is hateful beside one picture and harmless beside
-    another.
-    """
-
-    @staticmethod
-    def seen(text_vec: Any, image_vec: Any) -> tuple[Any, Any]:
-        """The columns that this head looks at; of a vector that it does not, none."""
-        return text_vec, image_vec
-
-    def __init__(
-        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__()
-        self.text = StackedMLP(text_dim, hidden, depth, generators)
-        self.image = StackedMLP(image_dim, hidden, depth, generators)
-        self.branch_weight = nn.Parameter(torch.full((len(generators), 2), 0.5))
-
-    def forward(
-        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
-    ) -> Float[Tensor, "run batch"]:
-        """Logits from vectors of the same memes in the same order: a shuffle cannot be seen from here."""
-        text, image = self.text(text_vec, noise), self.image(image_vec, noise)
-        return self.branch_weight[:, :1] * text + self.branch_weight[:, 1:] * image
-
-
 class MeanFusionHead(nn.Module):
-    """A text MLP and an image MLP trained together through the mean of their logits: late fusion without weights."""
+    """A text MLP and an image MLP, trained together through the mean of their logits."""
 
     @staticmethod
     def seen(text_vec: Any, image_vec: Any) -> tuple[Any, Any]:
@@ -124,7 +95,29 @@ class MeanFusionHead(nn.Module):
         return (self.text(text_vec, noise) + self.image(image_vec, noise)) / 2
 
 
-HEADS: dict[str, type[TextHead | ImageHead | EarlyFusionHead | LateFusionHead | MeanFusionHead]] = {
+class LateFusionHead(MeanFusionHead):
+    """The same two MLPs, whose logits are added with trainable weights.
+
+    The weights start at one half each (plain averaging). Everything trains together, through the combined logit. A sum
+    of a text term and an image term cannot express that a text is hateful beside one picture and harmless beside
+    another.
+    """
+
+    def __init__(
+        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator]
+    ) -> None:
+        super().__init__(text_dim, image_dim, hidden, depth, generators)
+        self.branch_weight = nn.Parameter(torch.full((len(generators), 2), 0.5))
+
+    def forward(
+        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
+    ) -> Float[Tensor, "run batch"]:
+        """Logits from vectors of the same memes in the same order: a shuffle cannot be seen from here."""
+        text, image = self.text(text_vec, noise), self.image(image_vec, noise)
+        return self.branch_weight[:, :1] * text + self.branch_weight[:, 1:] * image
+
+
+HEADS: dict[str, type[TextHead | ImageHead | EarlyFusionHead | MeanFusionHead]] = {
     "text": TextHead,
     "image": ImageHead,
     "early": EarlyFusionHead,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments import compare, loading, training
 from experiments.records import code_version
+from experiments.runs import mean_threshold
 from experiments.systems import results
 from experiments.systems.job import digest
 from experiments.systems.memes import Memes
@@ -79,7 +80,7 @@ def train(data: loading.Data, memes: list[Memes], beside: Result, device: str, k
         device=device,
         precision="auto",
         rows=results.rows(trained, scored),
-        threshold=results.mean_threshold(trained[0], memes[1]),
+        threshold=mean_threshold(trained[0], memes[1].split, memes[1].label),
         published=[],
         notes=data.notes,
         code=code_version(),

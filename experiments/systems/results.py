@@ -9,19 +9,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from experiments import stats
-from experiments.records import Record, Row, code_version, revive, to_lines, without_nan, write
-from experiments.scoring import Scores, row, statistic
+from experiments.records import Row, code_version, revive, to_lines, without_nan, write
+from experiments.runs import mean_threshold, records, scores_of
+from experiments.scoring import row, statistic
 from experiments.systems.build import Side
-from experiments.systems.gather import Splits
 from experiments.systems.job import Job
 from experiments.systems.memes import NO_LABEL, Memes
 from experiments.systems.published import Published
 from experiments.training import Trained
-from heads.metrics import best_threshold, probabilities
+from heads.metrics import probabilities
 
 RESULT = "result.json"
 
@@ -95,13 +92,15 @@ def conclude(job: Job, trained: Sequence[Trained]) -> Result:
         device=job.device,
         precision=job.precision,
         rows=rows(trained, with_labels),
-        threshold=mean_threshold(trained[0], splits.dev),
+        threshold=mean_threshold(trained[0], splits.dev.split, splits.dev.label),
         published=list(job.setting.published),
         notes=splits.notes,
         code=code_version(),
         key=job.key,
     )
-    write(job.folder / "runs.jsonl", to_lines(records(trained, splits, result.code)))
+    features = {side.name: side.fingerprint for side in splits.sides}
+    labels = {memes.split: memes.label for memes in splits.scored}
+    write(job.folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
     for memes in splits.scored:
         write(job.folder / f"predictions_{memes.split}.csv", predictions(memes, trained, splits.dev))
     write(job.folder / "report.md", report(result, trained, with_labels))
@@ -142,56 +141,11 @@ def rows(trained: Sequence[Trained], splits: Sequence[Memes]) -> list[Row]:
     """A row for each head and split, with intervals over memes as `compare` has them."""
     found = []
     for memes in splits:
-        scores = {each.name: scores_of(each, memes) for each in trained}
+        scores = {each.name: scores_of(each, memes.split, memes.label) for each in trained}
         group = memes.group[memes.label != NO_LABEL]
         draws = stats.bootstrap(group, {name: statistic(each) for name, each in scores.items()})
         found += [row(each, draws[name]) for name, each in scores.items()]
     return found
-
-
-def scores_of(trained: Trained, memes: Memes) -> Scores:
-    labelled = np.flatnonzero(memes.label != NO_LABEL)
-    return Scores(
-        trained.name, trained.kind, memes.split, trained.logit[memes.split][:, labelled], memes.label[labelled],
-        trained.threshold, trained.temperature,
-    )  # fmt: skip
-
-
-def records(trained: Sequence[Trained], splits: Splits, code: str) -> list[Record]:
-    """A record for each run on each split, as `compare` writes them."""
-    features = {side.name: side.fingerprint for side in splits.sides}
-    found = []
-    for each in trained:
-        for memes in splits.scored:
-            scores = scores_of(each, memes)
-            at_half = scores.metrics(0.5) if len(scores.label) else {}
-            tuned = scores.metrics(scores.threshold) if len(scores.label) else {}
-            for run, settings in enumerate(each.settings):
-                found.append(
-                    Record(
-                        head=each.name,
-                        kind=each.kind,
-                        seed=settings["seed"],
-                        split=memes.split,
-                        memes=len(scores.label),
-                        settings=settings,
-                        best_epoch=each.best_epoch[run],
-                        threshold=float(each.threshold[run]),
-                        temperature=1.0,
-                        metrics={name: float(values[run]) for name, values in at_half.items()},
-                        tuned={name: float(values[run]) for name, values in tuned.items()},
-                        features=features,
-                        code=code,
-                        seconds=round(each.seconds, 3),
-                    )
-                )
-    return found
-
-
-def mean_threshold(trained: Trained, dev: Memes) -> float:
-    """For the runs' mean probability, tuned on dev."""
-    mean = probabilities(trained.logit[dev.split]).mean(dim=0, keepdim=True)
-    return best_threshold(torch.logit(mean), torch.from_numpy(dev.label)).item()
 
 
 def predictions(memes: Memes, trained: Sequence[Trained], dev: Memes) -> str:
@@ -201,7 +155,7 @@ def predictions(memes: Memes, trained: Sequence[Trained], dev: Memes) -> str:
     writer.writerow(["id", "head", "proba", "label", "true_label"])
     for each in trained:
         mean = probabilities(each.logit[memes.split]).mean(dim=0).tolist()
-        threshold = mean_threshold(each, dev)
+        threshold = mean_threshold(each, dev.split, dev.label)
         for name, probability, true in zip(memes.ids, mean, memes.label, strict=True):
             said = int(probability >= threshold)
             writer.writerow([name, each.name, f"{probability:.6f}", said, "" if true == NO_LABEL else true])
@@ -215,10 +169,11 @@ def report(result: Result, trained: Sequence[Trained], splits: Sequence[Memes]) 
     lines = [f"# {result.system} ({result.setting})"]
     dev = splits[0]
     for each in trained:
+        tuned = mean_threshold(each, dev.split, dev.label)
         for memes in splits:
             known = memes.label != NO_LABEL
             mean = probabilities(each.logit[memes.split]).mean(dim=0).numpy()[known]
-            for word, threshold in (("0.5", 0.5), ("the threshold tuned on dev", mean_threshold(each, dev))):
+            for word, threshold in (("0.5", 0.5), ("the threshold tuned on dev", tuned)):
                 said = (mean >= threshold).astype(int)
                 matrix = confusion_matrix(memes.label[known], said, labels=[0, 1])
                 told = classification_report(memes.label[known], said, labels=[0, 1], digits=3, zero_division=0)

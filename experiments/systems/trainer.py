@@ -1,9 +1,7 @@
 """Training through transformers' Trainer: checkpoints, resuming, early stopping, schedules. Quiet, but for one bar."""
 
-import json
 import math
 import os
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -20,13 +18,13 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from transformers.trainer_callback import ProgressCallback
 
 from experiments.layout import bare
+from experiments.systems import checkpoints
 from experiments.systems.fusion import Classifier, hateful
 from experiments.systems.memes import Memes, collate
 from experiments.systems.published import Training
 from heads.metrics import auc_roc
 
 SAVE_EVERY = 300.0  # seconds of training that a killed run loses at most, or an epoch if that is shorter
-SPENT = "seconds.txt"  # in a checkpoint: wall time of training up to it
 WORKERS = 8  # processes that decode images for a GPU
 SCHEDULES = {"plateau": "reduce_lr_on_plateau"}  # the others are called as the Trainer calls them
 
@@ -54,10 +52,10 @@ def train(
     """
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model).to(device)
-    clear_unfinished(folder)
-    last = last_whole(folder)
-    resumed_at = read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
-    live = Live(label, spent_until(last))
+    checkpoints.clear_unfinished(folder)
+    last = checkpoints.last_whole(folder)
+    resumed_at = checkpoints.read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
+    live = Live(label, checkpoints.spent_until(last))
     trainer = Trainer(
         model=classifier,
         args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers(memes, device)),
@@ -70,9 +68,9 @@ def train(
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    if last and stopped_early(last, how):
-        trainer._load_from_checkpoint(best_of(last))
-        state = read_state(last)
+    if last and checkpoints.stopped_early(last, how):
+        trainer._load_from_checkpoint(checkpoints.best_of(last))
+        state = checkpoints.read_state(last)
     else:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         state = vars(trainer.state)
@@ -154,48 +152,6 @@ def logits(model: nn.Module, memes: Memes, device: str, precision: str = "float3
     return torch.cat(found)
 
 
-def last_whole(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end: its state is written last. Half-written ones are passed over."""
-    if not folder.is_dir():
-        return None
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    return next((path for path in reversed(found) if whole(path)), None)
-
-
-def clear_unfinished(folder: Path) -> None:
-    """Remove half-written checkpoints: counted among the newest, they would have a whole one thrown away."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        if not whole(checkpoint):
-            shutil.rmtree(checkpoint)
-
-
-def whole(checkpoint: Path) -> bool:
-    try:
-        return "global_step" in read_state(checkpoint)
-    except (OSError, ValueError):
-        return False
-
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    return json.loads((checkpoint / "trainer_state.json").read_text())
-
-
-def spent_until(checkpoint: Path | None) -> float:
-    """Seconds of training that a checkpoint took."""
-    return float((checkpoint / SPENT).read_text()) if checkpoint and (checkpoint / SPENT).exists() else 0.0
-
-
-def stopped_early(checkpoint: Path, how: Training) -> bool:
-    """Whether training was over: to go on would be to train on after it had stopped."""
-    callback = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
-    return how.patience > 0 and callback.get("attributes", {}).get("early_stopping_patience_counter", 0) >= how.patience
-
-
-def best_of(checkpoint: Path) -> str:
-    """The best checkpoint that a state names, wherever its folder has been moved to."""
-    return str(checkpoint.parent / Path(read_state(checkpoint)["best_model_checkpoint"]).name)
-
-
 def epochs(log: list[dict[str, float]]) -> list[dict[str, float]]:
     """What the Trainer logged, as one entry an epoch. An epoch that was resumed has its train loss over the rest."""
     evaluated = [entry for entry in log if "eval_loss" in entry]
@@ -245,7 +201,7 @@ class Live(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / SPENT).write_text(f"{self.seconds}")
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / checkpoints.SPENT).write_text(f"{self.seconds}")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.bar is not None:
