@@ -2,6 +2,8 @@
 
 import hashlib
 import platform
+import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -290,3 +292,17 @@ print({{"ray", "pyarrow"}} & set(sys.modules))
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent
     )
     assert answer.stdout == "set()\n", answer.stderr
+
+
+@pytest.mark.parametrize(("folder", "home"), [("/var/tmp", "/var/tmp"), ("/var/tmp/" + "d" * 80, "/tmp")])
+def test_rays_sockets_have_paths_that_a_socket_may_have(folder, home, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    scratch = connection.scratch_folder()
+    try:
+        with socket.socket(socket.AF_UNIX) as door:
+            sockets = scratch / "session_2026-11-20_20-40-11_123456_1234567" / "sockets"
+            sockets.mkdir(parents=True)
+            door.bind(str(sockets / "plasma_store"))
+        assert scratch.parent == Path(home)
+    finally:
+        shutil.rmtree(scratch)

@@ -17,7 +17,9 @@ from extract.ray_engine.pool import Node
 
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
 ANSWER_SECONDS = 10.0
-SCRATCH = "memefuse-ray-"  # and the driver's process id; short, for a socket's path may have 107 bytes
+SCRATCH = "memefuse-ray-"  # and the driver's process id
+SOCKET_PATH = 107  # bytes that a socket's path may have
+SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest that Ray makes in its folder
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no call to the internet
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what goes wrong comes as an exception, too
@@ -40,9 +42,11 @@ def _native_stderr_muted() -> Iterator[None]:
         os.close(kept)
 
 
-def _scratch_folder() -> Path:
-    """For Ray's sockets and logs. Removes those whose driver was killed."""
+def scratch_folder() -> Path:
+    """For Ray's sockets and logs; in /tmp where a socket's path would be too long. Removes those of killed drivers."""
     home = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    if len(os.fsencode(home / f"{SCRATCH}{os.getpid()}-abcdefgh")) + len(SOCKET) > SOCKET_PATH:
+        home = Path("/tmp")
     for left in home.glob(f"{SCRATCH}*-*"):
         try:
             os.kill(int(left.name.removeprefix(SCRATCH).partition("-")[0]), 0)
@@ -93,7 +97,7 @@ class Connection:
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         self._opened = True
         if self.address == "local":
-            self._scratch = _scratch_folder()
+            self._scratch = scratch_folder()
             cores = len(os.sched_getaffinity(0))
             with _native_stderr_muted():
                 ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
