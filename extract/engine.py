@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, tee
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -58,29 +58,46 @@ def text_lengths(texts: Sequence[str], encoder: EncodesText, chunk: int = 4096) 
 
 def encode_texts(parts: Iterable[Part], encoder: EncodesText, folder: Folder, batch_size: int, done: Report) -> None:
     """Encode and write parts of texts. batch_size: a batch holds batch_size x max_tokens word pieces at the most."""
-    for part in parts:
-        token_ids = encoder.tokenize([str(item.source) for item in part.items])
-        vectors = _text_vectors(token_ids, encoder, batch_size * encoder.max_tokens, done)
-        folder.write(part, vectors, np.array([len(ids) for ids in token_ids], dtype=np.int32))
+    budget = batch_size * encoder.max_tokens
+    planned, ahead_of_it = tee(_tokenized(part, encoder, budget) for part in parts)
+    with batches_at_once(encoder.device, batch_size) as each_of:
+        batches = (
+            ([texts.token_ids[row] for row in rows], length) for texts in ahead_of_it for length, rows in texts.batches
+        )
+        encoded = each_of(lambda batch: encoder.encode(batch[0], pad_to=batch[1]), batches)
+        for texts in planned:
+            found = []
+            for _, rows in texts.batches:
+                found.append((rows, next(encoded)))
+                done(len(rows))
+            vectors = np.empty((len(texts.token_ids), encoder.dim), dtype=np.float32)
+            for rows, its_vectors in found:
+                vectors[rows] = its_vectors.cpu().numpy()
+            folder.write(texts.part, vectors, np.array([len(ids) for ids in texts.token_ids], dtype=np.int32))
 
 
-def _text_vectors(token_ids: list[list[int]], encoder: EncodesText, budget: int, done: Report) -> np.ndarray:
-    """[n, D] float32. Texts of one padded length go together, as many as the budget of word pieces allows."""
+@dataclass(frozen=True)
+class Tokenized:
+    """A part's texts as word pieces, and how they are batched."""
+
+    part: Part
+    token_ids: list[list[int]]
+    batches: list[tuple[int, list[int]]]  # word pieces to pad to, rows of the part
+
+
+def _tokenized(part: Part, encoder: EncodesText, budget: int) -> Tokenized:
+    """Texts of one padded length go together, as many as the budget of word pieces allows."""
+    token_ids = encoder.tokenize([str(item.source) for item in part.items])
 
     def padded(row: int) -> int:
-        return min(encoder.max_tokens, -(-len(token_ids[row]) // LENGTH_STEP) * LENGTH_STEP)
+        return min(encoder.max_tokens, max(1, -(-len(token_ids[row]) // LENGTH_STEP)) * LENGTH_STEP)
 
-    vectors = np.empty((len(token_ids), encoder.dim), dtype=np.float32)
-    pending: list[tuple[list[int], Tensor]] = []
-    for length, group in groupby(sorted(range(len(token_ids)), key=padded), key=padded):
-        rows = list(group)
-        size = max(1, budget // length)
-        for batch in (rows[start : start + size] for start in range(0, len(rows), size)):
-            pending.append((batch, encoder.encode([token_ids[row] for row in batch], pad_to=length)))
-            done(len(batch))
-    for batch, encoded in pending:
-        vectors[batch] = encoded.cpu().numpy()
-    return vectors
+    batches = [
+        (length, list(rows))
+        for length, group in groupby(sorted(range(len(token_ids)), key=padded), key=padded)
+        for rows in _batched(list(group), max(1, budget // length))
+    ]
+    return Tokenized(part, token_ids, batches)
 
 
 def encode_images(
@@ -126,7 +143,7 @@ def encode_decoded(
 
 @contextmanager
 def batches_at_once(device: torch.device, batch_size: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` over batches of images. A GPU takes one after another; of a CPU's cores each takes one of its own.
+    """A `map` over batches. A GPU takes one after another; of a CPU's cores each takes one of its own.
 
     Cores that share a batch wait for each other in every layer, and all of them for one that decodes meanwhile. Only
     batches larger than BATCH_SIZE are shared, for memory's sake.

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
 
 def settings(located: Located, *, dtype: str) -> dict[str, str | int]:
     """All that changes a vector once an image is decoded and resized, for a fingerprint. Needs no torch."""
-    return {
+    settings: dict[str, str | int] = {
         "weights": located.weights,
         "family": located.family,
         "pooling": located.pooling,
         "precision": dtype,
     }
+    if dtype != "float32":
+        settings["stem"] = "float32, in two summands"
+    return settings
 
 
 def load(located: Located, *, device: str, dtype: str, compile: bool = False) -> "extract.image_model.ImageEncoder":

@@ -102,7 +102,7 @@ class ImageEncoder:
         image = self._normalise(pixels.to(self.device, non_blocking=True))
         # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if image.is_cuda else nullcontext():
-            return self._net(image.to(self.dtype, memory_format=torch.channels_last)).float()
+            return self._net(image.contiguous(memory_format=torch.channels_last)).float()
 
 
 def load(located: Located, *, device: str, dtype: str, compile: bool) -> ImageEncoder:
@@ -110,7 +110,9 @@ def load(located: Located, *, device: str, dtype: str, compile: bool) -> ImageEn
     normalise, net = read(located)
     dim = resnet.outputs(net)
     resnet.fold_batch_norm(net.requires_grad_(False))
-    net.to(device, getattr(torch, dtype))
+    if dtype != "float32":
+        resnet.shorten(net, getattr(torch, dtype))
+    net.to(device)
     frozen: Any = net.to(memory_format=torch.channels_last)
     if compile:
         frozen = torch.compile(frozen)

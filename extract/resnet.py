@@ -72,14 +72,59 @@ def fold_batch_norm(module: nn.Module) -> None:
         previous = (name, child)
 
 
+class Stem(nn.Module):
+    """The layers before the first block, in float32, for a network whose other layers are in a shorter type.
+
+    Of a picture that is nearly alike everywhere, as a black one is, eight bits would round away what differs. So what
+    is found leaves in two summands: rounded, and what rounding took away.
+    """
+
+    def __init__(self, net: ResNet, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.conv, self.relu, self.maxpool = net.conv1, net.relu, net.maxpool
+        self.dtype = dtype
+
+    def forward(
+        self, pixels: Float[Tensor, "batch 3 high wide"]
+    ) -> Float[Tensor, "batch twice_channels lower narrower"]:
+        found = self.maxpool(self.relu(self.conv(pixels)))
+        rounded = found.to(self.dtype)
+        return torch.cat([rounded, (found - rounded).to(self.dtype)], dim=1)
+
+
+def shorten(net: ResNet, dtype: torch.dtype) -> None:
+    """Round a folded ResNet to bfloat16 or float16, in place, but for its stem. It takes float32 pixels as before."""
+    stem = Stem(net, dtype)
+    net.conv1 = net.relu = net.maxpool = nn.Identity()
+    first = net.layer1[0]
+    if first.downsample is None:
+        first.downsample = nn.Sequential(_same(first.conv1.in_channels))
+    for conv in (first.conv1, first.downsample[0]):
+        conv.weight = nn.Parameter(torch.cat([conv.weight, conv.weight], dim=1), requires_grad=False)
+        conv.in_channels *= 2
+    net.to(dtype)
+    net.conv1 = stem
+
+
+def _same(channels: int) -> nn.Conv2d:
+    """A convolution that gives what it is given."""
+    conv = nn.Conv2d(channels, channels, kernel_size=1, bias=False).requires_grad_(False)
+    conv.weight.copy_(torch.eye(channels)[:, :, None, None])
+    return conv
+
+
 def pack(net: ResNet, pixels: Sequence[int] = (8, 3, 224, 224)) -> None:
     """Replace a folded ResNet's convolutions, additions and ReLUs by packed ones, in place.
 
     pixels: shape of the batches to come; others work, but slower.
     """
     size = _input_sizes(net, pixels)
-    net.conv1 = PackedConv(net.conv1, size[net.conv1], relu=True)
-    net.relu = nn.Identity()
+    if isinstance(net.conv1, Stem):
+        net.conv1.conv = PackedConv(net.conv1.conv, size[net.conv1.conv], relu=True)
+        net.conv1.relu = nn.Identity()
+    else:
+        net.conv1 = PackedConv(net.conv1, size[net.conv1], relu=True)
+        net.relu = nn.Identity()
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         for number, block in enumerate(stage):
             stage[number] = PackedBlock(block, size)
@@ -112,7 +157,7 @@ def _input_sizes(net: ResNet, pixels: Sequence[int]) -> dict[nn.Module, Sequence
         sizes[conv] = inputs[0].shape
 
     hooks = [module.register_forward_pre_hook(note) for module in net.modules() if isinstance(module, nn.Conv2d)]
-    net(torch.zeros(*pixels, dtype=net.conv1.weight.dtype))
+    net(torch.zeros(*pixels))
     for hook in hooks:
         hook.remove()
     return sizes

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fake_encoders import FakeImage, FakeText, text_vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -227,6 +228,24 @@ def test_images_land_in_their_rows_and_every_batch_has_one_shape(tmp_path):
     for number, vector in enumerate(vectors):
         colour = ((number % 8 * 37) % 256, (number % 8 * 91) % 256, number % 8)
         np.testing.assert_allclose(vector, [*colour, *colour], atol=0.01)
+
+
+@pytest.mark.parametrize(("cores", "batch_size", "threads"), [(1, 8, {1}), (2, 8, {1}), (2, 16, {2}), (3, 12, {1})])
+def test_each_core_encodes_batches_of_its_own_unless_they_are_large(tmp_path, cores, batch_size, threads):
+    split = image_split(tmp_path, "train", [picture(i) for i in range(40)])
+    folder, encoder, seen = folder_of(tmp_path, "image"), FakeImage(), set()
+    sound = encoder.encode
+    encoder.encode = lambda pixels: (seen.add(torch.get_num_threads()), sound(pixels))[1]
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        assert encode_images(folder, [split], rows=16, batch_size=batch_size, encoder=encoder) == {}
+        assert (seen, torch.get_num_threads()) == (threads, cores)
+    finally:
+        torch.set_num_threads(before)
+    publish([folder], [split], {}, skip=False)
+    colours = [[(number * 37) % 256, (number * 91) % 256, number] for number in range(40)]
+    assert store.read(folder.published("train")).vector[:, 3:].tolist() == colours
 
 
 def test_bad_images_stop_only_their_split_after_all_else_is_kept(tmp_path):

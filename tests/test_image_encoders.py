@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as transforms
 from extract import catalogue, image_encoders, onednn
 from extract.errors import Refused
 from extract.image_model import ImageEncoder
+from extract.resnet import fold_batch_norm, pack, shorten
 
 FP32 = 1e-4  # of the largest value: folding and another order of sums round differently in each of 20 layers
 KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
@@ -173,6 +174,27 @@ def test_a_vector_does_not_depend_on_its_batch(small: Path, order: list[int], si
 def test_memory_layout_changes_nothing(small: Path) -> None:
     rows_of_pixels = images(2).permute(0, 2, 3, 1).contiguous()  # as a decoder gives them
     assert torch.equal(load(small).encode(rows_of_pixels.permute(0, 3, 1, 2)), load(small).encode(images(2)))
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@torch.inference_mode()
+def test_in_bfloat16_the_first_block_is_given_what_float32_gives(bottleneck: bool, packed: bool) -> None:
+    """To 16 bits and not to 8: in a nearly black picture the difference is all there is."""
+    net = resnet(bottleneck)
+    fold_batch_norm(net)
+    dark = imagenet((images(3).float() / 255 * 3).round().to(torch.uint8))
+    exact = net.maxpool(net.relu(net.conv1(dark)))
+    block = copy.deepcopy(net.layer1[0]).to(torch.bfloat16)
+    shorten(net, torch.bfloat16)
+    if packed:
+        pack(net)
+    found = net.conv1(dark)
+    assert found.dtype == torch.bfloat16
+    high, low = found.float().chunk(2, dim=1)
+    assert ((high - exact).abs() > 2**-11 * exact.abs()).any()
+    assert (high + low - exact).abs().max() <= 2**-15 * exact.max()
+    assert_alike(net.layer1[0](found).float(), block(exact.bfloat16()).float(), tolerance=0.02)
 
 
 def test_bfloat16_stays_close(small: Path) -> None:

@@ -148,6 +148,4 @@ def test_on_mvsa_heads_reach_what_frozen_features_hold(tmp_path):
     for path, half in vectors["bfloat16"].items():
         full = vectors["float32"][path]
         cosine = (half * full).sum(axis=1) / np.linalg.norm(half, axis=1) / np.linalg.norm(full, axis=1)
-        # of 3,581 rows one image, nearly black, was seen at .9988
-        assert cosine.min() >= 0.998, path
-        assert (cosine < 0.999).sum() <= len(cosine) // 1000, path
+        assert cosine.min() >= 0.999, path

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -59,18 +58,9 @@ class Pipeline:
         else:
             size = size * 128 // 32
             ready = [[101, *range(2000, 2030), 102]] * size
-        if self.kind == "text":
-            return self._seconds(map, ready, batches) / (batches * size)
-        with engine.batches_at_once(self.encoder.device, size) as each_of:
-            return self._seconds(each_of, ready, batches) / (batches * size)
-
-    def _seconds(self, each_of: Callable[..., Iterator[torch.Tensor]], ready: Any, batches: int) -> float:
-        """For so many batches, after as many that warm up."""
-        for _ in range(2):
-            start = time.perf_counter()
-            self._wait(list(each_of(self.encoder.encode, [ready] * batches))[-1])
-            seconds = time.perf_counter() - start
-        return seconds
-
-    def _wait(self, vectors: torch.Tensor) -> None:
-        vectors.cpu()
+        with engine.batches_at_once(self.encoder.device, engine.BATCH_SIZE[self.device]) as each_of:
+            for _ in range(2):  # the first warms up
+                start = time.perf_counter()
+                list(each_of(self.encoder.encode, [ready] * batches))[-1].cpu()
+                seconds = time.perf_counter() - start
+        return seconds / (batches * size)
