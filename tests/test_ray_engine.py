@@ -1,11 +1,13 @@
 """The Ray engine on a cluster of two nodes: the local engine's bytes, nothing lost, nothing encoded twice."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import fake_cluster
@@ -44,9 +46,9 @@ class Stage1:
         self.setattr = setattr
         self.slow(0)
 
-    def slow(self, seconds: float) -> None:
-        """Let every batch take so long."""
-        fake_cluster.install(self.log, seconds, self.setattr)
+    def slow(self, seconds: float, mishap=None) -> None:
+        """Let every batch take so long. mishap: what an encoder does instead of being loaded."""
+        fake_cluster.install(self.log, seconds, self.setattr, mishap)
 
     def __call__(self, data: Path, name: str, *more: str, engine="ray") -> int:
         where = ("--engine", "ray", "--address", self.address) if engine == "ray" else ()
@@ -105,6 +107,52 @@ def test_a_cluster_that_is_not_there_is_refused(extract, memes):
         refusal.value
     )
     assert "Start one with `ray start --head`" in str(refusal.value)
+
+
+@pytest.mark.slow
+def test_encoders_that_always_die_stop_the_run_and_say_so(tmp_path, extract, memes):
+    """Ray Data by itself starts them again without end."""
+    extract.slow(0, mishap=fake_cluster.die)
+    with pytest.raises(errors.Failed) as stopped:
+        extract(memes, "ray", *IMAGES)
+    machine, *after = str(stopped.value).splitlines()
+    assert re.fullmatch(
+        r"fake-image: Ray gave up before a part was finished: machine [\d.]+ of the cluster: "
+        r"The actor died unexpectedly before finishing this task\.",
+        machine,
+    )
+    assert after == ["Finished parts are kept; run the same command again when the cluster is well."]
+
+
+@pytest.mark.slow
+def test_what_is_raised_on_a_machine_stops_the_run_in_words(tmp_path, extract, memes):
+    extract.slow(0, mishap=fake_cluster.fall_ill)
+    with pytest.raises(errors.Failed) as stopped:
+        extract(memes, "ray", *IMAGES)
+    machine, *after = str(stopped.value).splitlines()
+    assert re.fullmatch(
+        r"fake-image: machine [\d.]+ of the cluster: "
+        r"RuntimeError: CUDA error: an illegal memory access was encountered",
+        machine,
+    )
+    assert after[0].startswith("Finished parts are kept. Mend that machine, or leave it out")
+
+
+@pytest.mark.parametrize("who", ["decoder", pytest.param("encoder", marks=pytest.mark.slow)])
+def test_a_module_that_a_machine_lacks_is_named(tmp_path, extract, memes, monkeypatch, who):
+    """As is memefuse itself where it is not installed. Ray Data by itself tries without end."""
+    here_alone = types.ModuleType("here_alone")
+    here_alone.Arguments = type("Arguments", (tuple,), {"__module__": "here_alone"})
+    monkeypatch.setitem(sys.modules, "here_alone", here_alone)
+    if who == "decoder":
+        monkeypatch.setattr(decoder, "CHILD", here_alone.Arguments(decoder.CHILD))
+    else:
+        extract.slow(0, mishap=here_alone.Arguments())
+    with pytest.raises(errors.Failed) as stopped:
+        extract(memes, "ray", *IMAGES)
+    assert re.search(
+        r"machine [\d.]+ of the cluster: ModuleNotFoundError: No module named 'here_alone'\n", str(stopped.value)
+    )
 
 
 class Killer(threading.Thread):

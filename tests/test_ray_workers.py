@@ -25,7 +25,7 @@ from extract.decoding import BadImage
 from extract.errors import Failed, Refused
 from extract.parts import Folder
 from extract.plan import Item, Part
-from extract.ray_engine import connection, decoder, pool, weights, workers
+from extract.ray_engine import connection, decoder, mishaps, pool, weights, workers
 
 MACHINE = f"machine {platform.node()} of the cluster"
 LETHAL = b"kills whoever decodes it"
@@ -306,3 +306,29 @@ def test_rays_sockets_have_paths_that_a_socket_may_have(folder, home, monkeypatc
         assert scratch.parent == Path(home)
     finally:
         shutil.rmtree(scratch)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            "\x1b[36mray::MapBatches(decode)()\x1b[39m (pid=8137, ip=192.0.2.2)\n  At least one ...\n"
+            "ray.exceptions.RaySystemError: System error\ntraceback: Traceback (most recent call last):\n    ^^^\n"
+            "ModuleNotFoundError: No module named 'torch'",
+            "machine 192.0.2.2 of the cluster: ModuleNotFoundError: No module named 'torch'",
+        ),
+        (
+            "ray::MapWorker.submit() (pid=16, ip=192.0.2.2, actor_id=8832)\n  File ...\n"
+            "torch.AcceleratorError: CUDA error: unspecified launch failure\nCompile with `TORCH_USE_CUDA_DSA`",
+            "machine 192.0.2.2 of the cluster: torch.AcceleratorError: CUDA error: unspecified launch failure",
+        ),
+        (
+            "The actor died unexpectedly before finishing this task.\n\tpid: 22226\n\tip: 192.0.2.2\nThe actor is",
+            "machine 192.0.2.2 of the cluster: The actor died unexpectedly before finishing this task.",
+        ),
+        ("No progress for 1800 s.\nConsider ...", "No progress for 1800 s."),
+        ("", "Exception"),
+    ],
+)
+def test_rays_pages_become_a_line(told, words):
+    assert mishaps.in_words(Exception(told)) == words

@@ -16,7 +16,7 @@ from extract.parts import Held
 from extract.places import Place
 from extract.plan import Item, Part, cut, unique
 from extract.progress import bar, say
-from extract.ray_engine import decoder, weights, workers
+from extract.ray_engine import decoder, mishaps, weights, workers
 from extract.ray_engine.connection import Connection
 from extract.ray_engine.pool import Pool
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as one block
 PIXELS = 3 * images.SIDE**2  # bytes of one image
 BLOCKS_AHEAD = 2  # decoded parts that may wait for each encoder
+TRIES = 3  # more for a worker that died, before the run is looked at; Ray Data's own number has no end
 
 
 class RayEngine(AbstractContextManager["RayEngine"]):
@@ -53,7 +54,10 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         import ray
 
         asked = ray.remote(num_gpus=1, num_cpus=0)(device.resolve_dtype).remote("auto", "cuda")
-        return "cuda", ray.get(asked)
+        try:
+            return "cuda", ray.get(asked)
+        except ray.exceptions.RayError as error:
+            raise mishaps.stopped("--dtype auto", error) from None
 
     def encode(self, encoder: stage.Encoder, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
         """Encode and write what is left, in parts. Returns content -> reason for bad images.
@@ -62,6 +66,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         """
         self.connection.open()
         import ray
+        from ray.data.exceptions import ExecutionTimeoutError
 
         bad: dict[str, str] = {}
         with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
@@ -74,9 +79,9 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                         bad |= {image.content: image.reason for image in report.bad}
                         rows_bar.update(report.rows)
                     break
-                except ray.exceptions.RayTaskError:
-                    raise
-                except ray.exceptions.RayError as error:
+                except ray.exceptions.RayTaskError as error:
+                    raise mishaps.stopped(encoder.located.slug, error) from None
+                except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
                     left = self._after(error, encoder, left, bad)
                     rows_bar.update(rows_bar.total - len(left) - rows_bar.n)
         encoder.folder.sweep_torn()
@@ -108,6 +113,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                     batch_size=1,  # a row is a part
                     num_cpus=pool.decoder_cpus,
                     compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
+                    max_retries=TRIES,
                 )
             stream = stream.map_batches(
                 workers.Encode,
@@ -116,6 +122,8 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                 num_cpus=pool.cpus,
                 num_gpus=pool.gpus,
                 compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
+                max_restarts=TRIES,
+                max_task_retries=TRIES,
             )
             for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
                 yield from workers.reports(batch)
@@ -126,7 +134,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         still = [item for item in unique(left, held) if item.content not in bad]
         if len(still) == len(left):
             raise Failed(
-                f"{encoder.located.slug}: Ray gave up before a part was finished: {error}\n"
+                f"{encoder.located.slug}: Ray gave up before a part was finished: {mishaps.in_words(error)}\n"
                 "Finished parts are kept; run the same command again when the cluster is well."
             ) from None
         lost = f"Ray lost work ({type(error).__name__})"
@@ -167,6 +175,7 @@ def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":
     context = context.copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True
     context.target_max_block_size = None  # a part is a block: never cut
     if pixels:
         # back-pressure: decoders wait once so much lies decoded, however many rows there are
