@@ -1,6 +1,7 @@
 """The Ray engine on a cluster of two nodes: the local engine's bytes, nothing lost, nothing encoded twice."""
 
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -153,6 +154,27 @@ def test_a_module_that_a_machine_lacks_is_named(tmp_path, extract, memes, monkey
     assert re.search(
         r"machine [\d.]+ of the cluster: ModuleNotFoundError: No module named 'here_alone'\n", str(stopped.value)
     )
+
+
+def test_an_image_that_one_machine_cannot_read_is_not_left_out(tmp_path, extract, memes, monkeypatch):
+    """A link in the dataset's folder may lead to a disk that is mounted on the driver's machine alone."""
+    blind = """
+from extract import decoding
+from extract.ray_engine import decoder
+def read(item, sound=decoding.read):
+    return decoding.BadImage(item.content, "cannot be read: No such file or directory") if "/7.png" in str(
+        item.source) else sound(item)
+decoding.read = read
+decoder.main()
+"""
+    monkeypatch.setattr(decoder, "CHILD", ("-c", blind))
+    with pytest.raises(errors.Failed) as stopped:
+        extract(memes, "ray", *IMAGES, "--on-error", "skip")
+    assert str(stopped.value).startswith(
+        f"machine {platform.node()} of the cluster: {memes}/img/7.png cannot be read: No such file or directory; "
+        "the driver can.\n"
+    )
+    assert not published(tmp_path / "ray")
 
 
 class Killer(threading.Thread):

@@ -125,7 +125,9 @@ def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
     part = Part((item(tmp_path / "good.png"),))
     decoded = workers.decode(batch_of(part), child=("-c", "raise SystemExit(3)"), data=tmp_path)
     report = encode(tmp_path, decoded)
-    assert report.failure == f"no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
+    assert report.failure == (
+        f"{MACHINE}: no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
+    )
     assert report.bad == []
 
 
@@ -147,7 +149,9 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     part = Part((poison, *items))
     decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
     report = encode(tmp_path, decoded)
-    assert report == workers.Report(4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")])
+    assert report == workers.Report(
+        4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")], reader=platform.node()
+    )
     (path,) = tmp_path.glob("image/.parts/*/*.h5")
     features = store.read(path)
     assert features.ids.tolist() == [each.content for each in items]
@@ -187,7 +191,7 @@ def test_a_full_gpu_halves_the_batch(tmp_path):
     part = Part(tuple(item(tmp_path / f"{'x' * number}.png") for number in range(1, 6)))
     decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
     small = Small()
-    assert encode(tmp_path, decoded, encoder=small, batch_size=8) == workers.Report(5)
+    assert encode(tmp_path, decoded, encoder=small, batch_size=8).rows == 5
     assert small.batches == [2, 2, 2]
 
     class Full(FakeImage):

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from extract import device, images, stage
+from extract import decoding, device, images, stage
 from extract.config import ExtractConfig
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
@@ -76,6 +76,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                     for report in self._stream(parts, encoder, config):
                         if report.failure:
                             raise Failed(report.failure)
+                        _refuse_blind(report, left)
                         bad |= {image.content: image.reason for image in report.bad}
                         rows_bar.update(report.rows)
                     break
@@ -140,6 +141,18 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         lost = f"Ray lost work ({type(error).__name__})"
         say(f"{encoder.located.slug}: {lost}; going on with {len(still):,} that are left")
         return still
+
+
+def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
+    """Raise Failed if a machine could not read an image that the driver can: else it would count as a bad one."""
+    unread = {image.content: image.reason for image in report.bad if image.unread}
+    for item in left if unread else ():
+        if item.content in unread and isinstance(decoding.read(item), bytes):
+            raise Failed(
+                f"machine {report.reader} of the cluster: {item.source} {unread[item.content]}; the driver can.\n"
+                "Every machine must see all that lies in the dataset's folder, also what a link in it leads to.\n"
+                "Finished parts are kept. Mend that machine, or leave it out, and run the same command again."
+            )
 
 
 def _absolute(item: Item) -> Item:

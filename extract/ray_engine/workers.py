@@ -39,6 +39,7 @@ class Report:
     rows: int
     bad: list[BadImage] = field(default_factory=list)
     failure: str = ""  # why the whole run cannot go on
+    reader: str = ""  # the machine that read the part's images
 
 
 def block(part: Part) -> dict[str, bytes]:
@@ -50,7 +51,7 @@ def reports(batch: Batch) -> Iterator[Report]:
     """Read what encoders returned."""
     for row in batch["report"]:
         told = json.loads(row)
-        yield Report(told["rows"], [BadImage(**bad) for bad in told["bad"]], told["failure"])
+        yield Report(**told | {"bad": [BadImage(**bad) for bad in told["bad"]]})
 
 
 def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
@@ -70,8 +71,8 @@ def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
                 else:
                     pixels[0, row] = result
     except Failed as error:
-        failure = str(error)
-    told = json.dumps({"reasons": reasons, "failure": failure})
+        failure = f"machine {platform.node()} of the cluster: {error}"
+    told = json.dumps({"reasons": reasons, "failure": failure, "reader": platform.node()})
     return {"part": batch["part"], "pixels": pixels, "decoding": np.array([told])}
 
 
@@ -86,18 +87,18 @@ class Encode:
     def __call__(self, batch: Batch) -> Batch:
         """A part, decoded if it holds images -> its file, and a report."""
         part: Part = pickle.loads(batch["part"][0])
+        told = json.loads(str(batch["decoding"][0])) if "decoding" in batch else {}
         try:
-            bad = self._land(part, batch)
-            report = Report(len(part.items), bad)
+            bad = self._land(part, batch, told)
+            report = Report(len(part.items), bad, reader=told.get("reader", ""))
         except Failed as error:
             report = Report(0, failure=str(error))
         return {"report": np.array([json.dumps(asdict(report))])}
 
-    def _land(self, part: Part, batch: Batch) -> list[BadImage]:
-        """Raises Failed for what the whole run must stop at."""
+    def _land(self, part: Part, batch: Batch, told: dict[str, Any]) -> list[BadImage]:
+        """told: by the decoder. Raises Failed for what the whole run must stop at."""
         decoded: list[np.ndarray | BadImage] = []
-        if "pixels" in batch:
-            told = json.loads(str(batch["decoding"][0]))
+        if told:
             if told["failure"]:
                 raise Failed(told["failure"])
             for item, pixels, reason in zip(part.items, batch["pixels"][0], told["reasons"], strict=True):
