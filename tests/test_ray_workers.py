@@ -27,6 +27,8 @@ from extract.parts import Folder
 from extract.plan import Item, Part
 from extract.ray_engine import connection, decoder, mishaps, pool, weights, workers
 
+pytest_plugins = ["elsewhere"]
+
 MACHINE = f"machine {platform.node()} of the cluster"
 LETHAL = b"kills whoever decodes it"
 # a decoder that dies of one image's bytes, and of nothing else
@@ -135,10 +137,16 @@ def batch_of(part: Part) -> dict[str, np.ndarray]:
     return {name: np.array([value], dtype=object) for name, value in workers.block(part).items()}
 
 
-def encode(tmp_path, batch, kind="image", encoder=None, batch_size=2) -> workers.Report:
-    folder = Folder(tmp_path / kind, kind, {"weights": "w"}, {"torch": "driver's"})
+def encode(place, batch, kind="image", encoder=None, batch_size=2, driver="") -> workers.Report:
+    folder = Folder(place / kind, kind, {"weights": "w"}, {"torch": "driver's"})
     folder.path.mkdir(exist_ok=True)
-    job = workers.Job(lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](), folder, batch_size, threads=1)
+    job = workers.Job(
+        load=lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](),
+        folder=folder,
+        batch_size=batch_size,
+        threads=1,
+        driver=driver,
+    )
     (report,) = workers.reports(workers.Encode(job)(batch))
     return report
 
@@ -172,6 +180,19 @@ def test_a_finished_part_is_not_encoded_again(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3)
     assert len(second.encoded) == 3, "a torn part was taken for a whole one"
+
+
+@pytest.mark.parametrize("driver", [platform.node(), "elsewhere"])
+def test_parts_that_are_uploaded_fill_no_workers_disk(memory, cache, driver):
+    """The driver's machine alone needs its copies, for publishing."""
+    part = Part((Item("0" * 64, "a text"),))
+    (memory / "text/.lock").write_bytes(b"the driver's")
+    for _ in range(2):  # the second finds it there, and looks into it
+        assert encode(memory, batch_of(part), "text", driver=driver) == workers.Report(1)
+        copies = [path for path in cache.rglob("*") if path.is_file()]
+        assert len(copies) == (driver != "elsewhere")
+    (path,) = memory.glob("text/.parts/*/*.h5")
+    assert store.read(path).ids.tolist() == ["0" * 64]
 
 
 def test_parts_of_two_plans_that_begin_alike_have_files_of_their_own():

@@ -1,5 +1,6 @@
 """A plan's parts through Ray Data: decoders in a pool of tasks, encoders in a pool of actors, files by the workers."""
 
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -180,7 +181,8 @@ def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.J
         compile=config.compile,
     )
     folder = replace(encoder.folder, path=_anywhere(encoder.folder.path))
-    return workers.Job(load, folder, config.batch_size or engine.BATCH_SIZE[encoder.device], pool.threads)
+    batch_size = config.batch_size or engine.BATCH_SIZE[encoder.device]
+    return workers.Job(load, folder, batch_size, pool.threads, platform.node())
 
 
 def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":

@@ -15,7 +15,7 @@ from extract.decoding import BadImage
 from extract.errors import Failed
 from extract.images import SIDE
 from extract.parts import Folder
-from extract.places import Place
+from extract.places import Place, Remote
 from extract.plan import Part
 from extract.ray_engine import decoder
 
@@ -30,6 +30,7 @@ class Job:
     folder: Folder
     batch_size: int
     threads: int  # of torch
+    driver: str  # its machine
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ class Encode:
         # Ray runs a part again if its report was lost, with its machine or on the way
         if good.items and not landed(self.job.folder, good):
             self._encode(part, decoded)
+        path = _path(self.job.folder, good)
+        if isinstance(path, Remote) and platform.node() != self.job.driver:
+            path.forget()  # the driver alone publishes from copies of parts, and sweeps them
         return bad
 
     def _encode(self, part: Part, decoded: list[np.ndarray | BadImage]) -> None:
@@ -148,11 +152,15 @@ class Encode:
 
 def landed(folder: Folder, part: Part) -> bool:
     """Whether this very part has a whole file."""
-    path = folder.parts / f"{part.name}.h5"
+    path = _path(folder, part)
     try:
         return path.exists() and store.read(path).ids.tolist() == [item.content for item in part.items]
     except store.StoreError:
         return False
+
+
+def _path(folder: Folder, part: Part) -> Place:
+    return folder.parts / f"{part.name}.h5"
 
 
 def _unseen(folder: Place) -> str:
