@@ -1,5 +1,6 @@
 """The Ray engine on a cluster of two nodes: the local engine's bytes, nothing lost, nothing encoded twice."""
 
+import importlib.util
 import os
 import platform
 import re
@@ -17,7 +18,10 @@ from fake_cluster import OPTIONS, PART_ROWS, TESTS, draw, encoded, part_files, p
 
 from extract import errors, store
 from extract.__main__ import main
+from extract.places import Place
 from extract.ray_engine import decoder
+
+pytest_plugins = ["elsewhere"]
 
 pytest.importorskip("ray.data")
 # of Ray's own making: sockets and processes that it leaves to its end, and what it calls of other libraries
@@ -34,9 +38,14 @@ IN_HAND = 4 * PART_ROWS  # two encoders, and for each a part in its hands and on
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    with fake_cluster.two_nodes() as made:
-        yield made
+def cluster(request, tmp_path_factory):
+    """Its machines have what a bucket asks of them, where one can be had, and caches that are not the user's."""
+    if all(importlib.util.find_spec(name) for name in ("moto", "s3fs")):
+        request.getfixturevalue("s3_server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMEFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with fake_cluster.two_nodes() as made:
+            yield made
 
 
 class Stage1:
@@ -51,9 +60,10 @@ class Stage1:
         """Let every batch take so long. mishap: what an encoder does instead of being loaded."""
         fake_cluster.install(self.log, seconds, self.setattr, mishap)
 
-    def __call__(self, data: Path, name: str, *more: str, engine="ray") -> int:
+    def __call__(self, data: Place, name: str, *more: str, engine="ray") -> int:
         where = ("--engine", "ray", "--address", self.address) if engine == "ray" else ()
-        return main(["--data", str(data), "--features", str(self.place / name), *OPTIONS, *where, *more])
+        features = name if "://" in name else str(self.place / name)
+        return main(["--data", str(data), "--features", features, *OPTIONS, *where, *more])
 
 
 @pytest.fixture
@@ -175,6 +185,14 @@ decoder.main()
         "the driver can.\n"
     )
     assert not published(tmp_path / "ray")
+
+
+def test_memes_and_vectors_may_lie_in_a_bucket(extract, memes, undisturbed, bucket, upload):
+    features = bucket / "features"
+    assert extract(upload(memes, bucket / "data"), str(features), *IMAGES) == 0
+    assert features.names() == list(undisturbed)
+    assert {name: (features / name).read_bytes() for name in features.names()} == undisturbed
+    assert encoded(extract.log)["image"] == ROWS
 
 
 class Killer(threading.Thread):
