@@ -15,8 +15,9 @@ from pathlib import Path
 import fake_cluster
 import pytest
 from fake_cluster import OPTIONS, PART_ROWS, TESTS, draw, encoded, part_files, published
+from tiny_encoders import resnet, resnet_folder, text_folder
 
-from extract import errors, store
+from extract import engine, errors, store
 from extract.__main__ import main
 from extract.places import Place
 from extract.ray_engine import decoder
@@ -102,6 +103,17 @@ def test_published_files_are_the_local_engines_to_the_byte(tmp_path, extract, ca
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_real_encoders_give_the_same_bytes(tmp_path, memes, cluster, monkeypatch):
+    """In float32, whatever the number of threads: here the driver's, there two for each encoder."""
+    monkeypatch.setattr(engine, "PART_ROWS", {"cpu": {"text": 16, "image": 16}})
+    encoders = ["--text-encoder", str(text_folder(tmp_path / "bert")), "--max-tokens", "32"]
+    encoders += ["--image-encoder", str(resnet_folder(tmp_path / "resnet", resnet()))]
+    for name, where in (("local", ()), ("ray", ("--engine", "ray", "--address", cluster.address))):
+        assert main(["--data", str(memes), "--features", str(tmp_path / name), *OPTIONS, *encoders, *where]) == 0
+    assert published(tmp_path / "ray") == published(tmp_path / "local")
+    assert {path.split("-")[0] for path in published(tmp_path / "ray")} == {"bert", "resnet"}
+
+
 def test_a_run_with_nothing_to_encode_needs_no_cluster(tmp_path, extract, memes):
     assert extract(memes, "features", engine="local") == 0
     before = encoded(extract.log), published(tmp_path / "features")
@@ -166,6 +178,7 @@ def test_a_module_that_a_machine_lacks_is_named(tmp_path, extract, memes, monkey
     )
 
 
+@pytest.mark.slow
 def test_an_image_that_one_machine_cannot_read_is_not_left_out(tmp_path, extract, memes, monkeypatch):
     """A link in the dataset's folder may lead to a disk that is mounted on the driver's machine alone."""
     blind = """
