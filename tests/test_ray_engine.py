@@ -305,7 +305,7 @@ def test_a_lost_node_loses_nothing(tmp_path, extract, memes, undisturbed, cluste
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_ray_of_its_own_ends_with_the_command(tmp_path, memes, undisturbed, stop):
     """Ctrl-C and SIGKILL: no process is left behind, and no scratch folder, at the latest after the next command."""
-    scratch = Path("/tmp", f"m{os.getpid()}")  # short: Ray's sockets lie in it
+    scratch = Path("/tmp", f"m{os.getpid() % 1000}")  # short: Ray's sockets lie in it
     scratch.mkdir()
     command = [sys.executable, str(TESTS / "fake_cluster.py"), str(tmp_path / "log"), "0.2", "--data", str(memes)]
     command += ["--features", str(tmp_path / "ray"), *OPTIONS, *IMAGES, "--engine", "ray"]

@@ -2,8 +2,6 @@
 
 import hashlib
 import platform
-import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,12 +18,11 @@ from PIL import Image
 from tiny_encoders import text_folder
 
 from extract import catalogue, decoding, store, versions
-from extract.config import ExtractConfig
 from extract.decoding import BadImage
 from extract.errors import Failed, Refused
 from extract.parts import Folder
 from extract.plan import Item, Part
-from extract.ray_engine import connection, decoder, mishaps, pool, weights, workers
+from extract.ray_engine import decoder, pool, weights, workers
 
 pytest_plugins = ["elsewhere"]
 
@@ -280,27 +277,6 @@ def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_pa
         weights.here(located)
 
 
-@pytest.mark.parametrize(
-    ("request_", "fault"),
-    [
-        ({"address": "auto"}, "--address auto is a Ray cluster's; add --engine ray"),
-        ({"engine": "ray", "address": "ray://head:10001"}, "--address is ray://head:10001, expected auto or HOST:PORT"),
-    ],
-)
-def test_an_address_that_cannot_be_meant_is_refused(request_, fault):
-    with pytest.raises(Refused, match=fault):
-        ExtractConfig(**request_)
-
-
-def test_without_ray_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(connection, "NEEDED", ("ray", "no_such_thing"))
-    with pytest.raises(Refused) as refusal:
-        connection.Connection("local")
-    assert str(refusal.value) == (
-        "--engine ray needs no_such_thing, not installed here. Install: pip install 'memefuse[ray]'"
-    )
-
-
 def test_the_local_engine_never_imports_ray(tmp_path):
     code = f"""
 import sys
@@ -317,43 +293,3 @@ print({{"ray", "pyarrow"}} & set(sys.modules))
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent
     )
     assert answer.stdout == "set()\n", answer.stderr
-
-
-@pytest.mark.parametrize(("folder", "home"), [("/var/tmp", "/var/tmp"), ("/var/tmp/" + "d" * 80, "/tmp")])
-def test_rays_sockets_have_paths_that_a_socket_may_have(folder, home, monkeypatch):
-    monkeypatch.setenv("RAY_TMPDIR", folder)
-    scratch = connection.scratch_folder()
-    try:
-        with socket.socket(socket.AF_UNIX) as door:
-            sockets = scratch / "session_2026-11-20_20-40-11_123456_1234567" / "sockets"
-            sockets.mkdir(parents=True)
-            door.bind(str(sockets / "plasma_store"))
-        assert scratch.parent == Path(home)
-    finally:
-        shutil.rmtree(scratch)
-
-
-@pytest.mark.parametrize(
-    ("told", "words"),
-    [
-        (
-            "\x1b[36mray::MapBatches(decode)()\x1b[39m (pid=8137, ip=192.0.2.2)\n  At least one ...\n"
-            "ray.exceptions.RaySystemError: System error\ntraceback: Traceback (most recent call last):\n    ^^^\n"
-            "ModuleNotFoundError: No module named 'torch'",
-            "machine 192.0.2.2 of the cluster: ModuleNotFoundError: No module named 'torch'",
-        ),
-        (
-            "ray::MapWorker.submit() (pid=16, ip=192.0.2.2, actor_id=8832)\n  File ...\n"
-            "torch.AcceleratorError: CUDA error: unspecified launch failure\nCompile with `TORCH_USE_CUDA_DSA`",
-            "machine 192.0.2.2 of the cluster: torch.AcceleratorError: CUDA error: unspecified launch failure",
-        ),
-        (
-            "The actor died unexpectedly before finishing this task.\n\tpid: 22226\n\tip: 192.0.2.2\nThe actor is",
-            "machine 192.0.2.2 of the cluster: The actor died unexpectedly before finishing this task.",
-        ),
-        ("No progress for 1800 s.\nConsider ...", "No progress for 1800 s."),
-        ("", "Exception"),
-    ],
-)
-def test_rays_pages_become_a_line(told, words):
-    assert mishaps.in_words(Exception(told)) == words
