@@ -2,29 +2,14 @@
 
 import errno
 import os
-from dataclasses import dataclass
 
 import pytest
+from broken_images import Broken
 
 from extract import decoding
 from extract.decoding import BadImage
 from extract.errors import Failed
 from extract.plan import Item
-
-
-@dataclass(frozen=True)
-class Broken:
-    """An image whose reading ends in an error."""
-
-    number: int
-    name: str = "1.png"
-    suffix: str = ".png"
-
-    def __str__(self) -> str:
-        return "/memes/img/1.png"
-
-    def read_bytes(self) -> bytes:
-        raise OSError(self.number, os.strerror(self.number))
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR])

@@ -4,13 +4,13 @@ import hashlib
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from broken_images import OutOfReach
 from fake_encoders import FakeImage, FakeText
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,15 +103,6 @@ def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
     child.process.kill()
     child.process.wait()
     check(child, items)
-
-
-@dataclass(frozen=True)
-class OutOfReach:
-    name: str = "1.png"
-    suffix: str = ".png"
-
-    def read_bytes(self) -> bytes:
-        raise Failed("s3://memes cannot be reached")
 
 
 def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
