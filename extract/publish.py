@@ -37,8 +37,7 @@ def publish(
                 if undecodable[split.name] and folder.kind == "image" and not skip:
                     unwritten.append(str(folder.published(split.name)))
                     continue
-                dropped = [(fault.id, str(fault)) for fault in split.faults]
-                dropped += [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
+                dropped = _left_out(split) + [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
                 rows = _rows(folder, split, held, bad if skip else {}, dropped)
                 _write_aside(renames, folder.published(split.name), rows, held, shard_rows)
                 published.append(folder.published(split.name))
@@ -47,6 +46,15 @@ def publish(
         sweep_parts(folder)
     if unwritten:
         _fail(splits, undecodable, unwritten)
+
+
+def up_to_date(folder: Folder, splits: Sequence[HashedSplit], held: Held, shard_rows: int) -> bool:
+    """Whether publishing these splits, every content of which is held, would copy no vector: not when it may yet leave
+    out memes whose images cannot be decoded."""
+    return all(
+        store.holds(folder.published(split.name), _rows(folder, split, held, {}, _left_out(split)), shard_rows)
+        for split in splits
+    )
 
 
 def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
@@ -61,6 +69,10 @@ def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
             f"{', '.join(map(str, files))}: another dataset, none of its {sum(map(len, old)):,} memes is among these. "
             "Name another folder with --features, or delete these files."
         )
+
+
+def _left_out(split: HashedSplit) -> list[tuple[str, str]]:
+    return [(fault.id, str(fault)) for fault in split.faults]
 
 
 def _undecodable(split: HashedSplit, bad: Skipped) -> list[tuple[Meme, str]]:

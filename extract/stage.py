@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from extract import catalogue, contents, dataset, image_encoders, images, text_encoders, versions
+from extract import catalogue, contents, dataset, image_encoders, images, publish, text_encoders, versions
 from extract.ahead import ahead
 from extract.config import ExtractConfig
 from extract.contents import Source
@@ -157,6 +157,8 @@ def encode(
         for split in splits
         for meme, content in zip(split.memes, split.content[encoder.kind], strict=True)
     ]
+    if not _copies_nothing(encoder, splits, items, held, config):
+        held = Held.sound(encoder.folder, {item.content for item in items})
     left = unique(items, held)
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
@@ -164,6 +166,16 @@ def encode(
         return {}
     label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
     return (engine or LocalEngine()).encode(encoder, left, label, config)
+
+
+def _copies_nothing(
+    encoder: Encoder, splits: Sequence[HashedSplit], items: Sequence[Item], held: Held, config: ExtractConfig
+) -> bool:
+    """Whether this run will leave every published file as it is. Only then is it spared reading them in full."""
+    # what skipping leaves out is known only once every image is decoded
+    if config.on_error == "skip" or unique(items, held):
+        return False
+    return publish.up_to_date(encoder.folder, splits, held, config.shard_rows)
 
 
 def _encode_here(
