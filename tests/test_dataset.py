@@ -1,9 +1,6 @@
 """The data contract: everything real data holds is read right or named exactly."""
 
-import io
 import json
-import os
-import tarfile
 
 import pytest
 from hypothesis import given
@@ -159,51 +156,6 @@ def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
 def test_overlaps_count_distinct_keys():
     keys = {"train": ["a", "b", "b"], "dev": ["b", "c"], "test": ["d"]}
     assert dataset.overlaps(keys) == {("train", "dev"): 1}
-
-
-def archive(path, members):
-    with tarfile.open(path, "w:gz") as file:
-        for member, content in members:
-            member.size = len(content)
-            file.addfile(member, io.BytesIO(content))
-
-
-@pytest.mark.parametrize("prefix", ["", "img/"])
-def test_unpacks_the_archive_once_whether_or_not_img_is_inside(tmp_path, prefix):
-    archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo(f"{prefix}1.png"), b"one")])
-    assert dataset.unpack_images(tmp_path)
-    assert (tmp_path / "img/1.png").read_bytes() == b"one"
-    assert not dataset.unpack_images(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["img", "img.tar.gz"]
-
-
-def hostile(kind):
-    member = tarfile.TarInfo({"up": "../out.png", "link": "img/l", "device": "img/d"}[kind])
-    if kind == "link":
-        member.type, member.linkname = tarfile.SYMTYPE, "../../../etc"
-    if kind == "device":
-        member.type = tarfile.CHRTYPE
-    return member
-
-
-@pytest.mark.parametrize("kind", ["up", "link", "device"])
-def test_a_hostile_archive_writes_nothing(tmp_path, kind):
-    data = tmp_path / "data"
-    data.mkdir()
-    archive(data / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), b"one"), (hostile(kind), b"")])
-    with pytest.raises(Refused, match=r"img\.tar\.gz cannot be unpacked: .*Nothing was written"):
-        dataset.unpack_images(data)
-    assert os.listdir(data) == ["img.tar.gz"]
-    assert os.listdir(tmp_path) == ["data"]
-
-
-def test_a_cut_archive_writes_nothing(tmp_path):
-    archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), os.urandom(9999))])
-    whole = (tmp_path / "img.tar.gz").read_bytes()
-    (tmp_path / "img.tar.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Refused, match="cannot be unpacked"):
-        dataset.unpack_images(tmp_path)
-    assert not (tmp_path / "img").exists()
 
 
 @given(st.binary(max_size=80))
