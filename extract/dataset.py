@@ -119,12 +119,15 @@ def read(data: Place, split: str, images: bool = True) -> Split:
     """
     path = data / f"{split}.jsonl"
     where = image_files.images(data, images)
-    if path.is_file():
-        with open(places.local(path), "rb") as file:
-            found = _checked(_json_rows(file), split, where)
-    else:
-        path = data / f"{split}.parquet"
-        found = _checked(parquet.rows(path), split, where, "parquet")
+    try:
+        if path.is_file():
+            with open(places.local(path), "rb") as file:
+                found = _checked(_json_rows(file), split, where)
+        else:
+            path = data / f"{split}.parquet"
+            found = _checked(parquet.rows(path), split, where, "parquet")
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     if not found.memes and not found.faults:
         raise Refused(f"{path} is empty; remove it or fill it")
     return found

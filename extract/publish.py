@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from extract import contents, store
+from extract.contents import Source
 from extract.dataset import HashedSplit, Meme
 from extract.errors import Failed, Refused, listing
 from extract.parts import Folder, Held, sweep_parts
@@ -77,10 +78,17 @@ def _left_out(split: HashedSplit) -> list[tuple[str, str]]:
 
 def _undecodable(split: HashedSplit, bad: Skipped) -> list[tuple[Meme, str]]:
     return [
-        (meme, f"{meme.image}  {contents.size(meme.image):,} bytes: {bad[content]}")
+        (meme, f"{meme.image}{_size(meme.image)}: {bad[content]}")
         for meme, content in zip(split.memes, split.content.get("image", []), strict=False)
         if content in bad
     ]
+
+
+def _size(image: Source) -> str:
+    try:
+        return f"  {contents.size(image):,} bytes"
+    except OSError:  # it has gone since
+        return ""
 
 
 def _rows(

@@ -1,6 +1,8 @@
 """The data contract: everything real data holds is read right or named exactly."""
 
+import errno
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -127,6 +129,37 @@ def test_a_link_out_of_the_folder_is_refused_but_a_linked_img_folder_is_the_user
     (linked / "img").symlink_to(elsewhere)
     (linked / "train.jsonl").write_text(json.dumps(row("1")))
     assert faults(linked) == {}
+
+
+def test_an_img_that_is_no_file_name_is_named_shortly(tmp_path):
+    write_rows(tmp_path, "train", [row("1"), row("2")])
+    (tmp_path / "img/1.png").unlink()
+    (tmp_path / "img/1.png").symlink_to("1.png")
+    base64 = {"id": "3", "img": "iVBORw0KGgo" * 100, "label": 0, "text": "t"}
+    lines = [json.dumps(each) for each in (row("1"), row("2"), base64)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    found = faults(tmp_path)
+    assert found[1].startswith('"img/1.png" cannot be read: ')
+    assert found[3] == f'"{"iVBORw0KGgo" * 100}'[:40] + " cannot be read: File name too long"
+    assert found.keys() == {1, 3}
+
+
+def test_an_image_that_may_not_be_read_is_named_with_its_row(tmp_path, monkeypatch):
+    write_rows(tmp_path, "train", [row("1"), row("2")])
+    locked = tmp_path / "img/2.png"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked or mode != os.R_OK)  # root may read all
+    assert faults(tmp_path) == {2: '"img/2.png" cannot be read: Permission denied'}
+
+
+def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    write_rows(tmp_path, "train", [row("1")])
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
+
+    monkeypatch.setattr(dataset, "_json_rows", refuse)
+    with pytest.raises(Refused, match=r"train\.jsonl cannot be read: Permission denied$"):
+        dataset.read(tmp_path, "train")
 
 
 def test_images_are_not_asked_for_when_only_text_is_encoded(tmp_path):

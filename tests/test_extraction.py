@@ -268,6 +268,15 @@ def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path):
         assert listed == f"train-1\t{split.memes[1].image}  0 bytes: empty file\n"
 
 
+def test_an_image_that_goes_while_the_run_is_on_is_named(tmp_path):
+    split = image_split(tmp_path, "train", [picture(1), picture(2)])
+    folder = folder_of(tmp_path, "image")
+    gone = split.memes[1].image
+    gone.unlink()
+    with pytest.raises(Failed, match=rf"train-1  {gone}: cannot be read: No such file or directory\n"):
+        publish([folder], [split], encode_images(folder, [split]), skip=False)
+
+
 def test_nothing_usable_is_an_error_not_an_empty_file(tmp_path):
     split = image_split(tmp_path, "train", [b"", b"x"])
     folder = folder_of(tmp_path, "image")
