@@ -98,11 +98,16 @@ class Folder:
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 lock.seek(0)
                 raise Refused(
                     f"another extraction (process {lock.read().strip() or '?'}) is writing to {self.path}; "
                     "wait for it to end, or name another folder with --features"
+                ) from None
+            except OSError as error:
+                raise Refused(
+                    f"{self.path} cannot be locked: {error.strerror}; name a folder on another file system "
+                    "with --features"
                 ) from None
             lock.truncate(0)
             lock.write(str(os.getpid()))
