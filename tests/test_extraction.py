@@ -1,5 +1,7 @@
 """Plan, parts, publish: nothing is encoded twice, nothing encoded is lost, no stale vector is ever used."""
 
+import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -161,6 +163,21 @@ def test_a_second_extraction_on_the_same_folder_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_not_taken_for_another_extraction(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folder = folder_of(tmp_path)
+    refusal = pytest.raises(
+        Refused,
+        match=rf"{folder.path} cannot be locked: {os.strerror(number)}; name a folder on another file system with --feat",
+    )
+    with refusal, folder.locked():
+        pass
+
+
 def test_a_folder_that_cannot_be_written_is_refused():
     nowhere = folder_of(Path("/proc/none"))  # where not even root can make a folder
     with pytest.raises(Refused, match=r"^/proc/none/text-encoder cannot be written: .*--features$"), nowhere.locked():
@@ -185,6 +202,25 @@ def test_long_texts_keep_their_length_before_truncation(tmp_path):
     tokens = store.read(folder.published("train")).tokens
     assert tokens is not None
     assert tokens.tolist() == [52, 2]
+
+
+class NoSpecials(FakeText):
+    """As GPT-2's: an empty text has no word piece at all."""
+
+    def tokenize(self, texts):
+        return [ids[1:-1] for ids in super().tokenize(texts)]
+
+
+@pytest.mark.parametrize("max_tokens", [4, 16])
+def test_a_text_without_word_pieces_is_encoded(tmp_path, max_tokens):
+    folder = folder_of(tmp_path)
+    split = text_split("train", [(1, "", 0), (2, "ab", 1)])
+    encode_texts(folder, [split], encoder=NoSpecials(max_tokens=max_tokens))
+    publish([folder], [split], {}, skip=False)
+    features = store.read(folder.published("train"))
+    assert features.tokens is not None
+    assert features.tokens.tolist() == [0, 2]
+    np.testing.assert_array_equal(features.vector[0], text_vector([], 8))
 
 
 # images
