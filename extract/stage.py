@@ -130,9 +130,12 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 
 def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
     threads = contents.readers(sources[0], len(os.sched_getaffinity(0))) if sources else 1
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         digests = ahead(pool, dataset.file_digest, sources, window=64 * threads)
         yield from bar(digests, "reading images", len(sources), "images", config.quiet)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
 
 
 def _say_overlaps(splits: Sequence[HashedSplit]) -> None:

@@ -172,7 +172,7 @@ def test_a_file_system_without_locks_is_not_taken_for_another_extraction(tmp_pat
     folder = folder_of(tmp_path)
     refusal = pytest.raises(
         Refused,
-        match=rf"{folder.path} cannot be locked: {os.strerror(number)}; name a folder on another file system with --feat",
+        match=rf"{folder.path} cannot be locked: {os.strerror(number)}; name a folder on another file system",
     )
     with refusal, folder.locked():
         pass
