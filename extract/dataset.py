@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from extract import fields, image_files, parquet, places
+from extract import fields, image_files, mending, parquet, places
 from extract.archive import ARCHIVE, unpack_images
 from extract.contents import Source
 from extract.contents import digest as file_digest
@@ -170,14 +170,18 @@ def _image(row: Row, images: Images) -> Source:
     return found if isinstance(found, Cell) else images.find(fields.image_name(row))
 
 
-def refuse_faults(splits: Sequence[Split]) -> None:
-    """Raise Refused naming every fault of every split, if there is any."""
-    faults = [fault for split in splits for fault in split.faults]
+def refuse_faults(splits: Sequence[Split], features: Place | None = None) -> None:
+    """Raise Refused naming every fault of every split, if there is any.
+
+    features: folder for the list of all of them, where they are more than a message holds.
+    """
+    faults = [str(fault) for split in splits for fault in split.faults]
     if faults:
+        shown = mending.listing(faults, features) if features else listing(faults)
         rows = sum(len(split.memes) for split in splits) + len(faults)
         raise Refused(
             f"{len(faults):,} of {rows:,} rows cannot be used; nothing was encoded.\n"
-            f"{listing([str(fault) for fault in faults])}\n"
+            f"{shown}\n"
             "Mend them and run again, or pass --on-error skip: these memes are left out and listed."
         )
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from extract import contents, store
+from extract import contents, mending, store
 from extract.contents import Source
 from extract.dataset import HashedSplit, Meme
-from extract.errors import Failed, Refused, listing
+from extract.errors import Failed, Refused
 from extract.parts import Folder, Held, sweep_parts
 from extract.places import Place
 from extract.progress import say
@@ -46,7 +46,9 @@ def publish(
             store.sweep_shards(path)
         sweep_parts(folder)
     if unwritten:
-        _fail(splits, undecodable, unwritten)
+        _fail(splits, undecodable, unwritten, folders[0].path.parent)
+    for features in {folder.path.parent for folder in folders}:
+        mending.clear(features)
 
 
 def up_to_date(folder: Folder, splits: Sequence[HashedSplit], held: Held, shard_rows: int) -> bool:
@@ -135,12 +137,17 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 
 
-def _fail(splits: Sequence[HashedSplit], undecodable: dict[str, list[tuple[Meme, str]]], unwritten: list[str]) -> None:
+def _fail(
+    splits: Sequence[HashedSplit],
+    undecodable: dict[str, list[tuple[Meme, str]]],
+    unwritten: list[str],
+    features: Place,
+) -> None:
     faults = [f"{meme.id}  {reason}" for found in undecodable.values() for meme, reason in found]
     total = sum(len(split.memes) for split in splits)
     raise Failed(
         f"{len(faults):,} of {total:,} images cannot be decoded; {', '.join(unwritten)} "
-        f"{'was' if len(unwritten) == 1 else 'were'} not written.\n{listing(faults)}\n"
+        f"{'was' if len(unwritten) == 1 else 'were'} not written.\n{mending.listing(faults, features)}\n"
         "Everything else is encoded and kept. Replace these images and run again, "
         "or pass --on-error skip: these memes are left out and listed."
     )

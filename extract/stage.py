@@ -116,7 +116,7 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
         say(f"unpacked {config.data / dataset.ARCHIVE}")
     splits = [dataset.read(config.data, name, images=with_images) for name in names]
     if config.on_error == "stop":
-        dataset.refuse_faults(splits)
+        dataset.refuse_faults(splits, config.features)
     digests = _image_digests([meme.image for split in splits for meme in split.memes], config) if with_images else None
     hashed = []
     for split in splits:

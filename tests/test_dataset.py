@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract import dataset
+from extract import dataset, errors, mending
 from extract.errors import Refused
 
 
@@ -91,6 +91,22 @@ def test_refusal_counts_names_and_says_what_to_do(tmp_path):
         "Mend them and run again, or pass --on-error skip: these memes are left out and listed."
     )
     assert caught.value.status == 2
+
+
+def test_rows_too_many_for_a_message_are_all_in_a_file(tmp_path):
+    write_rows(tmp_path, "train", [row(str(number), 7) for number in range(1234)])
+    listed = tmp_path / "features/to_mend.txt"
+    with pytest.raises(Refused, match=rf"  \.\.\. and 1,214 more\n  all 1,234 are listed in {listed}\nMend them"):
+        dataset.refuse_faults([dataset.read(tmp_path, "train")], tmp_path / "features")
+    lines = listed.read_text().splitlines()
+    assert len(lines) == 1234
+    assert lines[-1] == "train.jsonl:1234  1233  label is 7, expected 0 or 1 (no label at all if it is unknown)"
+
+
+def test_where_no_file_can_be_written_the_message_stands_alone(tmp_path):
+    (tmp_path / "features").write_text("no folder")
+    items = [str(number) for number in range(21)]
+    assert mending.listing(items, tmp_path / "features") == errors.listing(items)
 
 
 def test_an_id_twice_drops_both_and_says_whether_labels_differ(tmp_path):

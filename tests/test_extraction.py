@@ -290,6 +290,21 @@ def test_bad_images_stop_only_their_split_after_all_else_is_kept(tmp_path):
     assert len(store.read(path)) == 4
 
 
+def test_bad_images_too_many_for_a_message_are_all_in_a_file_until_they_are_mended(tmp_path):
+    bad_ones = image_split(tmp_path, "train", [picture(0), *(bytes([number]) for number in range(25))])
+    folder, listed = folder_of(tmp_path / "features", "image"), tmp_path / "features/to_mend.txt"
+    with pytest.raises(
+        Failed, match=rf"  \.\.\. and 5 more\n  all 25 are listed in {listed}\nEverything else is"
+    ) as caught:
+        publish([folder], [bad_ones], encode_images(folder, [bad_ones]), skip=False)
+    lines = listed.read_text().splitlines()
+    assert [line.split()[0] for line in lines] == [f"train-{number}" for number in range(1, 26)]
+    assert all(f"  {line}\n" in str(caught.value) for line in lines[:20])
+    mended = image_split(tmp_path, "train", [picture(number) for number in range(26)])
+    publish([folder], [mended], encode_images(folder, [mended]), skip=False)
+    assert not listed.exists()
+
+
 def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path):
     split = image_split(tmp_path, "train", [picture(1), b"", picture(2)])
     folders = [folder_of(tmp_path, "image"), folder_of(tmp_path, "text")]
