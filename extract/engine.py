@@ -68,7 +68,8 @@ def _text_vectors(token_ids: list[list[int]], encoder: EncodesText, budget: int,
     """[n, D] float32. Texts of one padded length go together, as many as the budget of word pieces allows."""
 
     def padded(row: int) -> int:
-        return min(encoder.max_tokens, -(-len(token_ids[row]) // LENGTH_STEP) * LENGTH_STEP)
+        steps = max(1, -(-len(token_ids[row]) // LENGTH_STEP))  # a tokenizer without specials makes nothing of no text
+        return min(encoder.max_tokens, steps * LENGTH_STEP)
 
     vectors = np.empty((len(token_ids), encoder.dim), dtype=np.float32)
     pending: list[tuple[list[int], Tensor]] = []
