@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import store
+from extract import inspect, store
+from extract.errors import Failed
 
 pytest_plugins = ["faked_stage"]
 
@@ -74,3 +75,20 @@ def test_where_nothing_changes_published_files_are_not_read_in_full(data, tmp_pa
     monkeypatch.setattr(store.files, "check_seal", None)
     monkeypatch.setattr(store, "check_seal", None)
     assert extract(data, features) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("told", ["the split", "the shard"])
+def test_a_damaged_shard_is_mended_whichever_of_the_two_named_files_is_deleted(data, tmp_path, extract, told):
+    """Without its index, a shard is yet a file that vectors are taken from, and would be written again as it is."""
+    features = tmp_path / "features"
+    extract(data, features, "--shard-rows", "3")
+    published = features / "fake-image/train.h5"
+    whole, (sound, shard) = np.array(store.read(published).vector), sorted(published.parent.glob("*/*.h5"))
+    flip_a_vector_byte(shard)
+    with pytest.raises(Failed, match=rf"1 of 2 files are damaged:\n  {published}: 1 of 2 shards .*\n  {shard}: its"):
+        inspect.main([str(features), "--verify"])
+    (published if told == "the split" else shard).unlink()
+    before = sound.read_bytes()
+    assert extract(data, features, "--shard-rows", "3") == (0, 0, ROWS - 3)
+    np.testing.assert_array_equal(store.read(published).vector, whole)
+    assert (inspect.main([str(features), "--verify"]), sound.read_bytes()) == (0, before)

@@ -21,6 +21,7 @@ from extract import engine, errors, store
 from extract.__main__ import main
 from extract.places import Place
 from extract.ray_engine import decoder
+from extract.ray_engine.engine import BLOCKS_AHEAD
 
 pytest_plugins = ["elsewhere"]
 
@@ -184,6 +185,7 @@ def test_an_image_that_one_machine_cannot_read_is_not_left_out(tmp_path, extract
     blind = """
 from extract import decoding
 from extract.ray_engine import decoder
+from extract.ray_engine.engine import BLOCKS_AHEAD
 def read(item, sound=decoding.read):
     return decoding.BadImage(item.content, "cannot be read: No such file or directory") if "/7.png" in str(
         item.source) else sound(item)
@@ -206,6 +208,45 @@ def test_memes_and_vectors_may_lie_in_a_bucket(extract, memes, undisturbed, buck
     assert features.names() == list(undisturbed)
     assert {name: (features / name).read_bytes() for name in features.names()} == undisturbed
     assert encoded(extract.log)["image"] == ROWS
+
+
+@pytest.mark.slow
+def test_decoders_wait_for_encoders_however_many_images_there_are(tmp_path, extract, monkeypatch):
+    """What lies decoded is bounded by the number of workers: in flight are the parts in `blocks` of `_settings`, and
+    one that each encoder has been given."""
+    decoded, parts = tmp_path / "decoded", 48
+    logging = f"""
+from extract import decoding
+from extract.ray_engine import decoder
+from extract.ray_engine.engine import BLOCKS_AHEAD
+def pixels(item, data, sound=decoding.pixels):
+    with open({str(decoded)!r}, "a") as file:
+        file.write(".")
+    return sound(item, data)
+decoding.pixels = pixels
+decoder.main()
+"""
+    monkeypatch.setattr(decoder, "CHILD", ("-c", logging))
+    data = draw(tmp_path / "data", parts * PART_ROWS)
+    decoded.touch()
+    extract.slow(0.1)
+    ahead, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            done = encoded(extract.log)["image"]
+            ahead.append(decoded.stat().st_size - done)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert extract(data, "ray", *IMAGES) == 0
+    finally:
+        over.set()
+        watcher.join()
+    encoders, decoders = 2, 4
+    # 5 parts were seen, and 22 without the bound
+    assert max(ahead) / PART_ROWS <= encoders * (2 + BLOCKS_AHEAD) + decoders < parts / 2
 
 
 class Killer(threading.Thread):
@@ -236,6 +277,19 @@ def test_a_killed_encoder_loses_nothing(tmp_path, extract, memes, undisturbed):
     assert published(tmp_path / "ray") == undisturbed
     assert encoded(extract.log)["image"] <= ROWS + IN_HAND, "more than the parts in hand were encoded twice"
     assert not list(tmp_path.glob("ray/*/.parts/*/.*.tmp"))
+
+
+@pytest.mark.slow
+def test_a_killed_encoder_of_texts_loses_nothing(tmp_path, extract, memes):
+    texts = ("--image-encoder", "none")
+    assert extract(memes, "local", *texts, engine="local") == 0
+    extract.log.unlink()
+    extract.slow(0.1)
+    killer = Killer(extract.log, 12, lambda: os.kill(int(extract.log.read_text().split()[-1]), signal.SIGKILL))
+    assert extract(memes, "ray", *texts) == 0
+    assert killer.struck
+    assert published(tmp_path / "ray") == published(tmp_path / "local")
+    assert encoded(extract.log)["text"] <= ROWS + IN_HAND, "more than the parts in hand were encoded twice"
 
 
 @pytest.mark.slow
