@@ -1,6 +1,7 @@
 """A plan's parts through Ray Data: decoders in a pool of tasks, encoders in a pool of actors, files by the workers."""
 
 import platform
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from extract.ray_engine.connection import Connection
 from extract.ray_engine.pool import Pool
 
 if TYPE_CHECKING:
-    from ray.data import DataContext
+    from ray.data import DataContext, Dataset
 
 BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as one block
 PIXELS = 3 * images.SIDE**2  # bytes of one image
@@ -101,32 +102,16 @@ class RayEngine(AbstractContextManager["RayEngine"]):
 
     def _stream(self, parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig) -> Iterator[workers.Report]:
         """Run the parts; yield what became of each, in the order in which they end."""
-        import ray.data
-        from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+        from ray.data import DataContext
+        from ray.util.annotations import RayDeprecationWarning
 
         pool = Pool.of(self.connection.nodes(), encoder.device)
         pixels = len(parts[0].items) * PIXELS if encoder.kind == "image" else 0
         with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
-            rows = [workers.block(part) for part in parts]
-            stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-            if encoder.kind == "image":
-                stream = stream.map_batches(
-                    partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
-                    batch_size=1,  # a row is a part
-                    num_cpus=pool.decoder_cpus,
-                    compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
-                    max_retries=TRIES,
-                )
-            stream = stream.map_batches(
-                workers.Encode,
-                fn_constructor_args=(_job(encoder, config, pool),),
-                batch_size=1,
-                num_cpus=pool.cpus,
-                num_gpus=pool.gpus,
-                compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
-                max_restarts=TRIES,
-                max_task_retries=TRIES,
-            )
+            with warnings.catch_warnings():
+                # that numbers of tries have no name of their own yet, as numbers of CPUs do
+                warnings.simplefilter("ignore", RayDeprecationWarning)
+                stream = _pipeline(parts, encoder, config, pool)
             for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
                 yield from workers.reports(batch)
 
@@ -142,6 +127,33 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         lost = f"Ray lost work ({type(error).__name__})"
         say(f"{encoder.located.slug}: {lost}; going on with {len(still):,} that are left")
         return still
+
+
+def _pipeline(parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> "Dataset":
+    """Parts, through decoders if they hold images, and encoders, to reports. Nothing runs before it is read from."""
+    import ray.data
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+    rows = [workers.block(part) for part in parts]
+    stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+    if encoder.kind == "image":
+        stream = stream.map_batches(
+            partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
+            batch_size=1,  # a row is a part
+            num_cpus=pool.decoder_cpus,
+            compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
+            max_retries=TRIES,
+        )
+    return stream.map_batches(
+        workers.Encode,
+        fn_constructor_args=(_job(encoder, config, pool),),
+        batch_size=1,
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus,
+        compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
+        max_restarts=TRIES,
+        max_task_retries=TRIES,
+    )
 
 
 def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
