@@ -4,13 +4,12 @@ report all faults together. The folder may lie on this machine or elsewhere."""
 import hashlib
 import json
 import os
-import shutil
-import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from extract import fields, image_files, parquet, places
+from extract import fields, image_files, mending, parquet, places
+from extract.archive import ARCHIVE, unpack_images
 from extract.contents import Source
 from extract.contents import digest as file_digest
 from extract.errors import Refused, listing
@@ -26,7 +25,6 @@ __all__ = [
 
 KINDS = ("jsonl", "parquet")  # of manifests
 SPLITS = ("train", "dev", "dev_seen", "dev_unseen", "test", "test_seen", "test_unseen")
-ARCHIVE = "img.tar.gz"
 
 
 @dataclass(frozen=True)
@@ -121,12 +119,15 @@ def read(data: Place, split: str, images: bool = True) -> Split:
     """
     path = data / f"{split}.jsonl"
     where = image_files.images(data, images)
-    if path.is_file():
-        with open(places.local(path), "rb") as file:
-            found = _checked(_json_rows(file), split, where)
-    else:
-        path = data / f"{split}.parquet"
-        found = _checked(parquet.rows(path), split, where, "parquet")
+    try:
+        if path.is_file():
+            with open(places.local(path), "rb") as file:
+                found = _checked(_json_rows(file), split, where)
+        else:
+            path = data / f"{split}.parquet"
+            found = _checked(parquet.rows(path), split, where, "parquet")
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     if not found.memes and not found.faults:
         raise Refused(f"{path} is empty; remove it or fill it")
     return found
@@ -169,14 +170,18 @@ def _image(row: Row, images: Images) -> Source:
     return found if isinstance(found, Cell) else images.find(fields.image_name(row))
 
 
-def refuse_faults(splits: Sequence[Split]) -> None:
-    """Raise Refused naming every fault of every split, if there is any."""
-    faults = [fault for split in splits for fault in split.faults]
+def refuse_faults(splits: Sequence[Split], features: Place | None = None) -> None:
+    """Raise Refused naming every fault of every split, if there is any.
+
+    features: folder for the list of all of them, where they are more than a message holds.
+    """
+    faults = [str(fault) for split in splits for fault in split.faults]
     if faults:
+        shown = mending.listing(faults, features) if features else listing(faults)
         rows = sum(len(split.memes) for split in splits) + len(faults)
         raise Refused(
             f"{len(faults):,} of {rows:,} rows cannot be used; nothing was encoded.\n"
-            f"{listing([str(fault) for fault in faults])}\n"
+            f"{shown}\n"
             "Mend them and run again, or pass --on-error skip: these memes are left out and listed."
         )
 
@@ -187,32 +192,6 @@ def overlaps(keys: dict[str, list[str]]) -> dict[tuple[str, str], int]:
     names = list(sets)
     pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
     return {pair: shared for pair in pairs if (shared := len(sets[pair[0]] & sets[pair[1]]))}
-
-
-def unpack_images(data: Place) -> bool:
-    """Unpack img.tar.gz once, when there is no img/; in a folder of this machine only. Returns whether it did.
-
-    Members that would land outside the folder, links out of it and devices are refused (tarfile's "data" filter).
-    A kill in mid-way leaves no img/.
-    """
-    if isinstance(data, Remote):
-        return False
-    archive, target = data / ARCHIVE, data / "img"
-    if target.exists() or not archive.is_file():
-        return False
-    aside = data / f".img.{os.getpid()}.partial"
-    try:
-        with tarfile.open(archive) as members:
-            members.extractall(aside, filter="data")
-        # Hateful Memes' archive has img/ inside, others hold the images themselves
-        os.replace(aside / "img" if (aside / "img").is_dir() else aside, target)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise Refused(
-            f"{archive} cannot be unpacked: {error}. Nothing was written; replace it or unpack it to {target}"
-        ) from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return True
 
 
 def _json_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Row | ValueError]]:

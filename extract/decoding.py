@@ -1,5 +1,6 @@
 """One plan item's image, read and decoded, or the reason why not. Needs no torch."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -8,10 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from extract import images
+from extract.errors import Failed
 from extract.plan import Item
 
 # Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
 DECODING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+UNREAD, CHANGED = "cannot be read", "changed while it was being read"
+# what the file itself can be at fault for; all else (EIO, ESTALE, EMFILE, ...) is the machine's or the network's
+OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,11 @@ class BadImage:
     content: str  # sha256 in hex
     reason: str
 
+    @property
+    def unread(self) -> bool:
+        """Whether the planned bytes were not found; else they were, and are no image."""
+        return self.reason.startswith((UNREAD, CHANGED))
+
 
 def decode(item: Item) -> np.ndarray | BadImage:
     """[224, 224, 3] uint8 RGB, if the file still holds what was planned and is an image."""
@@ -28,14 +38,19 @@ def decode(item: Item) -> np.ndarray | BadImage:
 
 
 def read(item: Item) -> bytes | BadImage:
-    """Its bytes, if they are still what was planned."""
+    """Its bytes, if they are still what was planned. Raises Failed for what is not the file's fault."""
     assert not isinstance(item.source, str)
     try:
         data = item.source.read_bytes()
     except OSError as error:
-        return BadImage(item.content, f"cannot be read: {error.strerror}")
+        if error.errno in OF_THE_FILE:
+            return BadImage(item.content, f"{UNREAD}: {error.strerror}")
+        raise Failed(
+            f"{item.source} {UNREAD}: {error.strerror or error}. The image is not to blame: it was read when the run "
+            "began.\nFinished parts are kept; run the same command again when its disk or network is well."
+        ) from None
     if hashlib.sha256(data).hexdigest() != item.content:
-        return BadImage(item.content, "changed while it was being read")
+        return BadImage(item.content, CHANGED)
     return data
 
 

@@ -90,7 +90,8 @@ def _tokenized(part: Part, encoder: EncodesText, budget: int) -> Tokenized:
     token_ids = encoder.tokenize([str(item.source) for item in part.items])
 
     def padded(row: int) -> int:
-        return min(encoder.max_tokens, max(1, -(-len(token_ids[row]) // LENGTH_STEP)) * LENGTH_STEP)
+        steps = max(1, -(-len(token_ids[row]) // LENGTH_STEP))  # a tokenizer without specials makes nothing of no text
+        return min(encoder.max_tokens, steps * LENGTH_STEP)
 
     batches = [
         (length, list(rows))

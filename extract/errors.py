@@ -35,9 +35,18 @@ def run(main: Callable[[], int | None]) -> int:
     except Failed as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status
+    except OSError as error:
+        print(f"error: {told(error)}", file=sys.stderr)
+        return Failed.status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def told(error: OSError) -> str:
+    """What the system refused, and where: "data/img/1.png: Permission denied"."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _keep_pages() -> None:

@@ -1,10 +1,13 @@
 """Where the images lie that a manifest names: beside it, here or elsewhere."""
 
+import errno
+import os
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from extract.contents import Source
+from extract.fields import shown
 from extract.places import Place, Remote
 
 
@@ -22,12 +25,21 @@ class Here:
     def find(self, name: str) -> Path:
         path = self.data / name.lstrip("/")  # "/img/1.png" means the folder's img/1.png
         if self.check:
-            real = path.resolve()
-            if not any(real.is_relative_to(root) for root in self.roots):
-                raise ValueError(f"{name} leaves the data folder")
-            if not real.is_file():
-                raise ValueError(f"{name} is missing")
+            try:
+                self._check(name, path)
+            except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise ValueError(f"{shown(name)} cannot be read: {reason}") from None
         return path
+
+    def _check(self, name: str, path: Path) -> None:
+        real = path.resolve()
+        if not any(real.is_relative_to(root) for root in self.roots):
+            raise ValueError(f"{name} leaves the data folder")
+        if not real.is_file():
+            raise ValueError(f"{name} is missing")
+        if not os.access(real, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 class Elsewhere:

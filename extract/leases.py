@@ -94,18 +94,18 @@ def _read(lock: Remote) -> dict[str, Any]:
 
 
 def _content(token: str) -> bytes:
-    process = {"process": os.getpid(), "host": socket.gethostname(), "kernel": _kernel()}
+    process = {"process": os.getpid(), "host": socket.gethostname(), "kernel": kernel()}
     return json.dumps({**process, "renewed": time.time(), "token": token}).encode()
 
 
 def _has_ended(holder: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine, seen from the same container, and is no more."""
-    return (holder.get("host"), holder.get("kernel")) == (socket.gethostname(), _kernel()) and not Path(
+    return (holder.get("host"), holder.get("kernel")) == (socket.gethostname(), kernel()) and not Path(
         f"/proc/{holder.get('process')}"
     ).exists()
 
 
-def _kernel() -> str:
+def kernel() -> str:
     """This boot of this machine, and the container that process numbers count in; empty where Linux does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

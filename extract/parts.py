@@ -7,7 +7,7 @@ A part is a `store` file like any other, whose ids are its contents:
 import fcntl
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from extract import leases, places, store
 from extract.errors import Failed, Refused
 from extract.places import Place, Remote
 from extract.plan import Part
+from extract.progress import say
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,16 @@ class Folder:
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 lock.seek(0)
                 raise Refused(
                     f"another extraction (process {lock.read().strip() or '?'}) is writing to {self.path}; "
                     "wait for it to end, or name another folder with --features"
+                ) from None
+            except OSError as error:
+                raise Refused(
+                    f"{self.path} cannot be locked: {error.strerror}; name a folder on another file system "
+                    "with --features"
                 ) from None
             lock.truncate(0)
             lock.write(str(os.getpid()))
@@ -144,6 +150,25 @@ class Held:
                 held.add(features, path)
         return held
 
+    @classmethod
+    def sound(cls, folder: Folder, contents: Collection[str]) -> "Held":
+        """As `scan`, for a run that will copy these contents' vectors: no vector comes from a file that has a byte
+        flipped. Published files that hold one of them are read in full; those that are damaged are deleted, too."""
+        held, checked = cls.scan(folder), set[Place]()
+        while new := held.sources(contents) - checked:
+            damaged = [path for path in sorted(new, key=str) if not _intact(path)]
+            checked |= new
+            if damaged:
+                for path in damaged:
+                    say(f"{path} is damaged: its bytes do not match its sha256. It is deleted and encoded again")
+                    path.unlink()
+                held = cls.scan(folder)
+        return held
+
+    def sources(self, contents: Collection[str]) -> set[Place]:
+        """The files that these contents' vectors would be copied from."""
+        return {self.files[number] for number in {self.where[each][0] for each in contents if each in self.where}}
+
     def add(self, features: store.Features, path: Place) -> None:
         self.files.append(path)
         self.dim = features.vector.shape[1]
@@ -171,6 +196,14 @@ class Held:
                 here = slice(*np.searchsorted(rows, (start, start + len(vectors))))
                 if here.start < here.stop:
                     yield numbers[here], vectors[rows[here] - start]
+
+
+def _intact(path: Place) -> bool:
+    try:
+        store.check_seal(path)
+    except store.StoreError:
+        return False
+    return True
 
 
 def sweep_parts(folder: Folder) -> None:

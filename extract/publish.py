@@ -5,9 +5,10 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from extract import contents, store
+from extract import contents, mending, store
+from extract.contents import Source
 from extract.dataset import HashedSplit, Meme
-from extract.errors import Failed, Refused, listing
+from extract.errors import Failed, Refused
 from extract.parts import Folder, Held, sweep_parts
 from extract.places import Place
 from extract.progress import say
@@ -37,8 +38,7 @@ def publish(
                 if undecodable[split.name] and folder.kind == "image" and not skip:
                     unwritten.append(str(folder.published(split.name)))
                     continue
-                dropped = [(fault.id, str(fault)) for fault in split.faults]
-                dropped += [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
+                dropped = _left_out(split) + [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
                 rows = _rows(folder, split, held, bad if skip else {}, dropped)
                 _write_aside(renames, folder.published(split.name), rows, held, shard_rows)
                 published.append(folder.published(split.name))
@@ -46,7 +46,18 @@ def publish(
             store.sweep_shards(path)
         sweep_parts(folder)
     if unwritten:
-        _fail(splits, undecodable, unwritten)
+        _fail(splits, undecodable, unwritten, folders[0].path.parent)
+    for features in {folder.path.parent for folder in folders}:
+        mending.clear(features)
+
+
+def up_to_date(folder: Folder, splits: Sequence[HashedSplit], held: Held, shard_rows: int) -> bool:
+    """Whether publishing these splits, every content of which is held, would copy no vector: not when it may yet leave
+    out memes whose images cannot be decoded."""
+    return all(
+        store.holds(folder.published(split.name), _rows(folder, split, held, {}, _left_out(split)), shard_rows)
+        for split in splits
+    )
 
 
 def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
@@ -63,12 +74,23 @@ def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
         )
 
 
+def _left_out(split: HashedSplit) -> list[tuple[str, str]]:
+    return [(fault.id, str(fault)) for fault in split.faults]
+
+
 def _undecodable(split: HashedSplit, bad: Skipped) -> list[tuple[Meme, str]]:
     return [
-        (meme, f"{meme.image}  {contents.size(meme.image):,} bytes: {bad[content]}")
+        (meme, f"{meme.image}{_size(meme.image)}: {bad[content]}")
         for meme, content in zip(split.memes, split.content.get("image", []), strict=False)
         if content in bad
     ]
+
+
+def _size(image: Source) -> str:
+    try:
+        return f"  {contents.size(image):,} bytes"
+    except OSError:  # it has gone since
+        return ""
 
 
 def _rows(
@@ -115,12 +137,17 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 
 
-def _fail(splits: Sequence[HashedSplit], undecodable: dict[str, list[tuple[Meme, str]]], unwritten: list[str]) -> None:
+def _fail(
+    splits: Sequence[HashedSplit],
+    undecodable: dict[str, list[tuple[Meme, str]]],
+    unwritten: list[str],
+    features: Place,
+) -> None:
     faults = [f"{meme.id}  {reason}" for found in undecodable.values() for meme, reason in found]
     total = sum(len(split.memes) for split in splits)
     raise Failed(
         f"{len(faults):,} of {total:,} images cannot be decoded; {', '.join(unwritten)} "
-        f"{'was' if len(unwritten) == 1 else 'were'} not written.\n{listing(faults)}\n"
+        f"{'was' if len(unwritten) == 1 else 'were'} not written.\n{mending.listing(faults, features)}\n"
         "Everything else is encoded and kept. Replace these images and run again, "
         "or pass --on-error skip: these memes are left out and listed."
     )

@@ -9,7 +9,6 @@ read is copied to the cache folder first, once for each version of it (`fetched`
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from extract import copies
 from extract.errors import Failed, Refused
 
 EXTRA = "pip install 'memefuse[cloud]'"
@@ -153,7 +153,7 @@ class Remote:
         """
         kept = self._kept()
         if not kept.exists():
-            with self._aside() as aside:
+            with copies.aside() as aside:
                 with self._reaching() as (files, path):
                     files.get_file(path, str(aside))
                 self._keep(aside, kept)
@@ -161,13 +161,14 @@ class Remote:
 
     def forget(self) -> None:
         """Drop the copy on this machine."""
-        for copy in self._copies().glob("[!.]*"):
+        stem = self._copies()
+        for copy in stem.parent.glob(f"{stem.name}-*"):
             copy.unlink(missing_ok=True)
 
     @contextmanager
     def uploading(self) -> Iterator[Path]:
         """Yield a file on this machine to write; on success upload it whole, under its final name in one step."""
-        with self._aside() as aside:
+        with copies.aside() as aside:
             yield aside
             with self._reaching() as (files, path):
                 files.put_file(str(aside), path)
@@ -175,32 +176,23 @@ class Remote:
                 raise Unreachable(f"{self}: {self.size():,} of {aside.stat().st_size:,} bytes arrived; run again")
             self._keep(aside, self._kept())
 
-    @contextmanager
-    def _aside(self) -> Iterator[Path]:
-        folder = self._copies()
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)
-        os.close(handle)
-        try:
-            yield Path(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
-
     def _keep(self, aside: Path, kept: Path) -> None:
         self.forget()
+        kept.parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside, kept)
 
     def _copies(self) -> Path:
-        from extract.catalogue import cache_root
-
-        return cache_root() / "elsewhere" / hashlib.sha256(self.url.encode()).hexdigest()[:32]
+        """What the names of all versions' copies begin with. Many files share a folder, for parts are many."""
+        digest = hashlib.sha256(self.url.encode()).hexdigest()
+        return copies.folder() / digest[:2] / digest[2:32]
 
     def _kept(self) -> Path:
         """Where the copy of the present version lies, or would."""
         info = self._known()
         told = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "created") if info.get(key)), "")
         version = hashlib.sha256(f"{info['size']} {told}".encode()).hexdigest()[:16]
-        return self._copies() / f"{version}{self.suffix}"
+        stem = self._copies()
+        return stem.with_name(f"{stem.name}-{version}{self.suffix}")
 
     def _known(self) -> dict[str, Any]:
         """What the file system says of the file. Raises FileNotFoundError."""

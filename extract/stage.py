@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from extract import catalogue, contents, dataset, image_encoders, images, text_encoders, versions
+from extract import catalogue, contents, dataset, image_encoders, images, publish, text_encoders, versions
 from extract.ahead import ahead
 from extract.config import ExtractConfig
 from extract.contents import Source
@@ -116,7 +116,7 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
         say(f"unpacked {config.data / dataset.ARCHIVE}")
     splits = [dataset.read(config.data, name, images=with_images) for name in names]
     if config.on_error == "stop":
-        dataset.refuse_faults(splits)
+        dataset.refuse_faults(splits, config.features)
     digests = _image_digests([meme.image for split in splits for meme in split.memes], config) if with_images else None
     hashed = []
     for split in splits:
@@ -130,9 +130,12 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 
 def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
     threads = contents.readers(sources[0], len(os.sched_getaffinity(0))) if sources else 1
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         digests = ahead(pool, dataset.file_digest, sources, window=64 * threads)
         yield from bar(digests, "reading images", len(sources), "images", config.quiet)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
 
 
 def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
@@ -157,6 +160,8 @@ def encode(
         for split in splits
         for meme, content in zip(split.memes, split.content[encoder.kind], strict=True)
     ]
+    if not _copies_nothing(encoder, splits, items, held, config):
+        held = Held.sound(encoder.folder, {item.content for item in items})
     left = unique(items, held)
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
@@ -164,6 +169,16 @@ def encode(
         return {}
     label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
     return (engine or LocalEngine()).encode(encoder, left, label, config)
+
+
+def _copies_nothing(
+    encoder: Encoder, splits: Sequence[HashedSplit], items: Sequence[Item], held: Held, config: ExtractConfig
+) -> bool:
+    """Whether this run will leave every published file as it is. Only then is it spared reading them in full."""
+    # what skipping leaves out is known only once every image is decoded
+    if config.on_error == "skip" or unique(items, held):
+        return False
+    return publish.up_to_date(encoder.folder, splits, held, config.shard_rows)
 
 
 def _encode_here(

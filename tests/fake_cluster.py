@@ -5,6 +5,7 @@ Run as a script: `python -m extract` with those fakes; arguments: log, seconds a
 
 import json
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -57,8 +58,21 @@ class Nodes:
         self.cluster.remove_node(self.second, allow_graceful=False)
 
 
-def load(located, log, seconds, **how):
-    """In place of weights.load: a fake that logs each batch before its vectors are."""
+def die():
+    """As of a library that is not made for this processor, or of the kernel that needs memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fall_ill():
+    raise RuntimeError(
+        "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported late"
+    )
+
+
+def load(located, log, seconds, mishap=None, **how):
+    """In place of weights.load: a fake that logs each batch before its vectors are. mishap: called first."""
+    if mishap:
+        mishap()
     fake = FakeImage() if located.kind == "image" else FakeText()
     encode = fake.encode
 
@@ -72,10 +86,10 @@ def load(located, log, seconds, **how):
     return fake
 
 
-def install(log: Path, seconds=0.0, setattr=setattr):
+def install(log: Path, seconds=0.0, setattr=setattr, mishap=None):
     """Fake encoders for both engines, in small parts. setattr: monkeypatch's, where it is to be undone."""
     setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind))
-    fake = partial(load, log=str(log), seconds=seconds)
+    fake = partial(load, log=str(log), seconds=seconds, mishap=mishap)
     setattr(weights, "load", fake)
     for module in (text_encoders, image_encoders):
         setattr(module, "settings", lambda located, **how: {"weights": located.slug})

@@ -20,7 +20,7 @@ TIMED = [
 
 
 def test_ratios_are_of_one_repeat_and_starts_cancel():
-    table, lines = ray.tables(TIMED)
+    table, lines = ray.table(TIMED), ray.slopes(TIMED)
     one = "1.00 (1.00, 1.00)"
     assert [list(row) for row in table.rows] == [
         ["local", "10", "2.5 (2.0, 3.0)", one, "4.0 (4.0, 4.0)", one, "301", "0"],
@@ -29,8 +29,8 @@ def test_ratios_are_of_one_repeat_and_starts_cancel():
         ["ray", "100", "17.8 (17.8, 17.8)", "1.55 (1.55, 1.55)", "33.0 (33.0, 33.0)", "1.50 (1.50, 1.50)", "313", "41"],
     ]
     assert lines == [
-        "Each further meme, wall time: 100.0 ms local, 120.0 ms ray (1.20 times).",
-        "Each further meme, processor time: 200.0 ms local, 300.0 ms ray (1.50 times).",
+        "Without starts, each further meme, wall time: 100.0 ms local, 120.0 ms ray (1.20 times).",
+        "Without starts, each further meme, processor time: 200.0 ms local, 300.0 ms ray (1.50 times).",
         "The driver grew for each further meme by: 11.4 kB local, 22.8 kB ray.",
     ]
 
@@ -44,17 +44,54 @@ def test_processor_time_counts_grandchildren():
     assert 0.2 < watch.cpu_seconds < 2
 
 
-def test_what_was_timed_is_written(tmp_path, monkeypatch):
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """The command, in which all that takes time is made up."""
     runs = iter(TIMED)
     monkeypatch.setattr(ray, "run", lambda *_: next(runs))
     monkeypatch.setattr(ray, "must_be_same", lambda *_: None)
     monkeypatch.setattr(ray, "drawn", lambda folder, rows: folder)
     monkeypatch.setattr(ray, "resume", lambda *_: Resumed(4, 2, 0, 5.5, 9.0))
-    assert ray.main(["--rows", "10", "--out", str(tmp_path)]) == 0
+    return lambda: ray.main(["--rows", "77", "--out", str(tmp_path)])
+
+
+def test_what_was_timed_is_written(tmp_path, bench):
+    assert bench() == 0
     page = (tmp_path / "bench_ray.md").read_text()
     assert "Killed with 2 of 4 image parts finished; run again, the first new part was there after 5.5 s" in page
     assert "0 finished parts were written again." in page
     assert json.loads((tmp_path / "bench_ray.json").read_text())["timed"][5]["objects_mb"] == 41
+
+
+def test_what_was_timed_is_kept_when_resuming_fails(tmp_path, bench, monkeypatch):
+    def fail(*_):
+        raise errors.Failed("the second run failed")
+
+    monkeypatch.setattr(ray, "resume", fail)
+    with pytest.raises(errors.Failed, match="the second run failed"):
+        bench()
+    assert "Without starts, each further meme, wall time: 100.0 ms local" in (tmp_path / "bench_ray.md").read_text()
+    found = json.loads((tmp_path / "bench_ray.json").read_text())
+    assert (len(found["timed"]), found["resumed"]) == (6, None)
+
+
+def test_too_few_memes_to_kill_a_driver_half_way_are_refused():
+    with pytest.raises(errors.Refused) as refusal:
+        ray.main(["--rows", "76"])
+    assert str(refusal.value) == (
+        "760 images are 3 parts, and the driver is killed when half of them are there: --rows 77 or more"
+    )
+
+
+def test_parts_that_are_swept_meanwhile_are_not_counted(tmp_path):
+    folder = tmp_path / "encoder/.parts/key"
+    folder.mkdir(parents=True)
+    for name in ("a.h5", "b.h5", ".c.h5.tmp"):
+        (folder / name).touch()
+    assert [path.name for path in sorted(ray_runs._parts(tmp_path))] == ["a.h5", "b.h5"]
+    (folder / "a.h5").unlink()
+    (folder / "a.h5").symlink_to("gone")  # is listed, and has no time
+    assert [path.name for path in ray_runs._parts(tmp_path)] == ["b.h5"]
 
 
 def test_files_that_differ_are_named(tmp_path):

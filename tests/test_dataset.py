@@ -1,15 +1,14 @@
 """The data contract: everything real data holds is read right or named exactly."""
 
-import io
+import errno
 import json
 import os
-import tarfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract import dataset
+from extract import dataset, errors, mending
 from extract.errors import Refused
 
 
@@ -94,6 +93,22 @@ def test_refusal_counts_names_and_says_what_to_do(tmp_path):
     assert caught.value.status == 2
 
 
+def test_rows_too_many_for_a_message_are_all_in_a_file(tmp_path):
+    write_rows(tmp_path, "train", [row(str(number), 7) for number in range(1234)])
+    listed = tmp_path / "features/to_mend.txt"
+    with pytest.raises(Refused, match=rf"  \.\.\. and 1,214 more\n  all 1,234 are listed in {listed}\nMend them"):
+        dataset.refuse_faults([dataset.read(tmp_path, "train")], tmp_path / "features")
+    lines = listed.read_text().splitlines()
+    assert len(lines) == 1234
+    assert lines[-1] == "train.jsonl:1234  1233  label is 7, expected 0 or 1 (no label at all if it is unknown)"
+
+
+def test_where_no_file_can_be_written_the_message_stands_alone(tmp_path):
+    (tmp_path / "features").write_text("no folder")
+    items = [str(number) for number in range(21)]
+    assert mending.listing(items, tmp_path / "features") == errors.listing(items)
+
+
 def test_an_id_twice_drops_both_and_says_whether_labels_differ(tmp_path):
     write_rows(tmp_path, "train", [row("1", 0), row("2", 1), row(1, 1), row("2", 1)])
     assert faults(tmp_path) == {
@@ -132,6 +147,37 @@ def test_a_link_out_of_the_folder_is_refused_but_a_linked_img_folder_is_the_user
     assert faults(linked) == {}
 
 
+def test_an_img_that_is_no_file_name_is_named_shortly(tmp_path):
+    write_rows(tmp_path, "train", [row("1"), row("2")])
+    (tmp_path / "img/1.png").unlink()
+    (tmp_path / "img/1.png").symlink_to("1.png")
+    base64 = {"id": "3", "img": "iVBORw0KGgo" * 100, "label": 0, "text": "t"}
+    lines = [json.dumps(each) for each in (row("1"), row("2"), base64)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    found = faults(tmp_path)
+    assert found[1].startswith('"img/1.png" cannot be read: ')
+    assert found[3] == f'"{"iVBORw0KGgo" * 100}'[:40] + " cannot be read: File name too long"
+    assert found.keys() == {1, 3}
+
+
+def test_an_image_that_may_not_be_read_is_named_with_its_row(tmp_path, monkeypatch):
+    write_rows(tmp_path, "train", [row("1"), row("2")])
+    locked = tmp_path / "img/2.png"
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked or mode != os.R_OK)  # root may read all
+    assert faults(tmp_path) == {2: '"img/2.png" cannot be read: Permission denied'}
+
+
+def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    write_rows(tmp_path, "train", [row("1")])
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
+
+    monkeypatch.setattr(dataset, "_json_rows", refuse)
+    with pytest.raises(Refused, match=r"train\.jsonl cannot be read: Permission denied$"):
+        dataset.read(tmp_path, "train")
+
+
 def test_images_are_not_asked_for_when_only_text_is_encoded(tmp_path):
     (tmp_path / "train.jsonl").write_text(json.dumps(row("1")))
     assert len(dataset.read(tmp_path, "train", images=False).memes) == 1
@@ -159,51 +205,6 @@ def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
 def test_overlaps_count_distinct_keys():
     keys = {"train": ["a", "b", "b"], "dev": ["b", "c"], "test": ["d"]}
     assert dataset.overlaps(keys) == {("train", "dev"): 1}
-
-
-def archive(path, members):
-    with tarfile.open(path, "w:gz") as file:
-        for member, content in members:
-            member.size = len(content)
-            file.addfile(member, io.BytesIO(content))
-
-
-@pytest.mark.parametrize("prefix", ["", "img/"])
-def test_unpacks_the_archive_once_whether_or_not_img_is_inside(tmp_path, prefix):
-    archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo(f"{prefix}1.png"), b"one")])
-    assert dataset.unpack_images(tmp_path)
-    assert (tmp_path / "img/1.png").read_bytes() == b"one"
-    assert not dataset.unpack_images(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["img", "img.tar.gz"]
-
-
-def hostile(kind):
-    member = tarfile.TarInfo({"up": "../out.png", "link": "img/l", "device": "img/d"}[kind])
-    if kind == "link":
-        member.type, member.linkname = tarfile.SYMTYPE, "../../../etc"
-    if kind == "device":
-        member.type = tarfile.CHRTYPE
-    return member
-
-
-@pytest.mark.parametrize("kind", ["up", "link", "device"])
-def test_a_hostile_archive_writes_nothing(tmp_path, kind):
-    data = tmp_path / "data"
-    data.mkdir()
-    archive(data / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), b"one"), (hostile(kind), b"")])
-    with pytest.raises(Refused, match=r"img\.tar\.gz cannot be unpacked: .*Nothing was written"):
-        dataset.unpack_images(data)
-    assert os.listdir(data) == ["img.tar.gz"]
-    assert os.listdir(tmp_path) == ["data"]
-
-
-def test_a_cut_archive_writes_nothing(tmp_path):
-    archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), os.urandom(9999))])
-    whole = (tmp_path / "img.tar.gz").read_bytes()
-    (tmp_path / "img.tar.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Refused, match="cannot be unpacked"):
-        dataset.unpack_images(tmp_path)
-    assert not (tmp_path / "img").exists()
 
 
 @given(st.binary(max_size=80))

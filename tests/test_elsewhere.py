@@ -5,26 +5,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_encoders import FakeImage, FakeText
 from PIL import Image
 
-from extract import catalogue, dataset, engine, image_encoders, inspect, publish, store, text_encoders
-from extract.__main__ import main
-from extract.errors import Failed, Refused, run
+from extract import dataset, inspect, publish, store
+from extract.errors import Failed, Refused
 from extract.places import Remote, glob, place
 from extract.remote import Unreachable
 
-pytest_plugins = ["elsewhere"]
+pytest_plugins = ["elsewhere", "faked_stage"]
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 ROWS = 12
-OPTIONS = ["--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -52,30 +48,6 @@ def inline(local, tmp_path_factory):
             row["image"] = (local / row.pop("img")).read_bytes()
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{split}.parquet", row_group_size=5)
     return folder
-
-
-@pytest.fixture
-def extract(monkeypatch):
-    """`python -m extract` with fake encoders and small parts. Gives the number of texts and images encoded."""
-    made: list[FakeText | FakeImage] = []
-
-    def load(fake):
-        made.append(fake)
-        return fake
-
-    monkeypatch.setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind))
-    for module, fake in ((text_encoders, FakeText), (image_encoders, FakeImage)):
-        monkeypatch.setattr(module, "settings", lambda located, **how: {"weights": located.slug})
-        monkeypatch.setattr(module, "load", lambda located, fake=fake, **how: load(fake()))
-    monkeypatch.setattr(engine, "PART_ROWS", {"cpu": {"text": 5, "image": 5}})
-
-    def call(data, features, *more):
-        made.clear()
-        status = run(lambda: main(["--data", str(data), "--features", str(features), *OPTIONS, *more]))
-        texts = sum(len(fake.encoded) for fake in made if isinstance(fake, FakeText))
-        return status, texts, sum(sum(fake.batches) for fake in made if isinstance(fake, FakeImage))
-
-    return call
 
 
 def vectors(features) -> dict[str, np.ndarray]:

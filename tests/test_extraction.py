@@ -1,5 +1,7 @@
 """Plan, parts, publish: nothing is encoded twice, nothing encoded is lost, no stale vector is ever used."""
 
+import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -162,6 +164,21 @@ def test_a_second_extraction_on_the_same_folder_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_not_taken_for_another_extraction(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folder = folder_of(tmp_path)
+    refusal = pytest.raises(
+        Refused,
+        match=rf"{folder.path} cannot be locked: {os.strerror(number)}; name a folder on another file system",
+    )
+    with refusal, folder.locked():
+        pass
+
+
 def test_a_folder_that_cannot_be_written_is_refused():
     nowhere = folder_of(Path("/proc/none"))  # where not even root can make a folder
     with pytest.raises(Refused, match=r"^/proc/none/text-encoder cannot be written: .*--features$"), nowhere.locked():
@@ -186,6 +203,25 @@ def test_long_texts_keep_their_length_before_truncation(tmp_path):
     tokens = store.read(folder.published("train")).tokens
     assert tokens is not None
     assert tokens.tolist() == [52, 2]
+
+
+class NoSpecials(FakeText):
+    """As GPT-2's: an empty text has no word piece at all."""
+
+    def tokenize(self, texts):
+        return [ids[1:-1] for ids in super().tokenize(texts)]
+
+
+@pytest.mark.parametrize("max_tokens", [4, 16])
+def test_a_text_without_word_pieces_is_encoded(tmp_path, max_tokens):
+    folder = folder_of(tmp_path)
+    split = text_split("train", [(1, "", 0), (2, "ab", 1)])
+    encode_texts(folder, [split], encoder=NoSpecials(max_tokens=max_tokens))
+    publish([folder], [split], {}, skip=False)
+    features = store.read(folder.published("train"))
+    assert features.tokens is not None
+    assert features.tokens.tolist() == [0, 2]
+    np.testing.assert_array_equal(features.vector[0], text_vector([], 8))
 
 
 # images
@@ -273,6 +309,21 @@ def test_bad_images_stop_only_their_split_after_all_else_is_kept(tmp_path):
     assert len(store.read(path)) == 4
 
 
+def test_bad_images_too_many_for_a_message_are_all_in_a_file_until_they_are_mended(tmp_path):
+    bad_ones = image_split(tmp_path, "train", [picture(0), *(bytes([number]) for number in range(25))])
+    folder, listed = folder_of(tmp_path / "features", "image"), tmp_path / "features/to_mend.txt"
+    with pytest.raises(
+        Failed, match=rf"  \.\.\. and 5 more\n  all 25 are listed in {listed}\nEverything else is"
+    ) as caught:
+        publish([folder], [bad_ones], encode_images(folder, [bad_ones]), skip=False)
+    lines = listed.read_text().splitlines()
+    assert [line.split()[0] for line in lines] == [f"train-{number}" for number in range(1, 26)]
+    assert all(f"  {line}\n" in str(caught.value) for line in lines[:20])
+    mended = image_split(tmp_path, "train", [picture(number) for number in range(26)])
+    publish([folder], [mended], encode_images(folder, [mended]), skip=False)
+    assert not listed.exists()
+
+
 def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path):
     split = image_split(tmp_path, "train", [picture(1), b"", picture(2)])
     folders = [folder_of(tmp_path, "image"), folder_of(tmp_path, "text")]
@@ -285,6 +336,15 @@ def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path):
         assert features.dropped == [{"id": "train-1", "reason": f"{split.memes[1].image}  0 bytes: empty file"}]
         listed = (folder.path / "train.dropped.txt").read_text()
         assert listed == f"train-1\t{split.memes[1].image}  0 bytes: empty file\n"
+
+
+def test_an_image_that_goes_while_the_run_is_on_is_named(tmp_path):
+    split = image_split(tmp_path, "train", [picture(1), picture(2)])
+    folder = folder_of(tmp_path, "image")
+    gone = split.memes[1].image
+    gone.unlink()
+    with pytest.raises(Failed, match=rf"train-1  {gone}: cannot be read: No such file or directory\n"):
+        publish([folder], [split], encode_images(folder, [split]), skip=False)
 
 
 def test_nothing_usable_is_an_error_not_an_empty_file(tmp_path):

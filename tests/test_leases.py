@@ -53,7 +53,7 @@ def test_a_process_of_this_machine_that_has_ended_holds_nothing(away, monkeypatc
     monkeypatch.setattr(leases, "PAUSE", 0.0)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    mine = {"host": socket.gethostname(), "kernel": leases._kernel()}
+    mine = {"host": socket.gethostname(), "kernel": leases.kernel()}
     with leases.held(lock_of(away, process=ended.pid, **mine)):
         pass
     with pytest.raises(Refused), leases.held(lock_of(away, process=os.getpid(), **mine)):

@@ -1,12 +1,13 @@
 """A place elsewhere answers like a path; what cannot be reached is said once, at once, in words."""
 
+import os
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
-from extract import places, remote
+from extract import copies, places, remote
 from extract.errors import Refused
 from extract.places import Remote, place
 from extract.remote import Unreachable
@@ -77,6 +78,19 @@ def test_an_upload_is_whole_or_not_there(away, cache):
     assert (away / "a.h5").read_bytes() == b"whole"
     assert (away / "a.h5").fetched().read_bytes() == b"whole"
     assert len([path for path in cache.rglob("*") if path.is_file()]) == 1
+
+
+def test_what_killed_writers_left_half_written_is_removed_a_day_later(away, cache):
+    with (away / "a.h5").uploading() as aside:
+        aside.write_bytes(b"whole")
+        dead, alive = aside.with_name("dead.tmp"), aside.with_name("alive.tmp")
+        for left in (dead, alive):
+            left.write_bytes(b"half")
+    yesterday = time.time() - copies.ABANDONED - 1
+    os.utime(dead, (yesterday, yesterday))
+    with (away / "a.h5").uploading() as aside:
+        aside.write_bytes(b"whole")
+    assert (dead.exists(), alive.exists()) == (False, True)
 
 
 def test_a_missing_package_and_an_unknown_protocol_are_refused(monkeypatch):

@@ -2,17 +2,15 @@
 
 import hashlib
 import platform
-import shutil
-import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from broken_images import OutOfReach
 from fake_encoders import FakeImage, FakeText
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,12 +18,13 @@ from PIL import Image
 from tiny_encoders import text_folder
 
 from extract import catalogue, decoding, store, versions
-from extract.config import ExtractConfig
 from extract.decoding import BadImage
 from extract.errors import Failed, Refused
 from extract.parts import Folder
 from extract.plan import Item, Part
-from extract.ray_engine import connection, decoder, pool, weights, workers
+from extract.ray_engine import decoder, pool, weights, workers
+
+pytest_plugins = ["elsewhere"]
 
 MACHINE = f"machine {platform.node()} of the cluster"
 LETHAL = b"kills whoever decodes it"
@@ -106,15 +105,6 @@ def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
     check(child, items)
 
 
-@dataclass(frozen=True)
-class OutOfReach:
-    name: str = "1.png"
-    suffix: str = ".png"
-
-    def read_bytes(self) -> bytes:
-        raise Failed("s3://memes cannot be reached")
-
-
 def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
     with pytest.raises(Failed, match=r"^s3://memes cannot be reached$"):
         list(child.decode([item(tmp_path / "a.png"), Item("0" * 64, OutOfReach())]))
@@ -125,7 +115,9 @@ def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
     part = Part((item(tmp_path / "good.png"),))
     decoded = workers.decode(batch_of(part), child=("-c", "raise SystemExit(3)"), data=tmp_path)
     report = encode(tmp_path, decoded)
-    assert report.failure == f"no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
+    assert report.failure == (
+        f"{MACHINE}: no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
+    )
     assert report.bad == []
 
 
@@ -133,10 +125,16 @@ def batch_of(part: Part) -> dict[str, np.ndarray]:
     return {name: np.array([value], dtype=object) for name, value in workers.block(part).items()}
 
 
-def encode(tmp_path, batch, kind="image", encoder=None, batch_size=2) -> workers.Report:
-    folder = Folder(tmp_path / kind, kind, {"weights": "w"}, {"torch": "driver's"})
+def encode(place, batch, kind="image", encoder=None, batch_size=2, driver="") -> workers.Report:
+    folder = Folder(place / kind, kind, {"weights": "w"}, {"torch": "driver's"})
     folder.path.mkdir(exist_ok=True)
-    job = workers.Job(lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](), folder, batch_size, threads=1)
+    job = workers.Job(
+        load=lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](),
+        folder=folder,
+        batch_size=batch_size,
+        threads=1,
+        driver=driver,
+    )
     (report,) = workers.reports(workers.Encode(job)(batch))
     return report
 
@@ -147,7 +145,9 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     part = Part((poison, *items))
     decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
     report = encode(tmp_path, decoded)
-    assert report == workers.Report(4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")])
+    assert report == workers.Report(
+        4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")], reader=platform.node()
+    )
     (path,) = tmp_path.glob("image/.parts/*/*.h5")
     features = store.read(path)
     assert features.ids.tolist() == [each.content for each in items]
@@ -170,6 +170,19 @@ def test_a_finished_part_is_not_encoded_again(tmp_path):
     assert len(second.encoded) == 3, "a torn part was taken for a whole one"
 
 
+@pytest.mark.parametrize("driver", [platform.node(), "elsewhere"])
+def test_parts_that_are_uploaded_fill_no_workers_disk(memory, cache, driver):
+    """The driver's machine alone needs its copies, for publishing."""
+    part = Part((Item("0" * 64, "a text"),))
+    (memory / "text/.lock").write_bytes(b"the driver's")
+    for _ in range(2):  # the second finds it there, and looks into it
+        assert encode(memory, batch_of(part), "text", driver=driver) == workers.Report(1)
+        copies = [path for path in cache.rglob("*") if path.is_file()]
+        assert len(copies) == (driver != "elsewhere")
+    (path,) = memory.glob("text/.parts/*/*.h5")
+    assert store.read(path).ids.tolist() == ["0" * 64]
+
+
 def test_parts_of_two_plans_that_begin_alike_have_files_of_their_own():
     one, two, three = (Item(letter * 64, letter) for letter in "abc")
     names = [Part(items).name for items in ((one,), (one, two), (one, three), (one, two, three))]
@@ -187,7 +200,7 @@ def test_a_full_gpu_halves_the_batch(tmp_path):
     part = Part(tuple(item(tmp_path / f"{'x' * number}.png") for number in range(1, 6)))
     decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
     small = Small()
-    assert encode(tmp_path, decoded, encoder=small, batch_size=8) == workers.Report(5)
+    assert encode(tmp_path, decoded, encoder=small, batch_size=8).rows == 5
     assert small.batches == [2, 2, 2]
 
     class Full(FakeImage):
@@ -255,27 +268,6 @@ def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_pa
         weights.here(located)
 
 
-@pytest.mark.parametrize(
-    ("request_", "fault"),
-    [
-        ({"address": "auto"}, "--address auto is a Ray cluster's; add --engine ray"),
-        ({"engine": "ray", "address": "ray://head:10001"}, "--address is ray://head:10001, expected auto or HOST:PORT"),
-    ],
-)
-def test_an_address_that_cannot_be_meant_is_refused(request_, fault):
-    with pytest.raises(Refused, match=fault):
-        ExtractConfig(**request_)
-
-
-def test_without_ray_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(connection, "NEEDED", ("ray", "no_such_thing"))
-    with pytest.raises(Refused) as refusal:
-        connection.Connection("local")
-    assert str(refusal.value) == (
-        "--engine ray needs no_such_thing, not installed here. Install: pip install 'memefuse[ray]'"
-    )
-
-
 def test_the_local_engine_never_imports_ray(tmp_path):
     code = f"""
 import sys
@@ -292,17 +284,3 @@ print({{"ray", "pyarrow"}} & set(sys.modules))
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent
     )
     assert answer.stdout == "set()\n", answer.stderr
-
-
-@pytest.mark.parametrize(("folder", "home"), [("/var/tmp", "/var/tmp"), ("/var/tmp/" + "d" * 80, "/tmp")])
-def test_rays_sockets_have_paths_that_a_socket_may_have(folder, home, monkeypatch):
-    monkeypatch.setenv("RAY_TMPDIR", folder)
-    scratch = connection.scratch_folder()
-    try:
-        with socket.socket(socket.AF_UNIX) as door:
-            sockets = scratch / "session_2026-11-20_20-40-11_123456_1234567" / "sockets"
-            sockets.mkdir(parents=True)
-            door.bind(str(sockets / "plasma_store"))
-        assert scratch.parent == Path(home)
-    finally:
-        shutil.rmtree(scratch)

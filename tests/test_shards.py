@@ -1,5 +1,6 @@
 """A sharded split is one split: the same rows and vectors, replaced in one step, and damage is found in any file."""
 
+import errno
 import os
 import random
 import signal
@@ -106,6 +107,23 @@ def test_changing_the_size_encodes_nothing_and_unchanged_shards_are_not_written_
         check_published(folder, longer)
     publish([folder], [longer], {}, False, 4)
     assert capsys.readouterr().err.endswith("11 memes, up to date\n")
+
+
+def test_where_a_file_can_have_one_name_only_unchanged_shards_are_copied(tmp_path, monkeypatch):
+    """The number of shards is part of their names."""
+
+    def refuse(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # as exFAT does
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    folder = folder_of(tmp_path)
+    for count in (8, 12):
+        split = text_split("train", rows_of(count))
+        encode_texts(folder, [split])
+        publish([folder], [split], {}, False, 4)
+        check_published(folder, split)
+    store.verify(folder.published("train"))
+    assert len(shard_files(folder.published("train"))) == 3
 
 
 def test_a_shard_keeps_its_bytes_when_others_are_added(tmp_path):

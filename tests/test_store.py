@@ -1,6 +1,8 @@
 """HDF5 files are whole or not there, every damage is found, and joins go by id."""
 
+import errno
 import os
+import re
 
 import numpy as np
 import pytest
@@ -107,6 +109,14 @@ def test_values_that_are_not_finite_are_named_and_the_old_file_stays(tmp_path):
         store.publish(path, make(["a", "b"], vector=vector))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["train.h5"]
+
+
+def test_a_row_that_a_full_disk_cuts_short_is_never_sealed(tmp_path, monkeypatch):
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: whole(file, data[:-1], offset))
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.ENOSPC))):
+        store.publish(tmp_path / "train.h5", make(["a", "b"]))
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(st.permutations(range(6)), st.integers(1, 6))

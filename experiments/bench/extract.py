@@ -3,48 +3,44 @@
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from extract import dataset, errors, store
+from experiments.bench.extract_table import Timed, table
+from extract import catalogue, dataset, errors, store
+from extract.device import resolve_device
 
 ROOF_BATCHES = 12
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Seconds of each repeat for one modality of one way."""
-
-    ours: list[float]
-    notebook: list[float]
-    roof: list[float]
-    rows: int
-    cosine: float  # the lowest between our vector and the notebook's of the same meme
+EXAMPLES = """\
+examples:
+  python -m experiments.bench extract --data data/hateful_memes --rows 512
+  python -m experiments.bench extract --random-weights --rows 4000 --device cuda
+"""
+ENCODERS = {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"}  # to be had without a hub
 
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
+    _refuse(args)
     with tempfile.TemporaryDirectory() as scratch:
         data = args.data or draw(Path(scratch) / "memes", 2 * args.rows)
         # drawn captions occur twice; equal texts are encoded once, which would flatter us
         distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
         memes = list(distinct.values())[: args.rows]
         folder = _subset(Path(scratch) / "subset", data, memes)
-        results = {}
-        for kind, name in (("text", args.text_encoder), ("image", args.image_encoder)):
-            results[kind] = _compare(kind, name, memes, folder, Path(scratch), args)
-        memory = {} if args.no_memory else _memory(Path(scratch), args)
-    _write(args, results, memory)
+        names = _encoders(args, memes, Path(scratch))
+        results = {kind: _compare(kind, name, memes, folder, Path(scratch), args) for kind, name in names.items()}
+        memory = {} if args.no_memory else _memory(names, Path(scratch), args)
+    _write(args, names, results, memory)
     return 0
 
 
@@ -52,31 +48,47 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.bench extract",
         description=__doc__,
-        epilog="example:\n  python -m experiments.bench extract --data data/hateful_memes --rows 512",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="dataset whose first train rows are used (default: drawn memes)")
     add("--rows", type=int, default=512, metavar="N", help="memes (default: 512)")
-    add(
-        "--repeats",
-        type=int,
-        default=3,
-        metavar="N",
-        help="interleaved repeats (default: 3)",
-    )
-    add("--text-encoder", default="all-MiniLM-L6-v2", metavar="E")
-    add("--image-encoder", default="resnet50-keras", metavar="E")
+    add("--repeats", type=int, default=3, metavar="N", help="interleaved repeats (default: 3)")
+    for kind, name in ENCODERS.items():
+        add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
+    add("--random-weights", action="store_true", help="BERT-base and ResNet-50 with random weights: needs no download")
     add("--device", default="auto", choices=("auto", "cpu", "cuda"))
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
-    add(
-        "--out",
-        type=Path,
-        default=Path("reports"),
-        metavar="DIR",
-        help="where the table goes (default: reports)",
-    )
+    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
     return parser
+
+
+def _refuse(args: argparse.Namespace) -> None:
+    """Raise Refused for what cannot be compared, before anything is drawn."""
+    resolve_device(args.device)
+    named = {kind: getattr(args, f"{kind}_encoder") for kind in ENCODERS}
+    if args.random_weights:
+        if any(named.values()):
+            raise errors.Refused("--random-weights brings encoders of its own: name none beside it")
+        return
+    for kind, name in named.items():
+        located = catalogue.locate(kind, name or ENCODERS[kind])
+        if located.pooling != (first := catalogue.POOLINGS[kind][0]):
+            raise errors.Refused(
+                f"{name}: the notebook's way, to compare with, has {kind} vectors by {first}; take {located.name}"
+            )
+
+
+def _encoders(args: argparse.Namespace, memes: list[dataset.Meme], scratch: Path) -> dict[str, str]:
+    """Name or folder of each kind's encoder."""
+    if not args.random_weights:
+        return {kind: getattr(args, f"{kind}_encoder") or name for kind, name in ENCODERS.items()}
+    from experiments.bench import random_encoders
+
+    text = random_encoders.write_text(scratch / "BERT-base", [meme.text for meme in memes])
+    image = random_encoders.write_image(scratch / "ResNet-50")
+    return {"text": str(text), "image": str(image)}
 
 
 def draw(folder: Path, rows: int) -> Path:
@@ -103,12 +115,13 @@ def _compare(
     kind: str, name: str, memes: list[dataset.Meme], folder: Path, scratch: Path, args: argparse.Namespace
 ) -> Timed:
     """Interleave the ways; loading an encoder counts for neither."""
+    from experiments.bench.limits import decode_seconds
     from experiments.bench.notebook import ImageNotebook, TextNotebook
     from experiments.bench.pipeline import Pipeline
 
     ours = Pipeline(kind, name, folder, args.device)
     notebook = (TextNotebook if kind == "text" else ImageNotebook)(ours.located, ours.device)
-    times = Timed([], [], [], len(memes), 1.0)
+    times = Timed([], [], [], [], len(memes), 1.0)
     for repeat in range(args.repeats + 1):
         features = scratch / f"{kind}-{repeat}"
         baseline = scratch / f"{kind}-{repeat}.h5"
@@ -116,7 +129,9 @@ def _compare(
         if repeat:  # the first round warms up
             times.ours.append(seconds[0])
             times.notebook.append(seconds[1])
-            times.roof.append(ours.roof_seconds(ROOF_BATCHES) * len(memes))
+            times.encode.append(ours.roof_seconds(ROOF_BATCHES) * len(memes))
+            if kind == "image":
+                times.decode.append(decode_seconds(memes))
     with h5py.File(baseline) as file:
         vector = np.asarray(store.read(ours.published(features)).vector)
         return replace(times, cosine=_lowest_cosine(vector, file["vector"][:]))
@@ -133,13 +148,13 @@ def _lowest_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(((ours * theirs).sum(axis=1) / norms).min())
 
 
-def _memory(scratch: Path, args: argparse.Namespace) -> dict[int, float]:
+def _memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> dict[int, float]:
     """Peak resident memory, in MB, of `python -m extract` on as many and on ten times as many memes."""
     peaks = {}
     for rows in (args.rows // 4, args.rows // 4 * 10):
         data = draw(scratch / f"memory-{rows}", rows)
         command = [sys.executable, "-m", "extract", "--data", str(data), "--features", str(scratch / f"peak-{rows}")]
-        command += ["--split", "train", "--text-encoder", args.text_encoder, "--image-encoder", args.image_encoder]
+        command += ["--split", "train", "--text-encoder", names["text"], "--image-encoder", names["image"]]
         command += ["--device", args.device, "--quiet"]
         code = (
             "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL);"
@@ -152,30 +167,28 @@ def _memory(scratch: Path, args: argparse.Namespace) -> dict[int, float]:
     return peaks
 
 
-def _write(args: argparse.Namespace, results: dict[str, Timed], memory: dict[int, float]) -> None:
+def _write(
+    args: argparse.Namespace, names: dict[str, str], results: dict[str, Timed], memory: dict[int, float]
+) -> None:
     source = args.data.name if args.data else "drawn"
-    lines = [
-        f"# Stage 1: {args.rows:,} {source} memes, medians of {args.repeats} interleaved runs, {os.cpu_count()} cores",
-        "",
-        "| modality | encoder | memefuse /s | notebook /s | ratio (min, max) | roof /s | of roof | least cosine |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for kind, timed in results.items():
-        ours, notebook, roof = (timed.rows / statistics.median(way) for way in (timed.ours, timed.notebook, timed.roof))
-        ratios = [theirs / mine for mine, theirs in zip(timed.ours, timed.notebook, strict=True)]
-        share = statistics.median(roof / mine for mine, roof in zip(timed.ours, timed.roof, strict=True))
-        encoder = args.text_encoder if kind == "text" else args.image_encoder
-        lines.append(
-            f"| {kind} | {encoder} | {ours:.1f} | {notebook:.1f} | {statistics.median(ratios):.1f} "
-            f"({min(ratios):.1f}, {max(ratios):.1f}) | {roof:.1f} | {share:.0%} | {timed.cosine:.5f} |"
-        )
-    lines.append(
-        "\nThe notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the\n"
-        "main process, nothing overlapped. Both end in HDF5; loading the encoder counts for neither. Roof: the\n"
-        "encoder alone on ready tensors. Cosine: of our vector and the notebook's for the same meme.\n"
-    )
-    lines += [f"Peak memory of `python -m extract` on {rows:,} memes: {peak:,.0f} MB." for rows, peak in memory.items()]
-    table = "\n".join(lines) + "\n"
+    machine = _machine(args.device)
+    rows = results["text"].rows
+    title = f"Stage 1: {rows:,} {source} memes, medians of {args.repeats} interleaved runs, {machine}"
+    named = {
+        kind: (f"{Path(names[kind]).name}, random weights" if args.random_weights else names[kind], timed)
+        for kind, timed in results.items()
+    }
+    page = table(title, named, args.random_weights, memory)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "bench_extract.md").write_text(table)
-    print(table)
+    (args.out / "bench_extract.md").write_text(page)
+    print(page)
+
+
+def _machine(device: str) -> str:
+    """What the figures were measured on."""
+    cores = f"{len(os.sched_getaffinity(0))} cores"
+    if resolve_device(device) == "cpu":
+        return cores
+    import torch
+
+    return f"{torch.cuda.get_device_name()} and {cores}"

@@ -1,6 +1,5 @@
 """The usual notebook's way of extracting vectors: the baseline that stage 1 is measured against."""
 
-import json
 from io import BytesIO
 from pathlib import Path
 
@@ -23,7 +22,7 @@ class TextNotebook:
         from transformers import AutoModel, AutoTokenizer
 
         self.tokenizer = AutoTokenizer.from_pretrained(located.path)
-        self.model = AutoModel.from_pretrained(located.path).eval().to(device)
+        self.model = AutoModel.from_pretrained(located.path).float().eval().to(device)
         self.device = device
 
     @torch.no_grad()
@@ -40,35 +39,23 @@ class ImageNotebook:
     """float32, NCHW, BatchNorm as it comes, Pillow in the main process."""
 
     def __init__(self, located: Located, device: str) -> None:
-        from safetensors.torch import load_file
-        from torchvision.models import resnet50
+        from extract import image_model
 
-        state = load_file(next(located.path.glob("*.safetensors")))
-        recipe = json.loads((located.path / "encoder.json").read_text())
-        self.model = resnet50()
-        self.model.load_state_dict(state, strict=False)
-        if recipe["stride_on"] == "conv1":
-            for stage in (self.model.layer2, self.model.layer3, self.model.layer4):
-                stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-        for module in self.model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eps = recipe["bn_eps"]
-        self.model.fc = torch.nn.Identity()
-        self.model.eval().to(device)
+        self.normalise, model = image_model.read(located)
+        self.model = model.to(device)
         self.device = device
-        self.mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
 
     @torch.no_grad()
     def run(self, memes: list[Meme], path: Path) -> None:
         vectors = []
         for start in range(0, len(memes), BATCH):
             batch = torch.stack([self._pixels(meme.image) for meme in memes[start : start + BATCH]])
-            vectors.append(self.model((batch - self.mean).to(self.device)).cpu().numpy())
+            vectors.append(self.model(self.normalise(batch).to(self.device)).cpu().numpy())
         _save(path, vectors)
 
     def _pixels(self, source: Source) -> torch.Tensor:
         image = Image.open(BytesIO(source.read_bytes())).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(image)[:, :, ::-1].copy()).permute(2, 0, 1).float()  # BGR
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def _save(path: Path, vectors: list[np.ndarray]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments import layout, records
-from experiments.bench.ray_runs import ENGINES, Asked, Resumed, Timed, drawn, must_be_same, resume, run
+from experiments.bench.ray_runs import ENGINES, Asked, Resumed, Timed, drawn, must_be_same, refuse_few, resume, run
 from experiments.bench.ways import middle
 
 NOTES = """\
@@ -24,6 +24,7 @@ again. The files of both engines were compared: they are equal to the byte.
 
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
+    refuse_few(10 * args.rows)
     asked = Asked(args.text_encoder, args.image_encoder, args.dtype)
     timed: list[Timed] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
@@ -34,8 +35,9 @@ def main(argv: list[str]) -> int:
         must_be_same(folder / "local-0", folder / "ray-0")
         timed += [run(engine, data[10 * args.rows], folder / f"{engine}-many", asked) for engine in ENGINES]
         must_be_same(folder / "local-many", folder / "ray-many")
+        _write(args.out, timed, None)
         resumed = resume(data[10 * args.rows], folder / "resumed", asked)
-    _write(args.out, timed, resumed)
+    print(layout.plain(table(timed)), *_write(args.out, timed, resumed), sep="\n\n")
     return 0
 
 
@@ -56,27 +58,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(out: Path, timed: list[Timed], resumed: Resumed) -> None:
-    table, slopes = tables(timed)
-    lines = [
-        *slopes,
-        f"Killed with {resumed.kept} of {resumed.parts} image parts finished; run again, the first new part was there "
-        f"after {resumed.first_seconds:.1f} s and everything published after {resumed.seconds:.1f} s; "
-        f"{resumed.touched} finished parts were written again.",
-        f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}.",
-    ]
-    text = "\n\n".join([f"# {table.title}", layout.markdown(table), *lines, NOTES])
-    records.write(out / "bench_ray.md", text)
-    found = {"timed": [asdict(each) for each in timed], "resumed": asdict(resumed), "code": records.code_version()}
+def _write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
+    """What is measured so far: a resumed run that fails must not cost the rest. Returns what is said of the table."""
+    lines = slopes(timed)
+    if resumed:
+        lines.append(
+            f"Killed with {resumed.kept} of {resumed.parts} image parts finished; run again, the first new part was "
+            f"there after {resumed.first_seconds:.1f} s and everything published after {resumed.seconds:.1f} s; "
+            f"{resumed.touched} finished parts were written again."
+        )
+    lines.append(f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}.")
+    shown = table(timed)
+    records.write(out / "bench_ray.md", "\n\n".join([f"# {shown.title}", layout.markdown(shown), *lines, NOTES]))
+    found = {
+        "timed": [asdict(each) for each in timed],
+        "resumed": asdict(resumed) if resumed else None,
+        "code": records.code_version(),
+    }
     records.write(out / "bench_ray.json", json.dumps(found, indent=1) + "\n")
-    print(layout.plain(table), *lines, sep="\n\n")
+    return lines
 
 
-def tables(timed: list[Timed]) -> tuple[layout.Table, list[str]]:
-    """Each engine at each size; and what a further meme costs it."""
-    few, many = min(each.rows for each in timed), max(each.rows for each in timed)
-    runs = {(name, size): [each for each in timed if (each.engine, each.rows) == (name, size)]
-            for size in (few, many) for name in ENGINES}  # fmt: skip
+def _by_engine_and_size(timed: list[Timed]) -> dict[tuple[str, int], list[Timed]]:
+    sizes = sorted({each.rows for each in timed})
+    return {(name, size): [each for each in timed if (each.engine, each.rows) == (name, size)]
+            for size in sizes for name in ENGINES}  # fmt: skip
+
+
+def table(timed: list[Timed]) -> layout.Table:
+    """Each engine at each size, from cold start."""
+    runs = _by_engine_and_size(timed)
     rows = []
     for (name, size), members in runs.items():
         others = runs["local", size]
@@ -102,18 +113,22 @@ def tables(timed: list[Timed]) -> tuple[layout.Table, list[str]]:
         "driver, MB",
         "objects, MB",
     ]
-    slopes = []
+    return layout.Table("Ray Data against the local engine", header, rows)
+
+
+def slopes(timed: list[Timed]) -> list[str]:
+    """What a further meme costs each engine: time without starts, and the driver's memory."""
+    runs = _by_engine_and_size(timed)
+    few, *_, many = sorted({each.rows for each in timed})
+    said = []
     for what, name in (("seconds", "wall"), ("cpu_seconds", "processor")):
         middles = {key: statistics.median(getattr(each, what) for each in members) for key, members in runs.items()}
         local, ray = ((middles[engine, many] - middles[engine, few]) / (many - few) for engine in ENGINES)
-        slopes.append(
-            f"Each further meme, {name} time: {1000 * local:.1f} ms local, {1000 * ray:.1f} ms ray "
+        said.append(
+            f"Without starts, each further meme, {name} time: {1000 * local:.1f} ms local, {1000 * ray:.1f} ms ray "
             f"({ray / local:.2f} times)."
         )
     grown = {name: max(each.driver_mb for each in runs[name, many]) - max(each.driver_mb for each in runs[name, few])
              for name in ENGINES}  # fmt: skip
     growth = ", ".join(f"{each * 1024 / (many - few):.1f} kB {name}" for name, each in grown.items())
-    return layout.Table("Ray Data against the local engine", header, rows), [
-        *slopes,
-        f"The driver grew for each further meme by: {growth}.",
-    ]
+    return [*said, f"The driver grew for each further meme by: {growth}."]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ sys.exit(status)
 ENGINES = {"local": (), "ray": ("--engine", "ray")}
 OBJECTS = Path("/dev/shm")  # where Ray keeps its objects, on Linux
 LOOK_EVERY = 0.1  # seconds
+LEAST_PARTS = 4  # of images, in the run that is killed
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
 
 
@@ -151,6 +153,18 @@ def must_be_same(local: Path, ray: Path) -> None:
         raise errors.Failed(f"the engines' files differ: {', '.join(differ) or 'there are none'}")
 
 
+def refuse_few(rows: int) -> None:
+    """Raise Refused where a driver cannot be killed half way: while it dies, workers may finish a part or two."""
+    from extract.engine import PART_ROWS
+
+    size = PART_ROWS["cpu"]["image"]
+    if (plan := -(-rows // size)) < LEAST_PARTS:
+        raise errors.Refused(
+            f"{rows:,} images are {plan} part{'s' * (plan > 1)}, and the driver is killed when half of them are there: "
+            f"--rows {(LEAST_PARTS - 1) * size // 10 + 1} or more"
+        )
+
+
 def resume(data: Path, features: Path, asked: Asked) -> Resumed:
     """Kill the driver when half the images' parts are there; run it again."""
     from extract.engine import PART_ROWS
@@ -161,23 +175,30 @@ def resume(data: Path, features: Path, asked: Asked) -> Resumed:
     while len(_parts(features)) < plan // 2 and killed.poll() is None:
         time.sleep(LOOK_EVERY)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    _, told = killed.communicate()
     time.sleep(2)  # workers that outlive their driver for a moment may yet finish a part
     kept = _parts(features)
     if not 0 < len(kept) < plan:
-        raise errors.Failed(f"the driver was to be killed half way, but {len(kept)} of {plan} parts are there")
+        raise errors.Failed(
+            f"the driver was to be killed half way, but {len(kept)} of {plan} parts are there\n{told.decode()[-2000:]}"
+        )
     start = time.perf_counter()
     again = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd=HOME)
     while not (new := _parts(features).keys() - kept.keys()) and again.poll() is None:
         time.sleep(LOOK_EVERY)
     first = time.perf_counter() - start
     touched = sum(_parts(features).get(path, stamp) != stamp for path, stamp in kept.items())
-    _, stderr = again.communicate()
+    _, told = again.communicate()
     if again.returncode or not new:
-        raise errors.Failed(f"the second run failed with status {again.returncode}:\n{stderr.decode()[-2000:]}")
+        raise errors.Failed(f"the second run failed with status {again.returncode}:\n{told.decode()[-2000:]}")
     return Resumed(plan, len(kept), touched, first, time.perf_counter() - start)
 
 
 def _parts(features: Path) -> dict[Path, int]:
-    """Image part files -> when each was written."""
-    return {path: path.stat().st_mtime_ns for path in features.glob("*/.parts/*/[!.]*.h5")}
+    """Image part files -> when each was written; a driver that publishes sweeps them, and their folder, meanwhile."""
+    found = {}
+    with suppress(FileNotFoundError):
+        for path in features.glob("*/.parts/*/[!.]*.h5"):
+            with suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+    return found

@@ -1,5 +1,6 @@
 """A command's connection to Ray: made when there is something to encode, quiet, and closed with the command."""
 
+import hashlib
 import importlib.util
 import logging
 import os
@@ -12,12 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from extract import leases
 from extract.errors import Refused
 from extract.ray_engine.pool import Node
 
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
 ANSWER_SECONDS = 10.0
-SCRATCH = "memefuse-ray-"  # and the driver's process id
+SCRATCH = "memefuse-"  # and the driver's machine and process id
 SOCKET_PATH = 107  # bytes that a socket's path may have
 SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest that Ray makes in its folder
 ENVIRONMENT = {
@@ -27,6 +29,11 @@ ENVIRONMENT = {
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it announces a change of its next version
 }
+START = (
+    "Start one with `ray start --head`, join it from each machine with `ray start --address HOST:PORT`,\n"
+    "and run this command on one of them; or leave --address out to use this machine alone."
+)
+VERSIONS = "Install the cluster's versions here: `pip install -c constraints.txt 'memefuse[ray]'` on every machine."
 
 
 @contextmanager
@@ -43,18 +50,32 @@ def _native_stderr_muted() -> Iterator[None]:
 
 
 def scratch_folder() -> Path:
-    """For Ray's sockets and logs; in /tmp where a socket's path would be too long. Removes those of killed drivers."""
+    """For Ray's sockets and logs; in /tmp where a socket's path would be too long. Removes those of killed drivers.
+
+    Raises Refused where it cannot be made.
+    """
     home = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
-    if len(os.fsencode(home / f"{SCRATCH}{os.getpid()}-abcdefgh")) + len(SOCKET) > SOCKET_PATH:
+    mine = f"{SCRATCH}{_machine()}-"
+    if len(os.fsencode(home / f"{mine}{os.getpid()}-abcdefgh")) + len(SOCKET) > SOCKET_PATH:
         home = Path("/tmp")
-    for left in home.glob(f"{SCRATCH}*-*"):
+    for left in home.glob(f"{mine}*-*"):
         try:
-            os.kill(int(left.name.removeprefix(SCRATCH).partition("-")[0]), 0)
+            os.kill(int(left.name.removeprefix(mine).partition("-")[0]), 0)
         except ProcessLookupError:
             shutil.rmtree(left, ignore_errors=True)
         except (PermissionError, ValueError):  # another user's, or none of ours
             continue
-    return Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=home))
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{mine}{os.getpid()}-", dir=home))
+    except OSError as error:
+        raise Refused(
+            f"--engine ray: no scratch folder in {home}: {error.strerror}; name another with RAY_TMPDIR"
+        ) from None
+
+
+def _machine() -> str:
+    """Where a process number counts: this machine, since it was started, and this container. A folder may be shared."""
+    return hashlib.sha256(f"{socket.gethostname()} {leases.kernel()}".encode()).hexdigest()[:6]
 
 
 def _knock(address: str) -> None:
@@ -62,6 +83,11 @@ def _knock(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+
+
+def _in_a_line(error: Exception) -> str:
+    """All of it: what Ray has to say of versions that differ begins on its second line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class Connection:
@@ -99,8 +125,11 @@ class Connection:
         if self.address == "local":
             self._scratch = scratch_folder()
             cores = len(os.sched_getaffinity(0))
-            with _native_stderr_muted():
-                ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
+            try:
+                with _native_stderr_muted():
+                    ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise Refused(f"--engine ray: Ray cannot be started on this machine: {_in_a_line(error)}") from None
             return
         try:
             _knock(self.address)
@@ -108,9 +137,8 @@ class Connection:
                 ray.init(self.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise Refused(
-                f"--address {self.address}: no Ray cluster that can be used: {str(error).splitlines()[0]}\n"
-                "Start one with `ray start --head`, join it from each machine with `ray start --address HOST:PORT`,\n"
-                "and run this command on one of them; or leave --address out to use this machine alone."
+                f"--address {self.address}: no Ray cluster that can be used: {_in_a_line(error)}\n"
+                f"{VERSIONS if 'Version mismatch' in str(error) else START}"
             ) from None
 
     def nodes(self) -> list[Node]:

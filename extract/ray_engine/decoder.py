@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from typing import BinaryIO
 
 import numpy as np
 
-from extract import decoding
+from extract import contents, decoding
 from extract.ahead import ahead
 from extract.decoding import BadImage
 from extract.errors import Failed
@@ -26,7 +27,7 @@ from extract.plan import Item
 
 CHILD = ("-m", "extract.ray_engine.decoder")
 TRIES = 2  # the kernel, short of memory, may have killed a child that is not to blame
-READERS = 4  # threads that read files ahead, while one image is decoded
+READERS = 4  # threads that read files ahead, while one image is decoded; elsewhere it takes more of them
 SHAPE = (SIDE, SIDE, 3)
 Answer = np.ndarray | BadImage
 
@@ -121,21 +122,27 @@ def of_this_process(child: tuple[str, ...]) -> Decoder:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to hear
-    with os.fdopen(os.dup(1), "wb") as answers, ThreadPoolExecutor(READERS) as pool, suppress(EOFError):
+    with os.fdopen(os.dup(1), "wb") as answers, suppress(EOFError):
         os.dup2(2, 1)  # what a library prints is no answer
         answers.write(b"ready\n")
         answers.flush()
         while True:
             items = pickle.load(sys.stdin.buffer)
             try:
-                for item, data in zip(items, ahead(pool, decoding.read, items, 2 * READERS), strict=True):
-                    result = decoding.pixels(item, data)
-                    reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
-                    answers.write(json.dumps(reason).encode() + b"\n" + image)
-                    answers.flush()
+                _answer(items, answers)
             except Failed as error:  # the place that holds the images is out of reach
                 answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
                 answers.flush()
+
+
+def _answer(items: Sequence[Item], answers: BinaryIO) -> None:
+    readers = max(READERS, contents.readers(items[0].source, cores=1))
+    with ThreadPoolExecutor(readers) as pool:
+        for item, data in zip(items, ahead(pool, decoding.read, items, 2 * readers), strict=True):
+            result = decoding.pixels(item, data)
+            reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
+            answers.write(json.dumps(reason).encode() + b"\n" + image)
+            answers.flush()
 
 
 if __name__ == "__main__":

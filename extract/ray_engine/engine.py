@@ -1,5 +1,7 @@
 """A plan's parts through Ray Data: decoders in a pool of tasks, encoders in a pool of actors, files by the workers."""
 
+import platform
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -8,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from extract import device, images, stage
+from extract import decoding, device, images, stage
 from extract.config import ExtractConfig
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
@@ -16,16 +18,17 @@ from extract.parts import Held
 from extract.places import Place
 from extract.plan import Item, Part, cut, unique
 from extract.progress import bar, say
-from extract.ray_engine import decoder, weights, workers
+from extract.ray_engine import decoder, mishaps, weights, workers
 from extract.ray_engine.connection import Connection
 from extract.ray_engine.pool import Pool
 
 if TYPE_CHECKING:
-    from ray.data import DataContext
+    from ray.data import DataContext, Dataset
 
 BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as one block
 PIXELS = 3 * images.SIDE**2  # bytes of one image
 BLOCKS_AHEAD = 2  # decoded parts that may wait for each encoder
+TRIES = 3  # more for a worker that died, before the run is looked at; Ray Data's own number has no end
 
 
 class RayEngine(AbstractContextManager["RayEngine"]):
@@ -53,7 +56,10 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         import ray
 
         asked = ray.remote(num_gpus=1, num_cpus=0)(device.resolve_dtype).remote("auto", "cuda")
-        return "cuda", ray.get(asked)
+        try:
+            return "cuda", ray.get(asked)
+        except ray.exceptions.RayError as error:
+            raise mishaps.stopped("--dtype auto", error) from None
 
     def encode(self, encoder: stage.Encoder, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
         """Encode and write what is left, in parts. Returns content -> reason for bad images.
@@ -62,6 +68,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         """
         self.connection.open()
         import ray
+        from ray.data.exceptions import ExecutionTimeoutError
 
         bad: dict[str, str] = {}
         with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
@@ -71,12 +78,13 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                     for report in self._stream(parts, encoder, config):
                         if report.failure:
                             raise Failed(report.failure)
+                        _refuse_blind(report, left)
                         bad |= {image.content: image.reason for image in report.bad}
                         rows_bar.update(report.rows)
                     break
-                except ray.exceptions.RayTaskError:
-                    raise
-                except ray.exceptions.RayError as error:
+                except ray.exceptions.RayTaskError as error:
+                    raise mishaps.stopped(encoder.located.slug, error) from None
+                except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
                     left = self._after(error, encoder, left, bad)
                     rows_bar.update(rows_bar.total - len(left) - rows_bar.n)
         encoder.folder.sweep_torn()
@@ -94,29 +102,16 @@ class RayEngine(AbstractContextManager["RayEngine"]):
 
     def _stream(self, parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig) -> Iterator[workers.Report]:
         """Run the parts; yield what became of each, in the order in which they end."""
-        import ray.data
-        from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+        from ray.data import DataContext
+        from ray.util.annotations import RayDeprecationWarning
 
         pool = Pool.of(self.connection.nodes(), encoder.device)
         pixels = len(parts[0].items) * PIXELS if encoder.kind == "image" else 0
         with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
-            rows = [workers.block(part) for part in parts]
-            stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-            if encoder.kind == "image":
-                stream = stream.map_batches(
-                    partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
-                    batch_size=1,  # a row is a part
-                    num_cpus=pool.decoder_cpus,
-                    compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
-                )
-            stream = stream.map_batches(
-                workers.Encode,
-                fn_constructor_args=(_job(encoder, config, pool),),
-                batch_size=1,
-                num_cpus=pool.cpus,
-                num_gpus=pool.gpus,
-                compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
-            )
+            with warnings.catch_warnings():
+                # that numbers of tries have no name of their own yet, as numbers of CPUs do
+                warnings.simplefilter("ignore", RayDeprecationWarning)
+                stream = _pipeline(parts, encoder, config, pool)
             for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
                 yield from workers.reports(batch)
 
@@ -126,12 +121,51 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         still = [item for item in unique(left, held) if item.content not in bad]
         if len(still) == len(left):
             raise Failed(
-                f"{encoder.located.slug}: Ray gave up before a part was finished: {error}\n"
+                f"{encoder.located.slug}: Ray gave up before a part was finished: {mishaps.in_words(error)}\n"
                 "Finished parts are kept; run the same command again when the cluster is well."
             ) from None
         lost = f"Ray lost work ({type(error).__name__})"
         say(f"{encoder.located.slug}: {lost}; going on with {len(still):,} that are left")
         return still
+
+
+def _pipeline(parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> "Dataset":
+    """Parts, through decoders if they hold images, and encoders, to reports. Nothing runs before it is read from."""
+    import ray.data
+    from ray.data import ActorPoolStrategy, TaskPoolStrategy
+
+    rows = [workers.block(part) for part in parts]
+    stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+    if encoder.kind == "image":
+        stream = stream.map_batches(
+            partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
+            batch_size=1,  # a row is a part
+            num_cpus=pool.decoder_cpus,
+            compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
+            max_retries=TRIES,
+        )
+    return stream.map_batches(
+        workers.Encode,
+        fn_constructor_args=(_job(encoder, config, pool),),
+        batch_size=1,
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus,
+        compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
+        max_restarts=TRIES,
+        max_task_retries=TRIES,
+    )
+
+
+def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
+    """Raise Failed if a machine could not read an image that the driver can: else it would count as a bad one."""
+    unread = {image.content: image.reason for image in report.bad if image.unread}
+    for item in left if unread else ():
+        if item.content in unread and isinstance(decoding.read(item), bytes):
+            raise Failed(
+                f"machine {report.reader} of the cluster: {item.source} {unread[item.content]}; the driver can.\n"
+                "Every machine must see all that lies in the dataset's folder, also what a link in it leads to.\n"
+                "Finished parts are kept. Mend that machine, or leave it out, and run the same command again."
+            )
 
 
 def _absolute(item: Item) -> Item:
@@ -159,7 +193,8 @@ def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.J
         compile=config.compile,
     )
     folder = replace(encoder.folder, path=_anywhere(encoder.folder.path))
-    return workers.Job(load, folder, config.batch_size or engine.BATCH_SIZE[encoder.device], pool.threads)
+    batch_size = config.batch_size or engine.BATCH_SIZE[encoder.device]
+    return workers.Job(load, folder, batch_size, pool.threads, platform.node())
 
 
 def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":
@@ -167,6 +202,7 @@ def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":
     context = context.copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True
     context.target_max_block_size = None  # a part is a block: never cut
     if pixels:
         # back-pressure: decoders wait once so much lies decoded, however many rows there are

@@ -15,7 +15,7 @@ from extract.decoding import BadImage
 from extract.errors import Failed
 from extract.images import SIDE
 from extract.parts import Folder
-from extract.places import Place
+from extract.places import Place, Remote
 from extract.plan import Part
 from extract.ray_engine import decoder
 
@@ -30,6 +30,7 @@ class Job:
     folder: Folder
     batch_size: int
     threads: int  # of torch
+    driver: str  # its machine
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Report:
     rows: int
     bad: list[BadImage] = field(default_factory=list)
     failure: str = ""  # why the whole run cannot go on
+    reader: str = ""  # the machine that read the part's images
 
 
 def block(part: Part) -> dict[str, bytes]:
@@ -50,7 +52,7 @@ def reports(batch: Batch) -> Iterator[Report]:
     """Read what encoders returned."""
     for row in batch["report"]:
         told = json.loads(row)
-        yield Report(told["rows"], [BadImage(**bad) for bad in told["bad"]], told["failure"])
+        yield Report(**told | {"bad": [BadImage(**bad) for bad in told["bad"]]})
 
 
 def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
@@ -70,8 +72,8 @@ def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
                 else:
                     pixels[0, row] = result
     except Failed as error:
-        failure = str(error)
-    told = json.dumps({"reasons": reasons, "failure": failure})
+        failure = f"machine {platform.node()} of the cluster: {error}"
+    told = json.dumps({"reasons": reasons, "failure": failure, "reader": platform.node()})
     return {"part": batch["part"], "pixels": pixels, "decoding": np.array([told])}
 
 
@@ -86,18 +88,18 @@ class Encode:
     def __call__(self, batch: Batch) -> Batch:
         """A part, decoded if it holds images -> its file, and a report."""
         part: Part = pickle.loads(batch["part"][0])
+        told = json.loads(str(batch["decoding"][0])) if "decoding" in batch else {}
         try:
-            bad = self._land(part, batch)
-            report = Report(len(part.items), bad)
+            bad = self._land(part, batch, told)
+            report = Report(len(part.items), bad, reader=told.get("reader", ""))
         except Failed as error:
             report = Report(0, failure=str(error))
         return {"report": np.array([json.dumps(asdict(report))])}
 
-    def _land(self, part: Part, batch: Batch) -> list[BadImage]:
-        """Raises Failed for what the whole run must stop at."""
+    def _land(self, part: Part, batch: Batch, told: dict[str, Any]) -> list[BadImage]:
+        """told: by the decoder. Raises Failed for what the whole run must stop at."""
         decoded: list[np.ndarray | BadImage] = []
-        if "pixels" in batch:
-            told = json.loads(str(batch["decoding"][0]))
+        if told:
             if told["failure"]:
                 raise Failed(told["failure"])
             for item, pixels, reason in zip(part.items, batch["pixels"][0], told["reasons"], strict=True):
@@ -108,6 +110,9 @@ class Encode:
         # Ray runs a part again if its report was lost, with its machine or on the way
         if good.items and not landed(self.job.folder, good):
             self._encode(part, decoded)
+        path = _path(self.job.folder, good)
+        if isinstance(path, Remote) and platform.node() != self.job.driver:
+            path.forget()  # the driver alone publishes from copies of parts, and sweeps them
         return bad
 
     def _encode(self, part: Part, decoded: list[np.ndarray | BadImage]) -> None:
@@ -147,11 +152,15 @@ class Encode:
 
 def landed(folder: Folder, part: Part) -> bool:
     """Whether this very part has a whole file."""
-    path = folder.parts / f"{part.name}.h5"
+    path = _path(folder, part)
     try:
         return path.exists() and store.read(path).ids.tolist() == [item.content for item in part.items]
     except store.StoreError:
         return False
+
+
+def _path(folder: Folder, part: Part) -> Place:
+    return folder.parts / f"{part.name}.h5"
 
 
 def _unseen(folder: Place) -> str:

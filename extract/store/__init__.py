@@ -5,7 +5,7 @@
 """
 
 from extract.store.arrays import Shards, Taken, Vectors
-from extract.store.files import chunks, replacing, write
+from extract.store.files import check_seal, chunks, replacing, write
 from extract.store.folders import EncoderFolder, encoders, split_path
 from extract.store.joining import Pairs, join
 from extract.store.schema import (
@@ -44,6 +44,7 @@ __all__ = [
     "StoreIncomplete",
     "Taken",
     "Vectors",
+    "check_seal",
     "chunks",
     "encoders",
     "fingerprint",

@@ -5,6 +5,7 @@ Datasets `id`, `vector`, `label`, `content` (and `tokens` for texts), everything
 byte is found.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -80,7 +81,9 @@ class Writer:
             raise StoreIncomplete(f"{bad.sum():,} vectors of {self.rows.split} are not finite; first: {first(names)}")
         for number, row in zip(numbers, data, strict=True):
             # written by offset, not mapped: memory stays flat however many rows there are
-            os.pwrite(self.file.fileno(), row.tobytes(), self.offset + int(number) * self.dim * 4)
+            written = os.pwrite(self.file.fileno(), row.tobytes(), self.offset + int(number) * self.dim * 4)
+            if written < row.nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.written[numbers] = True
 
     def finish(self) -> str:

@@ -6,6 +6,7 @@ a new set never collide.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -151,8 +152,17 @@ def _taken_over(path: Place, shard: Shard, name: str) -> Shard:
             new.copy_from(old)
         elif not new.exists():
             assert isinstance(old, Path)
-            new.hardlink_to(old)
+            _link(old, new)
     return Shard(name, shard.rows, shard.offset, shard.sha256, shard.bytes)
+
+
+def _link(old: Path, new: Path) -> None:
+    """A second name; where a file can have but one, as on exFAT and CIFS, a copy."""
+    try:
+        new.hardlink_to(old)
+    except OSError:
+        with files.replacing(new) as aside:
+            shutil.copyfile(old, aside)
 
 
 def _identity(part: Rows, dim: int) -> str:

@@ -1,0 +1,26 @@
+"""What a user can cause ends in a message and a status, never in a traceback."""
+
+import errno
+import os
+
+import pytest
+
+from extract import errors
+
+
+def test_what_the_system_refuses_is_told_in_a_line(tmp_path, capsys):
+    absent = tmp_path / "absent"
+    assert errors.run(lambda: len(absent.read_bytes())) == 1
+    assert capsys.readouterr().err == f"error: {absent}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
+        (OSError("only words"), "only words"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_it_is_never_told_without_a_reason(error, told):
+    assert errors.told(error) == told
