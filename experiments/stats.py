@@ -14,6 +14,7 @@ from scipy.special import bdtr, ndtr
 
 RESAMPLES = 2_000
 LEVEL = 0.95
+ROUNDING = 1e-12  # of means over runs: one win of a pair of memes is more, in any split of less than a million memes
 CHUNK = 1 << 19  # weights held at a time; 2 MB of float32 stays in the processor's cache
 
 Weights = Float[np.ndarray, "meme draw"]
@@ -170,8 +171,8 @@ def delong(
             positives, negatives = placements(score, positive)
             up += sign * positives / len(scores)
             down += sign * negatives / len(scores)
-    difference = float(up.mean())
-    error = clustered_error(up, down, group[positive], group[~positive])
+    difference, error = float(up.mean()), clustered_error(up, down, group[positive], group[~positive])
+    difference, error = (0.0 if abs(value) < ROUNDING else value for value in (difference, error))
     if error == 0:  # the same ranking twice differs by nothing; else nothing can be said
         return Paired(difference, 0.0, 1.0 if difference == 0 else float("nan"))
     return Paired(difference, error, float(2 * ndtr(-abs(difference) / error)))

@@ -137,6 +137,18 @@ def test_delong_names_what_it_cannot_tell():
     assert np.isnan(stats.delong(perfect, constant, positive, np.array([0, 0, 1, 2])).standard_error)
 
 
+@pytest.mark.parametrize("runs", [(5, 5), (3, 10), (7, 7), (9, 6)])
+def test_rounding_of_means_over_runs_is_no_difference(runs):
+    """Fifths do not sum to 1 in float64: two heads without a fault must still be found equal, for certain."""
+    positive = np.arange(40) % 2 == 1
+    a, b = (np.tile(positive + scale, (count, 1)) for count, scale in zip(runs, (1.0, 2.0), strict=True))
+    found = stats.delong(a, b, positive, np.arange(40))
+    assert (found.difference, found.standard_error, found.p) == (0, 0, 1)
+    constant = stats.delong(a, np.zeros((runs[1], 40)), positive, np.arange(40))
+    assert (constant.difference, constant.standard_error) == (pytest.approx(0.5), 0)
+    assert np.isnan(constant.p)
+
+
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_mcnemar_is_statsmodels_and_scipys(only_a, only_b):
     right_a = np.r_[np.ones(only_a, bool), np.zeros(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
