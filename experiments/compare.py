@@ -6,6 +6,7 @@ its .json, all the same bytes for the same input; and runs.jsonl, a record per r
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     data = loading.load(
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
     )
+    data = replace(data, notes=data.notes + choice.cautions(data.text.name, data.image.name, options.heads))
     publishing.prepare(options.out)
     print(describe(data), file=sys.stderr)
     runs = training.runs(options.heads, options.seeds, choice.heads)

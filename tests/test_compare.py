@@ -242,6 +242,20 @@ def test_a_sweep_s_encoders_are_used_unless_named(tmp_path):
     assert read(tmp_path).encoders["text"]["name"] == planted.TEXT
 
 
+def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
+    planted.features(tmp_path / "features")
+    path = tmp_path / "choice.json"
+    chosen = {"text_encoder": planted.TEXT, "image_encoder": planted.IMAGE, "heads": {"early": QUICK["early"]}}
+    path.write_text(json.dumps(chosen | {"notes": ["Another text encoder did better alone."]}))
+    asked = ["--seeds", "1", "--heads", "text,early", "--references", "none", "--from-sweep", str(path)]
+    assert command(tmp_path, asked) == 0
+    notes = read(tmp_path).notes
+    assert [note.split(";")[0] for note in notes] == [
+        "Another text encoder did better alone.", "Tuned by the sweep: early"
+    ]  # fmt: skip
+    assert notes[0] in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

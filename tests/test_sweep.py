@@ -99,6 +99,7 @@ def test_compare_scores_the_choice_on_test(swept, tmp_path):
     comparison = Comparison.from_json((tmp_path / "out" / "comparison.json").read_text())
     choice = json.loads((swept / "sweep" / "sweep.json").read_text())
     assert comparison.settings == choice["heads"]
+    assert comparison.notes == []
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -256,11 +257,33 @@ def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
         trial("early", 0.85, text="b", hidden=2),
     ]
     chosen = ranking.chosen(ranking.rank(trials))
-    assert chosen == {
-        "text_encoder": "b", "image_encoder": "i", "heads": {"early": {"hidden": 2}, "text": {"hidden": 2}}
-    }  # fmt: skip
+    assert (chosen["text_encoder"], chosen["image_encoder"]) == ("b", "i")
+    assert chosen["heads"] == {"early": {"hidden": 2}, "text": {"hidden": 2}}
     alone = ranking.chosen(ranking.rank(trials[:3]))
-    assert alone == {"text_encoder": "a", "image_encoder": None, "heads": {"text": {"hidden": 1}}}
+    assert alone == {"text_encoder": "a", "image_encoder": None, "heads": {"text": {"hidden": 1}}, "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "says"),
+    [
+        (0.9, ["text on a (.900) beats text on b (.800)", ", and is not beaten by any fusion (.850): a fusion's gain"]),
+        (0.82, ["text on a (.820) beats text on b (.800)", "on the chosen encoders: a fusion's gain"]),
+        (0.8, []),
+        (math.nan, []),
+    ],
+)
+def test_a_single_modality_that_the_choice_leaves_behind_is_named(elsewhere, says):
+    trials = [
+        trial("text", elsewhere, text="a", image=""),
+        trial("text", 0.8, text="b", image=""),
+        trial("image", 0.6, text="", image="i"),
+        trial("early", 0.85, text="b"),
+    ]
+    ranked = ranking.rank(trials)
+    notes = ranking.chosen(ranked)["notes"]
+    assert len(notes) == bool(says)
+    assert all(part in notes[0] for part in says)
+    assert [line for line in ranking.page(ranked, trials, 0, {}, "").splitlines() if line in notes] == notes
 
 
 def test_undefined_scores_rank_last():
