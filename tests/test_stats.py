@@ -191,6 +191,7 @@ def test_resamples_do_not_depend_on_how_many_are_held(monkeypatch):
     group = np.arange(10)
     whole = np.concatenate(list(stats.resamples(group, 30, seed=3)), axis=1)
     monkeypatch.setattr(stats, "CHUNK", 40)
+    monkeypatch.setattr(stats, "NARROWEST", 1)
     parts = list(stats.resamples(group, 30, seed=3))
     assert [part.shape[1] for part in parts] == [4] * 7 + [2]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
@@ -201,6 +202,37 @@ def test_bootstrap_uses_the_same_memes_for_all_heads():
     draws = stats.bootstrap(group, {"a": areas(score, positive), "b": areas(2 * score + 1, positive)}, draws=50)
     np.testing.assert_array_equal(draws["a"]["auc_roc"], draws["b"]["auc_roc"])
     assert draws["a"]["auc_roc"].std() > 0.01
+
+
+@pytest.mark.parametrize("threads", [1, 3, 16])
+def test_bootstrap_is_the_same_whatever_the_number_of_threads(threads, monkeypatch):
+    monkeypatch.setattr(stats, "CHUNK", 400)
+    score, positive, group = draw_memes(np.random.default_rng(0), 90, 1.0)
+    gap = np.random.default_rng(1).random(90).astype(np.float32)  # no whole numbers: an order of summation would show
+    heads = {name: areas(scores, positive) for name, scores in (("a", score), ("b", -score))}
+    heads = {name: lambda weight, area=area: area(weight) | {"gap": gap @ weight} for name, area in heads.items()}
+    expected = [{name: each(weight) for name, each in heads.items()} for weight in stats.resamples(group, 200, 0)]
+    found = stats.bootstrap(group, heads, draws=200, threads=threads)
+    for name in heads:
+        for metric in ("auc_roc", "gap"):
+            whole = np.concatenate([part[name][metric] for part in expected])
+            np.testing.assert_array_equal(found[name][metric], whole)
+
+
+def test_a_fault_in_one_thread_ends_the_bootstrap():
+    def broken(weight):
+        raise ValueError("no such head")
+
+    with pytest.raises(ValueError, match="no such head"):
+        stats.bootstrap(np.arange(9), {"a": broken})
+
+
+@given(st.integers(0, 70), st.integers(1, 3))
+def test_running_sums_are_cumulative_sums(count, draws):
+    weight = np.arange(80 * draws, dtype=np.float32).reshape(80, draws)
+    memes = np.random.default_rng(count).integers(80, size=count)
+    expected = np.concatenate([np.zeros((1, draws)), np.cumsum(weight[memes], axis=0)])
+    np.testing.assert_array_equal(stats.running(weight, memes)[: count + 1], expected)
 
 
 def test_interval_is_undefined_when_many_draws_are():
