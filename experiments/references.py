@@ -101,7 +101,7 @@ def majority(label: Int[np.ndarray, " train"], sizes: dict[str, int]) -> Referen
 def logistic_regression(
     name: str, vectors: Vectors, label: Int[np.ndarray, " train"], dev_label: Int[np.ndarray, " dev"], dev: str
 ) -> Reference:
-    """scikit-learn's LogisticRegression with the best of all C on dev. Each fit starts where the one before it ended."""
+    """scikit-learn's LogisticRegression with the best C on dev; each fit starts where the one before it ended."""
     start = time.perf_counter()
     best_auc, chosen, best = -1.0, 0.0, {}
     model = LogisticRegression(max_iter=2_000, warm_start=True)

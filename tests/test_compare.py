@@ -181,6 +181,16 @@ def test_a_kept_model_predicts_as_the_comparison_did(ran):
     assert len(about["threshold"]) == len(about["temperature"]) == 3
 
 
+def test_heads_of_an_earlier_comparison_are_not_left_to_answer_beside_new_ones(tmp_path, quick):
+    planted.features(tmp_path / "features")
+    asked = [*quick, "--seeds", "1", "--references", "none", "--heads"]
+    assert command(tmp_path, [*asked, "text,early"]) == 0
+    (tmp_path / "out" / "models" / "notes.json").write_text("mine")
+    assert command(tmp_path, [*asked, "text"]) == 0
+    left = {path.name for path in (tmp_path / "out" / "models").iterdir()}
+    assert left == {"text.json", "text.safetensors", "notes.json"}
+
+
 def test_only_early_fusion_solves_what_the_pair_alone_tells(tmp_path, quick):
     planted.features(tmp_path / "features", {"train": 800, "dev": 300, "test": 300}, signal="xor")
     assert command(tmp_path, quick, "--seeds", "2", "--references", "none") == 0
