@@ -111,14 +111,14 @@ def page(
         f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
         markdown(best_table(ranked, recipe)),
         markdown(table(ranked)),
-        "\n".join(reading(ranked, first, others, scoring)),
+        "\n".join(reading(ranked, trials, others, scoring)),
     ]
     return "\n\n".join(lines) + "\n"
 
 
-def reading(ranked: Sequence[Candidate], of: Trial, others: int, scoring: str) -> list[str]:
+def reading(ranked: Sequence[Candidate], trials: Sequence[Trial], others: int, scoring: str) -> list[str]:
     """How far the ranking can be trusted, in sentences."""
-    best = ranked[0].mean
+    best, of = ranked[0].mean, trials[0]
     error = auc_error(best, of.dev_positive, of.dev_memes - of.dev_positive)
     within = sum(candidate.mean >= best - error for candidate in ranked)
     tried = f"{len(ranked):,} configurations were tried"
@@ -129,8 +129,20 @@ def reading(ranked: Sequence[Candidate], of: Trial, others: int, scoring: str) -
         "The best of many dev scores is optimistic: part of its lead is luck with these memes.",
         f"The best one's standard error over memes is {bare(error)} (Hanley & McNeil 1982); {within:,} configurations",
         "lie within that of it, and this dev split cannot tell them apart.",
+        *several_versions(trials),
         *chosen(ranked)["notes"],
         f"What the choice is worth only test can say, and only once: `{scoring}`.",
+    ]
+
+
+def several_versions(trials: Sequence[Trial]) -> list[str]:
+    """A sweep that goes on after the code has changed keeps what the older code scored."""
+    codes = list(dict.fromkeys(trial.code for trial in trials))
+    if len(codes) < 2:
+        return []
+    return [
+        f"Runs of {len(codes)} versions of memefuse ({', '.join(codes)}) are ranked together: if training differs "
+        "between them, so do these scores. Another --out trains all of them anew."
     ]
 
 
