@@ -15,11 +15,11 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from experiments import compare, records
 from experiments.records import Comparison
-from extract import errors
+from extract import errors, store
 from heads.fitted import Fitted
 from heads.models import HEADS
 from heads.rows import Rows
-from heads.settings import HeadSettings
+from heads.settings import BALANCES, HeadSettings
 
 QUICK = {head: {"hidden": 32, "batch_size": 64, "learning_rate": 3e-3, "max_epochs": 12} for head in compare.HEADS}
 
@@ -92,6 +92,28 @@ def test_libraries_and_encoders_versions_are_kept(ran):
 
 def test_names_of_heads_are_heads_own():
     assert tuple(name for name in HEADS if name != "mean") == compare.HEADS  # mean is a published system's
+
+
+def test_ways_to_balance_are_heads_own():
+    assert compare.BALANCES == BALANCES
+
+
+def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick):
+    planted.features(tmp_path / "features", {"train": 480, "dev": 120, "test": 120})
+    label = store.read(tmp_path / "features" / planted.TEXT / "train.h5").label
+    rows = np.flatnonzero((label == 0) | (np.cumsum(label) % 8 == 0))  # an eighth of label 1
+    for name in (planted.TEXT, planted.IMAGE):
+        planted.rewrite(tmp_path / "features", name, "train", rows=rows)
+    recall, auc = {}, {}
+    for balance in compare.BALANCES:
+        options = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
+        assert command(tmp_path, quick, *options) == 0
+        settings = read(tmp_path).settings["early"]
+        assert (settings["balance"], settings["hidden"]) == (balance, QUICK["early"]["hidden"])
+        found = figures(tmp_path, "early")
+        recall[balance], auc[balance] = found["recall"].mean, found["auc_roc"].mean
+    assert min(recall["pos_weight"], recall["undersample"]) > recall["none"] + 0.2
+    assert min(auc.values()) > max(auc.values()) - 0.05
 
 
 def test_help_answers_without_heavy_imports():
