@@ -3,8 +3,11 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -85,56 +88,88 @@ def encode_images(
 ) -> list[BadImage]:
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
     items = [item for part in parts for item in part.items]
-    # one a core: fewer slow down one of the encoder's threads, for which the others then wait
     threads = contents.readers(items[0].source, len(os.sched_getaffinity(0))) if items else 1
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         decoded = ahead(pool, decode, items, window=max(3 * batch_size, 2 * threads))
-        return [bad for part in parts for bad in encode_image_part(part, decoded, encoder, folder, batch_size, done)]
+        return encode_decoded(parts, decoded, encoder, folder, batch_size, done)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def encode_image_part(
-    part: Part,
+def encode_decoded(
+    parts: Sequence[Part],
     decoded: Iterator[np.ndarray | BadImage],
     encoder: EncodesImages,
     folder: Folder,
     batch_size: int,
     done: Report,
 ) -> list[BadImage]:
-    """Encode and write one part. decoded: its items' pixels, in their order, then whatever comes next."""
+    """As `encode_images`. decoded: the pixels of the parts' items, in their order."""
     bad: list[BadImage] = []
-    good: list[Item] = []
-    vectors: list[Tensor] = []
-    for batch in _batched(part.items, batch_size):
-        pixels = []
-        for item in batch:
-            result = next(decoded)
-            if isinstance(result, BadImage):
-                bad.append(result)
-            else:
-                good.append(item)
-                pixels.append(result)
-        if pixels:
-            vectors.append(_encode_pixels(pixels, encoder, batch_size))
-        done(len(batch))
-    if good:
-        folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
+    batches = ((rows, [next(decoded) for _ in rows]) for part in parts for rows in _batched(part.items, batch_size))
+    with batches_at_once(encoder.device, batch_size) as each_of:
+        encoded = each_of(partial(_encode_batch, encoder, batch_size), batches)
+        for part in parts:
+            good: list[Item] = []
+            vectors: list[Tensor] = []
+            for rows in _batched(part.items, batch_size):
+                batch = next(encoded)
+                good += batch.good
+                bad += batch.bad
+                vectors.append(batch.vectors)
+                done(len(rows))
+            if good:
+                folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
     return bad
 
 
-def _encode_pixels(pixels: list[np.ndarray], encoder: EncodesImages, batch_size: int) -> Tensor:
-    """[n, D] float32 on the encoder's device, not waited for.
+@contextmanager
+def batches_at_once(device: torch.device, batch_size: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` over batches of images. A GPU takes one after another; of a CPU's cores each takes one of its own.
 
-    A short batch is filled up with its last image: every batch has one shape, so what an image's vector is does not
+    Cores that share a batch wait for each other in every layer, and all of them for one that decodes meanwhile. Only
+    batches larger than BATCH_SIZE are shared, for memory's sake.
+    """
+    cores = torch.get_num_threads()
+    at_once = min(cores, cores * BATCH_SIZE["cpu"] // batch_size) if device.type == "cpu" else 1
+    if at_once <= 1:
+        yield map
+        return
+    pool = ThreadPoolExecutor(at_once, "encode", initializer=torch.set_num_threads, initargs=(cores // at_once,))
+    try:
+        yield lambda function, batches: ahead(pool, function, batches, window=2 * at_once)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        torch.set_num_threads(cores)  # part of what a thread sets holds for all
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What became of a batch of images."""
+
+    good: list[Item]
+    bad: list[BadImage]
+    vectors: Tensor  # [good, D] float32 on the encoder's device, not waited for
+
+
+def _encode_batch(
+    encoder: EncodesImages, batch_size: int, batch: tuple[Sequence[Item], list[np.ndarray | BadImage]]
+) -> Encoded:
+    """A short batch is filled up with its last image: every batch has one shape, so what an image's vector is does not
     depend on how many others were left to encode.
     """
-    filled = pixels + pixels[-1:] * (batch_size - len(pixels))
-    batch = torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2)  # NHWC in memory: channels last
+    items, decoded = batch
+    good = [item for item, result in zip(items, decoded, strict=True) if not isinstance(result, BadImage)]
+    bad = [result for result in decoded if isinstance(result, BadImage)]
+    pixels = [result for result in decoded if not isinstance(result, BadImage)]
+    if not pixels:
+        return Encoded(good, bad, torch.empty(0, encoder.dim, device=encoder.device))
+    filled = np.stack(pixels + pixels[-1:] * (batch_size - len(pixels)))
+    ready = torch.from_numpy(filled).permute(0, 3, 1, 2)  # NHWC in memory: channels last
     if encoder.device.type == "cuda":
-        batch = batch.pin_memory().to(encoder.device, non_blocking=True)
-    return encoder.encode(batch)[: len(pixels)]
+        ready = ready.pin_memory().to(encoder.device, non_blocking=True)
+    return Encoded(good, bad, encoder.encode(ready)[: len(pixels)])
 
 
 def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:

@@ -1,5 +1,6 @@
 """A ResNet: pixels in, one vector an image out: the last feature map's mean, or that map itself."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -99,8 +100,8 @@ class ImageEncoder:
         pixels: RGB, on the CPU or already on the device.
         """
         image = self._normalise(pixels.to(self.device, non_blocking=True))
-        # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if image.is_cuda else nullcontext():
             return self._net(image.to(self.dtype, memory_format=torch.channels_last)).float()
 
 

@@ -123,7 +123,7 @@ class Encode:
             how = (self.encoder, self.folder, self.batch_size, _nobody)
             try:
                 if decoded:
-                    engine.encode_image_part(part, iter(decoded), *how)
+                    engine.encode_decoded([part], iter(decoded), *how)
                 else:
                     engine.encode_texts([part], *how)
                 return
