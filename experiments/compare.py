@@ -6,6 +6,7 @@ its .json, all the same bytes for the same input; and runs.jsonl, a record per r
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from experiments.loading import Data
 
 HEADS = ("text", "image", "early", "late")
+BALANCES = ("none", "pos_weight", "undersample")
 EXAMPLE = """\
 examples:
   python -m experiments.compare
@@ -46,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
         default="none",
         help="scale probabilities on dev (default: none)",
     )
+    add(
+        "--balance",
+        choices=BALANCES,
+        help="where one label is rarer: weigh label 1 by how much it is, or let each epoch see as many of either "
+        "(default: what the sweep chose, else none)",
+    )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
     return parser
 
@@ -75,9 +83,12 @@ def main(argv: list[str] | None = None) -> None:
     data = loading.load(
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
     )
+    data = replace(data, notes=data.notes + choice.cautions(data.text.name, data.image.name, options.heads))
     publishing.prepare(options.out)
     print(describe(data), file=sys.stderr)
-    runs = training.runs(options.heads, options.seeds, choice.heads)
+    balance = {"balance": options.balance} if options.balance else {}
+    settings = {head: choice.heads.get(head, {}) | balance for head in options.heads}
+    runs = training.runs(options.heads, options.seeds, settings)
     trained = training.heads(data, runs, device, options.calibrate)
     trained += training.references(data) if options.references == "all" else []
     comparison = outcome.compare(data, trained, options.seeds, options.calibrate)

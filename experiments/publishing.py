@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from safetensors.torch import save as serialise
@@ -20,6 +21,7 @@ from experiments.training import Trained
 from extract.errors import Refused
 from extract.store import NO_LABEL, replacing
 from heads.metrics import probabilities
+from heads.models import HEADS
 
 
 def prepare(out: Path) -> None:
@@ -34,6 +36,26 @@ def prepare(out: Path) -> None:
 
 def write(out: Path, data: Data, trained: Sequence[Trained], comparison: Comparison) -> None:
     """comparison.*, runs.jsonl, predictions_<split>.csv and models/ under `out`."""
+    kept = [each for each in trained if each.fitted is not None]
+    forget_all_but(out / "models", [each.name for each in kept])
+    # a hundred runs' weights take longer to hash and write than all that is said of them
+    with ThreadPoolExecutor() as pool:
+        saved = [pool.submit(save, out / "models", each, data, comparison.code) for each in kept]
+        write_texts(out, data, trained, comparison)
+        for each in saved:
+            each.result()
+
+
+def forget_all_but(models: Path, heads: Sequence[str]) -> None:
+    """Remove heads of an earlier comparison: predict would take their word beside that of the new ones."""
+    for head in HEADS:
+        if head not in heads:
+            for ending in ("json", "safetensors"):
+                (models / f"{head}.{ending}").unlink(missing_ok=True)
+
+
+def write_texts(out: Path, data: Data, trained: Sequence[Trained], comparison: Comparison) -> None:
+    """All but models/."""
     for ending, text in (
         ("md", tables.markdown(comparison)),
         ("csv", tables.comma_separated(comparison)),
@@ -47,9 +69,6 @@ def write(out: Path, data: Data, trained: Sequence[Trained], comparison: Compari
     write_text(out / "runs.jsonl", to_lines(records(trained, labels, features, comparison.code)))
     for split in splits:
         write_text(out / f"predictions_{split.name}.csv", predictions(split, trained))
-    for each in trained:
-        if each.fitted is not None:
-            save(out / "models", each, data, comparison.code)
 
 
 def predictions(split: Split, trained: Sequence[Trained]) -> str:

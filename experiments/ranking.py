@@ -65,14 +65,28 @@ def chosen(ranked: Sequence[Candidate]) -> dict[str, Any]:
     """What `compare --from-sweep` reads: one pair of encoders, and each head's best settings on that pair.
 
     All heads of a comparison share their encoders, so the pair is that of the best fusion; without a fusion in the
-    sweep, each side is that of its own best head.
+    sweep, each side is that of its own best head. What that leaves behind stands in "notes".
     """
     leaders = [candidate for candidate in ranked if len(candidate.encoders) == 2][:1] or ranked
     text = next((candidate.text_encoder for candidate in leaders if candidate.text_encoder), None)
     image = next((candidate.image_encoder for candidate in leaders if candidate.image_encoder), None)
     on_pair = [candidate for candidate in ranked if set(candidate.encoders) <= {text, image}]
     heads = {head: candidate.settings for head, candidate in best_of_each(on_pair).items()}
-    return {"text_encoder": text, "image_encoder": image, "heads": heads}
+    return {"text_encoder": text, "image_encoder": image, "heads": heads, "notes": left_behind(ranked, on_pair)}
+
+
+def left_behind(ranked: Sequence[Candidate], on_pair: Sequence[Candidate]) -> list[str]:
+    """Which single modality on other encoders beats those on the chosen pair: compare holds a fusion to the latter."""
+    best, here = (next((each for each in some if len(each.encoders) == 1), None) for some in (ranked, on_pair))
+    if best is None or here is None or not best.mean > here.mean:
+        return []
+    fusion = next((each for each in ranked if len(each.encoders) == 2), None)
+    level = f", and is not beaten by any fusion ({fusion.score})" if fusion and fusion.mean <= best.mean else ""
+    return [
+        f"On dev, {best.head} on {best.encoders[0]} ({best.score}) beats {here.head} on {here.encoders[0]} "
+        f"({here.score}), the better single modality on the chosen encoders{level}: a fusion's gain over the latter "
+        "need not be one over the former."
+    ]
 
 
 def auc_error(auc: float, positive: int, negative: int) -> float:
@@ -97,14 +111,14 @@ def page(
         f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
         markdown(best_table(ranked, recipe)),
         markdown(table(ranked)),
-        "\n".join(reading(ranked, first, others, scoring)),
+        "\n".join(reading(ranked, trials, others, scoring)),
     ]
     return "\n\n".join(lines) + "\n"
 
 
-def reading(ranked: Sequence[Candidate], of: Trial, others: int, scoring: str) -> list[str]:
+def reading(ranked: Sequence[Candidate], trials: Sequence[Trial], others: int, scoring: str) -> list[str]:
     """How far the ranking can be trusted, in sentences."""
-    best = ranked[0].mean
+    best, of = ranked[0].mean, trials[0]
     error = auc_error(best, of.dev_positive, of.dev_memes - of.dev_positive)
     within = sum(candidate.mean >= best - error for candidate in ranked)
     tried = f"{len(ranked):,} configurations were tried"
@@ -115,7 +129,20 @@ def reading(ranked: Sequence[Candidate], of: Trial, others: int, scoring: str) -
         "The best of many dev scores is optimistic: part of its lead is luck with these memes.",
         f"The best one's standard error over memes is {bare(error)} (Hanley & McNeil 1982); {within:,} configurations",
         "lie within that of it, and this dev split cannot tell them apart.",
+        *several_versions(trials),
+        *chosen(ranked)["notes"],
         f"What the choice is worth only test can say, and only once: `{scoring}`.",
+    ]
+
+
+def several_versions(trials: Sequence[Trial]) -> list[str]:
+    """A sweep that goes on after the code has changed keeps what the older code scored."""
+    codes = list(dict.fromkeys(trial.code for trial in trials))
+    if len(codes) < 2:
+        return []
+    return [
+        f"Runs of {len(codes)} versions of memefuse ({', '.join(codes)}) are ranked together: if training differs "
+        "between them, so do these scores. Another --out trains all of them anew."
     ]
 
 

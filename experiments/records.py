@@ -73,7 +73,7 @@ class Pair:
     low: float  # of the difference
     high: float
     p: float  # DeLong for AUC-ROC, exact McNemar for accuracy
-    p_holm: float  # corrected over all pairs shown of this measure
+    p_holm: float  # corrected over all pairs shown, of both measures and all splits
     only_fusion: int = 0  # accuracy: memes that only the fusion gets right
     only_single: int = 0
 

@@ -120,8 +120,21 @@ def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[
     if not all(sides.values()):
         raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
     loaded = [loading.load(features, text.name, image.name, tests=False) for text, image in product(*sides.values())]
-    notes += dict.fromkeys(note for data in loaded for note in data.notes)
-    return loaded, notes
+    different, doubles = without_doubles(loaded)
+    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+
+
+def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:
+    """Pairs of encoders that differ: one that lies in two folders (by name and by path) would be tried twice."""
+    name: dict[str, str] = {}  # of the first folder with that fingerprint
+    doubles: dict[str, str] = {}
+    different = []
+    for data in loaded:
+        sides = (data.text, data.image)
+        again = [side for side in sides if name.setdefault(side.fingerprint, side.name) != side.name]
+        doubles |= {side.name: f"{side.name} is left out: it is {name[side.fingerprint]} again." for side in again}
+        different += [] if again else [data]
+    return different, list(doubles.values())
 
 
 def tasks(loaded: Sequence[Data], heads: Sequence[str]) -> list[Task]:

@@ -122,7 +122,7 @@ def write(out: Path, trials: "list[Trial]", others: int, scoring: str) -> None:
     records.write(out / "sweep.json", choice + "\n")
     print(layout.plain(ranking.best_table(ranked, recipe)), end="\n\n")
     print(layout.plain(ranking.table(ranked, shown=10)), end="\n\n")
-    print("\n".join(ranking.reading(ranked, trials[0], others, scoring)))
+    print("\n".join(ranking.reading(ranked, trials, others, scoring)))
     plots = draw(out, trials)
     print(f"Written to {out}: sweep.md, sweep.json, {plots}records.jsonl.", file=sys.stderr)
 
@@ -136,7 +136,7 @@ def draw(out: Path, trials: "list[Trial]") -> str:
     except ModuleNotFoundError as missing:
         if missing.name != "matplotlib":
             raise
-        print("no plot: matplotlib is not installed; pip install 'memefuse[plots]'", file=sys.stderr)
+        print("no plot: matplotlib is not installed; pip install 'memefuse[report]'", file=sys.stderr)
         return ""
     sweep_plots.write(out, ranking.rank(trials))
     return "sweep.png, sweep.svg, "

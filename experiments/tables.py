@@ -42,8 +42,9 @@ calibration error, 15 bins) and Brier score are better when lower.
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of equal text. Accuracy: of the seeds'
 mean probability at 0.5, tested by McNemar's exact test, which takes memes as independent. p-values are Holm-corrected
-over all pairs of a measure. "A gain" takes a corrected p below .05 and an interval without 0; where only one of the
-two says so, there is "no firm evidence".
+over all rows of the table, both measures and all splits: whichever row is quoted, a false alarm anywhere in it is no
+likelier than .05. "A gain" takes a corrected p below .05 and an interval without 0; where only one of the two says so,
+there is "no firm evidence".
 
 Slices have 1.96 clustered standard errors on either side, and no interval with fewer than 10 memes of either label.
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,9 +63,11 @@ class Log:
             raise Refused(f"{path}: cannot write there: {error.strerror}") from None
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self.file.close()
-            raise Refused(f"{path}: another sweep is writing it; wait for it, or give another --out") from None
+            busy = "another sweep is writing it; wait for it, or give another --out"
+            unable = f"its file system cannot lock files ({error.strerror}); give an --out on another"
+            raise Refused(f"{path}: {busy if isinstance(error, BlockingIOError) else unable}") from None
         try:
             self.trials = self._read()
         except Refused:
@@ -77,7 +80,9 @@ class Log:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
+        # each batch was synced as it came; one that the disk refused is refused again here, and was told of
+        with suppress(OSError):
+            self.file.close()
 
     def _read(self) -> list[Trial]:
         self.file.seek(0)

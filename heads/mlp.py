@@ -85,7 +85,7 @@ class StackedMLP(nn.Module):
         self.biases = nn.ParameterList()
         for fan_in, fan_out in itertools.pairwise(widths):
             drawn = torch.stack([torch.rand(fan_in + 1, fan_out, generator=generator) for generator in generators])
-            drawn = (2 * drawn - 1) / math.sqrt(max(fan_in, 1))
+            drawn.mul_(2).sub_(1).div_(math.sqrt(max(fan_in, 1)))
             self.weights.append(nn.Parameter(drawn[:, :-1].contiguous()))
             self.biases.append(nn.Parameter(drawn[:, -1].contiguous()))
 

@@ -1,8 +1,10 @@
 """Every command answers --help at once, with an example; packages import only whom they may."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,13 @@ def test_help_shows_an_example_and_imports_nothing_heavy(name):
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"python -m {name}" in answer.stdout.split("example")[-1]
     assert answer.stdout.endswith("STATUS 0 HEAVY []\n")
+
+
+def test_every_extra_that_a_message_names_is_there():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    files = [path for room in ("extract", "experiments") for path in ROOT.glob(f"{room}/**/*.py")]
+    named = {extra for path in files for extra in re.findall(r"memefuse\[(\w+)\]", path.read_text())}
+    assert {"report", "serve"} <= named <= set(extras)
 
 
 def imported(path):

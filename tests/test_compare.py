@@ -15,11 +15,11 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from experiments import compare, records
 from experiments.records import Comparison
-from extract import errors
+from extract import errors, store
 from heads.fitted import Fitted
 from heads.models import HEADS
 from heads.rows import Rows
-from heads.settings import HeadSettings
+from heads.settings import BALANCES, HeadSettings
 
 QUICK = {head: {"hidden": 32, "batch_size": 64, "learning_rate": 3e-3, "max_epochs": 12} for head in compare.HEADS}
 
@@ -92,6 +92,28 @@ def test_libraries_and_encoders_versions_are_kept(ran):
 
 def test_names_of_heads_are_heads_own():
     assert tuple(name for name in HEADS if name != "mean") == compare.HEADS  # mean is a published system's
+
+
+def test_ways_to_balance_are_heads_own():
+    assert compare.BALANCES == BALANCES
+
+
+def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick):
+    planted.features(tmp_path / "features", {"train": 480, "dev": 120, "test": 120})
+    label = store.read(tmp_path / "features" / planted.TEXT / "train.h5").label
+    rows = np.flatnonzero((label == 0) | (np.cumsum(label) % 8 == 0))  # an eighth of label 1
+    for name in (planted.TEXT, planted.IMAGE):
+        planted.rewrite(tmp_path / "features", name, "train", rows=rows)
+    recall, auc = {}, {}
+    for balance in compare.BALANCES:
+        options = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
+        assert command(tmp_path, quick, *options) == 0
+        settings = read(tmp_path).settings["early"]
+        assert (settings["balance"], settings["hidden"]) == (balance, QUICK["early"]["hidden"])
+        found = figures(tmp_path, "early")
+        recall[balance], auc[balance] = found["recall"].mean, found["auc_roc"].mean
+    assert min(recall["pos_weight"], recall["undersample"]) > recall["none"] + 0.2
+    assert min(auc.values()) > max(auc.values()) - 0.05
 
 
 def test_help_answers_without_heavy_imports():
@@ -181,6 +203,16 @@ def test_a_kept_model_predicts_as_the_comparison_did(ran):
     assert len(about["threshold"]) == len(about["temperature"]) == 3
 
 
+def test_heads_of_an_earlier_comparison_are_not_left_to_answer_beside_new_ones(tmp_path, quick):
+    planted.features(tmp_path / "features")
+    asked = [*quick, "--seeds", "1", "--references", "none", "--heads"]
+    assert command(tmp_path, [*asked, "text,early"]) == 0
+    (tmp_path / "out" / "models" / "notes.json").write_text("mine")
+    assert command(tmp_path, [*asked, "text"]) == 0
+    left = {path.name for path in (tmp_path / "out" / "models").iterdir()}
+    assert left == {"text.json", "text.safetensors", "notes.json"}
+
+
 def test_only_early_fusion_solves_what_the_pair_alone_tells(tmp_path, quick):
     planted.features(tmp_path / "features", {"train": 800, "dev": 300, "test": 300}, signal="xor")
     assert command(tmp_path, quick, "--seeds", "2", "--references", "none") == 0
@@ -240,6 +272,20 @@ def test_a_sweep_s_encoders_are_used_unless_named(tmp_path):
     assert read(tmp_path).encoders["text"]["name"] == "other"
     assert command(tmp_path, asked, "--text-encoder", planted.TEXT) == 0
     assert read(tmp_path).encoders["text"]["name"] == planted.TEXT
+
+
+def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
+    planted.features(tmp_path / "features")
+    path = tmp_path / "choice.json"
+    chosen = {"text_encoder": planted.TEXT, "image_encoder": planted.IMAGE, "heads": {"early": QUICK["early"]}}
+    path.write_text(json.dumps(chosen | {"notes": ["Another text encoder did better alone."]}))
+    asked = ["--seeds", "1", "--heads", "text,early", "--references", "none", "--from-sweep", str(path)]
+    assert command(tmp_path, asked) == 0
+    notes = read(tmp_path).notes
+    assert [note.split(";")[0] for note in notes] == [
+        "Another text encoder did better alone.", "Tuned by the sweep: early"
+    ]  # fmt: skip
+    assert notes[0] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,10 @@ def test_a_missing_fusion_is_no_pair():
     assert [each.fusion for each in judging.pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
 
 
-def test_correction_is_within_a_measure():
+def test_correction_is_over_all_that_the_table_shows():
     found = [pair(p=0.01), pair(p=0.03), Pair("test", "early", "text", "accuracy", 0.8, 0.7, 0.0, 0.0, 0.04, 0.04)]
-    assert [each.p_holm for each in judging.corrected(found)] == pytest.approx([0.02, 0.03, 0.04])
+    assert [each.p_holm for each in judging.corrected(found)] == pytest.approx([0.03, 0.06, 0.06])
+    assert judging.corrected([]) == []
 
 
 @pytest.mark.parametrize(

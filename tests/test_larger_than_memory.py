@@ -12,7 +12,7 @@ from experiments import loading, references, training
 from experiments.bench import random_features
 from extract import store
 from extract.store import joining
-from heads.rows import BLOCK
+from heads.rows import BLOCK, Rows
 from heads.train import fit
 
 SIZES, DIMS = {"train": 3 * BLOCK + 100, "dev": 600, "test": 700}, (6, 9)
@@ -51,6 +51,32 @@ def test_rows_in_another_order_that_stay_on_disk_train_to_the_very_same_numbers(
     on_disk, again = trained(features)
     assert state_bytes(in_memory) == state_bytes(on_disk)
     assert torch.equal(logit, again)
+
+
+class Untouched(store.arrays.Lazy):
+    """Vectors that nobody may read."""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def _rows(self, numbers):
+        raise AssertionError(f"{len(numbers):,} rows were read")
+
+
+def test_no_columns_are_no_reading():
+    there = Untouched((7, 5))
+    assert [there[rows, :0].shape for rows in (slice(None), slice(2, 5), slice(0, 0))] == [(7, 0), (3, 0), (0, 0)]
+    with pytest.raises(AssertionError, match="7 rows were read"):
+        there[:, :1]
+
+
+@pytest.mark.parametrize("head", ["text", "image"])
+def test_a_head_of_one_side_reads_nothing_of_the_other(head):
+    draw = np.random.default_rng(0)
+    label = draw.integers(0, 2, 64)
+    seen, unseen = draw.normal(size=(64, 6)).astype(np.float32), Untouched((64, 9))
+    rows = Rows(seen, unseen, label) if head == "text" else Rows(unseen, seen, label)
+    assert fit(head, rows, rows, seeds(QUICK, 1)).logits(rows).shape == (1, 64)
 
 
 def test_a_small_budget_trains_in_windows_to_the_same_quality(one, sharded):

@@ -61,9 +61,9 @@ def test_regression_is_scikit_learns_at_the_strength_that_dev_likes(found, data)
     np.testing.assert_allclose(found["LR both"].logit["test"][0], expected, atol=0.02)
 
 
-def test_regression_stops_raising_c_after_two_falls(monkeypatch):
+def test_regression_takes_the_best_of_all_c_beyond_any_lesser_peak(monkeypatch):
     tried = []
-    heard = {1e-5: 0.6, 1e-4: 0.7, 1e-3: 0.65, 1e-2: 0.71, 1e-1: 0.7, 1.0: 0.69, 10.0: 0.99}
+    heard = {1e-5: 0.6, 1e-4: 0.7, 1e-3: 0.65, 1e-2: 0.71, 1e-1: 0.7, 1.0: 0.69, 10.0: 0.72, 100.0: 0.72}
 
     def fit(self, vectors, label):
         tried.append(self.C)
@@ -75,9 +75,9 @@ def test_regression_stops_raising_c_after_two_falls(monkeypatch):
     vectors = {split: np.zeros((4, 1), np.float32) for split in ("train", "dev", "test")}
     label = np.array([0, 1, 0, 1])
     chosen = baselines.logistic_regression("LR", vectors, label, label, "dev")
-    assert tried == [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
-    assert chosen.settings == {"C": 1e-2}
-    assert chosen.logit["test"].unique().tolist() == pytest.approx([1e-2])
+    assert tried == list(baselines.STRENGTHS)
+    assert chosen.settings == {"C": 10.0}  # the stronger regularisation of two that are level
+    assert chosen.logit["test"].unique().tolist() == [10.0]
 
 
 def test_neighbours_are_scikit_learns_by_cosine(found, data):

@@ -137,6 +137,18 @@ def test_delong_names_what_it_cannot_tell():
     assert np.isnan(stats.delong(perfect, constant, positive, np.array([0, 0, 1, 2])).standard_error)
 
 
+@pytest.mark.parametrize("runs", [(5, 5), (3, 10), (7, 7), (9, 6)])
+def test_rounding_of_means_over_runs_is_no_difference(runs):
+    """Fifths do not sum to 1 in float64: two heads without a fault must still be found equal, for certain."""
+    positive = np.arange(40) % 2 == 1
+    a, b = (np.tile(positive + scale, (count, 1)) for count, scale in zip(runs, (1.0, 2.0), strict=True))
+    found = stats.delong(a, b, positive, np.arange(40))
+    assert (found.difference, found.standard_error, found.p) == (0, 0, 1)
+    constant = stats.delong(a, np.zeros((runs[1], 40)), positive, np.arange(40))
+    assert (constant.difference, constant.standard_error) == (pytest.approx(0.5), 0)
+    assert np.isnan(constant.p)
+
+
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_mcnemar_is_statsmodels_and_scipys(only_a, only_b):
     right_a = np.r_[np.ones(only_a, bool), np.zeros(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
@@ -179,6 +191,7 @@ def test_resamples_do_not_depend_on_how_many_are_held(monkeypatch):
     group = np.arange(10)
     whole = np.concatenate(list(stats.resamples(group, 30, seed=3)), axis=1)
     monkeypatch.setattr(stats, "CHUNK", 40)
+    monkeypatch.setattr(stats, "NARROWEST", 1)
     parts = list(stats.resamples(group, 30, seed=3))
     assert [part.shape[1] for part in parts] == [4] * 7 + [2]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
@@ -189,6 +202,37 @@ def test_bootstrap_uses_the_same_memes_for_all_heads():
     draws = stats.bootstrap(group, {"a": areas(score, positive), "b": areas(2 * score + 1, positive)}, draws=50)
     np.testing.assert_array_equal(draws["a"]["auc_roc"], draws["b"]["auc_roc"])
     assert draws["a"]["auc_roc"].std() > 0.01
+
+
+@pytest.mark.parametrize("threads", [1, 3, 16])
+def test_bootstrap_is_the_same_whatever_the_number_of_threads(threads, monkeypatch):
+    monkeypatch.setattr(stats, "CHUNK", 400)
+    score, positive, group = draw_memes(np.random.default_rng(0), 90, 1.0)
+    gap = np.random.default_rng(1).random(90).astype(np.float32)  # no whole numbers: an order of summation would show
+    heads = {name: areas(scores, positive) for name, scores in (("a", score), ("b", -score))}
+    heads = {name: lambda weight, area=area: area(weight) | {"gap": gap @ weight} for name, area in heads.items()}
+    expected = [{name: each(weight) for name, each in heads.items()} for weight in stats.resamples(group, 200, 0)]
+    found = stats.bootstrap(group, heads, draws=200, threads=threads)
+    for name in heads:
+        for metric in ("auc_roc", "gap"):
+            whole = np.concatenate([part[name][metric] for part in expected])
+            np.testing.assert_array_equal(found[name][metric], whole)
+
+
+def test_a_fault_in_one_thread_ends_the_bootstrap():
+    def broken(weight):
+        raise ValueError("no such head")
+
+    with pytest.raises(ValueError, match="no such head"):
+        stats.bootstrap(np.arange(9), {"a": broken})
+
+
+@given(st.integers(0, 70), st.integers(1, 3))
+def test_running_sums_are_cumulative_sums(count, draws):
+    weight = np.arange(80 * draws, dtype=np.float32).reshape(80, draws)
+    memes = np.random.default_rng(count).integers(80, size=count)
+    expected = np.concatenate([np.zeros((1, draws)), np.cumsum(weight[memes], axis=0)])
+    np.testing.assert_array_equal(stats.running(weight, memes)[: count + 1], expected)
 
 
 def test_interval_is_undefined_when_many_draws_are():

@@ -1,8 +1,12 @@
 """The sweep: every configuration once, whatever happens on the way; ranked on dev, and never a look at test."""
 
+import dataclasses
+import errno
+import fcntl
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,8 +19,8 @@ import pytest
 from experiments import compare, grid, loading, ranking, search, sweep
 from experiments.records import Comparison
 from experiments.trials import Log, Trial
-from extract import errors
-from extract.errors import Refused
+from extract import errors, store
+from extract.errors import Failed, Refused
 from heads.settings import HeadSettings
 
 FIXED = ["dropout=0.1", "weight_decay=0.1", "batch_size=64", "min_steps=8", "max_epochs=10"]
@@ -99,6 +103,7 @@ def test_compare_scores_the_choice_on_test(swept, tmp_path):
     comparison = Comparison.from_json((tmp_path / "out" / "comparison.json").read_text())
     choice = json.loads((swept / "sweep" / "sweep.json").read_text())
     assert comparison.settings == choice["heads"]
+    assert comparison.notes == []
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -243,8 +248,56 @@ def test_two_sweeps_do_not_write_one_record(tmp_path):
         Log(tmp_path / "records.jsonl")
 
 
-def trial(head, auc, seed=0, text="t", image="i", **settings) -> Trial:
-    return Trial(head, text, image, settings, seed, auc, 1, 100, 40, {"text": text, "image": image}, "", "", 0.0)
+def trial(head, auc, seed=0, text="t", image="i", code="v1", **settings) -> Trial:
+    return Trial(head, text, image, settings, seed, auc, 1, 100, 40, {"text": text, "image": image}, "", code, 0.0)
+
+
+def test_a_folder_that_cannot_be_locked_is_not_called_busy(tmp_path, monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(Refused) as refused:
+        Log(tmp_path / "records.jsonl")
+    says = "its file system cannot lock files (No locks available); give an --out on another"
+    assert str(refused.value) == f"{tmp_path / 'records.jsonl'}: {says}"
+
+
+def test_a_full_disk_is_told_of_as_what_it_is(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill():
+        with Log(tmp_path / "records.jsonl") as log:
+            log.append([trial("text", 0.5)])
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+            log.append([trial("image", 0.5, seed=seed) for seed in range(9)])
+
+    try:
+        with pytest.raises(Failed, match=r"cannot write: File too large; finished runs are kept"):
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Log(tmp_path / "records.jsonl") as again:
+        assert again.trials[0] == trial("text", 0.5)
+
+
+def test_scores_of_several_versions_of_the_code_are_said_to_be():
+    trials = [trial("text", 0.5), trial("text", 0.6, seed=1, code="v2"), trial("image", 0.7)]
+    read = "\n".join(ranking.reading(ranking.rank(trials), trials, 0, ""))
+    assert "Runs of 2 versions of memefuse (v1, v2) are ranked together" in read
+    same = "\n".join(ranking.reading(ranking.rank(trials[:1]), trials[:1], 0, ""))
+    assert "versions" not in same
+
+
+def test_an_encoder_in_two_folders_is_tried_once(tmp_path):
+    planted.features(tmp_path, {"train": 24, "dev": 12})
+    for split in ("train", "dev"):
+        again = store.read(tmp_path / planted.TEXT / f"{split}.h5")
+        (tmp_path / "a-path").mkdir(exist_ok=True)
+        store.publish(tmp_path / "a-path" / f"{split}.h5", dataclasses.replace(again, encoder="a-path"))
+    loaded, notes = search.pairs(tmp_path, "all", "all")
+    assert [data.text.name for data in loaded] == ["a-path"]
+    assert notes == ["tiny-bert is left out: it is a-path again."]
 
 
 def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
@@ -256,11 +309,33 @@ def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
         trial("early", 0.85, text="b", hidden=2),
     ]
     chosen = ranking.chosen(ranking.rank(trials))
-    assert chosen == {
-        "text_encoder": "b", "image_encoder": "i", "heads": {"early": {"hidden": 2}, "text": {"hidden": 2}}
-    }  # fmt: skip
+    assert (chosen["text_encoder"], chosen["image_encoder"]) == ("b", "i")
+    assert chosen["heads"] == {"early": {"hidden": 2}, "text": {"hidden": 2}}
     alone = ranking.chosen(ranking.rank(trials[:3]))
-    assert alone == {"text_encoder": "a", "image_encoder": None, "heads": {"text": {"hidden": 1}}}
+    assert alone == {"text_encoder": "a", "image_encoder": None, "heads": {"text": {"hidden": 1}}, "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "says"),
+    [
+        (0.9, ["text on a (.900) beats text on b (.800)", ", and is not beaten by any fusion (.850): a fusion's gain"]),
+        (0.82, ["text on a (.820) beats text on b (.800)", "on the chosen encoders: a fusion's gain"]),
+        (0.8, []),
+        (math.nan, []),
+    ],
+)
+def test_a_single_modality_that_the_choice_leaves_behind_is_named(elsewhere, says):
+    trials = [
+        trial("text", elsewhere, text="a", image=""),
+        trial("text", 0.8, text="b", image=""),
+        trial("image", 0.6, text="", image="i"),
+        trial("early", 0.85, text="b"),
+    ]
+    ranked = ranking.rank(trials)
+    notes = ranking.chosen(ranked)["notes"]
+    assert len(notes) == bool(says)
+    assert all(part in notes[0] for part in says)
+    assert [line for line in ranking.page(ranked, trials, 0, {}, "").splitlines() if line in notes] == notes
 
 
 def test_undefined_scores_rank_last():
