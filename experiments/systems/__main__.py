@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
 from extract.errors import Refused
+from extract.places import place
 
 if TYPE_CHECKING:
     from experiments.systems.results import Result
@@ -39,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     add("--text-encoder", metavar="E", help="another encoder than the published one; tables say so")
     add("--image-encoder", metavar="E", help="likewise; a grid is taken of it where the system takes one")
     add("--stand-in", action="store_true", help=f"{' and '.join(STAND_INS.values())} for what is published")
-    add("--data", type=Path, default=Path("data/hateful_memes"), metavar="DIR", help="default: data/hateful_memes")
-    add("--features", type=Path, default=Path("features"), metavar="DIR", help="stage 1's vectors (default: features)")
+    add("--data", type=place, default=Path("data/hateful_memes"), metavar="DIR", help="default: data/hateful_memes")
+    add("--features", type=place, default=Path("features"), metavar="DIR", help="stage 1's vectors (default: features)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="results go to DIR/systems (default: reports)")
     add("--seeds", type=at_least_one, metavar="N", help="default: 5, and 1 where an encoder trains")
     add("--rows", type=at_least_one, metavar="N", help="train on N memes, drawn with seed 0; tables say so")

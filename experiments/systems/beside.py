@@ -5,16 +5,18 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from experiments import compare, loading, training
 from experiments.records import code_version
 from experiments.runs import mean_threshold
 from experiments.systems import results
-from experiments.systems.job import digest
 from experiments.systems.memes import Memes
 from experiments.systems.published import FASTTEXT
 from experiments.systems.results import Encoder, Result
 from extract import store
 from extract.errors import Failed
+from extract.places import place
 from heads.train import HeadSettings
 
 NAME = "memefuse"
@@ -28,9 +30,7 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     """
     text, image = result.text.slug, result.image.slug.removesuffix("-grid")
     try:
-        if not Path(result.features).is_dir():
-            raise Failed(f"no features folder {result.features}")
-        data = loading.load(Path(result.features), text, image)
+        data = loading.load(place(result.features), text, image)
     except Failed as error:
         why = str(error).partition(" It ")[0].splitlines()[0]
         text_name = "none" if result.text.name == FASTTEXT else result.text.name
@@ -38,10 +38,11 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
         where = f"--data {result.data} --features {result.features}"
         return f"memefuse's heads on {text} + {image} are not shown: {why} Run: python -m extract {where} {names}"
     found = [
-        Memes(split.name, split.pairs.ids, split.pairs.label.astype(int), split.group, {}) for split in splits(data)
+        Memes(split.name, split.pairs.ids, split.pairs.label.astype(int), split.group, contents(split.pairs), {})
+        for split in splits(data)
     ]
     about = json.dumps(
-        [asdict(HeadSettings()), data.text.fingerprint, data.image.fingerprint, [digest(memes) for memes in found]]
+        [asdict(HeadSettings()), data.text.fingerprint, data.image.fingerprint, [memes.digest() for memes in found]]
     )
     key = hashlib.sha256(about.encode()).hexdigest()
     folder = out / "systems" / NAME / f"{text}+{image}-{key[:8]}"
@@ -51,6 +52,10 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     made = train(data, found, result, device, key)
     results.save(folder, made)
     return made
+
+
+def contents(pairs: store.Pairs) -> np.ndarray:
+    return np.stack([pairs.text_content, pairs.image_content], axis=1).astype("S64")
 
 
 def splits(data: loading.Data) -> list[loading.Split]:

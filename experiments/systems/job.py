@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.systems.gather import Splits
-from experiments.systems.memes import Memes, undersampled
+from experiments.systems.memes import undersampled
 from experiments.systems.published import Setting, System
 from extract import device as devices
+from extract.places import Place
 
 FROZEN_SEEDS = 5
 
@@ -19,8 +20,8 @@ FROZEN_SEEDS = 5
 class Request:
     """What a user asks for, beside the system, its setting and its encoders."""
 
-    data: Path
-    features: Path
+    data: Place
+    features: Place
     out: Path
     seeds: int | None = None  # None: FROZEN_SEEDS, or one where an encoder trains
     rows: int | None = None  # train memes, drawn with seed 0; None: all
@@ -62,7 +63,7 @@ class Job:
             "training": asdict(self.setting.training),
             "shape": asdict(self.system.shape),
             "sides": [[side.name, side.fingerprint, side.trains] for side in self.splits.sides],
-            "memes": {memes.split: digest(memes) for memes in self.splits.all},
+            "memes": {memes.split: memes.digest() for memes in self.splits.all},
             "steps": self.request.steps,
             "precision": self.precision,
         }
@@ -71,11 +72,6 @@ class Job:
     @property
     def folder(self) -> Path:
         return self.request.out / "systems" / self.system.name / f"{self.name}-{self.key[:8]}"
-
-
-def digest(memes: Memes) -> str:
-    """Of ids and labels."""
-    return hashlib.sha256("\0".join([*memes.ids.tolist(), *map(str, memes.label.tolist())]).encode()).hexdigest()
 
 
 def subset(splits: Splits, setting: Setting, rows: int | None) -> Splits:

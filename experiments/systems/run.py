@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from experiments.records import write
-from experiments.systems import build, gather, sides
+from experiments.systems import build, gather, pictures, sides
 from experiments.systems.job import Job, Request, subset
 from experiments.systems.memes import Memes
+from experiments.systems.pictures import Usable
 from experiments.systems.published import System
 from experiments.systems.results import Result, conclude, read_result
 from experiments.systems.sides import Wanted
@@ -39,10 +40,11 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
     located = sides.choose(system, wanted, command)
     device = devices.resolve_device(request.device)
     rows = gather.read(request.data, request.on_error)
+    usable = pictures.usable(rows, request.on_error) if located[1].trains else Usable(rows)
     sides.extract(
         located, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens
     )  # fmt: skip
-    splits = gather.gather(rows, located, request.features, system.max_tokens)
+    splits = gather.gather(usable, located, request.features, system.max_tokens)
     on = subset(splits, setting, request.rows)
     job = Job(system, name, setting, on, len(splits.train), request, device)
     done = read_result(job.folder)

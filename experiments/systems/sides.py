@@ -5,12 +5,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from experiments.systems.build import Side, reads_vectors
 from experiments.systems.published import FASTTEXT, STAND_INS, System
 from extract import catalogue, text_encoders
 from extract.errors import Failed, Refused
+from extract.places import Place
 
 KINDS = ("text", "image")
 
@@ -79,7 +79,7 @@ def way_out(refusals: Sequence[tuple[str, str]], command: Sequence[str]) -> str:
 
 
 def extract(
-    sides: Sequence[Side], data: Path, features: Path, device: str, dtype: str, on_error: str, max_tokens: int
+    sides: Sequence[Side], data: Place, features: Place, device: str, dtype: str, on_error: str, max_tokens: int
 ) -> None:
     """Have stage 1 make the vectors of every frozen encoder that it knows; what is there already is not made again."""
     frozen = {side.kind: side.name for side in sides if side.located is not None and reads_vectors(side, sides)}
