@@ -92,6 +92,8 @@ def listed() -> str:
             trained = f"trains {' and '.join(setting.train)}" if setting.train else "encoders frozen"
             default = " (default)" if name == system.default and len(system.settings) > 1 else ""
             parts[-1] += f"\n    {name}{default}: {trained}" + (f"; published on {MEMES}: {figures}" if figures else "")
+        if guess := system.guess:
+            parts[-1] += f"\n  published beside these: {guess.split} {guess.metric} {guess.value} of random guessing"
         parts[-1] += f"\n  open in the source: {system.ours}"
     return "\n\n".join(parts)
 
@@ -163,8 +165,11 @@ def show(found: "list[Result]", options: argparse.Namespace, write: bool = False
 def predict(options: argparse.Namespace) -> None:
     from experiments.systems import inference
 
+    system = SYSTEMS[options.name]
+    if options.settings and len(settings(system, options.settings)) > 1:
+        raise Refused(f"--predict asks the run of one setting, and --settings is {options.settings}: name one")
     image, text = options.predict
-    said = inference.predict(SYSTEMS[options.name], options.settings, options.out, Path(image), text, options.device)
+    said = inference.predict(system, options.settings, options.out, Path(image), text, options.device)
     print(said)
 
 

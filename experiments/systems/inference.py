@@ -49,17 +49,16 @@ def predict(system: System, setting: str | None, out: Path, image: Path, text: s
 
 
 def last_run(system: System, setting: str | None, out: Path) -> tuple[Path, Result]:
-    """The newest that ended."""
-    found = sorted(
-        (out / "systems" / system.name).glob(f"{setting or ''}*/{RESULT}"), key=lambda path: path.stat().st_mtime
+    """The newest that ended, of any setting where none is named."""
+    key = "[0-9a-f]" * 8
+    paths = (out / "systems" / system.name).glob(f"{setting or '*'}-{key}/{RESULT}")
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        if (result := read_result(path.parent)) is not None:
+            return path.parent, result
+    which = f", setting {setting}," if setting else ""
+    raise Refused(
+        f"no run of {system.name}{which} under {out}; run: python -m experiments.systems {system.name} --data ..."
     )
-    if not found:
-        raise Refused(
-            f"no run of {system.name} under {out}; run: python -m experiments.systems {system.name} --data ..."
-        )
-    result = read_result(found[-1].parent)
-    assert result is not None
-    return found[-1].parent, result
 
 
 def side(kind: str, used: Encoder) -> Side:

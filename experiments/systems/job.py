@@ -11,7 +11,9 @@ from experiments.systems.gather import Splits
 from experiments.systems.memes import undersampled
 from experiments.systems.published import Setting, System
 from extract import device as devices
+from extract.errors import Refused
 from extract.places import Place
+from heads.settings import HeadSettings
 
 FROZEN_SEEDS = 5
 
@@ -49,10 +51,16 @@ class Job:
 
     @property
     def precision(self) -> str:
-        """A light head gains nothing from bfloat16."""
-        if self.request.dtype == "auto" and not self.setting.train:
+        """A light head gains nothing from bfloat16; stage 2's stacks of them do."""
+        if self.request.dtype == "auto" and not self.setting.train and self.system.design != "heads":
             return "float32"
         return devices.resolve_dtype(self.request.dtype, self.device)
+
+    @property
+    def recipe(self) -> HeadSettings:
+        """Of stage 2's heads: Adam is AdamW without decay."""
+        how = self.setting.training
+        return HeadSettings(learning_rate=how.learning_rate, weight_decay=how.weight_decay)
 
     @property
     def key(self) -> str:
@@ -67,6 +75,8 @@ class Job:
             "steps": self.request.steps,
             "precision": self.precision,
         }
+        if self.system.design == "heads":
+            about["recipe"] = asdict(self.recipe)
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -75,11 +85,13 @@ class Job:
 
 
 def subset(splits: Splits, setting: Setting, rows: int | None) -> Splits:
-    """Train as it is trained on: a draw of `rows` memes, then balanced."""
+    """Train as it is trained on: a draw of `rows` memes, then balanced. Raises Refused if the draw has one label."""
     train = splits.train
     if rows is not None and rows < len(train):
         drawn = np.random.default_rng(0).choice(len(train), rows, replace=False)
         train = train.take(np.sort(drawn))
+        if len(set(train.label.tolist())) < 2:
+            raise Refused(f"--rows {rows:,} draws memes of label {train.label[0]} alone of {train.split}; draw more")
     if setting.training.balance == "undersample":
         train = train.take(undersampled(train.label))
     return replace(splits, train=train)
