@@ -156,9 +156,9 @@ def show(found: "list[Result]", options: argparse.Namespace, write: bool = False
     from experiments.systems import beside, tables
 
     own = {each.key: beside.beside(each, options.out, options.device) for each in found}
-    print(tables.terminal(found, own))
+    print(tables.terminal(found, own, options.out))
     if write:
-        records.write(options.out / "systems.md", tables.page(found, own))
+        records.write(options.out / "systems.md", tables.page(found, own, options.out))
         records.write(options.out / "systems.csv", tables.comma_separated(found, own))
 
 

@@ -41,7 +41,7 @@ class Job:
     name: str  # of the setting
     setting: Setting  # with the encoders that really train
     splits: Splits  # train as it is trained on
-    train_of: int  # labelled memes that train holds
+    whole: Splits  # with all labelled memes that train holds
     request: Request
     device: str  # "cpu" or "cuda"
 
@@ -81,7 +81,11 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        return self.request.out / "systems" / self.system.name / f"{self.name}-{self.key[:8]}"
+        return run_folder(self.request.out, self.system.name, self.name, self.key)
+
+
+def run_folder(out: Path, system: str, setting: str, key: str) -> Path:
+    return out / "systems" / system / f"{setting}-{key[:8]}"
 
 
 def subset(splits: Splits, setting: Setting, rows: int | None) -> Splits:

@@ -1,6 +1,7 @@
 """A split's memes as a model reads them, and batches of them."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -61,6 +62,12 @@ class Memes:
         """sha256 of what its figures are of: ids, labels, texts and images."""
         named = "\0".join([*self.ids.tolist(), *map(str, self.label.tolist())])
         return hashlib.sha256(named.encode() + b"\0" + self.content.tobytes()).hexdigest()
+
+
+def digest_of(splits: Sequence[Memes]) -> str:
+    """sha256 of all memes that figures can be of: splits without any label are passed over."""
+    found = {memes.split: memes.digest() for memes in splits if (memes.label != NO_LABEL).any()}
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
     )  # fmt: skip
     splits = gather.gather(usable, located, request.features, system.max_tokens)
     on = subset(splits, setting, request.rows)
-    job = Job(system, name, setting, on, len(splits.train), request, device)
+    job = Job(system, name, setting, on, splits, request, device)
     with lock.held(job.folder):
         done = read_result(job.folder)
         if done is not None and done.seeds == job.seeds:
