@@ -1,5 +1,6 @@
 """A small dataset, a tiny BERT and a tiny ResNet, for systems that run from memes to table. A plugin for pytest."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from trained import memes
 from experiments.systems import beside, fasttext, job, sides
 from experiments.systems.published import SYSTEMS
 from extract.__main__ import main as extract
+from heads.settings import HeadSettings
 
 SIZES = {"train": 48, "dev": 20, "test": 12}
 
@@ -26,8 +28,18 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def copy(folder, tmp_path) -> Path:
+    """The dataset and its encoders, to be changed."""
+    shutil.copytree(folder, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
 def quick(monkeypatch):
     """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
+    monkeypatch.setattr(
+        beside.training, "runs", lambda heads, seeds, _: {head: [HeadSettings(max_epochs=2)] * seeds for head in heads}
+    )
     monkeypatch.setattr(sides, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
     monkeypatch.setattr(beside, "SEEDS", 1)
     monkeypatch.setattr(job, "FROZEN_SEEDS", 2)

@@ -67,7 +67,7 @@ class Memes:
 def digest_of(splits: Sequence[Memes]) -> str:
     """sha256 of all memes that figures can be of: splits without any label are passed over."""
     found = {memes.split: memes.digest() for memes in splits if (memes.label != NO_LABEL).any()}
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
