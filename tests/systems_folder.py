@@ -1,17 +1,12 @@
 """A small dataset, a tiny BERT and a tiny ResNet, for systems that run from memes to table. A plugin for pytest."""
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_encoders
+from systems_command import quicken
 from trained import memes
-
-from experiments.systems import beside, fasttext, job, sides
-from experiments.systems.published import SYSTEMS
-from extract.__main__ import main as extract
-from heads.settings import HeadSettings
 
 SIZES = {"train": 48, "dev": 20, "test": 12}
 
@@ -36,17 +31,4 @@ def copy(folder, tmp_path) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
-    monkeypatch.setattr(
-        beside.training, "runs", lambda heads, seeds, _: {head: [HeadSettings(max_epochs=2)] * seeds for head in heads}
-    )
-    monkeypatch.setattr(sides, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
-    monkeypatch.setattr(beside, "SEEDS", 1)
-    monkeypatch.setattr(job, "FROZEN_SEEDS", 2)
-    monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
-    for name, system in SYSTEMS.items():
-        settings = {
-            key: replace(setting, training=replace(setting.training, epochs=2))
-            for key, setting in system.settings.items()
-        }
-        monkeypatch.setitem(SYSTEMS, name, replace(system, settings=settings))
+    quicken(monkeypatch)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from systems_command import lines, tiny
+from systems_command import lines, quicken, tiny
 
 from experiments import judging, stats
 from experiments.records import write
@@ -31,7 +31,7 @@ MLP = "distilbert-resnet50-mlp"
 def ran(folder) -> Path:
     """lab; the MLP with one step and with two; and with one step more under another dev text."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(beside, "SEEDS", 1)
+        quicken(patch)
         patch.setattr(job.Job, "recipe", HeadSettings(max_epochs=3))
         main(["lab", *tiny(folder, "--seeds", "2")])
         for steps in ("1", "2"):
