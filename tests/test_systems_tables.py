@@ -19,6 +19,7 @@ from experiments.systems import beside, job, paired, results, scored, sections
 from experiments.systems.__main__ import main
 from experiments.systems.memes import Memes, digest_of
 from experiments.training import Trained
+from extract.errors import Failed
 from heads.settings import HeadSettings
 
 pytest_plugins = ["systems_folder"]
@@ -122,6 +123,11 @@ def test_kept_scores_are_tested_as_those_in_memory_are(tmp_path):
     [sentence] = paired.sentences(judging.corrected(paired.both(kept["bad"], kept["good"], group)))
     loss = r"-\.\d{3} \[-\.\d{3}, -\.\d{3}\], Holm's p <\.001: a loss\."
     assert re.fullmatch(rf"bad vs good, test AUC-ROC: {loss}", sentence)
+
+
+def test_scores_that_were_removed_are_missed_in_words(tmp_path):
+    with pytest.raises(Failed, match=r"has lost its scores\.safetensors: remove the folder and run the system again"):
+        scored.read(tmp_path, "test")
 
 
 def test_memes_are_told_apart_by_all_that_figures_hang_on():

@@ -43,7 +43,8 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     done = results.read_result(folder)
     if done is not None:
         return done
-    trained = training.heads(data, training.runs(compare.HEADS, SEEDS, {}), training.device(device), "none")
+    device = training.device(device)
+    trained = training.heads(data, training.runs(compare.HEADS, SEEDS, {}), device, "none")
     made = record(data, found, trained, result, device, key)
     scored.save(folder, trained, found[1:])
     results.save(folder, made)

@@ -13,6 +13,7 @@ from experiments import runs
 from experiments.scoring import Scores
 from experiments.systems.memes import NO_LABEL, Memes
 from experiments.training import Trained
+from extract.errors import Failed
 from extract.store import replacing
 
 SCORES = "scores.safetensors"
@@ -36,7 +37,9 @@ def save(folder: Path, trained: Sequence[Trained], splits: Sequence[Memes]) -> N
 
 
 def read(folder: Path, split: str) -> tuple[dict[str, Scores], Int[np.ndarray, " meme"]]:
-    """Every head's scores on a split by name, and the groups of memes of equal text."""
+    """Every head's scores on a split by name, and the groups of memes of equal text. Raises Failed without a file."""
+    if not (folder / SCORES).is_file():
+        raise Failed(f"{folder} has lost its {SCORES}: remove the folder and run the system again")
     held = load_file(folder / SCORES)
     label, start = held[f"{split} label"].numpy(), f"{split} logit "
     heads = [name.removeprefix(start) for name in held if name.startswith(start)]
