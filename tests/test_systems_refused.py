@@ -21,6 +21,7 @@ MLP = "distilbert-resnet50-mlp"
     [
         (["lab", "--steps", "5"], "lab's heads train until dev is best: --steps is for the other systems"),
         (["lab", "--image-encoder", "resnet50-keras:grid"], "lab reads one vector an image, and resnet50-keras:grid"),
+        (["lab", "--text-encoder", "fasttext", "--image-encoder", "fasttext"], "unknown image encoder 'fasttext'"),
         (
             ["multimodal-transformer", "--text-encoder", "fasttext", "--train", "none"],
             "multimodal-transformer reads words with its text encoder, and fastText gives vectors of whole texts",

@@ -42,7 +42,7 @@ def choose(system: System, wanted: Wanted, command: Sequence[str]) -> tuple[Side
     for kind, published in zip(KINDS, (system.text, system.image), strict=True):
         name = names[kind]
         try:
-            located = None if name == FASTTEXT else catalogue.locate(kind, name)
+            located = None if (kind, name) == ("text", FASTTEXT) else catalogue.locate(kind, name)
         except Refused as refusal:
             refusals.append((kind, name, str(refusal)))
             continue
