@@ -48,7 +48,10 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=at_least_one, metavar="N", help="train for at most N steps of the optimiser; tables say so")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     add(
-        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of encoders' products (default: auto)"
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of encoders' products (default: auto: that of vectors that are there, else the fast one)",
     )
     add(
         "--on-error",
