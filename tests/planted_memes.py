@@ -20,7 +20,8 @@ def memes(count: int, seed: int = 0, signal: str = "xor", split: str = "train") 
     image[:, 0] += shows
     label = ((says * shows if signal == "xor" else says) > 0).astype(np.int64)
     ids = np.array([f"{split}-{row}" for row in range(count)])
-    return Memes(split, ids, label, np.arange(count), {"text_vec": text, "image_vec": image})
+    columns = {"text_vec": text, "image_vec": image}
+    return Memes(split, ids, label, np.arange(count), np.full((count, 2), b"0" * 64), columns)
 
 
 def concat(shape: Shape, seed: int = 0) -> fusion.Concat:

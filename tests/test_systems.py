@@ -1,65 +1,23 @@
 """Systems from memes to table, with tiny random encoders; what is refused, and how."""
 
-import csv
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_encoders
-from trained import memes
+from systems_command import asked, lines, tiny
 
 from experiments import records
-from experiments.systems import beside, fasttext, job, results, sides
+from experiments.systems import results, sides
 from experiments.systems.__main__ import listed, main, settings
 from experiments.systems.published import STAND_INS, SYSTEMS
 from extract import catalogue
-from extract.__main__ import main as extract
 from extract.errors import Refused
 
 ROOT = Path(__file__).parent.parent
-SIZES = {"train": 48, "dev": 20, "test": 12}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """data/, a tiny BERT and a tiny ResNet."""
-    folder = tmp_path_factory.mktemp("systems")
-    for seed, (split, size) in enumerate(SIZES.items(), 1):
-        memes(folder / "data", split, size, seed)
-    tiny_encoders.text_folder(folder / "bert")
-    tiny_encoders.resnet_folder(folder / "resnet", tiny_encoders.resnet())
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
-    monkeypatch.setattr(sides, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
-    monkeypatch.setattr(beside, "SEEDS", 1)
-    monkeypatch.setattr(job, "FROZEN_SEEDS", 2)
-    monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
-    for name, system in SYSTEMS.items():
-        settings = {
-            key: replace(setting, training=replace(setting.training, epochs=2))
-            for key, setting in system.settings.items()
-        }
-        monkeypatch.setitem(SYSTEMS, name, replace(system, settings=settings))
-
-
-def lines(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
-
-
-def asked(folder: Path, *more: str) -> list[str]:
-    where = ["--data", str(folder / "data"), "--features", str(folder / "features"), "--out", str(folder / "reports")]
-    return [*where, "--device", "cpu", "--dtype", "float32", *more]
-
-
-def tiny(folder: Path, *more: str) -> list[str]:
-    return asked(folder, "--text-encoder", str(folder / "bert"), "--image-encoder", str(folder / "resnet"), *more)
+pytest_plugins = ["systems_folder"]
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def test_list_names_all_and_needs_no_torch():
@@ -109,7 +67,10 @@ def test_every_frozen_system_ends_in_one_table_beside_memefuses_heads(folder, ca
     said = capsys.readouterr().out
     for name in ("fasttext-resnet152-concat *", "bert-resnet18-linear both-frozen *", "lab mean *"):
         assert re.search(rf"^{re.escape(name)} ", said, re.MULTILINE), said
-    assert f"{folder / 'bert'} (for distilbert-base-uncased)" in said
+    widths = {len(line): line for line in said.splitlines()[1:] if " vs " not in line and str(folder) not in line}
+    assert max(widths) <= 120, widths[max(widths)]
+    said = " ".join(said.split())
+    assert f"distilbert-resnet50-mlp *: {folder / 'bert'} (for distilbert-base-uncased) and" in said
     assert "* with stand-ins for the published encoders" in said
     page = (folder / "reports" / "systems.md").read_text()
     assert "Published figures were measured on Hateful Memes by the authors" in page
@@ -169,10 +130,8 @@ def test_all_ten_published_settings_are_a_row_each(folder, capsys):
     main(["bert-resnet18-linear", *tiny(folder, "--rows", "20", "--steps", "1", "--settings", "all"), "--out", out])
     said = capsys.readouterr().out
     for name, setting in SYSTEMS["bert-resnet18-linear"].settings.items():
-        [row] = re.findall(
-            rf"^bert-resnet18-linear {name} \* \+ .*$", said.partition("encoders trained")[0], re.MULTILINE
-        )
-        assert f"dev acc. {setting.published[0].value:.3f}".replace(" 0.", " .") in row
+        [row] = re.findall(rf"^bert-resnet18-linear {name} \* \+ .*$", said.partition("train memes")[0], re.MULTILINE)
+        assert f"dev {setting.published[0].value:.3f}".replace(" 0.", " .") in row
 
 
 def test_all_stands_for_every_setting():

@@ -9,6 +9,7 @@ from planted_memes import concat, memes
 
 from experiments.systems import checkpoints, trainer
 from experiments.systems.published import Shape, Training
+from heads.metrics import auc_roc
 
 
 class Killed(BaseException):
@@ -62,6 +63,38 @@ def test_a_run_that_had_stopped_early_is_not_trained_on(undisturbed, tmp_path):
     again = killed_training.run(tmp_path)
     assert checkpoints.last_whole(tmp_path) == end
     assert same(again.state_dict(), undisturbed)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_run_that_had_its_steps_makes_no_further_one(patience, tmp_path, monkeypatch):
+    """Three steps of four an epoch: the last checkpoint lies within an epoch."""
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
+    first, learned = quick(tmp_path, steps=3, patience=patience)
+    assert checkpoints.last_whole(tmp_path).name == "checkpoint-3"
+    again, told = quick(tmp_path, steps=3, patience=patience)
+    assert (told.steps, told.resumed_at, told.history) == (3, 3, learned.history)
+    assert len(told.history) == 1
+    assert torch.equal(again, first)
+
+
+def test_one_gpu_trains_however_many_there_are(tmp_path, monkeypatch):
+    class Four(trainer.TrainingArguments):
+        def __post_init__(self):
+            super().__post_init__()
+            self._n_gpu = 4
+
+    monkeypatch.setattr(trainer, "TrainingArguments", Four)
+    args = trainer.arguments(Training(batch=8), tmp_path, 0, "cpu", None, "float32", 0)
+    assert (args.n_gpu, args.train_batch_size) == (1, 8)
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_what_only_both_sides_tell(tmp_path):
+    model, dev = concat(Shape(hidden=32, depth=1)), memes(200, seed=1, split="dev")
+    how = Training(learning_rate=1e-2, batch=32, epochs=12)
+    trainer.train(model, memes(400), dev, how, tmp_path, seed=0, device="cuda", precision="bfloat16")
+    logit = trainer.logits(model, dev, "cuda", "bfloat16")
+    assert auc_roc(logit[None], torch.from_numpy(dev.label)).item() > 0.95
 
 
 def test_no_folder_beside_the_one_named_and_no_word(tmp_path, capfd, monkeypatch):

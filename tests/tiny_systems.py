@@ -26,7 +26,8 @@ def memes(count: int, seed: int = 0, split: str = "train") -> Memes:
         words.insert(draw.integers(0, len(words) + 1), FIRST_LETTER + int(word))
         token_ids.append([CLS, *words, SEP])
     ids = np.array([f"{split}-{row}" for row in range(count)])
-    return Memes(split, ids, (says ^ shows).astype(np.int64), np.arange(count), {"grid": grid, "input_ids": token_ids})
+    label, content = (says ^ shows).astype(np.int64), np.full((count, 2), b"0" * 64)
+    return Memes(split, ids, label, np.arange(count), content, {"grid": grid, "input_ids": token_ids})
 
 
 def transformer(bert: Path, train_text: bool = True, classes: int = 2, seed: int = 0) -> Branch:

@@ -1,7 +1,7 @@
 """Run as a script: train a tiny system in a folder, saying every step, until it is done or killed."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -51,7 +51,7 @@ def two_encoders(encoders: Path) -> Tiny:
 
 def with_pixels(rows: Memes) -> Memes:
     columns = {"input_ids": rows.columns["input_ids"], "pixels": images(len(rows)).numpy()}
-    return Memes(rows.split, rows.ids, rows.label, rows.group, columns)
+    return replace(rows, columns=columns)
 
 
 def bert(encoders: Path) -> Path:

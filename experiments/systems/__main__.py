@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
 from extract.errors import Refused
+from extract.places import place
 
 if TYPE_CHECKING:
     from experiments.systems.results import Result
@@ -39,15 +40,18 @@ def parser() -> argparse.ArgumentParser:
     add("--text-encoder", metavar="E", help="another encoder than the published one; tables say so")
     add("--image-encoder", metavar="E", help="likewise; a grid is taken of it where the system takes one")
     add("--stand-in", action="store_true", help=f"{' and '.join(STAND_INS.values())} for what is published")
-    add("--data", type=Path, default=Path("data/hateful_memes"), metavar="DIR", help="default: data/hateful_memes")
-    add("--features", type=Path, default=Path("features"), metavar="DIR", help="stage 1's vectors (default: features)")
+    add("--data", type=place, default=Path("data/hateful_memes"), metavar="DIR", help="default: data/hateful_memes")
+    add("--features", type=place, default=Path("features"), metavar="DIR", help="stage 1's vectors (default: features)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="results go to DIR/systems (default: reports)")
     add("--seeds", type=at_least_one, metavar="N", help="default: 5, and 1 where an encoder trains")
     add("--rows", type=at_least_one, metavar="N", help="train on N memes, drawn with seed 0; tables say so")
     add("--steps", type=at_least_one, metavar="N", help="train for at most N steps of the optimiser; tables say so")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     add(
-        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of encoders' products (default: auto)"
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="of encoders' products (default: auto: that of vectors that are there, else the fast one)",
     )
     add(
         "--on-error",
@@ -91,6 +95,8 @@ def listed() -> str:
             trained = f"trains {' and '.join(setting.train)}" if setting.train else "encoders frozen"
             default = " (default)" if name == system.default and len(system.settings) > 1 else ""
             parts[-1] += f"\n    {name}{default}: {trained}" + (f"; published on {MEMES}: {figures}" if figures else "")
+        if guess := system.guess:
+            parts[-1] += f"\n  published beside these: {guess.split} {guess.metric} {guess.value} of random guessing"
         parts[-1] += f"\n  open in the source: {system.ours}"
     return "\n\n".join(parts)
 
@@ -153,17 +159,20 @@ def show(found: "list[Result]", options: argparse.Namespace, write: bool = False
     from experiments.systems import beside, tables
 
     own = {each.key: beside.beside(each, options.out, options.device) for each in found}
-    print(tables.terminal(found, own))
+    print(tables.terminal(found, own, options.out))
     if write:
-        records.write(options.out / "systems.md", tables.page(found, own))
+        records.write(options.out / "systems.md", tables.page(found, own, options.out))
         records.write(options.out / "systems.csv", tables.comma_separated(found, own))
 
 
 def predict(options: argparse.Namespace) -> None:
     from experiments.systems import inference
 
+    system = SYSTEMS[options.name]
+    if options.settings and len(settings(system, options.settings)) > 1:
+        raise Refused(f"--predict asks the run of one setting, and --settings is {options.settings}: name one")
     image, text = options.predict
-    said = inference.predict(SYSTEMS[options.name], options.settings, options.out, Path(image), text, options.device)
+    said = inference.predict(system, options.settings, options.out, Path(image), text, options.device)
     print(said)
 
 

@@ -5,16 +5,19 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from experiments import compare, loading, training
 from experiments.records import code_version
 from experiments.runs import mean_threshold
-from experiments.systems import results
-from experiments.systems.job import digest
-from experiments.systems.memes import Memes
+from experiments.systems import results, scored
+from experiments.systems.job import run_folder
+from experiments.systems.memes import Memes, digest_of
 from experiments.systems.published import FASTTEXT
 from experiments.systems.results import Encoder, Result
 from extract import store
-from extract.errors import Failed
+from extract.errors import Failed, Refused
+from extract.places import place
 from heads.train import HeadSettings
 
 NAME = "memefuse"
@@ -28,50 +31,68 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     """
     text, image = result.text.slug, result.image.slug.removesuffix("-grid")
     try:
-        if not Path(result.features).is_dir():
-            raise Failed(f"no features folder {result.features}")
-        data = loading.load(Path(result.features), text, image)
+        data = loading.load(place(result.features), text, image)
+        found = [as_memes(split) for split in splits(data)]
+        refuse_others(result, data, digest_of(found))
     except Failed as error:
-        why = str(error).partition(" It ")[0].splitlines()[0]
-        text_name = "none" if result.text.name == FASTTEXT else result.text.name
-        names = f"--text-encoder {text_name} --image-encoder {result.image.name.removesuffix(':grid')}"
-        where = f"--data {result.data} --features {result.features}"
-        return f"memefuse's heads on {text} + {image} are not shown: {why} Run: python -m extract {where} {names}"
-    found = [
-        Memes(split.name, split.pairs.ids, split.pairs.label.astype(int), split.group, {}) for split in splits(data)
-    ]
-    about = json.dumps(
-        [asdict(HeadSettings()), data.text.fingerprint, data.image.fingerprint, [digest(memes) for memes in found]]
-    )
+        return why_not(result, f"{text} + {image}", str(error).partition(" It ")[0].splitlines()[0])
+    recipe, digests = asdict(HeadSettings()), [each.digest() for each in found]
+    about = json.dumps([recipe, SEEDS, data.text.fingerprint, data.image.fingerprint, digests])
     key = hashlib.sha256(about.encode()).hexdigest()
-    folder = out / "systems" / NAME / f"{text}+{image}-{key[:8]}"
+    folder = run_folder(out, NAME, f"{text}+{image}", key)
     done = results.read_result(folder)
     if done is not None:
         return done
-    made = train(data, found, result, device, key)
+    device = training.device(device)
+    trained = training.heads(data, training.runs(compare.HEADS, SEEDS, {}), device, "none")
+    made = record(data, found, trained, result, device, key)
+    scored.save(folder, trained, found[1:])
     results.save(folder, made)
     return made
+
+
+def refuse_others(result: Result, data: loading.Data, content: str) -> None:
+    """Raise Refused where the features are no more of the memes, or the vectors, that the run had."""
+    if content != result.content:
+        raise Refused(f"{result.features} holds other memes than this run had; if they have changed, run it again.")
+    for used, now in ((result.text, data.text), (result.image, data.image)):
+        if used.slug == now.name and used.dim and used.fingerprint != now.fingerprint:
+            raise Refused(f"the vectors of {now.name} are others than this run had; run it again.")
+
+
+def why_not(result: Result, pair: str, why: str) -> str:
+    text = "none" if result.text.name == FASTTEXT else result.text.name
+    names = f"--text-encoder {text} --image-encoder {result.image.name.removesuffix(':grid')}"
+    where = f"--data {result.data} --features {result.features}"
+    return f"memefuse's heads on {pair} are not shown: {why} Run: python -m extract {where} {names}"
+
+
+def as_memes(split: loading.Split) -> Memes:
+    content = np.stack([split.pairs.text_content, split.pairs.image_content], axis=1).astype("S64")
+    return Memes(split.name, split.pairs.ids, split.pairs.label.astype(int), split.group, content, {})
 
 
 def splits(data: loading.Data) -> list[loading.Split]:
     return [data.train, data.dev, *(test for test in data.tests if len(test.labelled))]
 
 
-def train(data: loading.Data, memes: list[Memes], beside: Result, device: str, key: str) -> Result:
-    trained = training.heads(data, training.runs(compare.HEADS, SEEDS, {}), training.device(device), "none")
-    scored = memes[1:]
+def record(
+    data: loading.Data, found: list[Memes], trained: list[training.Trained], beside: Result, device: str, key: str
+) -> Result:
+    judged = found[1:]
     return Result(
         system=NAME,
-        setting=f"{data.text.name} + {data.image.name}",
+        setting=f"{data.text.name}+{data.image.name}",
         text=frozen(data.text, beside.text),
         image=frozen(data.image, beside.image),
         data=beside.data,
         features=beside.features,
-        train_memes=len(memes[0]),
-        train_of=len(memes[0]),
+        content=beside.content,
+        train_memes=len(found[0]),
+        train_of=len(found[0]),
         drawn=0,
         balanced=False,
-        memes={each.split: int((each.label != store.NO_LABEL).sum()) for each in scored},
+        memes={each.split: int((each.label != store.NO_LABEL).sum()) for each in judged},
         seeds=SEEDS,
         steps=0,
         capped=False,
@@ -79,8 +100,8 @@ def train(data: loading.Data, memes: list[Memes], beside: Result, device: str, k
         seconds=sum(each.seconds for each in trained),
         device=device,
         precision="auto",
-        rows=results.rows(trained, scored),
-        threshold=mean_threshold(trained[0], memes[1].split, memes[1].label),
+        rows=results.rows(trained, judged),
+        threshold=mean_threshold(trained[0], judged[0].split, judged[0].label),
         published=[],
         notes=data.notes,
         code=code_version(),

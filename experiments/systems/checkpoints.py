@@ -41,12 +41,19 @@ def spent_until(checkpoint: Path | None) -> float:
     return float((checkpoint / SPENT).read_text()) if checkpoint and (checkpoint / SPENT).exists() else 0.0
 
 
+def over(checkpoint: Path, how: Training) -> bool:
+    """Whether training was over, by its last step or by stopping early: the Trainer would train on all the same."""
+    state = read_state(checkpoint)
+    return state["global_step"] >= state["max_steps"] or stopped_early(checkpoint, how)
+
+
 def stopped_early(checkpoint: Path, how: Training) -> bool:
-    """Whether training was over: to go on would be to train on after it had stopped."""
     callback = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
     return how.patience > 0 and callback.get("attributes", {}).get("early_stopping_patience_counter", 0) >= how.patience
 
 
-def best_of(checkpoint: Path) -> str:
-    """The best checkpoint that a state names, wherever its folder has been moved to."""
-    return str(checkpoint.parent / Path(read_state(checkpoint)["best_model_checkpoint"]).name)
+def kept(checkpoint: Path, how: Training) -> str:
+    """Whose weights a training that is over has: its best one's, wherever its folder has been moved to, or the last."""
+    return str(
+        checkpoint.parent / Path(read_state(checkpoint)["best_model_checkpoint"]).name if how.patience else checkpoint
+    )

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Float
 from extract import store
 from extract.dataset import Meme
 from extract.errors import Refused
+from extract.places import Place
 
 # As fastText's train_unsupervised has them, but for the buckets: two million of them are for a thousand times the text.
 CBOW = {
@@ -75,7 +75,7 @@ def vectors(texts: Sequence[str], learned: Any) -> Float[np.ndarray, "n dim"]:
     return found
 
 
-def publish(folder: Path, splits: Mapping[str, Sequence[Meme]]) -> None:
+def publish(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> None:
     """Vectors of every split under `folder`, learned from "train"; nothing is done where they are there already."""
     texts = [meme.text for meme in splits["train"]]
     about = settings(texts)

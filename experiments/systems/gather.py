@@ -1,8 +1,7 @@
 """A dataset's splits as a system reads them: rows of the folder, joined by id with cached vectors of frozen sides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -11,11 +10,14 @@ from experiments.loading import NO_TEXT, shortened
 from experiments.systems import fasttext
 from experiments.systems.build import GRID, Side, is_grid, reads_vectors
 from experiments.systems.memes import NO_LABEL, Column, Grids, Memes, Pictures, Rows
+from experiments.systems.pictures import Usable
 from experiments.systems.published import FASTTEXT
 from extract import dataset, store, text_encoders
 from extract.catalogue import Located
+from extract.contents import Source
 from extract.dataset import Meme
 from extract.errors import Refused
+from extract.places import Place
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Splits:
         return [self.train, *self.scored]
 
 
-def read(data: Path, on_error: str) -> dict[str, list[Meme]]:
+def read(data: Place, on_error: str) -> dict[str, list[Meme]]:
     """Rows of train, dev and every test split, in the order of their ids. Raises Refused when they cannot be used."""
     names = dataset.find_splits(data)
     missing = [name for name in ("train", "dev") if name not in names and f"{name}_seen" not in names]
@@ -52,20 +54,27 @@ def read(data: Path, on_error: str) -> dict[str, list[Meme]]:
     return {split.name: sorted(split.memes, key=lambda meme: meme.id) for split in splits}
 
 
-def gather(rows: dict[str, list[Meme]], sides: tuple[Side, Side], features: Path, max_tokens: int) -> Splits:
-    """Join rows with what each side reads."""
+def gather(usable: Usable, sides: tuple[Side, Side], features: Place, max_tokens: int) -> Splits:
+    """Join memes with what each side reads."""
     if sides[0].name == FASTTEXT:
-        fasttext.publish(features / FASTTEXT, rows)
-    notes: list[str] = []
-    found = {split: joined(split, memes, sides, features, max_tokens, notes) for split, memes in rows.items()}
+        fasttext.publish(features / FASTTEXT, usable.memes)
+    notes = list(usable.notes)
+    found = {
+        split: joined(split, memes, sides, features, max_tokens, usable.digest, notes)
+        for split, memes in usable.memes.items()
+    }
     train, dev, *tests = found.values()
     return Splits(labelled(train, notes), labelled(dev, notes), tests, with_widths(sides, train, features), notes)
 
 
 def joined(
-    split: str, memes: Sequence[Meme], sides: tuple[Side, Side], features: Path, max_tokens: int, notes: list[str]
-) -> Memes:
-    """One split. Memes of which a frozen side has no vector are left out, and `notes` says so."""
+    split: str, memes: Sequence[Meme], sides: tuple[Side, Side], features: Place, max_tokens: int,
+    digest: Mapping[Source, str], notes: list[str],
+) -> Memes:  # fmt: skip
+    """One split. Memes of which a frozen side has no vector are left out, and `notes` says so.
+
+    digest: of images that no cache holds.
+    """
     cached = {side.kind: store.read(path(side, features, split)) for side in sides if reads_vectors(side, sides)}
     places = {kind: {name: row for row, name in enumerate(held.ids.tolist())} for kind, held in cached.items()}
     lost = [meme.id for meme in memes if any(meme.id not in place for place in places.values())]
@@ -78,12 +87,17 @@ def joined(
         grid = is_grid(sides[1]) and kind == "image"
         columns["grid" if grid else f"{kind}_vec"] = Grids(column, GRID) if grid else column
     columns |= contents(kept, sides, max_tokens)
-    content = np.array([meme.text_content for meme in kept], dtype="S64")
+    texts = np.array([meme.text_content for meme in kept], dtype="S64")
+    if "image" in cached:
+        pictures = cached["image"].content[[places["image"][meme.id] for meme in kept]]
+    else:
+        pictures = np.array([digest[meme.image] for meme in kept], dtype="S64")
     return Memes(
         split,
         np.array([meme.id for meme in kept]),
         np.array([NO_LABEL if meme.label is None else meme.label for meme in kept], dtype=np.int64),
-        stats.groups(content, alone=content == NO_TEXT),
+        stats.groups(texts, alone=texts == NO_TEXT),
+        np.stack([texts, pictures], axis=1),
         columns,
     )
 
@@ -99,7 +113,7 @@ def contents(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -
     return found
 
 
-def path(side: Side, features: Path, split: str) -> Path:
+def path(side: Side, features: Place, split: str) -> Place:
     return features / side.slug / f"{split}.h5"
 
 
@@ -122,7 +136,7 @@ def labelled(memes: Memes, notes: list[str]) -> Memes:
     return memes.take(rows)
 
 
-def with_widths(sides: tuple[Side, Side], train: Memes, features: Path) -> tuple[Side, Side]:
+def with_widths(sides: tuple[Side, Side], train: Memes, features: Place) -> tuple[Side, Side]:
     """Sides with what is known of their vectors, or of the weights that they start from."""
     found = []
     for side in sides:

@@ -19,6 +19,7 @@ from extract import catalogue
 from extract import device as devices
 from extract.dataset import Meme
 from extract.errors import Refused
+from extract.places import place
 
 
 def predict(system: System, setting: str | None, out: Path, image: Path, text: str, device: str) -> str:
@@ -48,17 +49,16 @@ def predict(system: System, setting: str | None, out: Path, image: Path, text: s
 
 
 def last_run(system: System, setting: str | None, out: Path) -> tuple[Path, Result]:
-    """The newest that ended."""
-    found = sorted(
-        (out / "systems" / system.name).glob(f"{setting or ''}*/{RESULT}"), key=lambda path: path.stat().st_mtime
+    """The newest that ended, of any setting where none is named."""
+    key = "[0-9a-f]" * 8
+    paths = (out / "systems" / system.name).glob(f"{setting or '*'}-{key}/{RESULT}")
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        if (result := read_result(path.parent)) is not None:
+            return path.parent, result
+    which = f", setting {setting}," if setting else ""
+    raise Refused(
+        f"no run of {system.name}{which} under {out}; run: python -m experiments.systems {system.name} --data ..."
     )
-    if not found:
-        raise Refused(
-            f"no run of {system.name} under {out}; run: python -m experiments.systems {system.name} --data ..."
-        )
-    result = read_result(found[-1].parent)
-    assert result is not None
-    return found[-1].parent, result
 
 
 def side(kind: str, used: Encoder) -> Side:
@@ -77,13 +77,14 @@ def one(meme: Meme, sides: tuple[Side, Side], result: Result, system: System, de
             vector = fasttext_vector(meme, result) if each.name == FASTTEXT else encoded(each, meme, result, device)
             grid = each.kind == "image" and is_grid(each)
             columns["grid" if grid else f"{each.kind}_vec"] = vector.reshape(1, GRID, -1) if grid else vector
-    return Memes("meme", np.array([meme.id]), np.array([NO_LABEL]), np.array([0]), columns)
+    content = np.full((1, 2), b"", dtype="S64")  # of no record: nothing is looked up by it
+    return Memes("meme", np.array([meme.id]), np.array([NO_LABEL]), np.array([0]), content, columns)
 
 
 def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
     """[1, dim] from the encoder that made the run's vectors, or from the vectors that stage 1 keeps."""
     kept = KeptEncoder(side.kind, side.slug, side.dim, side.fingerprint, dict(side.settings))
-    features = Path(result.features)
+    features = place(result.features)
     source = Source(kept, device, side.name, features if features.is_dir() else None)
     content = Content.of_text(meme.text) if side.kind == "text" else Content.of_image(meme.image)
     vector, bad = source.vectors([content], lambda count: None)
@@ -94,7 +95,7 @@ def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
 
 def fasttext_vector(meme: Meme, result: Result) -> np.ndarray:
     """Learned again from the run's texts: the same texts give the same vectors. Raises Refused when they are others."""
-    texts = [each.text for each in gather.read(Path(result.data), "skip")["train"]]
+    texts = [each.text for each in gather.read(place(result.data), "skip")["train"]]
     if fasttext.settings(texts) != result.text.settings:
         raise Refused(f"{result.data}: train's texts are not those that fastText learned from; run the system again")
     return fasttext.vectors([meme.text], fasttext.trained(texts))

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from experiments.systems.gather import Splits
-from experiments.systems.memes import Memes, undersampled
+from experiments.systems.memes import undersampled
 from experiments.systems.published import Setting, System
 from extract import device as devices
+from extract.errors import Refused
+from extract.places import Place
+from heads.settings import HeadSettings
 
 FROZEN_SEEDS = 5
 
@@ -19,8 +22,8 @@ FROZEN_SEEDS = 5
 class Request:
     """What a user asks for, beside the system, its setting and its encoders."""
 
-    data: Path
-    features: Path
+    data: Place
+    features: Place
     out: Path
     seeds: int | None = None  # None: FROZEN_SEEDS, or one where an encoder trains
     rows: int | None = None  # train memes, drawn with seed 0; None: all
@@ -38,7 +41,7 @@ class Job:
     name: str  # of the setting
     setting: Setting  # with the encoders that really train
     splits: Splits  # train as it is trained on
-    train_of: int  # labelled memes that train holds
+    whole: Splits  # with all labelled memes that train holds
     request: Request
     device: str  # "cpu" or "cuda"
 
@@ -48,10 +51,16 @@ class Job:
 
     @property
     def precision(self) -> str:
-        """A light head gains nothing from bfloat16."""
-        if self.request.dtype == "auto" and not self.setting.train:
+        """A light head gains nothing from bfloat16; stage 2's stacks of them do."""
+        if self.request.dtype == "auto" and not self.setting.train and self.system.design != "heads":
             return "float32"
         return devices.resolve_dtype(self.request.dtype, self.device)
+
+    @property
+    def recipe(self) -> HeadSettings:
+        """Of stage 2's heads: Adam is AdamW without decay."""
+        how = self.setting.training
+        return HeadSettings(learning_rate=how.learning_rate, weight_decay=how.weight_decay)
 
     @property
     def key(self) -> str:
@@ -62,28 +71,31 @@ class Job:
             "training": asdict(self.setting.training),
             "shape": asdict(self.system.shape),
             "sides": [[side.name, side.fingerprint, side.trains] for side in self.splits.sides],
-            "memes": {memes.split: digest(memes) for memes in self.splits.all},
+            "memes": {memes.split: memes.digest() for memes in self.splits.all},
             "steps": self.request.steps,
             "precision": self.precision,
         }
+        if self.system.design == "heads":
+            about["recipe"] = asdict(self.recipe)
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
     def folder(self) -> Path:
-        return self.request.out / "systems" / self.system.name / f"{self.name}-{self.key[:8]}"
+        return run_folder(self.request.out, self.system.name, self.name, self.key)
 
 
-def digest(memes: Memes) -> str:
-    """Of ids and labels."""
-    return hashlib.sha256("\0".join([*memes.ids.tolist(), *map(str, memes.label.tolist())]).encode()).hexdigest()
+def run_folder(out: Path, system: str, setting: str, key: str) -> Path:
+    return out / "systems" / system / f"{setting}-{key[:8]}"
 
 
 def subset(splits: Splits, setting: Setting, rows: int | None) -> Splits:
-    """Train as it is trained on: a draw of `rows` memes, then balanced."""
+    """Train as it is trained on: a draw of `rows` memes, then balanced. Raises Refused if the draw has one label."""
     train = splits.train
     if rows is not None and rows < len(train):
         drawn = np.random.default_rng(0).choice(len(train), rows, replace=False)
         train = train.take(np.sort(drawn))
+        if len(set(train.label.tolist())) < 2:
+            raise Refused(f"--rows {rows:,} draws memes of label {train.label[0]} alone of {train.split}; draw more")
     if setting.training.balance == "undersample":
         train = train.take(undersampled(train.label))
     return replace(splits, train=train)

@@ -1,12 +1,14 @@
 """A split's memes as a model reads them, and batches of them."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from extract import images
@@ -37,6 +39,7 @@ class Memes:
     ids: np.ndarray  # [n] text
     label: Int[np.ndarray, " n"]  # -1 where there is none
     group: Int[np.ndarray, " n"]  # memes of equal text share a number
+    content: Shaped[np.ndarray, "n sides"]  # S64: sha256 of the text and of the image file, in hex
     columns: Mapping[str, Column]
 
     def __len__(self) -> int:
@@ -52,7 +55,19 @@ class Memes:
     def take(self, rows: Int[np.ndarray, " m"]) -> "Memes":
         """Some rows, in the order given."""
         columns = {name: Rows(column, rows) for name, column in self.columns.items()}
-        return replace(self, ids=self.ids[rows], label=self.label[rows], group=self.group[rows], columns=columns)
+        picked = {name: getattr(self, name)[rows] for name in ("ids", "label", "group", "content")}
+        return replace(self, columns=columns, **picked)
+
+    def digest(self) -> str:
+        """sha256 of what its figures are of: ids, labels, texts and images."""
+        named = "\0".join([*self.ids.tolist(), *map(str, self.label.tolist())])
+        return hashlib.sha256(named.encode() + b"\0" + self.content.tobytes()).hexdigest()
+
+
+def digest_of(splits: Sequence[Memes]) -> str:
+    """sha256 of all memes that figures can be of: splits without any label are passed over."""
+    found = {memes.split: memes.digest() for memes in splits if (memes.label != NO_LABEL).any()}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

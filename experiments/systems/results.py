@@ -13,9 +13,10 @@ from experiments import stats
 from experiments.records import Row, code_version, revive, to_lines, without_nan, write
 from experiments.runs import mean_threshold, records, scores_of
 from experiments.scoring import row, statistic
+from experiments.systems import scored
 from experiments.systems.build import Side
-from experiments.systems.job import Job
-from experiments.systems.memes import NO_LABEL, Memes
+from experiments.systems.job import Job, run_folder
+from experiments.systems.memes import NO_LABEL, Memes, digest_of
 from experiments.systems.published import Published
 from experiments.training import Trained
 from heads.metrics import probabilities
@@ -47,6 +48,7 @@ class Result:
     image: Encoder
     data: str  # folder
     features: str  # folder
+    content: str  # sha256 of the memes of all splits, before any draw: what runs on the same memes share
     train_memes: int  # that were trained on
     train_of: int  # that train holds
     drawn: int  # memes that --rows drew of them; 0: all
@@ -70,7 +72,7 @@ class Result:
 def conclude(job: Job, trained: Sequence[Trained]) -> Result:
     """Score what was trained, write the run's files, and its record last."""
     splits, request = job.splits, job.request
-    with_labels = [memes for memes in splits.scored if (memes.label != NO_LABEL).any()]
+    with_labels = [each for each in splits.scored if (each.label != NO_LABEL).any()]
     steps = max((settings.get("steps", 0) for each in trained for settings in each.settings), default=0)
     result = Result(
         system=job.system.name,
@@ -79,11 +81,12 @@ def conclude(job: Job, trained: Sequence[Trained]) -> Result:
         image=encoder(splits.sides[1], job.system.image),
         data=str(request.data),
         features=str(request.features),
+        content=digest_of(job.whole.all),
         train_memes=len(splits.train),
-        train_of=job.train_of,
-        drawn=request.rows if request.rows is not None and request.rows < job.train_of else 0,
+        train_of=len(job.whole.train),
+        drawn=request.rows if request.rows is not None and request.rows < len(job.whole.train) else 0,
         balanced=job.setting.training.balance != "none",
-        memes={memes.split: int((memes.label != NO_LABEL).sum()) for memes in with_labels},
+        memes={each.split: int((each.label != NO_LABEL).sum()) for each in with_labels},
         seeds=job.seeds,
         steps=steps,
         capped=request.steps is not None and steps >= request.steps,
@@ -99,13 +102,19 @@ def conclude(job: Job, trained: Sequence[Trained]) -> Result:
         key=job.key,
     )
     features = {side.name: side.fingerprint for side in splits.sides}
-    labels = {memes.split: memes.label for memes in splits.scored}
+    labels = {each.split: each.label for each in splits.scored}
     write(job.folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
-    for memes in splits.scored:
-        write(job.folder / f"predictions_{memes.split}.csv", predictions(memes, trained, splits.dev))
+    for each in splits.scored:
+        write(job.folder / f"predictions_{each.split}.csv", predictions(each, trained, splits.dev))
+    scored.save(job.folder, trained, with_labels)
     write(job.folder / "report.md", report(result, trained, with_labels))
     save(job.folder, result)
     return result
+
+
+def folder(out: Path, result: Result) -> Path:
+    """Where a run's files are."""
+    return run_folder(out, result.system, result.setting, result.key)
 
 
 def save(folder: Path, result: Result) -> None:

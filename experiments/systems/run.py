@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from experiments.records import write
-from experiments.systems import build, gather, sides
+from experiments.systems import build, gather, lock, pictures, sides
 from experiments.systems.job import Job, Request, subset
 from experiments.systems.memes import Memes
-from experiments.systems.published import System
+from experiments.systems.pictures import Usable
+from experiments.systems.published import FASTTEXT, System
 from experiments.systems.results import Result, conclude, read_result
 from experiments.systems.sides import Wanted
 from experiments.training import Trained
@@ -25,7 +26,7 @@ from extract import device as devices
 from extract.errors import Refused
 from extract.store import replacing
 from heads.metrics import best_threshold
-from heads.train import HeadSettings, Rows, fit
+from heads.train import Rows, fit
 
 
 def run(system: System, name: str, wanted: Wanted, request: Request, command: Sequence[str]) -> Result:
@@ -33,38 +34,46 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
 
     command: what the user typed, for messages. Raises Refused before any work for what cannot be run.
     """
-    if system.design != "heads" and importlib.util.find_spec("accelerate") is None:
-        raise Refused(f"{system.name} needs accelerate: pip install 'memefuse[systems]'")
+    refuse_missing(system, wanted)
+    if system.design == "heads" and request.steps is not None:
+        raise Refused(f"{system.name}'s heads train until dev is best: --steps is for the other systems")
     setting = replace(system.settings[name], train=wanted.train)
     located = sides.choose(system, wanted, command)
     device = devices.resolve_device(request.device)
     rows = gather.read(request.data, request.on_error)
+    usable = pictures.usable(rows, request.on_error) if located[1].trains else Usable(rows)
     sides.extract(
         located, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens
     )  # fmt: skip
-    splits = gather.gather(rows, located, request.features, system.max_tokens)
+    splits = gather.gather(usable, located, request.features, system.max_tokens)
     on = subset(splits, setting, request.rows)
-    job = Job(system, name, setting, on, len(splits.train), request, device)
-    done = read_result(job.folder)
-    if done is not None and done.seeds == job.seeds:
-        print(f"{job.folder}: done before; remove it to run it again", file=sys.stderr)
-        return done
-    trained = with_heads(job) if system.design == "heads" else [with_trainer(job)]
-    return conclude(job, trained)
+    job = Job(system, name, setting, on, splits, request, device)
+    with lock.held(job.folder):
+        done = read_result(job.folder)
+        if done is not None and done.seeds == job.seeds:
+            print(f"{job.folder}: done before; remove it to run it again", file=sys.stderr)
+            return done
+        trained = with_heads(job) if system.design == "heads" else [with_trainer(job)]
+        return conclude(job, trained)
+
+
+def refuse_missing(system: System, wanted: Wanted) -> None:
+    """Raise Refused, naming the way out, unless the libraries are installed that this run takes beyond the core."""
+    needed = ["accelerate"] * (system.design != "heads")
+    needed += ["gensim"] * (sides.named("text", system.text, wanted) == FASTTEXT)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Refused(f"{system.name} needs {' and '.join(missing)}: pip install 'memefuse[systems]'")
 
 
 def with_heads(job: Job) -> list[Trained]:
     """Stage 2's own heads under the system's optimiser. Adam is AdamW without decay."""
     rows = {memes.split: head_rows(memes) for memes in job.splits.all}
-    how = job.setting.training
-    runs = [
-        HeadSettings(learning_rate=how.learning_rate, weight_decay=how.weight_decay, seed=seed)
-        for seed in range(job.seeds)
-    ]
+    runs = [replace(job.recipe, seed=seed) for seed in range(job.seeds)]
     train, dev = (rows[memes.split] for memes in (job.splits.train, job.splits.dev))
     found = []
     for head in job.system.heads:
-        fitted = fit(head, train, dev, runs, device=job.device)
+        fitted = fit(head, train, dev, runs, device=job.device, precision=job.precision)
         logit = {memes.split: fitted.logits(rows[memes.split]) for memes in job.splits.scored}
         name, epochs = f"{job.system.name} {head}", fitted.best_epoch.tolist()
         found.append(scored(name, [asdict(each) for each in runs], epochs, logit, job.splits.dev, fitted.seconds))

@@ -5,12 +5,15 @@ import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from experiments import layout
 from experiments.layout import Table, bare, interval, with_spread
-from experiments.records import Row
+from experiments.records import Figure, Row
+from experiments.systems import paired
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Encoder, Result
+from experiments.systems.sections import Beside, Section, best_head, headings, of_head, partial, sections, trained
 from experiments.tables import NAMES, WIDTH, main_table
 
 SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}
@@ -20,127 +23,92 @@ are no result of this run. Figures are means ± standard deviation over seeds; i
 memes (equal texts move together). Accuracy is at probability 0.5. Seconds are wall time of training, all seeds
 together; vectors of frozen encoders are made once, by stage 1, and not counted. Under "memefuse" stands
 its own head with the best dev AUC-ROC on frozen, pooled vectors of the same two encoders and all of train, five seeds;
-the seconds are those of all its four heads."""
+the seconds are those of all its four heads. Runs stand in one section if they saw the same memes.
 
-Beside = Mapping[str, Result | str]  # by a result's key
+Pairs are tested on the first test split, meme by meme: lab's fusions against its better single modality, and every
+system against memefuse's head beside it (of several heads, those that are best on dev). AUC-ROC: the difference of the
+means over seeds, by DeLong's test for groups of equal text. Accuracy: of the seeds' mean probability, by McNemar's
+exact test. p-values are Holm-corrected over all pairs of a measure in the section. "A gain" or "a loss" takes a
+corrected p below .05 and an interval without 0; where only one of the two says so, there is "no firm evidence"."""
 
 
-def page(results: Sequence[Result], beside: Beside) -> str:
-    """Markdown: a section for each dataset folder."""
+def page(results: Sequence[Result], beside: Beside, out: Path) -> str:
+    """Markdown: a section for each dataset."""
     lines = ["# The systems that this design comes from, and memefuse's heads"]
-    for data, members in by_data(results).items():
-        lines += ["", f"## {heading(data, members)}", "", layout.markdown(reached(members, beside)), ""]
-        lines += [layout.markdown(how(members)), ""] + [f"- {note}" for note in notes(members, beside)]
-        for split in members[0].memes:
-            rows = [row for each in members + own(members, beside) for row in named_rows(each, split)]
+    found = sections(results, beside)
+    for heading, section in zip(headings(found), found, strict=True):
+        lines += ["", f"## {heading}", "", layout.markdown(reached(section)), ""]
+        lines += [layout.markdown(how(section)), ""] + [f"- {note}" for note in notes(section)]
+        if pairs := paired.pairs(section, out):
+            lines += ["", layout.markdown(paired.table(pairs))]
+        for split in section.results[0].memes:
+            rows = [row for each in section.results + section.own for row in named_rows(section, each, split)]
             lines += ["", layout.markdown(main_table(rows, f"Every metric on {split}"))]
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
-def terminal(results: Sequence[Result], beside: Beside) -> str:
+def terminal(results: Sequence[Result], beside: Beside, out: Path) -> str:
     parts = []
-    for data, members in by_data(results).items():
-        parts += [heading(data, members), layout.plain(reached(members, beside)), layout.plain(how(members))]
-        parts.append("\n".join(textwrap.fill(note, WIDTH) for note in notes(members, beside)))
+    found = sections(results, beside)
+    for heading, section in zip(headings(found), found, strict=True):
+        parts += [heading, layout.plain(reached(section)), layout.plain(how(section))]
+        said = [*paired.sentences(paired.pairs(section, out)), *notes(section)]
+        parts.append("\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in said))
     return "\n\n".join(parts) + "\n"
 
 
-def by_data(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """In the order in which systems and settings are listed."""
-    places = {(name, setting): (row, at) for row, (name, system) in enumerate(SYSTEMS.items())
-              for at, setting in enumerate(system.settings)}  # fmt: skip
-    found: dict[str, list[Result]] = {}
-    for result in sorted(results, key=lambda each: (places.get((each.system, each.setting), (99, 0)), each.key)):
-        found.setdefault(result.data, []).append(result)
-    return found
-
-
-def heading(data: str, results: Sequence[Result]) -> str:
-    sizes = ", ".join(f"{split} {memes:,}" for split, memes in results[0].memes.items())
-    return f"{data}: train {results[0].train_of:,}, {sizes} memes"
-
-
-def reached(results: Sequence[Result], beside: Beside) -> Table:
-    """What each came to on dev and the first test split, what was published, and what memefuse reaches."""
+def reached(section: Section) -> Table:
+    """What each came to on dev and the first test split, what memefuse reaches, and what was published."""
+    test = section.test
     rows: list[list[str]] = []
-    for result in results:
-        own = beside.get(result.key)
+    for result in section.results:
+        own = section.own_beside(result)
         for number, head in enumerate(dict.fromkeys(row.name for row in result.rows)):
-            dev, *others = of_head(result, head)
-            test = next((row for row in others if row.split.startswith("test")), None)
-            line = [label(result, head), *(with_spread(dev.metrics[metric]) for metric in ("accuracy", "auc_roc"))]
-            line += [with_spread(test.metrics["accuracy"]), interval(test.metrics["accuracy"])] if test else ["", ""]
-            line += [with_spread(test.metrics["auc_roc"]), interval(test.metrics["auc_roc"])] if test else ["", ""]
-            line += (
-                [f"{result.seconds:,.1f}", best(own) if isinstance(own, Result) else ""] if number == 0 else ["", ""]
-            )
-            rows.append([*line, published(result.published) if number == 0 else ""])
-    header = ["", "dev acc.", "AUC-ROC", "test acc.", "95%", "AUC-ROC", "95%", "seconds"]
-    return Table("", [*header, "memefuse: test AUC-ROC", f"published ({MEMES})"], rows)
+            figures = {row.split: row.metrics for row in of_head(result, head)}
+            line = [section.label(result, head), *accuracy_and_area(figures[section.dev])]
+            line += [*accuracy_and_area(figures[test]), interval(figures[test]["auc_roc"])] if test else []
+            once = [with_spread(judged(own, section)) if own else "", accuracy(result.published)]
+            rows.append([*line, *(once if number == 0 else [""] * len(once))])
+    on_test = [f"{test} acc.", "AUC-ROC", "95%"] if test else []
+    return Table("", ["", f"{section.dev} acc.", "AUC-ROC", *on_test, "memefuse", "published"], rows)
 
 
-def of_head(result: Result, head: str) -> list[Row]:
-    """Dev first."""
-    return [row for row in result.rows if row.name == head]
+def accuracy_and_area(figures: Mapping[str, Figure]) -> list[str]:
+    return [with_spread(figures[metric]) for metric in ("accuracy", "auc_roc")]
 
 
-def best(own: Result) -> str:
-    """memefuse's head that is best on dev, its test figure, and how long all four took."""
-    dev = next(iter(own.memes))
-    head = max((row for row in own.rows if row.split == dev), key=lambda row: row.metrics["auc_roc"].mean).name
-    test = next((row for row in of_head(own, head) if row.split.startswith("test")), None)
-    return f"{head} {with_spread(test.metrics['auc_roc']) if test else ''} in {own.seconds:,.1f} s"
+def judged(own: Result, section: Section) -> Figure:
+    """AUC-ROC of memefuse's best head where systems are judged."""
+    return next(row for row in of_head(own, best_head(own)) if row.split == section.judged).metrics["auc_roc"]
 
 
-def label(result: Result, head: str) -> str:
-    """A row's name: with the setting where a system has several, what trains beside it, and marks for the notes."""
-    name = head if head.startswith(result.system) else f"{result.system} {head}"
-    return name + variant(result) + marks(result)
-
-
-def variant(result: Result) -> str:
-    if result.system not in SYSTEMS:
-        return ""
-    settings = SYSTEMS[result.system].settings
-    named = f" {result.setting}" if len(settings) > 1 else ""
-    trains = trained(result)
-    usual = result.setting in settings and settings[result.setting].train == trains
-    return named + ("" if usual else f" --train {','.join(trains) or 'none'}")
-
-
-def trained(result: Result) -> tuple[str, ...]:
-    return tuple(side for side, used in (("text", result.text), ("image", result.image)) if used.trains)
-
-
-def marks(result: Result) -> str:
-    stands_in = result.text.stand_in or result.image.stand_in
-    return " *" * stands_in + " +" * partial(result)
-
-
-def partial(result: Result) -> bool:
-    return result.capped or result.drawn > 0
+def accuracy(figures: Sequence[Published]) -> str:
+    return next((f"{each.split} {bare(each.value)}" for each in figures if each.metric == "accuracy"), "")
 
 
 def published(figures: Sequence[Published]) -> str:
     return "; ".join(f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures)
 
 
-def how(results: Sequence[Result]) -> Table:
+def how(section: Section) -> Table:
     """With what each was run."""
-    rows = [
-        [
-            each.system + variant(each),
-            encoder(each.text),
-            encoder(each.image),
-            ", ".join(trained(each)) or "none",
-            f"{each.train_memes:,}" + " balanced" * each.balanced + drawn(each),
-            (f"{each.steps:,}" + (" (--steps)" if each.capped else "")) if each.steps else "until dev is best",
-            str(each.seeds),
-            each.precision,
-        ]
-        for each in results
-    ]
-    return Table("", ["", "text", "image", "encoders trained", "train memes", "steps", "seeds", "precision"], rows)
+    rows = []
+    for each in section.results:
+        own = section.own_beside(each)
+        rows.append(
+            [
+                section.label(each, each.system),
+                " ".join(trained(each)) or "none",
+                f"{each.train_memes:,}" + " balanced" * each.balanced + drawn(each),
+                f"{each.steps:,}" if each.steps else "dev's best",
+                str(each.seeds),
+                each.precision,
+                f"{each.seconds:,.1f}",
+                f"{own.seconds:,.1f}" if own else "",
+            ]
+        )
+    header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
+    return Table("", header, rows)
 
 
 def drawn(result: Result) -> str:
@@ -153,31 +121,33 @@ def encoder(used: Encoder) -> str:
     return f"{used.name} (for {used.published})" if used.stand_in else used.name
 
 
-def own(results: Sequence[Result], beside: Beside) -> list[Result]:
-    """memefuse's heads on every pair of encoders, each pair once."""
-    found = [beside.get(result.key) for result in results]
-    return list({each.key: each for each in found if isinstance(each, Result)}.values())
-
-
-def named_rows(result: Result, split: str) -> list[Row]:
+def named_rows(section: Section, result: Result, split: str) -> list[Row]:
     """Rows of a split, called by system and head."""
     pair = "" if result.system in SYSTEMS else f" on {result.setting}"
-    return [replace(row, name=label(result, row.name) + pair) for row in result.rows if row.split == split]
+    rows = [row for row in result.rows if row.split == split]
+    return [replace(row, name=section.label(result, row.name) + pair) for row in rows]
 
 
-def notes(results: Sequence[Result], beside: Beside) -> list[str]:
-    """What marks mean, what was left open, what is missing."""
-    found = []
+def notes(section: Section) -> list[str]:
+    """What marks mean, which encoders there were, what was left open, what is missing."""
+    results, found = section.results, []
     if any(result.text.stand_in or result.image.stand_in for result in results):
-        found.append("* with stand-ins for the published encoders, named below the figures.")
+        found.append("* with stand-ins for the published encoders.")
     if any(partial(result) for result in results):
-        found.append("+ trained on fewer memes or fewer steps than published, as the second table says.")
+        found.append("+ trained on fewer memes (--rows) or fewer steps (--steps) than published.")
     for result in results:
-        conditions = [f"{published([each])}: {each.condition}" for each in result.published if each.condition]
-        found += [f"{label(result, result.system)}, published {each}." for each in conditions]
-    found += [why for result in results if isinstance(why := beside.get(result.key), str)]
+        name = section.label(result, result.system)
+        found.append(f"{name}: {encoder(result.text)} and {encoder(result.image)}.")
+        told = [each for each in result.published if each.condition or each.metric != "accuracy"]
+        found += [f"{name}, published {': '.join(filter(None, [published([each]), each.condition]))}." for each in told]
+    for own in section.own:
+        found.append(f"memefuse on {own.setting}: {best_head(own)} is best on dev.")
+    found += [why for result in results if isinstance(why := section.beside.get(result.key), str)]
     for system in dict.fromkeys(result.system for result in results):
+        if guess := SYSTEMS[system].guess:
+            found.append(f"{system}, published beside its settings: {published([guess])} of random guessing.")
         found.append(f"{system}: {SYSTEMS[system].ours}.")
+    found.append(f"Published figures are accuracies on {MEMES}, where no other measure is named.")
     return list(dict.fromkeys([*found, *(note for result in results for note in result.notes)]))
 
 
@@ -186,21 +156,19 @@ def comma_separated(results: Sequence[Result], beside: Beside) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     parts = ("mean", "sd", "low", "high")
-    about = ["data", "system", "setting", "head", "split", "text", "image", "stand_in", "encoders_trained"]
-    about += ["train_memes", "train_of", "steps", "capped", "seeds", "seconds", "published"]
-    writer.writerow([*about, *(f"{name}_{part}" for name in NAMES for part in parts)])
-    for result in [*results, *own(results, beside)]:
+    about = ["data", "memes", "system", "setting", "key", "head", "split", "text", "image", "stand_in"]
+    about += ["encoders_trained", "train_memes", "train_of", "steps", "capped", "seeds", "precision", "seconds"]
+    writer.writerow([*about, "published", *(f"{name}_{part}" for name in NAMES for part in parts)])
+    found = sections(results, beside)
+    for result in [each for section in found for each in section.results + section.own]:
+        stands_in = int(result.text.stand_in or result.image.stand_in)
         for row in result.rows:
             values = [getattr(row.metrics[name], part) for name in NAMES for part in parts]
             writer.writerow(
-                [result.data, result.system, result.setting, row.name, row.split, result.text.name, result.image.name]
-                + [
-                    int(result.text.stand_in or result.image.stand_in),
-                    " ".join(trained(result)),
-                    result.train_memes,
-                    result.train_of,
-                ]
-                + [result.steps, int(result.capped), result.seeds, f"{result.seconds:.3f}", published(result.published)]
+                [result.data, result.content[:8], result.system, result.setting, result.key[:8], row.name, row.split]
+                + [result.text.name, result.image.name, stands_in, " ".join(trained(result)), result.train_memes]
+                + [result.train_of, result.steps, int(result.capped), result.seeds, result.precision]
+                + [f"{result.seconds:.3f}", published(result.published)]
                 + ["" if value != value else f"{value:.6f}" for value in values]
             )
     return out.getvalue()

@@ -68,8 +68,8 @@ def train(
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    if last and checkpoints.stopped_early(last, how):
-        trainer._load_from_checkpoint(checkpoints.best_of(last))
+    if last and checkpoints.over(last, how):
+        trainer._load_from_checkpoint(checkpoints.kept(last, how))
         state = checkpoints.read_state(last)
     else:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -82,7 +82,7 @@ def train(
 def arguments(
     how: Training, folder: Path, seed: int, device: str, steps: int | None, precision: str, workers: int
 ) -> TrainingArguments:
-    return TrainingArguments(
+    found = TrainingArguments(
         output_dir=str(folder),
         seed=seed,
         data_seed=seed,
@@ -112,6 +112,9 @@ def arguments(
         disable_tqdm=True,
         report_to="none",
     )
+    # Else the Trainer spreads a batch of every size over all GPUs that it sees, which makes it so many times larger.
+    found._n_gpu = 1
+    return found
 
 
 def fewer(steps: int | None, how: Training, memes: int) -> int | None:
@@ -195,8 +198,10 @@ class Live(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.update(state.global_step - self.bar.n)
-        # An epoch's last step is saved after dev was scored: gone on from before that, a run would not score it.
-        if time.monotonic() - self.saved > SAVE_EVERY and not float(state.epoch).is_integer():
+        # The last step of an epoch and that of the run are saved after dev was scored: gone on from before that, a run
+        # would not score it.
+        ends = float(state.epoch).is_integer() or state.global_step >= state.max_steps
+        if time.monotonic() - self.saved > SAVE_EVERY and not ends:
             control.should_save = True  # looks at no random number: the run is the same with it and without
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

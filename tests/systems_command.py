@@ -1,0 +1,42 @@
+"""What is typed to run a system on a small folder, what it leaves, and what makes it quick."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.systems import beside, fasttext, job, sides
+from experiments.systems.published import SYSTEMS
+from extract.__main__ import main as extract
+from heads.settings import HeadSettings
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def asked(folder: Path, *more: str) -> list[str]:
+    where = ["--data", str(folder / "data"), "--features", str(folder / "features"), "--out", str(folder / "reports")]
+    return [*where, "--device", "cpu", "--dtype", "float32", *more]
+
+
+def tiny(folder: Path, *more: str) -> list[str]:
+    return asked(folder, "--text-encoder", str(folder / "bert"), "--image-encoder", str(folder / "resnet"), *more)
+
+
+def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
+    monkeypatch.setattr(
+        beside.training, "runs", lambda heads, seeds, _: {head: [HeadSettings(max_epochs=2)] * seeds for head in heads}
+    )
+    monkeypatch.setattr(sides, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
+    monkeypatch.setattr(beside, "SEEDS", 1)
+    monkeypatch.setattr(job, "FROZEN_SEEDS", 2)
+    monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
+    for name, system in SYSTEMS.items():
+        settings = {
+            key: replace(setting, training=replace(setting.training, epochs=2))
+            for key, setting in system.settings.items()
+        }
+        monkeypatch.setitem(SYSTEMS, name, replace(system, settings=settings))

@@ -1,0 +1,88 @@
+"""What a system is refused, before any work, and how: encoders, libraries, draws that do not fit."""
+
+import importlib.util
+import re
+
+import pytest
+from systems_command import tiny
+
+from experiments.systems import sides
+from experiments.systems.__main__ import main
+from extract.errors import Refused
+
+pytest_plugins = ["systems_folder"]
+pytestmark = pytest.mark.usefixtures("quick")
+
+MLP = "distilbert-resnet50-mlp"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["lab", "--steps", "5"], "lab's heads train until dev is best: --steps is for the other systems"),
+        (["lab", "--image-encoder", "resnet50-keras:grid"], "lab reads one vector an image, and resnet50-keras:grid"),
+        (["lab", "--text-encoder", "fasttext", "--image-encoder", "fasttext"], "unknown image encoder 'fasttext'"),
+        (
+            ["multimodal-transformer", "--text-encoder", "fasttext", "--train", "none"],
+            "multimodal-transformer reads words with its text encoder, and fastText gives vectors of whole texts",
+        ),
+        (
+            [MLP, "--text-encoder", "fasttext", "--train", "text"],
+            f"{MLP} trains its text encoder, and fastText gives vectors of whole texts: name another --text-encoder",
+        ),
+        (
+            ["bert-resnet18-linear", "--settings", "1,10", "--predict", "a.png", "words"],
+            "--predict asks the run of one setting, and --settings is 1,10: name one",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_before_any_work(command, why, folder, tmp_path):
+    where = ["--data", str(folder / "data"), "--features", str(tmp_path / "features"), "--out", str(tmp_path / "out")]
+    with pytest.raises(Refused, match=re.escape(why)):
+        main([*command, *where])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "library"), [("fasttext-resnet152-concat", "gensim"), (MLP, "accelerate")])
+def test_a_library_that_is_missing_is_named_before_any_work(name, library, folder, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == library else found(name, *more)
+    )
+    with pytest.raises(Refused, match=f"{name} needs {library}: pip install 'memefuse"):
+        main([name, "--stand-in", "--data", str(folder / "data"), "--features", str(tmp_path / "features")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_draw_of_one_label_is_refused(copy):
+    with pytest.raises(Refused, match=r"--rows 1 draws memes of label [01] alone of train; draw more"):
+        main(["fasttext-resnet152-concat", *tiny(copy, "--rows", "1")])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "published", "is_other"),
+    [
+        ("text", "bert-base-uncased", "bert-base-uncased", False),
+        ("text", "google-bert/bert-base-uncased", "bert-base-uncased", False),
+        ("text", "/models/bert-base-uncased:pooler", "bert-base-uncased:pooler", False),
+        ("text", "bert-base-uncased:cls", "bert-base-uncased", False),
+        ("text", "bert-base-uncased", "bert-base-uncased:pooler", True),
+        ("text", "all-MiniLM-L6-v2", "bert-base-uncased", True),
+        ("image", "resnet18:grid", "resnet18:grid", False),
+        ("image", "resnet50-keras:grid", "resnet18:grid", True),
+        ("text", "fasttext", "fasttext", False),
+    ],
+)
+def test_what_stands_in_is_told_from_what_was_published(kind, name, published, is_other):
+    assert sides.other(kind, name, published) == is_other
+
+
+def test_a_stand_in_out_of_reach_is_not_offered_again():
+    refusals = [
+        ("text", "all-MiniLM-L6-v2", "all-MiniLM-L6-v2: no registry\nmore"),
+        ("image", "resnet50", "resnet50: none"),
+    ]
+    said = sides.way_out(refusals, ["lab", "--stand-in"])
+    assert said.splitlines()[:2] == ["all-MiniLM-L6-v2: no registry", "resnet50: none"]
+    assert "--text-encoder all-MiniLM-L6-v2" not in said
