@@ -7,10 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -18,6 +18,9 @@ import numpy as np
 from experiments.bench.extract_table import Timed, table
 from extract import catalogue, dataset, errors, store
 from extract.device import resolve_device
+
+if TYPE_CHECKING:
+    from experiments.bench.pipeline import Pipeline
 
 ROOF_BATCHES = 12
 EXAMPLES = """\
@@ -116,30 +119,29 @@ def _compare(
 ) -> Timed:
     """Interleave the ways; loading an encoder counts for neither."""
     from experiments.bench.limits import decode_seconds
-    from experiments.bench.notebook import ImageNotebook, TextNotebook
+    from experiments.bench.notebook import Notebook
     from experiments.bench.pipeline import Pipeline
 
     ours = Pipeline(kind, name, folder, args.device)
-    notebook = (TextNotebook if kind == "text" else ImageNotebook)(ours.located, ours.device)
     times = Timed([], [], [], [], len(memes), 1.0)
-    for repeat in range(args.repeats + 1):
-        features = scratch / f"{kind}-{repeat}"
-        baseline = scratch / f"{kind}-{repeat}.h5"
-        seconds = [_seconds(lambda: ours.run(features)), _seconds(lambda: notebook.run(memes, baseline))]  # noqa: B023
-        if repeat:  # the first round warms up
-            times.ours.append(seconds[0])
-            times.notebook.append(seconds[1])
-            times.encode.append(ours.roof_seconds(ROOF_BATCHES) * len(memes))
-            if kind == "image":
-                times.decode.append(decode_seconds(memes))
+    with Notebook(kind, ours.located, ours.device) as notebook:
+        for repeat in range(args.repeats + 1):
+            features, baseline = scratch / f"{kind}-{repeat}", scratch / f"{kind}-{repeat}.h5"
+            our_seconds, their_seconds = _seconds(ours, features), notebook.seconds(memes, baseline)
+            if repeat:  # the first round warms up
+                times.ours.append(our_seconds)
+                times.notebook.append(their_seconds)
+                times.encode.append(ours.roof_seconds(ROOF_BATCHES) * len(memes))
+                if kind == "image":
+                    times.decode.append(decode_seconds(memes))
     with h5py.File(baseline) as file:
         vector = np.asarray(store.read(ours.published(features)).vector)
         return replace(times, cosine=_lowest_cosine(vector, file["vector"][:]))
 
 
-def _seconds(action: Callable[[], object]) -> float:
+def _seconds(ours: "Pipeline", features: Path) -> float:
     start = time.perf_counter()
-    action()
+    ours.run(features)
     return time.perf_counter() - start
 
 

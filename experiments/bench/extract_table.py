@@ -9,9 +9,10 @@ HEAD = """\
 |---|---|---:|---:|---:|---:|---:|---:|---:|---:|"""
 NOTES = """
 The notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the
-main process, nothing overlapped. Both end in HDF5; loading the encoder counts for neither. Encode limit: the
-encoder alone on ready tensors (the roof), texts of 32 word pieces. Decode limit: reading and decoding alone, with
-the threads that stage 1 decodes with. Cosine: of our vector and the notebook's for the same meme.
+main process, nothing overlapped, in a process of its own with nothing set. Both end in HDF5; loading the encoder
+counts for neither. Encode limit: the encoder alone on ready tensors (the roof), texts of 32 word pieces. Decode
+limit: reading and decoding alone, with the threads that stage 1 decodes with. Cosine: of our vector and the
+notebook's for the same meme.
 """
 RANDOM_NOTE = """\
 Random weights: the architectures at full size; every word is one word piece.
