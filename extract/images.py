@@ -45,7 +45,9 @@ def _squeezed(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-    small = image.convert("RGBA" if transparent else "RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    mode = "RGBA" if transparent else "RGB"
+    whole = image if image.mode == mode else image.convert(mode)
+    small = whole.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     if not transparent:
         return small
     return Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")
