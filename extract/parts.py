@@ -4,8 +4,6 @@ A part is a `store` file like any other, whose ids are its contents:
 `features/<encoder>/.parts/<fingerprint>/<name>.h5`.
 """
 
-import fcntl
-import os
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from extract import leases, places, store
-from extract.errors import Failed, Refused
+from extract import leases, lock, places, store
+from extract.errors import Failed
 from extract.places import Place, Remote
 from extract.plan import Part
 from extract.progress import say
@@ -88,30 +86,7 @@ class Folder:
             with leases.held(self.path / ".lock"):
                 yield
             return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "a+")  # noqa: SIM115  closed below; its descriptor is the lock
-        except OSError as error:
-            raise Refused(
-                f"{self.path} cannot be written: {error.strerror}; name another folder with --features"
-            ) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise Refused(
-                    f"another extraction (process {lock.read().strip() or '?'}) is writing to {self.path}; "
-                    "wait for it to end, or name another folder with --features"
-                ) from None
-            except OSError as error:
-                raise Refused(
-                    f"{self.path} cannot be locked: {error.strerror}; name a folder on another file system "
-                    "with --features"
-                ) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+        with lock.locked(self.path, "another extraction", "--features"):
             self.sweep_torn()
             yield
 

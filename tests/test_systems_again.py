@@ -3,18 +3,18 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from systems_command import lines, tiny
 from trained import picture
 
-from experiments.systems import job, lock, results
+from experiments.systems import job, results
 from experiments.systems.__main__ import main
 from extract import device, store
 from extract.__main__ import main as extract
 from extract.errors import Refused
+from extract.lock import locked
 from heads.settings import HeadSettings
 
 pytest_plugins = ["systems_folder", "elsewhere"]
@@ -81,12 +81,12 @@ def test_stage_2s_heads_run_in_the_precision_that_is_recorded_and_know_their_rec
     assert len(runs(copy, "lab")) == 3
 
 
+SAME = ("the same run", "--out")
 HOLD = """
 import sys
-from dataclasses import replace
 from pathlib import Path
-from experiments.systems import lock
-with lock.held(Path(sys.argv[1])):
+from extract.lock import locked
+with locked(Path(sys.argv[1]), "the same run", "--out"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -96,11 +96,14 @@ def test_the_same_run_at_work_elsewhere_is_refused(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(Refused, match=rf"the same run \(process {other.pid}\) is at work in"), lock.held(tmp_path):
+        with (
+            pytest.raises(Refused, match=rf"the same run \(process {other.pid}\) is writing to"),
+            locked(tmp_path, *SAME),
+        ):
             pass
         other.kill()
         other.wait()
-    with lock.held(tmp_path):  # the lock ended with its process
+    with locked(tmp_path, *SAME):  # the lock ended with its process
         pass
 
 
@@ -109,7 +112,7 @@ def test_a_run_holds_its_folder(copy, monkeypatch):
     main(command)
     [place] = (copy / "reports/systems" / MLP).iterdir()
     (place / "result.json").unlink()
-    with lock.held(place), pytest.raises(Refused, match="is at work in"):
+    with locked(place, *SAME), pytest.raises(Refused, match="is writing to"):
         main(command)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from experiments.records import write
-from experiments.systems import build, gather, lock, pictures, sides
+from experiments.systems import build, gather, pictures, sides
 from experiments.systems.job import Job, Request, subset
 from experiments.systems.memes import Memes
 from experiments.systems.pictures import Usable
@@ -24,6 +24,7 @@ from experiments.systems.sides import Wanted
 from experiments.training import Trained
 from extract import device as devices
 from extract.errors import Refused
+from extract.lock import locked
 from extract.store import replacing
 from heads.metrics import best_threshold
 from heads.train import Rows, fit
@@ -48,7 +49,7 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
     splits = gather.gather(usable, located, request.features, system.max_tokens)
     on = subset(splits, setting, request.rows)
     job = Job(system, name, setting, on, splits, request, device)
-    with lock.held(job.folder):
+    with locked(job.folder, "the same run", "--out"):
         done = read_result(job.folder)
         if done is not None and done.seeds == job.seeds:
             print(f"{job.folder}: done before; remove it to run it again", file=sys.stderr)
