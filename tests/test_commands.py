@@ -26,7 +26,7 @@ COMMANDS = [
 ]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "ray", "pyarrow"}
 SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
-SHARED_ROOMS |= {"contents", "places"}
+SHARED_ROOMS |= {"contents", "lock", "places"}
 
 PROBE = """
 import runpy, sys
