@@ -1,7 +1,7 @@
 """Scores of binary classifiers, for all runs at once: [run, n] in, [run] out, float64.
 
-A metric that is undefined (one class only; no meme called hateful) is nan, never a number. Where it is defined it is
-what scikit-learn gives with `zero_division=nan`.
+A metric that is undefined (one class only; no meme called hateful; a score that is no number, as of a training that
+diverged) is nan, never a number. Where it is defined it is what scikit-learn gives with `zero_division=nan`.
 """
 
 import torch
@@ -18,6 +18,11 @@ def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, "*shape"]:
     return torch.where(below == 0, torch.nan, above.double() / below.double())
 
 
+def _where_numbers(value: Float[Tensor, " run"], score: Shaped[Tensor, "run n"]) -> Float[Tensor, " run"]:
+    """nan for a run that has a score which is no number: it would be sorted as if it were the highest."""
+    return value.masked_fill(score.isnan().any(dim=1), torch.nan)
+
+
 def auc_roc(score: Shaped[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[Tensor, " run"]:
     """The chance that a hateful meme scores above another one, ties counting one half (Mann-Whitney U, 1947).
 
@@ -31,7 +36,7 @@ def auc_roc(score: Shaped[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[T
     # A tie's average rank is (below + up_to + 1) / 2; doubled, all is counted in whole numbers.
     doubled_ranks = (below + up_to + 1)[:, positive].sum(dim=1)
     doubled_wins = doubled_ranks - positives * (positives + 1)
-    return _ratio(doubled_wins, 2 * positives * (~positive).sum())
+    return _where_numbers(_ratio(doubled_wins, 2 * positives * (~positive).sum()), score)
 
 
 def average_precision(score: Shaped[Tensor, "run n"], label: Int[Tensor, " n"]) -> Float[Tensor, " run"]:
@@ -44,7 +49,7 @@ def average_precision(score: Shaped[Tensor, "run n"], label: Int[Tensor, " n"]) 
     first = torch.searchsorted(ordered, ordered)  # memes of equal score enter together
     hits = hits_below[:, -1:] - hits_below.gather(1, first)
     precision = hits.double() / (score.shape[1] - first)
-    return _ratio((precision * label[order]).sum(dim=1), label.sum())
+    return _where_numbers(_ratio((precision * label[order]).sum(dim=1), label.sum()), score)
 
 
 def expected_calibration_error(
@@ -107,7 +112,8 @@ def evaluate(
     check_labels(label)
     probability = probabilities(logit, temperature)
     limit = threshold[:, None] if isinstance(threshold, Tensor) else threshold
-    return _decisions(probability >= limit, label) | {
+    decisions = _decisions(probability >= limit, label)
+    return {name: _where_numbers(value, logit) for name, value in decisions.items()} | {
         "auc_roc": auc_roc(logit, label),
         "average_precision": average_precision(logit, label),
         "ece": expected_calibration_error(probability, label),

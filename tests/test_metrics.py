@@ -147,3 +147,13 @@ def test_temperature_is_found_where_it_is_known():
     label = (torch.rand(1, 20_000, generator=generator) < torch.sigmoid(logit / 3)).long()[0]
     # 20,000 draws leave about 2% (one standard error) of doubt
     assert metrics.fit_temperature(logit, label).item() == pytest.approx(3, rel=0.08)
+
+
+def test_a_run_whose_scores_are_no_numbers_has_no_metric_and_the_others_keep_theirs():
+    label = torch.tensor([0, 1, 1, 0])
+    score = torch.tensor([[-1.0, 2.0, 0.5, 0.7], [torch.nan] * 4, [0.0, torch.nan, 1.0, 2.0]])
+    found = metrics.evaluate(score, label)
+    alone = metrics.evaluate(score[:1], label)
+    for name in metrics.METRICS:
+        assert found[name][0] == alone[name][0]
+        assert found[name][1:].isnan().all(), name

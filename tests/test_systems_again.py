@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from systems_command import lines, tiny
 from trained import picture
 
-from experiments.systems import job, results
+from experiments.systems import job, results, trainer
 from experiments.systems.__main__ import main
 from extract import device, store
 from extract.__main__ import main as extract
@@ -156,3 +159,18 @@ def test_memes_and_vectors_may_lie_elsewhere(copy, memory, upload, capsys):
     main([MLP, "--out", str(copy / "away"), "--device", "cpu", "--predict", str(copy / "data" / image), text])
     said = capsys.readouterr().out
     assert said.startswith(f"label {row['label']}: probability {float(row['proba']):.3f}".replace("0.", ".", 1))
+
+
+def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "logits", lambda model, memes, *how: torch.full((len(memes),), torch.nan))
+    main([MLP, *tiny(copy, "--seeds", "2", "--steps", "1")])
+    told = f"{MLP} published: training diverged (seed 0, 1), so there is nothing to measure."
+    [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith(MLP) and "*" in line][:1]
+    assert row.count("undefined") == 4
+    [run] = [each for each in runs(copy, MLP) if each.seeds == 2]
+    assert run.notes[-1] == told
+    assert np.isnan([figure.mean for each in run.rows for figure in each.metrics.values()]).all()
+    main(["table", "--out", str(copy / "reports")])
+    printed = capsys.readouterr().out
+    assert told in " ".join(printed.split())
+    assert f"{MLP} * + vs" not in printed

@@ -56,7 +56,9 @@ def called(section: Section, result: Result, scores: Scores) -> Scores:
 
 
 def both(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
-    """By AUC-ROC and by accuracy; p-values not yet corrected."""
+    """By AUC-ROC and by accuracy; p-values not yet corrected. None where a training diverged."""
+    if any(each.logit.isnan().any() for each in (one, other)):
+        return []
     draws = stats.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
     return [judging.by_auc_roc(one, other, group, draws), judging.by_accuracy(one, other, draws)]
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from experiments import stats
 from experiments.records import Row, code_version, revive, to_lines, without_nan, write
 from experiments.runs import mean_threshold, records, scores_of
@@ -97,7 +99,7 @@ def conclude(job: Job, trained: Sequence[Trained]) -> Result:
         rows=rows(trained, with_labels),
         threshold=mean_threshold(trained[0], splits.dev.split, splits.dev.label),
         published=list(job.setting.published),
-        notes=splits.notes,
+        notes=splits.notes + diverged(job.name, trained),
         code=code_version(),
         key=job.key,
     )
@@ -110,6 +112,17 @@ def conclude(job: Job, trained: Sequence[Trained]) -> Result:
     write(job.folder / "report.md", report(result, trained, with_labels))
     save(job.folder, result)
     return result
+
+
+def diverged(setting: str, trained: Sequence[Trained]) -> list[str]:
+    """A sentence on each head with runs whose logits are no numbers."""
+    found = []
+    for each in trained:
+        lost = torch.stack([logit.isnan().any(dim=1) for logit in each.logit.values()]).any(dim=0)
+        if lost.any():
+            seeds = ", ".join(str(each.settings[run]["seed"]) for run in lost.nonzero().flatten().tolist())
+            found.append(f"{each.name} {setting}: training diverged (seed {seeds}), so there is nothing to measure.")
+    return found
 
 
 def folder(out: Path, result: Result) -> Path:
