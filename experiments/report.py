@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     seen = glance.look(options.data) if options.data else None
     if seen:
         refuse_other_data(found, seen)
-    page = report_page.page(found, seen, images=not options.no_images)
+    page = report_page.page(found, seen, images=not options.no_images, reports=options.reports)
     path = publishing.publish(page, options.out or options.reports, "report")
     print(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB) and report.md.", file=sys.stderr)
     if not seen:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import random
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,25 @@ def encode_images(folder, splits, rows=4, batch_size=3, encoder=None):
     parts = cut(unique(items, held), rows)
     bad = engine.encode_images(parts, encoder or FakeImage(), folder, batch_size, done=lambda count: None)
     return {image.content: image.reason for image in bad}
+
+
+pictures = st.lists(st.integers(0, 5), min_size=1, max_size=8)
+
+
+@settings(max_examples=20, deadline=None)
+@given(pictures, pictures)
+def test_images_that_are_added_swapped_or_moved_cost_only_new_contents(tmp_path_factory, before, after):
+    place = tmp_path_factory.mktemp("images")
+    folder, fresh = folder_of(place, "image"), folder_of(place / "fresh", "image")
+    for drawn, new in ((before, set(before)), (after, set(after) - set(before))):
+        home = Path(tempfile.mkdtemp(dir=place))  # every image has moved
+        split, encoder = image_split(home, "train", [picture(number) for number in drawn]), FakeImage()
+        assert encode_images(folder, [split], batch_size=1, encoder=encoder) == {}
+        publish([folder], [split], {}, skip=False)
+        assert sum(encoder.batches) == len(new)
+    encode_images(fresh, [split], batch_size=1)
+    publish([fresh], [split], {}, skip=False)
+    assert fresh.published("train").read_bytes() == folder.published("train").read_bytes()
 
 
 def test_images_land_in_their_rows_and_every_batch_has_one_shape(tmp_path):

@@ -12,6 +12,8 @@ import torch
 from systems_command import lines, tiny
 from trained import picture
 
+from experiments.pages import systems_section
+from experiments.pages.document import Grid
 from experiments.systems import job, results, trainer
 from experiments.systems.__main__ import main
 from extract import device, store
@@ -174,3 +176,15 @@ def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, ca
     printed = capsys.readouterr().out
     assert told in " ".join(printed.split())
     assert f"{MLP} * + vs" not in printed
+
+
+def test_the_report_shows_what_was_run(copy):
+    assert systems_section.section(copy / "elsewhere") is None
+    main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    [part] = systems_section.section(copy / "reports").parts
+    assert "train 48, dev 20, test 12 memes" in part.title
+    reached, how, pairs = (block.table for block in part.blocks if isinstance(block, Grid))
+    for table in (reached, how, pairs):
+        assert any(row[0].startswith(MLP) for row in table.rows)
+        assert {len(row) for row in table.rows} == {len(table.header)}
+    assert any("stand-ins" in sentence for sentence in part.blocks[-1].sentences)

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from tqdm import tqdm
 
 from experiments.findings import Findings
 from experiments.glance import Glance
-from experiments.pages import dataset_section, discussion, figures, fusion, overview, results
+from experiments.pages import dataset_section, discussion, figures, fusion, overview, results, systems_section
 from experiments.pages.document import Bullets, Figure, Page, Section
 from experiments.tables import READING
 from extract import places
 
 
-def page(findings: Findings, glance: Glance | None, images: bool) -> Page:
-    """glance: the dataset, where it is at hand; images: show memes' images."""
+def page(findings: Findings, glance: Glance | None, images: bool, reports: Path) -> Page:
+    """glance: the dataset, where it is at hand; images: show memes' images; reports: where systems may lie."""
     parts: list[Callable[[], Section | None]] = [partial(overview.section, findings)]
     parts += [partial(dataset_section.section, glance, images)] if glance else []
     parts += [partial(results.section, findings, split) for split in results.splits(findings)]
@@ -22,6 +23,7 @@ def page(findings: Findings, glance: Glance | None, images: bool) -> Page:
         partial(fusion.section, findings, glance, images),
         partial(fusion.slices, findings),
         partial(learning, findings),
+        partial(systems_section.section, reports),
         partial(discussion.section, findings),
         reading,
     ]
