@@ -134,13 +134,18 @@ def test_a_cluster_that_is_not_there_is_refused(extract, memes):
     assert "Start one with `ray start --head`" in str(refusal.value)
 
 
+def stopped_by(mishap, extract, memes) -> list[str]:
+    """What a run says, by lines, that ends with a mishap of all its encoders."""
+    extract.slow(0, mishap=mishap)
+    with pytest.raises(errors.Failed) as stopped:
+        extract(memes, "ray", *IMAGES)
+    return str(stopped.value).splitlines()
+
+
 @pytest.mark.slow
 def test_encoders_that_always_die_stop_the_run_and_say_so(tmp_path, extract, memes):
     """Ray Data by itself starts them again without end."""
-    extract.slow(0, mishap=fake_cluster.die)
-    with pytest.raises(errors.Failed) as stopped:
-        extract(memes, "ray", *IMAGES)
-    machine, *after = str(stopped.value).splitlines()
+    machine, *after = stopped_by(fake_cluster.die, extract, memes)
     assert re.fullmatch(
         r"fake-image: Ray gave up before a part was finished: machine [\d.]+ of the cluster: "
         r"The actor died unexpectedly before finishing this task\.",
@@ -151,10 +156,7 @@ def test_encoders_that_always_die_stop_the_run_and_say_so(tmp_path, extract, mem
 
 @pytest.mark.slow
 def test_what_is_raised_on_a_machine_stops_the_run_in_words(tmp_path, extract, memes):
-    extract.slow(0, mishap=fake_cluster.fall_ill)
-    with pytest.raises(errors.Failed) as stopped:
-        extract(memes, "ray", *IMAGES)
-    machine, *after = str(stopped.value).splitlines()
+    machine, *after = stopped_by(fake_cluster.fall_ill, extract, memes)
     assert re.fullmatch(
         r"fake-image: machine [\d.]+ of the cluster: "
         r"RuntimeError: CUDA error: an illegal memory access was encountered",

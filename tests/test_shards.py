@@ -109,34 +109,28 @@ def test_changing_the_size_encodes_nothing_and_unchanged_shards_are_not_written_
     assert capsys.readouterr().err.endswith("11 memes, up to date\n")
 
 
-def test_where_a_file_can_have_one_name_only_unchanged_shards_are_copied(tmp_path, monkeypatch):
-    """The number of shards is part of their names."""
+def growing(folder):
+    """A split published in two shards, then in three: the number of shards is part of their names."""
+    for count in (8, 12):
+        split = text_split("train", rows_of(count))
+        encode_texts(folder, [split])
+        publish([folder], [split], {}, False, 4)
+        check_published(folder, split)
+    store.verify(folder.published("train"))
+    return shard_files(folder.published("train"))
 
+
+def test_where_a_file_can_have_one_name_only_unchanged_shards_are_copied(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))  # as exFAT does
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    folder = folder_of(tmp_path)
-    for count in (8, 12):
-        split = text_split("train", rows_of(count))
-        encode_texts(folder, [split])
-        publish([folder], [split], {}, False, 4)
-        check_published(folder, split)
-    store.verify(folder.published("train"))
-    assert len(shard_files(folder.published("train"))) == 3
+    assert len(growing(folder_of(tmp_path))) == 3
 
 
 def test_a_shard_keeps_its_bytes_when_others_are_added(tmp_path):
-    folder = folder_of(tmp_path)
-    for count in (8, 12):
-        split = text_split("train", rows_of(count))
-        encode_texts(folder, [split])
-        publish([folder], [split], {}, False, 4)
-        check_published(folder, split)
-    assert [path.name[:14] for path in shard_files(folder.published("train"))] == [
-        f"0000{n}-of-00003" for n in range(3)
-    ]
-    store.verify(folder.published("train"))
+    names = [path.name[:14] for path in growing(folder_of(tmp_path))]
+    assert names == [f"0000{n}-of-00003" for n in range(3)]
 
 
 def test_what_was_read_stays_whole_when_a_later_run_replaces_it(tmp_path):

@@ -1,6 +1,7 @@
 """What a system does when its memes, vectors or folders are not what they were, are in use, or lie elsewhere."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import torch
 from systems_command import lines, tiny
 from trained import picture
 
+from experiments import training
 from experiments.pages import systems_section
 from experiments.pages.document import Grid
 from experiments.systems import job, results, trainer
@@ -188,3 +190,12 @@ def test_the_report_shows_what_was_run(copy):
         assert any(row[0].startswith(MLP) for row in table.rows)
         assert {len(row) for row in table.rows} == {len(table.header)}
     assert any("stand-ins" in sentence for sentence in part.blocks[-1].sentences)
+
+
+def test_seconds_of_heads_that_train_side_by_side_are_not_added_up(copy, monkeypatch):
+    heads = training.heads
+    monkeypatch.setattr(training, "heads", lambda *how: [replace(each, seconds=1e6) for each in heads(*how)])
+    shutil.rmtree(copy / "reports/systems/memefuse", ignore_errors=True)
+    main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    [own] = runs(copy, "memefuse")
+    assert 0 < own.seconds < 1e6

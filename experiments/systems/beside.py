@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     if done is not None:
         return done
     device = training.device(device)
+    start = time.perf_counter()  # heads train side by side: their own seconds overlap
     trained = training.heads(data, training.runs(compare.HEADS, SEEDS, {}), device, "none")
-    made = record(data, found, trained, result, device, key)
+    made = record(data, found, trained, time.perf_counter() - start, result, device, key)
     scored.save(folder, trained, found[1:])
     results.save(folder, made)
     return made
@@ -77,8 +79,9 @@ def splits(data: loading.Data) -> list[loading.Split]:
 
 
 def record(
-    data: loading.Data, found: list[Memes], trained: list[training.Trained], beside: Result, device: str, key: str
-) -> Result:
+    data: loading.Data, found: list[Memes], trained: list[training.Trained], seconds: float, beside: Result,
+    device: str, key: str,
+) -> Result:  # fmt: skip
     judged = found[1:]
     return Result(
         system=NAME,
@@ -97,7 +100,7 @@ def record(
         steps=0,
         capped=False,
         epochs=HeadSettings().max_epochs,
-        seconds=sum(each.seconds for each in trained),
+        seconds=seconds,
         device=device,
         precision="auto",
         rows=results.rows(trained, judged),

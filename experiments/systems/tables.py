@@ -23,7 +23,7 @@ are no result of this run. Figures are means ± standard deviation over seeds; i
 memes (equal texts move together). Accuracy is at probability 0.5. Seconds are wall time of training, all seeds
 together; vectors of frozen encoders are made once, by stage 1, and not counted. Under "memefuse" stands
 its own head with the best dev AUC-ROC on frozen, pooled vectors of the same two encoders and all of train, five seeds;
-the seconds are those of all its four heads. Runs stand in one section if they saw the same memes.
+the seconds are those of all its four heads, trained side by side. Runs stand in one section if they saw the same memes.
 
 Pairs are tested on the first test split, meme by meme: lab's fusions against its better single modality, and every
 system against memefuse's head beside it (of several heads, those that are best on dev). AUC-ROC: the difference of the
