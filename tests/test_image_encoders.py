@@ -21,6 +21,7 @@ from extract.resnet import fold_batch_norm, pack, shorten
 
 FP32 = 1e-4  # of the largest value: folding and another order of sums round differently in each of 20 layers
 KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
+PACKS_BFLOAT16 = onednn.fits("cpu", "bfloat16")
 Plain = BasicBlock | Bottleneck
 
 
@@ -177,7 +178,10 @@ def test_memory_layout_changes_nothing(small: Path) -> None:
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "packed",
+    [False, pytest.param(True, marks=pytest.mark.skipif(not PACKS_BFLOAT16, reason="no AVX512, no packed bfloat16"))],
+)
 @torch.inference_mode()
 def test_in_bfloat16_the_first_block_is_given_what_float32_gives(bottleneck: bool, packed: bool) -> None:
     """To 16 bits and not to 8: in a nearly black picture the difference is all there is."""
