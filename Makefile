@@ -9,6 +9,7 @@ DEMO_TRAIN ?= 600
 DEMO_DEV ?= 150
 DEMO_TEST ?= 150
 DEMO_SEEDS ?= 5
+ALONE = tests/test_ray_engine.py  # starts clusters that take all cores themselves
 
 .PHONY: demo test check lint clean
 
@@ -19,7 +20,8 @@ demo: $(VENV)/.runs
 	$(BIN)/python -m experiments.compare --features features/$(DEMO) --out reports/$(DEMO) --seeds $(DEMO_SEEDS)
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(ALONE)
+	$(BIN)/python -m pytest $(ALONE)
 
 check: lint test
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.records import Figure
+from experiments.records import Figure, Pair
 
 UNDEFINED = "undefined"
 
@@ -39,6 +39,11 @@ def with_spread(figure: Figure) -> str:
 
 def interval(figure: Figure) -> str:
     return "" if math.isnan(figure.low) or math.isnan(figure.high) else f"[{bare(figure.low)}, {bare(figure.high)}]"
+
+
+def difference(pair: Pair) -> str:
+    """With its interval: +.019 [-.004, +.041]."""
+    return f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
 
 
 def probability(p: float) -> str:

@@ -37,11 +37,14 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         rows += [row(each, draws[split.name][name]) for name, each in found.items()]
         if any(each.kind == "reference" for each in trained):
             rows.append(chance_row(split))
-    single = judging.better_single([each for each in rows if each.split == data.dev.name])
-    pairs, parts = [], []
+    dev = [each for each in rows if each.split == data.dev.name]
+    single = judging.better_single(dev)
+    pairs, linear, parts = [], [], []
     for split in judged:
         found = scores[split.name]
-        pairs += judging.pairs(single, found, split.labelled.group, draws[split.name]) if single else []
+        group = split.labelled.group
+        pairs += judging.pairs(single, found, group, draws[split.name]) if single else []
+        linear += judging.linear_pairs(dev, found, group, draws[split.name])
         parts += slices(split.labelled, data.train, [each for each in found.values() if each.kind == "head"])
     return Comparison(
         encoders={"text": described(data.text), "image": described(data.image)},
@@ -52,6 +55,7 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         rows=rows,
         judged=[split.name for split in judged],
         pairs=judging.corrected(pairs),
+        linear=judging.corrected(linear),
         slices=parts,
         notes=notes,
         code=code_version(),

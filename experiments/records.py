@@ -62,24 +62,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Pair:
-    """A fusion against the better single modality on one split."""
+    """Two heads, or a head and a reference, on the same memes of one split."""
 
     split: str
-    fusion: str
-    single: str  # the single modality with the higher AUC-ROC on dev
+    head: str
+    against: str
     measure: str  # "auc_roc" or "accuracy"
-    of_fusion: float
-    of_single: float
+    of_head: float
+    of_against: float
     low: float  # of the difference
     high: float
     p: float  # DeLong for AUC-ROC, exact McNemar for accuracy
-    p_holm: float  # corrected over all pairs shown, of both measures and all splits
-    only_fusion: int = 0  # accuracy: memes that only the fusion gets right
-    only_single: int = 0
+    p_holm: float  # corrected over all pairs of its table, of all measures and splits
+    only_head: int = 0  # accuracy: memes that only the head gets right
+    only_against: int = 0
 
     @property
     def difference(self) -> float:
-        return self.of_fusion - self.of_single
+        return self.of_head - self.of_against
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ class Comparison:
     calibration: str  # "none" or "temperature"
     rows: list[Row]
     judged: list[str]  # the splits on which fusions were judged
-    pairs: list[Pair]
+    pairs: list[Pair]  # each fusion against the better single modality
+    linear: list[Pair]  # each head against a logistic regression on what it sees; empty without references
     slices: list[Slice]
     notes: list[str]
     code: str

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from experiments import layout
 from experiments.judging import MEASURES, conclusion, verdicts
 from experiments.layout import Table, bare, interval, probability, signed, with_spread
-from experiments.records import Comparison, Row, Slice, SplitSize
+from experiments.records import Comparison, Pair, Row, Slice, SplitSize
 from experiments.scoring import DECISIONS
 
 NAMES = {
@@ -31,6 +31,8 @@ UNDEFINED_BECAUSE = {
     "f1": "no meme has label 1 or was given it",
     "macro_f1": "one of the labels neither occurs nor was given",
 }
+PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
+LINEAR_TITLE = "Each head against logistic regression on the same vectors"
 WIDTH = 110  # columns of a terminal
 READING = """\
 Figures are means ± standard deviation over seeds. Intervals are 95% percentile bootstrap intervals of that mean over
@@ -46,11 +48,14 @@ over all rows of the table, both measures and all splits: whichever row is quote
 likelier than .05. "A gain" takes a corrected p below .05 and an interval without 0; where only one of the two says so,
 there is "no firm evidence".
 
+What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
+"LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
+
 Slices have 1.96 clustered standard errors on either side, and no interval with fewer than 10 memes of either label.
 
 References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
 LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned
-on dev. All see the same standardised vectors as the heads."""
+on dev. All see the same standardised vectors as the heads; "LR balanced" sees both scaled to one norm, as heads do."""
 
 
 def of_split(comparison: Comparison, split: str) -> list[Row]:
@@ -86,18 +91,19 @@ def first_reference(rows: Sequence[Row]) -> list[int]:
     return [number for number, row in enumerate(rows) if number and row.kind != rows[number - 1].kind]
 
 
-def pairs_table(comparison: Comparison, title: str) -> Table:
-    header = ["", "split", "measure", "fusion", "single", "difference", "95% interval", "p", "p (Holm)", "shows"]
+def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fusion", "single")) -> Table:
+    """`sides`: what to call the first and the second of each pair."""
+    header = ["", "split", "measure", *sides, "difference", "95% interval", "p", "p (Holm)", "shows"]
     cells = []
-    for pair in comparison.pairs:
-        alone = f" (+{pair.only_fusion} -{pair.only_single})" if pair.measure == "accuracy" else ""
+    for pair in pairs:
+        alone = f" (+{pair.only_head} -{pair.only_against})" if pair.measure == "accuracy" else ""
         cells.append(
             [
-                f"{pair.fusion} vs {pair.single}",
+                f"{pair.head} vs {pair.against}",
                 pair.split,
                 MEASURES[pair.measure],
-                bare(pair.of_fusion),
-                bare(pair.of_single),
+                bare(pair.of_head),
+                bare(pair.of_against),
                 signed(pair.difference) + alone,
                 f"[{signed(pair.low)}, {signed(pair.high)}]",
                 probability(pair.p),
@@ -106,6 +112,10 @@ def pairs_table(comparison: Comparison, title: str) -> Table:
             ]
         )
     return Table(title, header, cells)
+
+
+def linear_table(pairs: Sequence[Pair], title: str = LINEAR_TITLE) -> Table:
+    return pairs_table(pairs, title, ("head", "regression"))
 
 
 def slices_table(slices: Sequence[Slice], title: str) -> Table:
@@ -183,11 +193,13 @@ def markdown(comparison: Comparison) -> str:
             lines += ["", f"### Slices of {size.name}", "", layout.markdown(slices_table(slices, ""))]
     if comparison.pairs:
         lines += ["", "## Each fusion against the better single modality", ""]
-        lines += [layout.markdown(pairs_table(comparison, ""))]
+        lines += [layout.markdown(pairs_table(comparison.pairs, ""))]
         lines += [
             "",
             "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right.",
         ]
+    if comparison.linear:
+        lines += ["", f"## {LINEAR_TITLE}", "", layout.markdown(linear_table(comparison.linear, ""))]
     return "\n".join([*lines, "", "## How to read this", "", READING, "", *provenance(comparison)]) + "\n"
 
 
@@ -214,7 +226,9 @@ def latex(comparison: Comparison) -> str:
         if rows:
             parts.append(layout.latex(main_table(rows, heading(size))))
     if comparison.pairs:
-        parts.append(layout.latex(pairs_table(comparison, "Each fusion against the better single modality.")))
+        parts.append(layout.latex(pairs_table(comparison.pairs, "Each fusion against the better single modality.")))
+    if comparison.linear:
+        parts.append(layout.latex(linear_table(comparison.linear)))
     return "\n\n".join(parts) + "\n"
 
 

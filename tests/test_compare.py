@@ -146,9 +146,9 @@ def test_fusion_gains_where_each_side_tells_a_part(ran):
     found = read(ran)
     assert {row.name for row in found.rows if row.kind == "head"} == set(compare.HEADS)
     pairs = [pair for pair in found.pairs if pair.measure == "auc_roc"]
-    assert [(pair.fusion, pair.split) for pair in pairs] == [("early", "test"), ("late", "test")]
+    assert [(pair.head, pair.split) for pair in pairs] == [("early", "test"), ("late", "test")]
     for pair in pairs:
-        assert pair.single in ("text", "image")
+        assert pair.against in ("text", "image")
         assert pair.difference > 0.05
         assert pair.low > 0
         assert pair.p <= pair.p_holm < 0.05

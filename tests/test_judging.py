@@ -44,15 +44,42 @@ def test_pairs_agree_with_the_tests_they_name():
     # the interval by resampling and the one by formula are two estimates of the same spread
     assert (auc.high - auc.low) / (2 * 1.96 * test.standard_error) == pytest.approx(1, abs=0.2)
     right = {name: each.right for name, each in scores.items()}
-    assert (accuracy.of_fusion, accuracy.of_single) == (right["early"].mean(), right["text"].mean())
-    assert accuracy.only_fusion - accuracy.only_single == pytest.approx(200 * accuracy.difference)
+    assert (accuracy.of_head, accuracy.of_against) == (right["early"].mean(), right["text"].mean())
+    assert accuracy.only_head - accuracy.only_against == pytest.approx(200 * accuracy.difference)
     assert judging.conclusion(auc) == judging.conclusion(accuracy) == "a gain"
 
 
 def test_a_missing_fusion_is_no_pair():
     scores = {each.name: each for each in (head("text", 0.5), head("late", 0.6))}
     draws = stats.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=20)
-    assert [each.fusion for each in judging.pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
+    assert [each.head for each in judging.pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
+
+
+def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see_what_it_sees():
+    found = (head("text", 0.5), head("late", 0.6), head("LR text", 0.4), head("LR both", 2.5), head("LR balanced", 0.5))
+    scores = {each.name: each for each in found}
+    draws = stats.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=50)
+    dev = on_dev(**{"text": 0.7, "late": 0.9, "LR text": 0.95, "LR both": 0.6, "LR balanced": 0.8})
+    text, late = judging.linear_pairs(dev, scores, np.arange(200), draws)
+    assert [(each.head, each.against) for each in (text, late)] == [("text", "LR text"), ("late", "LR balanced")]
+    one, other = (scores[name] for name in ("late", "LR balanced"))
+    test = stats.delong(one.logit.numpy(), other.logit.numpy(), one.positive, np.arange(200))
+    assert (late.measure, late.difference, late.p) == ("auc_roc", pytest.approx(test.difference), test.p)
+    assert judging.linear_pairs(dev[:2], scores, np.arange(200), draws) == []
+
+
+def test_heads_and_regressions_in_one_sentence():
+    found = [
+        Pair("test", "text", "LR text", "auc_roc", 0.81, 0.80, -0.02, 0.04, 0.5, 0.5),
+        Pair("test", "image", "LR image", "auc_roc", 0.79, 0.80, -0.04, 0.02, 0.5, 0.5),
+        Pair("test", "early", "LR both", "auc_roc", 0.90, 0.80, 0.06, 0.14, 0.001, 0.003),
+    ]
+    assert judging.against_linear(found) == [
+        "Heads vs logistic regression on the same vectors: test AUC-ROC text +.010, image -.010, early +.100: "
+        "no evidence of a gain for text, image; a gain for early."
+    ]
+    assert judging.against_linear(found[:2])[0].endswith("text +.010, image -.010: no evidence of a gain.")
+    assert judging.against_linear([]) == []
 
 
 def test_correction_is_over_all_that_the_table_shows():

@@ -59,6 +59,7 @@ def comparison(**changes) -> Comparison:
             Pair("test", "early", "text", "auc_roc", 0.812, 0.793, -0.004, 0.041, 0.11, 0.22),
             Pair("test", "early", "text", "accuracy", 0.75, 0.7, 0.01, 0.09, 0.0004, 0.0004, 12, 7),
         ],
+        "linear": [Pair("test", "early", "LR both", "auc_roc", 0.812, 0.8, -0.01, 0.034, 0.3, 0.3)],
         "slices": [Slice("test", "image not in train", 60, 24, {"text": figure, "early": Figure(0.9)})],
         "notes": ["test: 1 memes without an image vector left out: 00042."],
         "code": "v1",

@@ -120,7 +120,8 @@ def test_latex_starts_with_test_and_names_its_packages():
     written = tables.latex(comparison())
     assert written.startswith("% needs \\usepackage{booktabs,graphicx}\n")
     assert written.index("caption{test:") < written.index("caption{dev:")
-    assert written.count("\\begin{table}") == 3
+    assert written.count("\\begin{table}") == 4
+    assert r"\caption{Each head against logistic regression on the same vectors}" in written
 
 
 def test_tables_are_made_from_the_record_alone():

@@ -10,13 +10,11 @@ import numpy as np
 
 from experiments.findings import Findings
 from experiments.judging import FUSION, LEVEL, SINGLE, conclusion
-from experiments.layout import bare, interval, probability, signed
+from experiments.layout import bare, difference, interval, probability
 from experiments.pages import cautions
 from experiments.pages.cautions import NOTABLE
 from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.records import Figure, Pair
-
-LINEAR = "LR both"  # the reference that sees what early fusion sees
 
 
 def section(findings: Findings) -> Section:
@@ -81,18 +79,18 @@ def combination(findings: Findings) -> str:
 
 
 def fusion(findings: Findings) -> list[str]:
-    """Each fusion against the better single modality; fusions against each other; against a linear model."""
+    """Each fusion against the better single modality, fusions against each other, heads against linear models."""
     pairs = findings.comparison.pairs
     said = [gain(pair) for pair in pairs if pair.measure == "auc_roc"]
     said += [answers(pair) for pair in pairs if pair.measure == "accuracy"]
-    return said + resolution(findings) + among(findings)
+    return said + resolution(findings) + among(findings) + layers(findings)
 
 
 def gain(pair: Pair) -> str:
     """What a pair shows by AUC-ROC, with the other half of the truth."""
     start = (
-        f"{pair.fusion.capitalize()} against {pair.single} on {pair.split}: {signed(pair.difference)} "
-        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
+        f"{pair.head.capitalize()} against {pair.against} on {pair.split}: {difference(pair)}, "
+        f"corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
     )
     if pair.p_holm < LEVEL and pair.low > 0:
         return f"{start} The true gain may be as small as {bare(pair.low)} or as large as {bare(pair.high)}."
@@ -107,9 +105,9 @@ def gain(pair: Pair) -> str:
 def answers(pair: Pair) -> str:
     """A pair by accuracy: which answers changed."""
     return (
-        f"By accuracy at 0.5 on {pair.split}, {pair.fusion} gets {pair.only_fusion:,} memes right that {pair.single} "
-        f"does not, and loses {pair.only_single:,}: {signed(pair.difference)} "
-        f"[{signed(pair.low)}, {signed(pair.high)}], corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
+        f"By accuracy at 0.5 on {pair.split}, {pair.head} gets {pair.only_head:,} memes right that {pair.against} "
+        f"does not, and loses {pair.only_against:,}: {difference(pair)}, "
+        f"corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
     )
 
 
@@ -131,22 +129,29 @@ def resolution(findings: Findings) -> list[str]:
 
 
 def among(findings: Findings) -> list[str]:
-    """Early against late fusion, and against a linear model of the same vectors. Neither is tested."""
-    early, late, linear = (findings.auc(head, findings.judged).mean for head in ("early", "late", LINEAR))
+    """Early against late fusion, which is not tested."""
+    early, late = (findings.auc(head, findings.judged).mean for head in ("early", "late"))
     said = []
     if abs(early - late) < NOTABLE:
         said.append(f"Early and late fusion hardly differ ({bare(early)} and {bare(late)}).")
     elif not math.isnan(early - late):
         ahead, behind = ("Early", "late") if early > late else ("Late", "early")
         said.append(f"{ahead} fusion is ahead of {behind} fusion by {bare(abs(early - late))} AUC-ROC (not tested).")
-    if abs(early - linear) < NOTABLE:
+    return said
+
+
+def layers(findings: Findings) -> list[str]:
+    """What hidden layers are worth: each head against a logistic regression on what it sees."""
+    found = [pair for pair in findings.comparison.linear if pair.split == findings.judged]
+    shown = [pair for pair in found if conclusion(pair) in ("a gain", "a loss")]
+    said = [
+        f"{pair.head.capitalize()} against a logistic regression on what it sees ({pair.against}): "
+        f"{difference(pair)}, corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
+        for pair in shown
+    ]
+    rest = ", ".join(f"{pair.head} {difference(pair)}" for pair in found if pair not in shown)
+    if rest:
         said.append(
-            f"A logistic regression on both vectors scores {bare(linear)}, early fusion {bare(early)}: nothing here "
-            "calls for more than a linear model."
-        )
-    elif not math.isnan(early - linear):
-        said.append(
-            f"A logistic regression on both vectors scores {bare(linear)}; early fusion's hidden layer changes that by "
-            f"{signed(early - linear)} (not tested)."
+            f"No firm evidence that a hidden layer does more than a logistic regression on what it sees: {rest}."
         )
     return said

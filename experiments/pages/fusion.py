@@ -18,14 +18,14 @@ from extract.dataset import Meme
 
 SHOWN = 6  # memes of a gallery
 Memes = dict[str, tuple[Meme, Picture]]
-MEASURED = frozenset({0, 1, 2, 9})  # columns of words in the fusions' table
 
 
 def section(findings: Findings, glance: Glance | None, images: bool) -> Section:
     comparison = findings.comparison
     blocks: list[Block] = []
     if comparison.pairs:
-        blocks.append(Grid(tables.pairs_table(comparison, "Each fusion against the better single modality"), MEASURED))
+        table = tables.pairs_table(comparison.pairs, "Each fusion against the better single modality")
+        blocks.append(Grid(table, tables.PAIR_WORDS))
         blocks.append(
             Paragraph(
                 "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."

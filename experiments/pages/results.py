@@ -28,6 +28,8 @@ def section(findings: Findings, split: str) -> Section:
     blocks += [Paragraph(sentence) for sentence in tables.undefined(list(rows.values()))]
     blocks += curve_figures(findings, findings.predicted[split], rows)
     blocks.append(Grid(tables.tuned_table(list(rows.values()), "At the threshold tuned on dev, and calibration")))
+    if linear := [pair for pair in findings.comparison.linear if pair.split == split]:
+        blocks.append(Grid(tables.linear_table(linear), tables.PAIR_WORDS))
     blocks += confusion_figure(findings, split, rows) + calibration_figure(findings, split, rows)
     return Section(title, f"results-{split}", blocks)
 

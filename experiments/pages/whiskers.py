@@ -50,14 +50,14 @@ def gains(name: str, pairs: Sequence[Pair]) -> Panel:
         axes = canvas.subplots()
         axes.axvline(0, color=INK, linewidth=1)
         for place, pair in enumerate(pairs):
-            whisker(axes, Figure(pair.difference, low=pair.low, high=pair.high), float(len(pairs) - place), pair.fusion)
-        axes.set_yticks(range(len(pairs), 0, -1), [f"{pair.fusion} - {pair.single}, {pair.split}" for pair in pairs])
+            whisker(axes, Figure(pair.difference, low=pair.low, high=pair.high), float(len(pairs) - place), pair.head)
+        axes.set_yticks(range(len(pairs), 0, -1), [f"{pair.head} - {pair.against}, {pair.split}" for pair in pairs])
         axes.set_ylim(0.4, len(pairs) + 0.6)
         axes.set_xlabel("difference of AUC-ROC, 95% interval")
         axes.grid(axis="y", visible=False)
 
     said = [
-        f"{pair.fusion} minus {pair.single} on {pair.split} {signed(pair.difference)} "
+        f"{pair.head} minus {pair.against} on {pair.split} {signed(pair.difference)} "
         f"[{signed(pair.low)}, {signed(pair.high)}]"
         for pair in pairs
     ]

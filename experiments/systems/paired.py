@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import judging, stats
-from experiments.layout import Table, bare, probability, signed
+from experiments.layout import Table, bare, difference, probability, signed
 from experiments.records import Pair
 from experiments.scoring import Scores, statistic
 from experiments.systems import scored
@@ -67,11 +67,11 @@ def table(found: Sequence[Pair]) -> Table:
     header = ["", "against", "measure", "reached", "against it", "difference", "95%", "p", "p (Holm)", "shows"]
     rows = [
         [
-            pair.fusion,
-            pair.single,
+            pair.head,
+            pair.against,
             judging.MEASURES[pair.measure],
-            bare(pair.of_fusion),
-            bare(pair.of_single),
+            bare(pair.of_head),
+            bare(pair.of_against),
             signed(pair.difference),
             f"[{signed(pair.low)}, {signed(pair.high)}]",
             probability(pair.p),
@@ -86,8 +86,8 @@ def table(found: Sequence[Pair]) -> Table:
 def sentences(found: Sequence[Pair]) -> list[str]:
     """One for each pair's AUC-ROC."""
     return [
-        f"{pair.fusion} vs {pair.single}, {pair.split} AUC-ROC: {signed(pair.difference)} "
-        f"[{signed(pair.low)}, {signed(pair.high)}], Holm's p {probability(pair.p_holm)}: {judging.conclusion(pair)}."
+        f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
+        f"Holm's p {probability(pair.p_holm)}: {judging.conclusion(pair)}."
         for pair in found
         if pair.measure == "auc_roc"
     ]
