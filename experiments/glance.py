@@ -1,6 +1,5 @@
 """A dataset before any encoding: its splits, texts and images, and what they share. Of images, headers are read."""
 
-import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from extract import contents, dataset
 from extract.contents import Source
 from extract.dataset import Fault, Meme
+from extract.device import cores
 from extract.images import FORMATS
 from extract.places import Place
 
@@ -100,7 +100,7 @@ def look(data: Place, quiet: bool = False) -> Glance:
 
 
 def pictures(paths: Sequence[Source], quiet: bool) -> Iterable[Picture]:
-    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)) + 2)) as pool:
+    with ThreadPoolExecutor(min(8, cores() + 2)) as pool:
         shown = {"unit": " images", "mininterval": 0.5, "delay": 0.5, "disable": quiet}
         yield from tqdm(pool.map(header, paths), "looking at images", len(paths), **shown)
 
@@ -161,7 +161,7 @@ def digests(splits: Sequence[Split]) -> dict[Source, str]:
                 of_size[picture.size].add(meme.image)
     paths = {path for twins in of_size.values() if len(twins) > 1 for path in twins}
     alone = {path: str(path) for twins in of_size.values() if len(twins) == 1 for path in twins}
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return alone | dict(zip(paths, pool.map(dataset.file_digest, paths), strict=True))
 
 

@@ -5,7 +5,6 @@ mean over runs of a metric. Runs are held fixed; memes are what is sampled. Meme
 together, for they were made as variants of each other. Arrays that are undefined hold NaN.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import bdtr, ndtr
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from extract.device import cores
 
 RESAMPLES = 2_000
 LEVEL = 0.95
@@ -87,7 +88,7 @@ def bootstrap(
     The same draws for all, so that heads may be subtracted from each other draw by draw. `threads` (None: one for each
     core) share heads and draws, and change no number. Returns draws by head and metric.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     parts: dict[str, list[Future[dict[str, Draws]]]] = {name: [] for name in statistics}
     # a product of its own to each thread: a threaded BLAS would sum in another order on another number of cores
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:

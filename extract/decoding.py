@@ -2,18 +2,18 @@
 
 import errno
 import hashlib
-import os
 import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from extract import images
+from extract.device import cores
 from extract.errors import Failed
 from extract.plan import Item
 
 # Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
-DECODING = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+DECODING = threading.BoundedSemaphore(cores())
 UNREAD, CHANGED = "cannot be read", "changed while it was being read"
 # what the file itself can be at fault for; all else (EIO, ESTALE, EMFILE, ...) is the machine's or the network's
 OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}

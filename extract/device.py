@@ -1,6 +1,7 @@
 """Which processor encodes, and in which arithmetic. Answers as words, so that asking rarely costs importing torch."""
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,11 @@ DTYPES = ("float32", "bfloat16", "float16")
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # what every CUDA program needs, on Linux and on Windows
 CPUINFO = Path("/proc/cpuinfo")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 (two kinds of product) and ARM
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS
 
 
 def resolve_device(device: str) -> str:

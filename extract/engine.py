@@ -1,6 +1,5 @@
 """This machine's engine: turns parts into part files. Decoding runs ahead in threads while the encoder works."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor
 from extract import contents
 from extract.ahead import ahead
 from extract.decoding import BadImage, decode
+from extract.device import cores
 from extract.parts import Folder
 from extract.plan import Item, Part
 
@@ -106,7 +106,7 @@ def encode_images(
 ) -> list[BadImage]:
     """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
     items = [item for part in parts for item in part.items]
-    threads = contents.readers(items[0].source, len(os.sched_getaffinity(0))) if items else 1
+    threads = contents.readers(items[0].source, cores()) if items else 1
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         decoded = ahead(pool, decode, items, window=max(3 * batch_size, 2 * threads))
@@ -149,17 +149,17 @@ def batches_at_once(device: torch.device, batch_size: int) -> Iterator[Callable[
     Cores that share a batch wait for each other in every layer, and all of them for one that decodes meanwhile. Only
     batches larger than BATCH_SIZE are shared, for memory's sake.
     """
-    cores = torch.get_num_threads()
-    at_once = min(cores, cores * BATCH_SIZE["cpu"] // batch_size) if device.type == "cpu" else 1
+    threads = torch.get_num_threads()
+    at_once = min(threads, threads * BATCH_SIZE["cpu"] // batch_size) if device.type == "cpu" else 1
     if at_once <= 1:
         yield map
         return
-    pool = ThreadPoolExecutor(at_once, "encode", initializer=torch.set_num_threads, initargs=(cores // at_once,))
+    pool = ThreadPoolExecutor(at_once, "encode", initializer=torch.set_num_threads, initargs=(threads // at_once,))
     try:
         yield lambda function, batches: ahead(pool, function, batches, window=2 * at_once)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        torch.set_num_threads(cores)  # part of what a thread sets holds for all
+        torch.set_num_threads(threads)  # part of what a thread sets holds for all
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Stage 1's steps, in the order in which `python -m extract` takes them."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from extract.ahead import ahead
 from extract.config import ExtractConfig
 from extract.contents import Source
 from extract.dataset import HashedSplit
-from extract.device import resolve_device, resolve_dtype
+from extract.device import cores, resolve_device, resolve_dtype
 from extract.errors import Failed, Refused
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
@@ -129,7 +128,7 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 
 
 def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
-    threads = contents.readers(sources[0], len(os.sched_getaffinity(0))) if sources else 1
+    threads = contents.readers(sources[0], cores()) if sources else 1
     pool = ThreadPoolExecutor(threads)
     try:
         digests = ahead(pool, dataset.file_digest, sources, window=64 * threads)

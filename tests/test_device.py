@@ -1,5 +1,6 @@
 """Where encoders run, and in which arithmetic."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,11 @@ def test_asking_for_the_cpu_costs_no_import_of_torch() -> None:
         "resolve_dtype('auto', resolve_device('cpu')); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 6}, raising=False)
+    assert device.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS has none
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert device.cores() == 8

@@ -1,6 +1,5 @@
 """Stage 1's steps, where the tests of the whole do not reach."""
 
-import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +26,7 @@ def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch)
         return source.name
 
     monkeypatch.setattr(dataset, "file_digest", digest)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(stage, "cores", lambda: 2)
     digests = stage._image_digests([Path(str(number)) for number in range(500)], ExtractConfig(quiet=True))
     assert next(digests) == "0"
     threading.Timer(1, go_on.set).start()  # so that waiting for what is queued would end, too

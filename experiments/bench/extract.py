@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.bench.extract_table import Timed, table
 from extract import catalogue, dataset, errors, store
-from extract.device import resolve_device
+from extract.device import cores, resolve_device
 
 if TYPE_CHECKING:
     from experiments.bench.pipeline import Pipeline
@@ -188,9 +188,9 @@ def _write(
 
 def _machine(device: str) -> str:
     """What the figures were measured on."""
-    cores = f"{len(os.sched_getaffinity(0))} cores"
+    machine = f"{cores()} cores"
     if resolve_device(device) == "cpu":
-        return cores
+        return machine
     import torch
 
-    return f"{torch.cuda.get_device_name()} and {cores}"
+    return f"{torch.cuda.get_device_name()} and {machine}"

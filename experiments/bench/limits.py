@@ -1,6 +1,5 @@
 """What bounds stage 1 besides its encoder: decoding alone, with the threads that it decodes with."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -10,13 +9,14 @@ from extract import contents
 from extract.ahead import ahead
 from extract.dataset import Meme
 from extract.decoding import decode
+from extract.device import cores
 from extract.plan import Item
 
 
 def decode_seconds(memes: Sequence[Meme]) -> float:
     """Seconds to read, check and decode these memes' images when nothing else is done."""
     items = [Item(contents.digest(meme.image), meme.image) for meme in memes]
-    threads = contents.readers(items[0].source, len(os.sched_getaffinity(0)))
+    threads = contents.readers(items[0].source, cores())
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         start = time.perf_counter()
         deque(ahead(pool, decode, items, window=4 * threads), maxlen=0)

@@ -1,6 +1,5 @@
 """Images that an encoder trains on: every one is decoded once before any training, so that none stops it half-way."""
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from tqdm import tqdm
 from extract import contents, images
 from extract.contents import Source
 from extract.dataset import Meme
+from extract.device import cores
 from extract.errors import Refused, listing
 
 
@@ -53,7 +53,7 @@ def usable(memes: Mapping[str, Sequence[Meme]], on_error: str) -> Usable:
 
 
 def looks(sources: Sequence[Source]) -> list[Look]:
-    threads = contents.readers(sources[0], len(os.sched_getaffinity(0))) if sources else 1
+    threads = contents.readers(sources[0], cores()) if sources else 1
     with ThreadPoolExecutor(threads) as pool:
         seen = pool.map(look, sources)
         return list(tqdm(seen, "looking at images", len(sources), unit=" images", leave=False, disable=None, delay=2))

@@ -1,7 +1,6 @@
 """Training through transformers' Trainer: checkpoints, resuming, early stopping, schedules. Quiet, but for one bar."""
 
 import math
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from experiments.systems import checkpoints
 from experiments.systems.fusion import Classifier, hateful
 from experiments.systems.memes import Memes, collate
 from experiments.systems.published import Training
+from extract.device import cores
 from heads.metrics import auc_roc
 
 SAVE_EVERY = 300.0  # seconds of training that a killed run loses at most, or an epoch if that is shorter
@@ -134,7 +134,7 @@ def optimiser(model: nn.Module, how: Training) -> torch.optim.Optimizer:
 
 def workers(memes: Memes, device: str) -> int:
     """On a CPU, decoding would only take time from training."""
-    return min(WORKERS, len(os.sched_getaffinity(0))) if device != "cpu" and "pixels" in memes.columns else 0
+    return min(WORKERS, cores()) if device != "cpu" and "pixels" in memes.columns else 0
 
 
 def dev_auc(prediction: transformers.EvalPrediction) -> dict[str, float]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from extract import leases
+from extract.device import cores
 from extract.errors import Refused
 from extract.ray_engine.pool import Node
 
@@ -124,10 +125,9 @@ class Connection:
         self._opened = True
         if self.address == "local":
             self._scratch = scratch_folder()
-            cores = len(os.sched_getaffinity(0))
             try:
                 with _native_stderr_muted():
-                    ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores, **quiet)
+                    ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores(), **quiet)
             except (OSError, RuntimeError, ValueError) as error:
                 raise Refused(f"--engine ray: Ray cannot be started on this machine: {_in_a_line(error)}") from None
             return
