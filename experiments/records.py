@@ -113,6 +113,8 @@ class Comparison:
     seeds: int
     settings: dict[str, dict[str, Any]]  # by head, without the seed
     calibration: str  # "none" or "temperature"
+    device: str  # that heads were trained on: "cpu" or "cuda"
+    precision: str  # of the products in their training: "bfloat16" or "float32"; scores are float32
     rows: list[Row]
     judged: list[str]  # the splits on which fusions were judged
     pairs: list[Pair]  # each fusion against the better single modality

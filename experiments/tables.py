@@ -215,6 +215,7 @@ def provenance(comparison: Comparison) -> list[str]:
         lines.append(f"- {heads}: `{settings}`")
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
+    lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
     return [*lines, f"- code: {comparison.code}"]
 
 

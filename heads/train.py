@@ -16,7 +16,7 @@ from heads.rows import Feed, Rows, Scaling
 from heads.settings import HeadSettings
 from heads.stack import Stack
 
-__all__ = ["Fitted", "HeadSettings", "History", "Progress", "Rows", "fit"]
+__all__ = ["Fitted", "HeadSettings", "History", "Progress", "Rows", "fit", "resolve_precision"]
 
 STACK_BYTES = 2 << 30  # parameters, gradients, two moments and the best epoch's copy of the runs that train at once
 CACHE_BYTES = 2 << 30  # standardised train vectors kept in memory; more are read from disk in windows
@@ -57,7 +57,7 @@ def fit(
     _check(head, train, dev, runs)
     start = time.perf_counter()
     target = torch.device(device)
-    dtype = _dtype(precision, target)
+    dtype = getattr(torch, resolve_precision(precision, device))
     train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
     scaling = Scaling.fit(train_vecs[0]), Scaling.fit(train_vecs[1])
     feed = Feed(*train_vecs, scaling, target, dtype, cache_bytes)
@@ -156,16 +156,20 @@ def _stacks(runs: Sequence[HeadSettings], columns: int) -> list[list[int]]:
     return cut
 
 
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
+def resolve_precision(precision: str, device: str) -> str:
+    """ "auto" -> what `fit` would train in there: "bfloat16" or "float32".
+
+    Raises ValueError on any other word than these three.
+    """
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
     if precision == "auto":
-        precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+        return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    return precision
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
+def _multiplies_bfloat16(device: str) -> bool:
+    if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # private, and the only way: torch's public CPU capability does not tell bfloat16 products from widened ones
     return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()

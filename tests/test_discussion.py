@@ -28,7 +28,8 @@ def made(auc, pairs=(), slices=(), dev_auc=None, calls=None, **changes) -> Findi
             rows.append(Row(name, "head" if name in heads else "reference", split, 5, 0.4, metrics, tuned))
     comparison = Comparison(
         encoders={}, splits=[SplitSize(split, 100, 100, 40, 100) for split in ("train", "dev", "test")], seeds=5,
-        settings={head: {} for head in heads}, calibration="none", rows=rows, judged=[changes.get("judged", "test")],
+        settings={head: {} for head in heads}, calibration="none", device="cpu", precision="float32",
+        rows=rows, judged=[changes.get("judged", "test")],
         pairs=list(pairs), linear=changes.get("linear", []), slices=list(slices), notes=[], code="v1", versions={},
     )  # fmt: skip
     calls = calls or {head: np.where(LABEL == 1, 0.6, 0.2) for head in heads}

@@ -50,6 +50,8 @@ def comparison(**changes) -> Comparison:
         "seeds": 5,
         "settings": {"text": {"hidden": 256}, "early": {"hidden": 256}},
         "calibration": "none",
+        "device": "cpu",
+        "precision": "bfloat16",
         "rows": [
             Row(name, "head", split, 5, 0.4, metrics, tuned) for split in ("dev", "test") for name in ("text", "early")
         ]

@@ -116,6 +116,10 @@ def test_csv_has_a_line_per_head_split_and_threshold():
     assert (lines[1]["threshold"], lines[1]["precision_mean"]) == ("0.400000", "0.812000")
 
 
+def test_a_comparison_says_where_and_how_it_was_trained():
+    assert "- trained on cpu, products in bfloat16\n" in tables.markdown(comparison())
+
+
 def test_latex_starts_with_test_and_names_its_packages():
     written = tables.latex(comparison())
     assert written.startswith("% needs \\usepackage{booktabs,graphicx}\n")

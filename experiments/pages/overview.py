@@ -98,7 +98,7 @@ def versions(findings: Findings) -> str:
     comparison = findings.comparison
     parts = [f"memefuse {comparison.code}"]
     parts += [f"{library} {version}" for library, version in comparison.versions.items() if library != "memefuse"]
-    said = f"Trained with {', '.join(parts)}."
+    said = f"Trained on {comparison.device}, products in {comparison.precision}, with {', '.join(parts)}."
     for side, encoder in comparison.encoders.items():
         made = ", ".join(f"{library} {version}" for library, version in encoder["versions"].items())
         said += f" The {side} vectors were made with {made}." if made else ""

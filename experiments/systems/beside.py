@@ -19,7 +19,7 @@ from experiments.systems.results import Encoder, Result
 from extract import store
 from extract.errors import Failed, Refused
 from extract.places import place
-from heads.train import HeadSettings
+from heads.train import HeadSettings, resolve_precision
 
 NAME = "memefuse"
 SEEDS = 5
@@ -102,7 +102,7 @@ def record(
         epochs=HeadSettings().max_epochs,
         seconds=seconds,
         device=device,
-        precision="auto",
+        precision=resolve_precision("auto", device),
         rows=results.rows(trained, judged),
         threshold=mean_threshold(trained[0], judged[0].split, judged[0].label),
         published=[],
