@@ -92,12 +92,16 @@ def bootstrap(
     parts: dict[str, list[Future[dict[str, Draws]]]] = {name: [] for name in statistics}
     # a product of its own to each thread: a threaded BLAS would sum in another order on another number of cores
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        for number, weight in enumerate(resamples(group, draws, seed)):
-            for name, statistic in statistics.items():
-                parts[name].append(pool.submit(statistic, weight))
-                if number >= threads:
-                    parts[name][number - threads].result()  # memory holds so many weights, however many draws there are
-        found = {name: [part.result() for part in parts[name]] for name in statistics}
+        try:
+            for number, weight in enumerate(resamples(group, draws, seed)):
+                for name, statistic in statistics.items():
+                    parts[name].append(pool.submit(statistic, weight))
+                    if number >= threads:
+                        parts[name][number - threads].result()  # memory holds so many weights, and no more
+            found = {name: [part.result() for part in parts[name]] for name in statistics}
+        except BaseException:  # Ctrl-C, too: nobody wants what is queued
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return {
         name: {metric: np.concatenate([part[metric] for part in each]) for metric in each[0]}
         for name, each in found.items()

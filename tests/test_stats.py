@@ -1,5 +1,7 @@
 """Intervals and tests against scikit-learn, statsmodels, SciPy and quadratic-time definitions."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -158,6 +160,22 @@ def test_mcnemar_is_statsmodels_and_scipys(only_a, only_b):
     np.testing.assert_allclose(found.p, reference_mcnemar([[7, only_a], [only_b, 4]], exact=True).pvalue)
     if only_a + only_b:
         np.testing.assert_allclose(found.p, binomtest(only_a, only_a + only_b).pvalue)
+
+
+def test_draws_that_wait_are_dropped_when_one_is_stopped():
+    done = []
+
+    def stopped(weight):
+        raise KeyboardInterrupt
+
+    def slow(weight):
+        time.sleep(0.05)
+        done.append(weight)
+        return {"mean": weight.mean(axis=0)}
+
+    with pytest.raises(KeyboardInterrupt):
+        stats.bootstrap(np.arange(50), {"first": stopped} | {str(number): slow for number in range(40)}, threads=1)
+    assert len(done) < 20
 
 
 @given(arrays(float, st.integers(1, 8), elements=st.floats(0, 1)))
