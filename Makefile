@@ -9,7 +9,8 @@ DEMO_TRAIN ?= 600
 DEMO_DEV ?= 150
 DEMO_TEST ?= 150
 DEMO_SEEDS ?= 5
-ALONE = tests/test_ray_engine.py  # starts clusters that take all cores themselves
+# starts clusters that take all cores themselves
+ALONE = tests/test_ray_engine.py
 
 .PHONY: demo test check lint clean
 

@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     runs = training.runs(options.heads, options.seeds, settings)
     trained = training.heads(data, runs, device, options.calibrate)
     trained += training.references(data) if options.references == "all" else []
-    comparison = outcome.compare(data, trained, options.seeds, options.calibrate, device)
+    comparison = outcome.compare(data, trained, options.seeds, options.calibrate)
     publishing.write(options.out, data, trained, comparison)
     print(tables.terminal(comparison))
     print(

@@ -104,8 +104,7 @@ def verdict(pair: Pair) -> str:
     p = f"p {'<' if pair.p_holm < 0.001 else '='} {bare(max(pair.p_holm, 0.001))}"
     return (
         f"{pair.head} vs {pair.against} (the better single modality on dev): {pair.split} AUC-ROC "
-        f"{bare(pair.of_head)} vs {bare(pair.of_against)}, {difference(pair)}, "
-        f"{p} (Holm): {conclusion(pair)}."
+        f"{bare(pair.of_head)} vs {bare(pair.of_against)}, {difference(pair)}, {p} (Holm): {conclusion(pair)}."
     )
 
 

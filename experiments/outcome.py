@@ -11,11 +11,11 @@ from experiments.runs import scores_of
 from experiments.scoring import chance, row, statistic
 from experiments.slices import slices
 from experiments.training import Trained
-from heads.train import resolve_precision
 
 
-def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str, device: str) -> Comparison:
+def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
     """Score dev and every labelled test split; judge fusions on the test splits that hold both labels, else on dev."""
+    [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
     splits = [data.dev, *data.tests]
     scored = [split for split in splits if len(split.labelled)]
     judged = [split for split in scored if split is not data.dev and has_both_labels(split)]
@@ -54,7 +54,7 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         settings={each.name: without_seed(each) for each in trained if each.kind == "head"},
         calibration=calibration,
         device=device,
-        precision=resolve_precision("auto", device),
+        precision=precision,
         rows=rows,
         judged=[split.name for split in judged],
         pairs=judging.corrected(pairs),

@@ -99,9 +99,8 @@ def bootstrap(
                     if number >= threads:
                         parts[name][number - threads].result()  # memory holds so many weights, and no more
             found = {name: [part.result() for part in parts[name]] for name in statistics}
-        except BaseException:  # Ctrl-C, too: nobody wants what is queued
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody wants what is queued
     return {
         name: {metric: np.concatenate([part[metric] for part in each]) for metric in each[0]}
         for name, each in found.items()

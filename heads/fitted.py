@@ -47,6 +47,12 @@ class Fitted:
     dev_auc: Float[Tensor, " run"]  # at the best epoch
     history: History
     seconds: float  # wall time of the training
+    precision: str  # of the products in training, "bfloat16" or "float32"; empty when read back, as seconds are 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.stacks[0][1].parameters()).device
 
     @torch.no_grad()
     def logits(self, rows: Rows) -> Float[Tensor, "run n"]:
@@ -60,7 +66,7 @@ class Fitted:
                 raise ValueError(
                     f"{name} vectors have {vec.shape[1]} columns; the head was trained on {len(scale.mean)}"
                 )
-        device = next(self.stacks[0][1].parameters()).device
+        device = self.device
         out = torch.empty(len(self.runs), len(rows))
         for part in blocks(len(rows)):
             text, image = (scale(read(vec, part).to(device)) for scale, vec in zip(self.scaling, seen, strict=True))
@@ -97,4 +103,4 @@ class Fitted:
             )
             held.append((members, stack.requires_grad_(False)))
         history = History(state["history.train_loss"], state["history.dev_loss"], state["history.dev_auc"])
-        return cls(head, list(runs), (text, image), held, state["best_epoch"], state["dev_auc"], history, 0.0)
+        return cls(head, list(runs), (text, image), held, state["best_epoch"], state["dev_auc"], history, 0.0, "")

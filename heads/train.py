@@ -16,7 +16,7 @@ from heads.rows import Feed, Rows, Scaling
 from heads.settings import HeadSettings
 from heads.stack import Stack
 
-__all__ = ["Fitted", "HeadSettings", "History", "Progress", "Rows", "fit", "resolve_precision"]
+__all__ = ["Fitted", "HeadSettings", "History", "Progress", "Rows", "fit"]
 
 STACK_BYTES = 2 << 30  # parameters, gradients, two moments and the best epoch's copy of the runs that train at once
 CACHE_BYTES = 2 << 30  # standardised train vectors kept in memory; more are read from disk in windows
@@ -57,7 +57,8 @@ def fit(
     _check(head, train, dev, runs)
     start = time.perf_counter()
     target = torch.device(device)
-    dtype = getattr(torch, resolve_precision(precision, device))
+    precision = _resolved(precision, target)
+    dtype = getattr(torch, precision)
     train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
     scaling = Scaling.fit(train_vecs[0]), Scaling.fit(train_vecs[1])
     feed = Feed(*train_vecs, scaling, target, dtype, cache_bytes)
@@ -75,7 +76,7 @@ def fit(
                 progress(Progress(head, epoch, running, finished + size - running, len(runs), best))
 
         done.append(_train(stack, members, feed, dev_feed, dev_label, tell))
-    fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start)
+    fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start, precision)
     # Selection may have seen bfloat16 logits; what is reported is what `logits` gives.
     return replace(fitted, dev_auc=auc_roc(fitted.logits(dev), dev.labels()))
 
@@ -129,8 +130,9 @@ def _train(
 
 
 def _gather(
-    head: str, runs: list[HeadSettings], scaling: tuple[Scaling, Scaling], done: list[_Trained], seconds: float
-) -> Fitted:
+    head: str, runs: list[HeadSettings], scaling: tuple[Scaling, Scaling], done: list[_Trained], seconds: float,
+    precision: str,
+) -> Fitted:  # fmt: skip
     """Put the stacks' runs back into the order asked for."""
     epochs = max(len(part.history) for part in done)
     history = torch.full((epochs, 3, len(runs)), torch.nan)
@@ -141,7 +143,7 @@ def _gather(
     held = [(part.members, part.head) for part in done]
     return Fitted(
         head, runs, scaling, held, best_epoch, torch.full((len(runs),), torch.nan).double(),
-        History(history[:, 0], history[:, 1], history[:, 2]), seconds,
+        History(history[:, 0], history[:, 1], history[:, 2]), seconds, precision,
     )  # fmt: skip
 
 
@@ -156,11 +158,7 @@ def _stacks(runs: Sequence[HeadSettings], columns: int) -> list[list[int]]:
     return cut
 
 
-def resolve_precision(precision: str, device: str) -> str:
-    """ "auto" -> what `fit` would train in there: "bfloat16" or "float32".
-
-    Raises ValueError on any other word than these three.
-    """
+def _resolved(precision: str, device: torch.device) -> str:
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
     if precision == "auto":
@@ -168,8 +166,8 @@ def resolve_precision(precision: str, device: str) -> str:
     return precision
 
 
-def _multiplies_bfloat16(device: str) -> bool:
-    if torch.device(device).type == "cuda":
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # private, and the only way: torch's public CPU capability does not tell bfloat16 products from widened ones
     return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()

@@ -187,6 +187,23 @@ def test_table_is_mean_and_spread_of_the_records(ran):
     }  # fmt: skip
 
 
+def test_every_head_is_tested_against_a_regression_on_what_it_sees(ran):
+    found = read(ran)
+    assert [pair.head for pair in found.linear] == list(compare.HEADS)
+    assert [pair.against for pair in found.linear[:2]] == ["LR text", "LR image"]
+    regressions = {
+        name: figures(ran, name)["auc_roc"].mean for name in ("LR text", "LR image", "LR both", "LR balanced")
+    }
+    for pair in found.linear:
+        assert (pair.split, pair.measure) == ("test", "auc_roc")
+        assert pair.of_head == pytest.approx(figures(ran, pair.head)["auc_roc"].mean)
+        assert pair.of_against == pytest.approx(regressions[pair.against])
+    # four tests correct each other, and the fusions' do not count among them
+    assert max(pair.p_holm / pair.p for pair in found.linear) == pytest.approx(4)
+    assert found.device == "cpu"
+    assert found.precision in ("bfloat16", "float32")
+
+
 def test_a_kept_model_predicts_as_the_comparison_did(ran):
     from safetensors.torch import load_file
 

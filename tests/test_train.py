@@ -15,7 +15,7 @@ from heads.optim import StackedAdamW
 from heads.rows import BLOCK, Feed, Rows, Scaling
 from heads.settings import HeadSettings, seeded
 from heads.stack import balance_weights
-from heads.train import Fitted, fit, resolve_precision
+from heads.train import Fitted, fit
 
 TEXT, IMAGE = 6, 10
 QUICK = HeadSettings(hidden=8, batch_size=32, max_epochs=4, min_steps=1, patience=4)
@@ -147,11 +147,11 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(monkeypatch):
     runs = [replace(QUICK, seed=0, hidden=32, max_epochs=2)]
     for native, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native, raising=False)
-        assert resolve_precision("auto", "cpu") == precision
-        auto, asked = (fit("early", TRAIN, DEV, runs, precision=each).logits(TEST) for each in ("auto", precision))
-        assert torch.equal(auto, asked)
-        other = fit("early", TRAIN, DEV, runs, precision={"bfloat16": "float32", "float32": "bfloat16"}[precision])
-        assert not torch.equal(auto, other.logits(TEST))
+        other = {"bfloat16": "float32", "float32": "bfloat16"}[precision]
+        auto, asked, else_ = (fit("early", TRAIN, DEV, runs, precision=each) for each in ("auto", precision, other))
+        assert (auto.precision, else_.precision) == (precision, other)
+        assert torch.equal(auto.logits(TEST), asked.logits(TEST))
+        assert not torch.equal(auto.logits(TEST), else_.logits(TEST))
 
 
 def test_adamw_is_torchs_with_each_runs_own_rate_and_decay():

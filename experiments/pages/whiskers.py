@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from experiments.layout import bare, interval, signed
+from experiments.layout import bare, difference, interval
 from experiments.pages.document import Panel
 from experiments.pages.ink import FAINT, INK, look, panel
 from experiments.records import Figure, Pair, Row, Slice
@@ -56,11 +56,7 @@ def gains(name: str, pairs: Sequence[Pair]) -> Panel:
         axes.set_xlabel("difference of AUC-ROC, 95% interval")
         axes.grid(axis="y", visible=False)
 
-    said = [
-        f"{pair.head} minus {pair.against} on {pair.split} {signed(pair.difference)} "
-        f"[{signed(pair.low)}, {signed(pair.high)}]"
-        for pair in pairs
-    ]
+    said = [f"{pair.head} minus {pair.against} on {pair.split} {difference(pair)}" for pair in pairs]
     return panel(name, f"Differences of AUC-ROC: {', '.join(said)}.", (WIDE, 0.75 + 0.3 * len(pairs)), draw)
 
 

@@ -19,7 +19,7 @@ from experiments.systems.results import Encoder, Result
 from extract import store
 from extract.errors import Failed, Refused
 from extract.places import place
-from heads.train import HeadSettings, resolve_precision
+from heads.train import HeadSettings
 
 NAME = "memefuse"
 SEEDS = 5
@@ -83,6 +83,7 @@ def record(
     device: str, key: str,
 ) -> Result:  # fmt: skip
     judged = found[1:]
+    [precision] = {each.fitted.precision for each in trained if each.fitted}
     return Result(
         system=NAME,
         setting=f"{data.text.name}+{data.image.name}",
@@ -102,7 +103,7 @@ def record(
         epochs=HeadSettings().max_epochs,
         seconds=seconds,
         device=device,
-        precision=resolve_precision("auto", device),
+        precision=precision,
         rows=results.rows(trained, judged),
         threshold=mean_threshold(trained[0], judged[0].split, judged[0].label),
         published=[],
