@@ -57,7 +57,7 @@ class DropoutNoise:
 
 def stacked_linear(
     inputs: Tensor,
-    weight: Float[Tensor, "run in out"],  # noqa: F821: "in" makes it look like code
+    weight: Float[Tensor, "run in out"],  # noqa: F821  "in" makes it look like code
     bias: Float[Tensor, "run out"],
 ) -> Float[Tensor, "run batch out"]:
     """A linear layer per run.
