@@ -14,7 +14,7 @@ from extract import errors
 from extract.places import place
 
 if TYPE_CHECKING:
-    from experiments.loading import Data
+    from experiments.data import Data
 
 HEADS = ("text", "image", "early", "late")
 BALANCES = ("none", "pos_weight", "undersample")
@@ -76,7 +76,11 @@ def at_least_one(text: str) -> int:
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import chosen, loading, outcome, publishing, tables, training
+    from experiments import comparison_tables, training
+    from experiments import data as loading
+    from experiments.evaluate import comparison as outcome
+    from experiments.results import folder
+    from experiments.search import choice as chosen
 
     device = training.device(options.device)
     choice = chosen.read(options.from_sweep) if options.from_sweep else chosen.NOTHING
@@ -84,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
     )
     data = replace(data, notes=data.notes + choice.cautions(data.text.name, data.image.name, options.heads))
-    publishing.prepare(options.out)
+    folder.prepare(options.out)
     print(describe(data), file=sys.stderr)
     balance = {"balance": options.balance} if options.balance else {}
     settings = {head: choice.heads.get(head, {}) | balance for head in options.heads}
@@ -92,8 +96,8 @@ def main(argv: list[str] | None = None) -> None:
     trained = training.heads(data, runs, device, options.calibrate)
     trained += training.references(data) if options.references == "all" else []
     comparison = outcome.compare(data, trained, options.seeds, options.calibrate)
-    publishing.write(options.out, data, trained, comparison)
-    print(tables.terminal(comparison))
+    folder.write(options.out, data, trained, comparison)
+    print(comparison_tables.terminal(comparison))
     print(
         f"Written to {options.out}: comparison.md, .csv, .tex, .json, runs.jsonl, predictions, models.", file=sys.stderr
     )

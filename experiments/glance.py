@@ -14,8 +14,8 @@ from tqdm import tqdm
 from extract import contents, dataset
 from extract.contents import Source
 from extract.dataset import Fault, Meme
-from extract.device import cores
 from extract.images import FORMATS
+from extract.machine import cores
 from extract.places import Place
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import model_options
+from experiments.scoring import options as model_options
 from extract import errors
 from extract.errors import Failed, Refused
 from extract.places import place
 
 if TYPE_CHECKING:
-    from experiments.scorer import Score, Scorer
+    from experiments.scoring.scorer import Score, Scorer
 
 EXAMPLE = """\
 examples:
@@ -50,22 +50,22 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     refuse_unclear(options)
 
-    from experiments import score_file
+    from experiments.scoring import csv_files
 
     if options.out:
-        score_file.prepare(options.out)
+        csv_files.prepare(options.out)
     scorer = model_options.scorer(options)
     if options.lines is None and options.split is None:
         ids, scores = [str(options.image or "text")], [one(options, scorer)]
     else:
         ids, scores = many(options, scorer)
     if options.out:
-        score_file.write(options.out, score_file.predictions(ids, scores))
+        csv_files.write(options.out, csv_files.predictions(ids, scores))
         print(f"{len(scores):,} memes written to {options.out}", file=sys.stderr)
     elif options.lines is None and options.split is None:
         print(described(scores[0], scorer))
     else:
-        sys.stdout.write(score_file.predictions(ids, scores))
+        sys.stdout.write(csv_files.predictions(ids, scores))
 
 
 def refuse_unclear(options: argparse.Namespace) -> None:
@@ -87,20 +87,20 @@ def one(options: argparse.Namespace, scorer: "Scorer") -> "Score":
 
 
 def many(options: argparse.Namespace, scorer: "Scorer") -> "tuple[list[str], list[Score]]":
-    from experiments import incoming
+    from experiments.scoring import memes
 
     if options.split is not None:
-        split = incoming.of_split(options.data or DATA, options.split)
+        split = memes.of_split(options.data or DATA, options.split)
     else:
-        split = incoming.of_lines(options.lines, options.data)
-    scored = incoming.score(split, scorer, skip=options.on_error == "skip")
+        split = memes.of_lines(options.lines, options.data)
+    scored = memes.score(split, scorer, skip=options.on_error == "skip")
     return [meme.id for meme in scored.memes], scored.scores
 
 
 def described(score: "Score", scorer: "Scorer") -> str:
     """One meme's probability and label, what every head says, and a sentence on the modalities."""
-    from experiments.layout import Table, bare, plain
-    from experiments.verdict import looks_at, modalities, origin
+    from experiments.scoring.verdict import looks_at, modalities, origin
+    from experiments.tables import Table, bare, plain
 
     rows = [
         [

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from experiments.loading import Data, Split
+from experiments.data import Data, Split
 from heads.metrics import auc_roc
 from heads.rows import IN_CACHE, SQUARED_NORM, Scaling, blocks, read
 

@@ -13,8 +13,8 @@ from extract import errors
 from extract.places import place
 
 if TYPE_CHECKING:
-    from experiments.findings import Findings
     from experiments.glance import Glance
+    from experiments.results.reading import Findings
 
 EXAMPLE = """\
 examples:
@@ -47,13 +47,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import findings, glance
+    from experiments import glance
     from experiments.pages import needed
+    from experiments.results import reading
 
     needed.refuse_missing()
     from experiments.pages import publishing, report_page
 
-    found = findings.read(options.reports)
+    found = reading.read(options.reports)
     seen = glance.look(options.data) if options.data else None
     if seen:
         refuse_other_data(found, seen)

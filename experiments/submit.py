@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments import model_options
+from experiments.scoring import options as model_options
 from extract import errors
 from extract.errors import Failed, Refused, listing
 from extract.places import place
@@ -43,20 +43,20 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import incoming, score_file
+    from experiments.scoring import csv_files, memes
 
-    score_file.prepare(options.out)
-    split = incoming.of_split(options.data, options.split)
+    csv_files.prepare(options.out)
+    split = memes.of_split(options.data, options.split)
     refuse_incomplete(split)
     scorer = model_options.scorer(options)
-    scored = incoming.score(split, scorer, skip=False)
+    scored = memes.score(split, scorer, skip=False)
     rows = [
         (meme.id, f"{score.probability:.9f}", str(score.label))
         for meme, score in zip(scored.memes, scored.scores, strict=True)
     ]
-    submission = score_file.comma_separated(["id", "proba", "label"], rows)
+    submission = csv_files.comma_separated(["id", "proba", "label"], rows)
     check([meme.id for meme in split.memes], submission)
-    score_file.write(options.out, submission)
+    csv_files.write(options.out, submission)
     ones = sum(label == "1" for _, _, label in rows)
     print(
         f"{options.out}: {len(rows):,} memes of {split.name} by the head {scorer.chosen.name}, {ones:,} of label 1",

@@ -15,8 +15,8 @@ from extract import errors
 from extract.places import place
 
 if TYPE_CHECKING:
-    from experiments.search import Task
-    from experiments.trials import Log, Trial
+    from experiments.search.tasks import Task
+    from experiments.search.trials import Log, Trial
     from heads.settings import HeadSettings
 
 EXAMPLE = """\
@@ -58,12 +58,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import grid
+    from experiments.search import grid
 
     tried = grid.combinations(grid.parse(options.grid), options.random, options.sweep_seed)
 
-    from experiments import search, training
-    from experiments.trials import Log
+    from experiments import training
+    from experiments.search import tasks as search
+    from experiments.search.trials import Log
     from heads.settings import HeadSettings
 
     device = training.device(options.device)
@@ -85,7 +86,9 @@ def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: s
     """Train what the record does not hold yet; returns all that was asked for, in its order."""
     from tqdm import tqdm
 
-    from experiments import records, search, training
+    from experiments import training
+    from experiments.results import records
+    from experiments.search import tasks as search
 
     code, held = records.code_version(), log.done()
     digests = [task.rows for task in tasks]
@@ -112,7 +115,10 @@ def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: s
 
 def write(out: Path, trials: "list[Trial]", others: int, scoring: str) -> None:
     """sweep.md, sweep.json and the plot; the best on the terminal."""
-    from experiments import layout, ranking, records, search
+    from experiments import tables
+    from experiments.results import records
+    from experiments.search import ranking
+    from experiments.search import tasks as search
     from heads.settings import HeadSettings
 
     ranked = ranking.rank(trials)
@@ -120,8 +126,8 @@ def write(out: Path, trials: "list[Trial]", others: int, scoring: str) -> None:
     records.write(out / "sweep.md", ranking.page(ranked, trials, others, recipe, scoring))
     choice = json.dumps(ranking.chosen(ranked), indent=1, ensure_ascii=False)
     records.write(out / "sweep.json", choice + "\n")
-    print(layout.plain(ranking.best_table(ranked, recipe)), end="\n\n")
-    print(layout.plain(ranking.table(ranked, shown=10)), end="\n\n")
+    print(tables.plain(ranking.best_table(ranked, recipe)), end="\n\n")
+    print(tables.plain(ranking.table(ranked, shown=10)), end="\n\n")
     print("\n".join(ranking.reading(ranked, trials, others, scoring)))
     plots = draw(out, trials)
     print(f"Written to {out}: sweep.md, sweep.json, {plots}records.jsonl.", file=sys.stderr)
@@ -129,10 +135,10 @@ def write(out: Path, trials: "list[Trial]", others: int, scoring: str) -> None:
 
 def draw(out: Path, trials: "list[Trial]") -> str:
     """Names of the plots written; says so where matplotlib is not installed."""
-    from experiments import ranking
+    from experiments.search import ranking
 
     try:
-        from experiments import sweep_plots
+        from experiments.search import plots as sweep_plots
     except ModuleNotFoundError as missing:
         if missing.name != "matplotlib":
             raise

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.layout import bare
-from experiments.loading import Data, Split
+from experiments.data import Data, Split
+from experiments.tables import bare
 from extract.errors import Refused
 from heads.metrics import best_threshold, fit_temperature
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from extract import images
-from extract.device import cores
 from extract.errors import Failed
+from extract.machine import cores
 from extract.plan import Item
 
 # Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.

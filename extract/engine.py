@@ -15,7 +15,7 @@ from torch import Tensor
 from extract import contents
 from extract.ahead import ahead
 from extract.decoding import BadImage, decode
-from extract.device import cores
+from extract.machine import cores
 from extract.parts import Folder
 from extract.plan import Item, Part
 

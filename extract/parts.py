@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from extract import leases, lock, places, store
+from extract import leases, locks, places, store
 from extract.errors import Failed
 from extract.places import Place, Remote
 from extract.plan import Part
@@ -86,7 +86,7 @@ class Folder:
             with leases.held(self.path / ".lock"):
                 yield
             return
-        with lock.locked(self.path, "another extraction", "--features"):
+        with locks.locked(self.path, "another extraction", "--features"):
             self.sweep_torn()
             yield
 

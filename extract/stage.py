@@ -7,13 +7,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from extract import catalogue, contents, dataset, image_encoders, images, publish, text_encoders, versions
+from extract import contents, dataset, images, publish, versions
 from extract.ahead import ahead
 from extract.config import ExtractConfig
 from extract.contents import Source
 from extract.dataset import HashedSplit
-from extract.device import cores, resolve_device, resolve_dtype
+from extract.encoders import catalogue, image_encoders, text_encoders
 from extract.errors import Failed, Refused
+from extract.machine import cores, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say

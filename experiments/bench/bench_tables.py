@@ -7,7 +7,7 @@ from typing import Any
 from experiments.bench.roof import training_flops
 from experiments.bench.ways import Outcome, middle
 from experiments.compare import HEADS
-from experiments.layout import Table, bare
+from experiments.tables import Table, bare
 
 NOTES = """\
 compare: `python -m experiments.compare` in a process of its own, from cold start to written files; its references are

@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 
 from experiments.bench.extract_table import Timed, table
-from extract import catalogue, dataset, errors, store
-from extract.device import cores, resolve_device
+from extract import dataset, errors, store
+from extract.encoders import catalogue
+from extract.machine import cores, resolve_device
 
 if TYPE_CHECKING:
     from experiments.bench.pipeline import Pipeline

@@ -79,7 +79,8 @@ def _measure(args: argparse.Namespace, device: str, scratch: Path) -> dict[str, 
     """All ways in turn, --repeats times: outcomes by way, and rates by head."""
     from tqdm import tqdm
 
-    from experiments import loading, training
+    from experiments import data as loading
+    from experiments import training
     from experiments.bench import random_features, ways
 
     sizes = {"train": args.train, "dev": args.dev, "test": args.test}
@@ -128,8 +129,9 @@ def _roofs(args: argparse.Namespace, device: str, runs: dict[str, Any]) -> dict[
 
 def _write(args: argparse.Namespace, device: str, found: dict[str, Any]) -> None:
     """bench_heads.md and .json."""
-    from experiments import layout, records
+    from experiments import tables as layout
     from experiments.bench import bench_tables
+    from experiments.results import records
 
     tables = [bench_tables.seconds(args, found), bench_tables.quality(found), bench_tables.rates(args, found)]
     about = (

@@ -9,7 +9,7 @@ from extract import contents
 from extract.ahead import ahead
 from extract.dataset import Meme
 from extract.decoding import decode
-from extract.device import cores
+from extract.machine import cores
 from extract.plan import Item
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from extract.catalogue import Located
 from extract.contents import Source
 from extract.dataset import Meme
+from extract.encoders.catalogue import Located
 
 BATCH = 32  # rows
 
@@ -45,7 +45,7 @@ class ImageNotebook:
     """float32, NCHW, BatchNorm as it comes, Pillow in the main process."""
 
     def __init__(self, located: Located, device: str) -> None:
-        from extract import image_model
+        from extract.encoders import image_model
 
         self.normalise, model = image_model.read(located)
         self.model = model.to(device)

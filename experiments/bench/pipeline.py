@@ -10,8 +10,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from extract import engine, image_encoders, publish, stage, text_encoders
+from extract import engine, publish, stage
 from extract.config import ExtractConfig
+from extract.encoders import image_encoders, text_encoders
 
 
 class Pipeline:

@@ -8,9 +8,10 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from experiments import layout, records
+from experiments import tables
 from experiments.bench.ray_runs import ENGINES, Asked, Resumed, Timed, drawn, must_be_same, refuse_few, resume, run
 from experiments.bench.ways import middle
+from experiments.results import records
 
 NOTES = """\
 Both engines: `python -m extract` in a process of its own, from cold start to published files, by turns. Ray runs on
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> int:
         must_be_same(folder / "local-many", folder / "ray-many")
         _write(args.out, timed, None)
         resumed = resume(data[10 * args.rows], folder / "resumed", asked)
-    print(layout.plain(table(timed)), *_write(args.out, timed, resumed), sep="\n\n")
+    print(tables.plain(table(timed)), *_write(args.out, timed, resumed), sep="\n\n")
     return 0
 
 
@@ -69,7 +70,7 @@ def _write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
         )
     lines.append(f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}.")
     shown = table(timed)
-    records.write(out / "bench_ray.md", "\n\n".join([f"# {shown.title}", layout.markdown(shown), *lines, NOTES]))
+    records.write(out / "bench_ray.md", "\n\n".join([f"# {shown.title}", tables.markdown(shown), *lines, NOTES]))
     found = {
         "timed": [asdict(each) for each in timed],
         "resumed": asdict(resumed) if resumed else None,
@@ -85,7 +86,7 @@ def _by_engine_and_size(timed: list[Timed]) -> dict[tuple[str, int], list[Timed]
             for size in sizes for name in ENGINES}  # fmt: skip
 
 
-def table(timed: list[Timed]) -> layout.Table:
+def table(timed: list[Timed]) -> tables.Table:
     """Each engine at each size, from cold start."""
     runs = _by_engine_and_size(timed)
     rows = []
@@ -113,7 +114,7 @@ def table(timed: list[Timed]) -> layout.Table:
         "driver, MB",
         "objects, MB",
     ]
-    return layout.Table("Ray Data against the local engine", header, rows)
+    return tables.Table("Ray Data against the local engine", header, rows)
 
 
 def slopes(timed: list[Timed]) -> list[str]:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import layout, records
+from experiments import tables
 from experiments.bench import random_features
 from experiments.bench.ways import process
+from experiments.results import records
 from extract.store import replacing
 
 CACHE_BYTES = (
@@ -82,7 +83,7 @@ def measure(axis: str, features: Path, rows: int, dims: tuple[int, int], runs: i
 
 
 def write(out: Path, points: Sequence[Point], device: str) -> None:
-    table = layout.Table(
+    table = tables.Table(
         "One epoch of early fusion",
         ["what grows", "rows", "dims", "runs", "seconds", "own memory, MB", "with mapped pages, MB", "vectors, MB"],
         [
@@ -98,9 +99,9 @@ def write(out: Path, points: Sequence[Point], device: str) -> None:
         "more it reads in windows. Own memory is what the process cannot give back, its libraries' included; mapped "
         "pages are the kernel's cache of the files, which it drops when memory is short."
     )
-    records.write(out / "bench_scaling.md", f"# How training grows\n\n{about}\n\n{layout.markdown(table)}\n")
+    records.write(out / "bench_scaling.md", f"# How training grows\n\n{about}\n\n{tables.markdown(table)}\n")
     records.write(out / "bench_scaling.json", json.dumps([asdict(point) for point in points], indent=1) + "\n")
-    print(about, layout.plain(table), sep="\n\n")
+    print(about, tables.plain(table), sep="\n\n")
     drawn = draw(out, points)
     print(f"Written to {out}: bench_scaling.md, bench_scaling.json{drawn}.", file=sys.stderr)
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from experiments import records, training
+from experiments import training
 from experiments.bench.random_features import NAMES
-from experiments.loading import Data
+from experiments.data import Data
+from experiments.results import records
 from extract import errors
 from heads.metrics import auc_roc
 from heads.rows import Scaling, read

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from experiments.findings import Findings
-from experiments.layout import bare, interval
 from experiments.pages import curves
-from experiments.records import Figure, Slice
+from experiments.results.reading import Findings
+from experiments.results.records import Figure, Slice
+from experiments.tables import bare, interval
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence
 SMALL_SLICE = 30  # memes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from experiments.records import Record, SplitSize
+from experiments.results.records import Record, SplitSize
 
 STEPS = 200  # points of a curve at most
 BINS = 10  # of a calibration curve, of equal width

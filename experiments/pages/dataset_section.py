@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.glance import Glance, Split, misnamed
-from experiments.layout import Table
 from experiments.pages.dataset_figures import LABELS, balance, sizes, words
 from experiments.pages.document import Block, Bullets, Card, Figure, Gallery, Grid, Paragraph, Section
 from experiments.pages.thumbnails import thumbnail
+from experiments.tables import Table
 
 EXAMPLES = 8  # of each label
 FAULTS = 20  # named one by one

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.findings import Findings
-from experiments.judging import FUSION, LEVEL, SINGLE, conclusion
-from experiments.layout import bare, difference, interval, probability
+from experiments.evaluate.tests import FUSION, LEVEL, SINGLE, conclusion
 from experiments.pages import cautions
 from experiments.pages.cautions import NOTABLE
 from experiments.pages.document import Bullets, Paragraph, Section
-from experiments.records import Figure, Pair
+from experiments.results.reading import Findings
+from experiments.results.records import Figure, Pair
+from experiments.tables import bare, difference, interval, probability
 
 
 def section(findings: Findings) -> Section:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from experiments.layout import Table
+from experiments.tables import Table
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from experiments.findings import History, Predicted
-from experiments.layout import bare
 from experiments.pages import curves
 from experiments.pages.document import Panel
 from experiments.pages.ink import FAINT, PAPER, look, panel
 from experiments.pages.whiskers import WIDE, told
-from experiments.records import Row
+from experiments.results.reading import History, Predicted
+from experiments.results.records import Row
+from experiments.tables import bare
 
 SQUARE = (4.3, 3.9)  # inches
 SMALL = 2.36  # inches: four beside each other

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from experiments import tables
-from experiments.findings import Findings, Predicted
+from experiments import comparison_tables
+from experiments.evaluate.tests import FUSION, SINGLE
 from experiments.glance import Glance, Picture
-from experiments.judging import FUSION, SINGLE
-from experiments.layout import Table, bare
 from experiments.pages import whiskers
 from experiments.pages.dataset_figures import LABELS
 from experiments.pages.document import Block, Card, Figure, Gallery, Grid, Opinion, Paragraph, Section
 from experiments.pages.thumbnails import thumbnail
+from experiments.results.reading import Findings, Predicted
+from experiments.tables import Table, bare
 from extract.dataset import Meme
 
 SHOWN = 6  # memes of a gallery
@@ -24,8 +24,8 @@ def section(findings: Findings, glance: Glance | None, images: bool) -> Section:
     comparison = findings.comparison
     blocks: list[Block] = []
     if comparison.pairs:
-        table = tables.pairs_table(comparison.pairs, "Each fusion against the better single modality")
-        blocks.append(Grid(table, tables.PAIR_WORDS))
+        table = comparison_tables.pairs_table(comparison.pairs, "Each fusion against the better single modality")
+        blocks.append(Grid(table, comparison_tables.PAIR_WORDS))
         blocks.append(
             Paragraph(
                 "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
@@ -144,5 +144,5 @@ def slices(findings: Findings) -> Section | None:
         if found:
             panel = whiskers.slices(f"slices-{split}", found, split)
             blocks += [Figure(f"Where heads do well and badly on {split}; memes in brackets.", [panel])]
-            blocks += [Grid(tables.slices_table(found, f"AUC-ROC on slices of {split}"))]
+            blocks += [Grid(comparison_tables.slices_table(found, f"AUC-ROC on slices of {split}"))]
     return Section("Slices", "slices", blocks) if blocks else None

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator, Sequence, Set
 
-from experiments import layout
-from experiments.layout import Table
+from experiments import tables
 from experiments.pages import document
 from experiments.pages.document import Block, Bullets, Gallery, Grid, Page, Panel, Paragraph, Section, Tiles, Verdict
+from experiments.tables import Table
 
 FOLDER = "figures"
 WORDS = 240  # characters of a meme's text
@@ -53,7 +53,7 @@ def picture(panel: Panel) -> str:
 def table(table: Table, words: Set[int]) -> list[str]:
     """A table whose cells are text, whatever they hold. words: columns aligned left."""
     rows = [[plain(cell) for cell in row] for row in table.rows]
-    lines = layout.markdown(Table(plain(table.title), [plain(cell) for cell in table.header], rows)).split("\n")
+    lines = tables.markdown(Table(plain(table.title), [plain(cell) for cell in table.header], rows)).split("\n")
     rule = ["---" if place in words else "---:" for place in range(len(table.header))]
     lines[-len(rows) - 1] = f"| {' | '.join(rule)} |"
     return lines

@@ -2,11 +2,11 @@
 
 import json
 
-from experiments.findings import Findings
-from experiments.judging import verdicts
-from experiments.layout import Table, bare, interval
+from experiments.evaluate.tests import verdicts
 from experiments.pages.document import Block, Bullets, Figure, Grid, Section, Tile, Tiles, Verdict
 from experiments.pages.whiskers import forest, gains
+from experiments.results.reading import Findings
+from experiments.tables import Table, bare, interval
 
 
 def in_short(findings: Findings) -> list[Block]:

@@ -6,7 +6,7 @@ from experiments.pages import ink
 from experiments.pages.document import Page
 from experiments.pages.html import html
 from experiments.pages.markdown import FOLDER, markdown
-from experiments.records import write
+from experiments.results.records import write
 
 
 def publish(page: Page, out: Path, name: str) -> Path:

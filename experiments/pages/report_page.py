@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments.findings import Findings
+from experiments.comparison_tables import READING
 from experiments.glance import Glance
 from experiments.pages import dataset_section, discussion, figures, fusion, overview, results, systems_section
 from experiments.pages.document import Bullets, Figure, Page, Section
-from experiments.tables import READING
+from experiments.results.reading import Findings
 from extract import places
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from experiments import tables
-from experiments.findings import Findings, Predicted
-from experiments.layout import Table
+from experiments import comparison_tables
 from experiments.pages import curves, figures
 from experiments.pages.document import Block, Figure, Grid, Paragraph, Section
-from experiments.records import Row
+from experiments.results.reading import Findings, Predicted
+from experiments.results.records import Row
+from experiments.tables import Table
 
 
 def splits(findings: Findings) -> list[str]:
@@ -18,18 +18,22 @@ def splits(findings: Findings) -> list[str]:
 def section(findings: Findings, split: str) -> Section:
     size = findings.size(split)
     rows = findings.rows(split)
-    title = f"Results on {tables.heading(size)}"
+    title = f"Results on {comparison_tables.heading(size)}"
     if not rows:
         return Section(title, f"results-{split}", predicted_only(findings, split))
     blocks: list[Block] = [Paragraph("Dev chose epochs and thresholds: its figures flatter.")] if is_dev(split) else []
     blocks.append(
-        Grid(tables.main_table(list(rows.values()), "At threshold 0.5: mean ± standard deviation over seeds"))
+        Grid(
+            comparison_tables.main_table(list(rows.values()), "At threshold 0.5: mean ± standard deviation over seeds")
+        )
     )
-    blocks += [Paragraph(sentence) for sentence in tables.undefined(list(rows.values()))]
+    blocks += [Paragraph(sentence) for sentence in comparison_tables.undefined(list(rows.values()))]
     blocks += curve_figures(findings, findings.predicted[split], rows)
-    blocks.append(Grid(tables.tuned_table(list(rows.values()), "At the threshold tuned on dev, and calibration")))
+    blocks.append(
+        Grid(comparison_tables.tuned_table(list(rows.values()), "At the threshold tuned on dev, and calibration"))
+    )
     if linear := [pair for pair in findings.comparison.linear if pair.split == split]:
-        blocks.append(Grid(tables.linear_table(linear), tables.PAIR_WORDS))
+        blocks.append(Grid(comparison_tables.linear_table(linear), comparison_tables.PAIR_WORDS))
     blocks += confusion_figure(findings, split, rows) + calibration_figure(findings, split, rows)
     return Section(title, f"results-{split}", blocks)
 

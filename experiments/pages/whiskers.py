@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from experiments.layout import bare, difference, interval
 from experiments.pages.document import Panel
 from experiments.pages.ink import FAINT, INK, look, panel
-from experiments.records import Figure, Pair, Row, Slice
+from experiments.results.records import Figure, Pair, Row, Slice
+from experiments.tables import bare, difference, interval
 
 WIDE = 4.4  # inches
 

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from experiments import model_options
+from experiments.scoring import options as model_options
 from extract import errors
 from extract.errors import Refused
 

@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from experiments.layout import bare
-from experiments.scorer import Opinion, Score, Scorer
-from experiments.verdict import looks_at, modalities, origin
+from experiments.scoring.scorer import Opinion, Score, Scorer
+from experiments.scoring.verdict import looks_at, modalities, origin
+from experiments.tables import bare
 from extract.errors import Failed
 from extract.images import Undecodable
 

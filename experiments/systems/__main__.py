@@ -155,7 +155,7 @@ def table(options: argparse.Namespace) -> None:
 
 def show(found: "list[Result]", options: argparse.Namespace, write: bool = False) -> None:
     """Print results beside memefuse's heads, which are trained here where they were not yet."""
-    from experiments import records
+    from experiments.results import records
     from experiments.systems import beside, tables
 
     own = {each.key: beside.beside(each, options.out, options.device) for each in found}

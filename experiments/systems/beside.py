@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import compare, loading, training
-from experiments.records import code_version
-from experiments.runs import mean_threshold
+from experiments import compare, training
+from experiments import data as loading
+from experiments.evaluate.runs import mean_threshold
+from experiments.results.records import code_version
 from experiments.systems import results, scored
 from experiments.systems.job import run_folder
 from experiments.systems.memes import Memes, digest_of

@@ -10,8 +10,8 @@ from torch import nn
 from experiments.systems import fusion
 from experiments.systems.fusion import Branch
 from experiments.systems.published import Shape, System
-from extract import text_encoders
-from extract.catalogue import Located
+from extract.encoders import text_encoders
+from extract.encoders.catalogue import Located
 
 GRID = 7 * 7  # cells of an image's grid
 

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from experiments import stats
-from experiments.loading import NO_TEXT, shortened
+from experiments.data import NO_TEXT, shortened
+from experiments.evaluate import statistics
 from experiments.systems import fasttext
 from experiments.systems.build import GRID, Side, is_grid, reads_vectors
 from experiments.systems.memes import NO_LABEL, Column, Grids, Memes, Pictures, Rows
 from experiments.systems.pictures import Usable
 from experiments.systems.published import FASTTEXT
-from extract import dataset, store, text_encoders
-from extract.catalogue import Located
+from extract import dataset, store
 from extract.contents import Source
 from extract.dataset import Meme
+from extract.encoders import text_encoders
+from extract.encoders.catalogue import Located
 from extract.errors import Refused
 from extract.places import Place
 
@@ -96,7 +97,7 @@ def joined(
         split,
         np.array([meme.id for meme in kept]),
         np.array([NO_LABEL if meme.label is None else meme.label for meme in kept], dtype=np.int64),
-        stats.groups(texts, alone=texts == NO_TEXT),
+        statistics.groups(texts, alone=texts == NO_TEXT),
         np.stack([texts, pictures], axis=1),
         columns,
     )

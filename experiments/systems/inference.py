@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from experiments.encoding import Content
-from experiments.kept import KeptEncoder
-from experiments.layout import bare
+from experiments.results.models import KeptEncoder
+from experiments.scoring.encoding import Content
+from experiments.scoring.vectors import Source
 from experiments.systems import build, fasttext, gather, trainer
 from experiments.systems.build import GRID, Side, is_grid, reads_vectors
 from experiments.systems.memes import NO_LABEL, Column, Memes
 from experiments.systems.published import FASTTEXT, System
 from experiments.systems.results import RESULT, Encoder, Result, read_result
-from experiments.vectors import Source
-from extract import catalogue
-from extract import device as devices
+from experiments.tables import bare
+from extract import machine as devices
 from extract.dataset import Meme
+from extract.encoders import catalogue
 from extract.errors import Refused
 from extract.places import place
 

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.systems.gather import Splits
 from experiments.systems.memes import undersampled
 from experiments.systems.published import Setting, System
-from extract import device as devices
+from extract import machine as devices
 from extract.errors import Refused
 from extract.places import Place
 from heads.settings import HeadSettings

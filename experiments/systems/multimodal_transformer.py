@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from extract import text_encoders
-from extract.catalogue import Located
+from extract.encoders import text_encoders
+from extract.encoders.catalogue import Located
 from extract.errors import Refused
 
 IMAGE, TEXT = 0, 1  # rows of the modality embeddings

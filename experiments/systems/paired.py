@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import judging, stats
-from experiments.layout import Table, bare, difference, probability, signed
-from experiments.records import Pair
-from experiments.scoring import Scores, statistic
+from experiments.evaluate import statistics, tests
+from experiments.evaluate.scores import Scores, statistic
+from experiments.results.records import Pair
 from experiments.systems import scored
 from experiments.systems.published import SYSTEMS
 from experiments.systems.results import Result, folder
 from experiments.systems.sections import Section, best_head
+from experiments.tables import Table, bare, difference, probability, signed
 
 
 def pairs(section: Section, out: Path) -> list[Pair]:
@@ -21,7 +21,7 @@ def pairs(section: Section, out: Path) -> list[Pair]:
     found = []
     for result in section.results:
         found += fusions(section, result, out) + against_own(section, result, out)
-    return judging.corrected(found)
+    return tests.corrected(found)
 
 
 def fusions(section: Section, result: Result, out: Path) -> list[Pair]:
@@ -31,8 +31,8 @@ def fusions(section: Section, result: Result, out: Path) -> list[Pair]:
         return []
     scores, group = scored.read(folder(out, result), section.judged)
     named = {head: f"{result.system} {head}" for head in heads}
-    single = best_head(result, [named[head] for head in judging.SINGLE])
-    others = [named[head] for head in heads if head not in judging.SINGLE]
+    single = best_head(result, [named[head] for head in tests.SINGLE])
+    others = [named[head] for head in heads if head not in tests.SINGLE]
     found = []
     for fusion in others:
         found += both(called(section, result, scores[fusion]), called(section, result, scores[single]), group)
@@ -59,8 +59,8 @@ def both(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
     """By AUC-ROC and by accuracy; p-values not yet corrected. None where a training diverged."""
     if any(each.logit.isnan().any() for each in (one, other)):
         return []
-    draws = stats.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
-    return [judging.by_auc_roc(one, other, group, draws), judging.by_accuracy(one, other, draws)]
+    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
+    return [tests.by_auc_roc(one, other, group, draws), tests.by_accuracy(one, other, draws)]
 
 
 def table(found: Sequence[Pair]) -> Table:
@@ -69,14 +69,14 @@ def table(found: Sequence[Pair]) -> Table:
         [
             pair.head,
             pair.against,
-            judging.MEASURES[pair.measure],
+            tests.MEASURES[pair.measure],
             bare(pair.of_head),
             bare(pair.of_against),
             signed(pair.difference),
             f"[{signed(pair.low)}, {signed(pair.high)}]",
             probability(pair.p),
             probability(pair.p_holm),
-            judging.conclusion(pair),
+            tests.conclusion(pair),
         ]
         for pair in found
     ]
@@ -87,7 +87,7 @@ def sentences(found: Sequence[Pair]) -> list[str]:
     """One for each pair's AUC-ROC."""
     return [
         f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
-        f"Holm's p {probability(pair.p_holm)}: {judging.conclusion(pair)}."
+        f"Holm's p {probability(pair.p_holm)}: {tests.conclusion(pair)}."
         for pair in found
         if pair.measure == "auc_roc"
     ]

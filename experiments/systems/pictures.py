@@ -9,8 +9,8 @@ from tqdm import tqdm
 from extract import contents, images
 from extract.contents import Source
 from extract.dataset import Meme
-from extract.device import cores
 from extract.errors import Refused, listing
+from extract.machine import cores
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from experiments import stats
-from experiments.records import Row, code_version, revive, to_lines, without_nan, write
-from experiments.runs import mean_threshold, records, scores_of
-from experiments.scoring import row, statistic
+from experiments.evaluate import statistics
+from experiments.evaluate.runs import mean_threshold, records, scores_of
+from experiments.evaluate.scores import row, statistic
+from experiments.results.records import Row, code_version, revive, to_lines, without_nan, write
 from experiments.systems import scored
 from experiments.systems.build import Side
 from experiments.systems.job import Job, run_folder
@@ -165,7 +165,7 @@ def rows(trained: Sequence[Trained], splits: Sequence[Memes]) -> list[Row]:
     for memes in splits:
         scores = {each.name: scores_of(each, memes.split, memes.label) for each in trained}
         group = memes.group[memes.label != NO_LABEL]
-        draws = stats.bootstrap(group, {name: statistic(each) for name, each in scores.items()})
+        draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()})
         found += [row(each, draws[name]) for name, each in scores.items()]
     return found
 

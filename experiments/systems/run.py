@@ -13,7 +13,7 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from experiments.records import write
+from experiments.results.records import write
 from experiments.systems import build, gather, pictures, sides
 from experiments.systems.job import Job, Request, subset
 from experiments.systems.memes import Memes
@@ -22,9 +22,9 @@ from experiments.systems.published import FASTTEXT, System
 from experiments.systems.results import Result, conclude, read_result
 from experiments.systems.sides import Wanted
 from experiments.training import Trained
-from extract import device as devices
+from extract import machine as devices
 from extract.errors import Refused
-from extract.lock import locked
+from extract.locks import locked
 from extract.store import replacing
 from heads.metrics import best_threshold
 from heads.train import Rows, fit

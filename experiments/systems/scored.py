@@ -9,8 +9,8 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from experiments import runs
-from experiments.scoring import Scores
+from experiments.evaluate import runs
+from experiments.evaluate.scores import Scores
 from experiments.systems.memes import NO_LABEL, Memes
 from experiments.training import Trained
 from extract.errors import Failed

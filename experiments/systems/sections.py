@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.records import Row
+from experiments.results.records import Row
 from experiments.systems.published import SYSTEMS
 from experiments.systems.results import Result
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from experiments.systems.build import Side, reads_vectors
 from experiments.systems.published import FASTTEXT, STAND_INS, System
-from extract import catalogue, store, text_encoders
+from extract import store
+from extract.encoders import catalogue, text_encoders
 from extract.errors import Failed, Refused
 from extract.places import Place
 

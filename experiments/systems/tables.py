@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import layout
-from experiments.layout import Table, bare, interval, with_spread
-from experiments.records import Figure, Row
+from experiments import tables
+from experiments.comparison_tables import NAMES, WIDTH, main_table
+from experiments.results.records import Figure, Row
 from experiments.systems import paired
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Encoder, Result
 from experiments.systems.sections import Beside, Section, best_head, headings, of_head, partial, sections, trained
-from experiments.tables import NAMES, WIDTH, main_table
+from experiments.tables import Table, bare, interval, with_spread
 
 SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}
 READING = f"""\
@@ -37,13 +37,13 @@ def page(results: Sequence[Result], beside: Beside, out: Path) -> str:
     lines = ["# The systems that this design comes from, and memefuse's heads"]
     found = sections(results, beside)
     for heading, section in zip(headings(found), found, strict=True):
-        lines += ["", f"## {heading}", "", layout.markdown(reached(section)), ""]
-        lines += [layout.markdown(how(section)), ""] + [f"- {note}" for note in notes(section)]
+        lines += ["", f"## {heading}", "", tables.markdown(reached(section)), ""]
+        lines += [tables.markdown(how(section)), ""] + [f"- {note}" for note in notes(section)]
         if pairs := paired.pairs(section, out):
-            lines += ["", layout.markdown(paired.table(pairs))]
+            lines += ["", tables.markdown(paired.table(pairs))]
         for split in section.results[0].memes:
             rows = [row for each in section.results + section.own for row in named_rows(section, each, split)]
-            lines += ["", layout.markdown(main_table(rows, f"Every metric on {split}"))]
+            lines += ["", tables.markdown(main_table(rows, f"Every metric on {split}"))]
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
@@ -51,7 +51,7 @@ def terminal(results: Sequence[Result], beside: Beside, out: Path) -> str:
     parts = []
     found = sections(results, beside)
     for heading, section in zip(headings(found), found, strict=True):
-        parts += [heading, layout.plain(reached(section)), layout.plain(how(section))]
+        parts += [heading, tables.plain(reached(section)), tables.plain(how(section))]
         said = [*paired.sentences(paired.pairs(section, out)), *notes(section)]
         parts.append("\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in said))
     return "\n\n".join(parts) + "\n"

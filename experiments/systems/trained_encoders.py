@@ -3,8 +3,8 @@
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from extract import image_encoders
-from extract.catalogue import Located
+from extract.encoders import image_encoders
+from extract.encoders.catalogue import Located
 
 
 class TrainedImage(nn.Module):

@@ -16,12 +16,12 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from experiments.layout import bare
 from experiments.systems import checkpoints
 from experiments.systems.fusion import Classifier, hateful
 from experiments.systems.memes import Memes, collate
 from experiments.systems.published import Training
-from extract.device import cores
+from experiments.tables import bare
+from extract.machine import cores
 from heads.metrics import auc_roc
 
 SAVE_EVERY = 300.0  # seconds of training that a killed run loses at most, or an epoch if that is shorter

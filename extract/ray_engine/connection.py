@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from extract import leases
-from extract.device import cores
 from extract.errors import Refused
+from extract.machine import cores
 from extract.ray_engine.pool import Node
 
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from extract import decoding, device, images, stage
+from extract import decoding, images, machine, stage
 from extract.config import ExtractConfig
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
@@ -50,12 +50,12 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         if config.device == "cuda" and not gpus:
             raise Refused("--device cuda: the Ray cluster has no GPU. Use --device cpu, or auto")
         if not gpus:
-            return "cpu", device.resolve_dtype(config.dtype, "cpu")
+            return "cpu", machine.resolve_dtype(config.dtype, "cpu")
         if config.dtype != "auto":
-            return "cuda", device.resolve_dtype(config.dtype, "cuda")
+            return "cuda", machine.resolve_dtype(config.dtype, "cuda")
         import ray
 
-        asked = ray.remote(num_gpus=1, num_cpus=0)(device.resolve_dtype).remote("auto", "cuda")
+        asked = ray.remote(num_gpus=1, num_cpus=0)(machine.resolve_dtype).remote("auto", "cuda")
         try:
             return "cuda", ray.get(asked)
         except ray.exceptions.RayError as error:

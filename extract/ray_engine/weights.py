@@ -3,10 +3,10 @@
 import platform
 from typing import Any
 
-from extract import catalogue, image_encoders, text_encoders
-from extract.encoder_files import Incomplete, combine, digest, files
+from extract.encoders import catalogue, image_encoders, text_encoders
+from extract.encoders.fetch import sha256
+from extract.encoders.weights import Incomplete, combine, digest, files
 from extract.errors import Refused
-from extract.fetch import sha256
 
 
 def here(located: catalogue.Located) -> catalogue.Located:

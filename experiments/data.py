@@ -1,0 +1,218 @@
+"""Find a features folder's pair of encoders, check that its files belong together, and join them into splits."""
+
+import dataclasses
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from experiments.evaluate import statistics
+from extract import store
+from extract.errors import Refused, listing
+from extract.places import Place
+
+GRID = "grid"  # the pooling that keeps the whole feature map
+NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What made one side's vectors."""
+
+    name: str  # its folder under features/
+    dim: int
+    fingerprint: str
+    settings: dict[str, Any]
+    versions: dict[str, str]  # of the libraries that made them
+
+
+@dataclass(frozen=True)
+class Split:
+    """Memes of one split in the order of their ids, so that the order in a file changes no number."""
+
+    pairs: store.Pairs
+
+    @property
+    def name(self) -> str:
+        return self.pairs.split
+
+    @property
+    def labelled(self) -> "Split":
+        return self.only(np.flatnonzero(self.pairs.label != store.NO_LABEL))
+
+    def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
+        """These rows, in this order."""
+        return Split(_take(self.pairs, rows))
+
+    @property
+    def group(self) -> Int[np.ndarray, " meme"]:
+        """Memes of equal text share a number. Memes without text have nothing in common and stand alone."""
+        return statistics.groups(self.pairs.text_content, alone=self.pairs.text_content == NO_TEXT)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True)
+class Data:
+    """All that a comparison reads."""
+
+    text: Encoder
+    image: Encoder
+    train: Split
+    dev: Split
+    tests: list[Split]
+    notes: list[str]  # what was left out, in sentences
+
+
+def load(
+    features: Place, text_encoder: str | None = None, image_encoder: str | None = None, tests: bool = True
+) -> Data:
+    """Read train, dev and every test split of one text and one image encoder, joined by id.
+
+    Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
+    when files are damaged or contradict each other.
+    """
+    found = store.encoders(features, tests)
+    sides = [
+        choose(found, "text", text_encoder, features),
+        choose(found, "image", image_encoder, features),
+    ]
+    train, dev, test_splits = splits_of(sides)
+    wanted = [train, dev, *test_splits]
+    files = [{split: store.read(side.splits[split]) for split in wanted} for side in sides]
+    text, image = (agreed(side, list(rows.values())) for side, rows in zip(sides, files, strict=True))
+    notes = lone_tests(sides)
+    splits = {}
+    for split in wanted:
+        pairs = store.join(files[0][split], files[1][split])
+        splits[split] = Split(_take(pairs, np.argsort(pairs.ids, kind="stable")))
+        notes += missing_sides(pairs)
+    for split in (train, dev):
+        splits[split], left_out = both_classes(splits[split])
+        notes += left_out
+    return Data(text, image, splits[train], splits[dev], [splits[split] for split in test_splits], notes)
+
+
+def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place) -> store.EncoderFolder:
+    """The encoder of that kind that was named, or the only one there is with a vector a meme."""
+    there = listing([f"{folder.name} ({_held(folder)}: {', '.join(folder.splits)})" for folder in found.values()])
+    if name is None:
+        of_kind = candidates(found, kind)
+    else:
+        of_kind = [folder for folder in found.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
+    if [folder for folder in of_kind if folder.pooling == GRID]:
+        raise Refused(
+            f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
+            "Name the same encoder without :grid, here and before that in python -m extract --image-encoder"
+        )
+    if len(of_kind) == 1:
+        return of_kind[0]
+    if name is not None:
+        raise Refused(f"{features} holds no {kind} features of {name}. It holds:\n{there}")
+    if not of_kind:
+        inside = f"It holds:\n{there}" if found else "It is empty."
+        raise Refused(f"{features} holds no {kind} features. {inside}\nRun: python -m extract --features {features}")
+    raise Refused(f"{features} holds {len(of_kind)} {kind} encoders; name one with --{kind}-encoder:\n{there}")
+
+
+def candidates(found: dict[str, store.EncoderFolder], kind: str) -> list[store.EncoderFolder]:
+    """The encoders of that kind that heads can be trained on: those with one vector a meme, not a grid of them."""
+    return [folder for folder in found.values() if folder.kind == kind and folder.pooling != GRID]
+
+
+def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
+    """Names of train, dev and the test splits that both encoders have."""
+    both = [split for split in sides[0].splits if split in sides[1].splits]
+    dev = next((split for split in ("dev", "dev_seen") if split in both), None)
+    if "train" in both and dev:
+        return "train", dev, sorted(split for split in both if split.startswith("test"))
+    missing = [name for name, there in (("train", "train" in both), ("dev", dev)) if not there]
+    why = "; dev decides when training stops, and test must not" if "dev" in missing else ""
+    held = listing([f"{side.name}: {', '.join(side.splits)}" for side in sides])
+    raise Refused(
+        f"no features of {' and '.join(missing)} for both encoders{why}. There are:\n{held}\n"
+        f"Run: python -m extract --split {','.join(missing)}"
+    )
+
+
+def agreed(side: store.EncoderFolder, files: list[store.Features]) -> Encoder:
+    """What all of an encoder's files agree on. Raises StoreError when they come from different encoders or settings."""
+    first = files[0]
+    odd = [file for file in files if (file.kind, file.fingerprint) != (first.kind, first.fingerprint)]
+    odd = odd or [file for file in files if file.vector.shape[1] != first.vector.shape[1]]
+    if not odd:
+        return Encoder(side.name, first.vector.shape[1], first.fingerprint, first.settings, first.versions)
+    keys = sorted({key for file in files for key in file.settings})
+    differ = [key for key in keys if len({repr(file.settings.get(key)) for file in files}) > 1]
+    lines = [
+        f"{file.split}: fingerprint {file.fingerprint[:12]}, {file.kind}, {file.vector.shape[1]:,} dims"
+        + "".join(f", {key} {file.settings.get(key)}" for key in differ)
+        for file in files
+    ]
+    raise store.StoreError(
+        f"features of two encoders or settings are mixed up in {side.splits[first.split].parent}:\n{listing(lines)}\n"
+        "Their vectors cannot be compared. Delete the odd ones and run extract again."
+    )
+
+
+def lone_tests(sides: list[store.EncoderFolder]) -> list[str]:
+    """Test splits that only one of the encoders has."""
+    text, image = sides
+    return [
+        f"{split} is left out: {have.name} has it, {lack.name} does not."
+        for have, lack in ((text, image), (image, text))
+        for split in have.splits
+        if split.startswith("test") and split not in lack.splits
+    ]
+
+
+def missing_sides(pairs: store.Pairs) -> list[str]:
+    """Which memes of a split lack a side, in words. Raises Refused when none has both."""
+    if not len(pairs):
+        raise Refused(
+            f"no meme of {pairs.split} has both a text and an image vector: {pairs.text.encoder} has "
+            f"{len(pairs.text):,} ids, {pairs.image.encoder} {len(pairs.image):,}, none in common"
+        )
+    return [
+        f"{pairs.split}: {len(ids):,} memes without {side} left out: {shortened(ids)}."
+        for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
+        if ids
+    ]
+
+
+def shortened(ids: list[str], shown: int = 5) -> str:
+    more = f" and {len(ids) - shown:,} more" if len(ids) > shown else ""
+    return ", ".join(ids[:shown]) + more
+
+
+def both_classes(split: Split) -> tuple[Split, list[str]]:
+    """The labelled memes, and in words how many were not. Raises Refused unless both labels occur."""
+    labelled = split.labelled
+    if len(classes := np.unique(labelled.pairs.label)) < 2:
+        holds = f"only label {classes[0]}" if len(classes) else "no labels"
+        raise Refused(f"{split.name} holds {holds} ({len(split):,} memes); heads need both labels to learn and to stop")
+    unlabelled = len(split) - len(labelled)
+    return labelled, [f"{split.name}: {unlabelled:,} memes without a label left out."] if unlabelled else []
+
+
+def _take(pairs: store.Pairs, rows: np.ndarray) -> store.Pairs:
+    return dataclasses.replace(
+        pairs,
+        ids=pairs.ids[rows],
+        label=pairs.label[rows],
+        text_rows=pairs.text_rows[rows],
+        image_rows=pairs.image_rows[rows],
+    )
+
+
+def _held(folder: store.EncoderFolder) -> str:
+    return f"{folder.kind} grids" if folder.pooling == GRID else folder.kind
+
+
+def _plain(name: str) -> str:
+    """An encoder's name as asked for and as its folder is called, made alike: org/name, org--name."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

@@ -1,0 +1,95 @@
+"""From trained heads to a Comparison: score every split, judge every fusion, cut slices."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.data import Data, Encoder, Split
+from experiments.evaluate import statistics, tests
+from experiments.evaluate.runs import scores_of
+from experiments.evaluate.scores import chance, row, statistic
+from experiments.evaluate.slices import slices
+from experiments.results.records import NAN, Comparison, Figure, Row, SplitSize, code_version, versions
+from experiments.training import Trained
+
+
+def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
+    """Score dev and every labelled test split; judge fusions on the test splits that hold both labels, else on dev."""
+    [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
+    splits = [data.dev, *data.tests]
+    scored = [split for split in splits if len(split.labelled)]
+    judged = [split for split in scored if split is not data.dev and has_both_labels(split)]
+    notes = list(data.notes)
+    if not judged:
+        judged = [data.dev]
+        notes.append(
+            "No test split has both labels: fusions are judged on dev, which flatters, for it chose the epochs."
+        )
+    rows: list[Row] = []
+    draws = {}
+    scores = {
+        split.name: {each.name: scores_of(each, split.name, split.pairs.label) for each in trained} for split in scored
+    }
+    for split in scored:
+        found = scores[split.name]
+        draws[split.name] = statistics.bootstrap(
+            split.labelled.group, {name: statistic(each) for name, each in found.items()}
+        )
+        rows += [row(each, draws[split.name][name]) for name, each in found.items()]
+        if any(each.kind == "reference" for each in trained):
+            rows.append(chance_row(split))
+    dev = [each for each in rows if each.split == data.dev.name]
+    single = tests.better_single(dev)
+    pairs, linear, parts = [], [], []
+    for split in judged:
+        found = scores[split.name]
+        group = split.labelled.group
+        pairs += tests.pairs(single, found, group, draws[split.name]) if single else []
+        linear += tests.linear_pairs(dev, found, group, draws[split.name])
+        parts += slices(split.labelled, data.train, [each for each in found.values() if each.kind == "head"])
+    return Comparison(
+        encoders={"text": described(data.text), "image": described(data.image)},
+        splits=[size(split) for split in (data.train, *splits)],
+        seeds=seeds,
+        settings={each.name: without_seed(each) for each in trained if each.kind == "head"},
+        calibration=calibration,
+        device=device,
+        precision=precision,
+        rows=rows,
+        judged=[split.name for split in judged],
+        pairs=tests.corrected(pairs),
+        linear=tests.corrected(linear),
+        slices=parts,
+        notes=notes,
+        code=code_version(),
+        versions=versions(),
+    )
+
+
+def chance_row(split: Split) -> Row:
+    expected = chance((split.labelled.pairs.label == 1).astype(int))
+    return Row("chance", "reference", split.name, 1, NAN, {name: Figure(value) for name, value in expected.items()}, {})
+
+
+def has_both_labels(split: Split) -> bool:
+    return {0, 1} <= set(np.unique(split.pairs.label).tolist())
+
+
+def size(split: Split) -> SplitSize:
+    labelled = split.labelled
+    texts = int(labelled.group.max(initial=-1)) + 1
+    return SplitSize(split.name, len(split), len(labelled), int((labelled.pairs.label == 1).sum()), texts)
+
+
+def described(encoder: Encoder) -> dict[str, object]:
+    return {
+        "name": encoder.name,
+        "dim": encoder.dim,
+        "fingerprint": encoder.fingerprint,
+        "settings": encoder.settings,
+        "versions": encoder.versions,
+    }
+
+
+def without_seed(trained: Trained) -> dict[str, object]:
+    return {key: value for key, value in trained.settings[0].items() if key != "seed"}

@@ -1,0 +1,68 @@
+"""Which memes a head does well on: AUC-ROC on parts of a split."""
+
+import numpy as np
+from jaxtyping import Bool
+
+from experiments.data import Split
+from experiments.evaluate import statistics
+from experiments.evaluate.scores import Scores
+from experiments.results.records import NAN, Figure, Slice
+
+FEWEST = 10  # memes of either label: with fewer, a normal interval means nothing
+BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the last, which is open
+
+
+def masks(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
+    """The slices of a split by name. Those that hold no meme, or all, are left out."""
+    pairs = split.pairs
+    found = {"text occurs with both labels": with_both_labels(split)}
+    if pairs.tokens is not None:
+        found |= length_bands(pairs.tokens)
+    seen = np.isin(pairs.image_content, train.pairs.image_content)
+    found |= {"image also in train": seen, "image not in train": ~seen}
+    return {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
+
+
+def with_both_labels(split: Split) -> Bool[np.ndarray, " meme"]:
+    """Memes whose very text occurs in the split under either label (benign confounders): only the image decides."""
+    group, positive = split.group, split.pairs.label == 1
+    memes = np.bincount(group)
+    positives = np.bincount(group, positive)
+    return ((positives > 0) & (positives < memes))[group]
+
+
+def length_bands(tokens: np.ndarray) -> dict[str, Bool[np.ndarray, " meme"]]:
+    """Memes by the number of word pieces in their text, before truncation."""
+    edges = (0, *BANDS)
+    bands = {
+        f"{low + 1} to {high} word pieces": (tokens > low) & (tokens <= high)
+        for low, high in zip(edges, BANDS, strict=False)
+    }
+    return bands | {f"over {BANDS[-1]} word pieces": tokens > BANDS[-1]}
+
+
+def slices(split: Split, train: Split, heads: list[Scores]) -> list[Slice]:
+    """Every head's AUC-ROC on every slice, with 1.96 clustered standard errors on either side."""
+    return [
+        Slice(
+            split.name,
+            name,
+            int(mask.sum()),
+            int((split.pairs.label[mask] == 1).sum()),
+            {scores.name: sliced(scores, mask, split.group) for scores in heads},
+        )
+        for name, mask in masks(split, train).items()
+    ]
+
+
+def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -> Figure:
+    positive = scores.positive[mask]
+    logit = scores.logit.double().numpy()[:, mask]
+    if positive.all() or not positive.any():
+        return Figure(NAN, undefined=len(logit))
+    areas = [float(statistics.placements(run, positive)[0].mean()) for run in logit]
+    mean, spread = float(np.mean(areas)), float(np.std(areas, ddof=1)) if len(areas) > 1 else NAN
+    if min(positive.sum(), (~positive).sum()) < FEWEST:
+        return Figure(mean, spread)
+    error = 1.96 * statistics.auc_error(logit, positive, np.unique(group[mask], return_inverse=True)[1])
+    return Figure(mean, spread, float(np.maximum(0, mean - error)), float(np.minimum(1, mean + error)))

@@ -1,0 +1,1 @@
+"""A reports folder: the only room that writes and reads it."""

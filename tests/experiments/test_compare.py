@@ -1,0 +1,359 @@
+"""The command: features in, tables out; the same input gives the same bytes; what it cannot do it says."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+
+import numpy as np
+import planted
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from experiments import compare
+from experiments.results import records
+from experiments.results.records import Comparison
+from extract import errors, store
+from heads.fitted import Fitted
+from heads.models import HEADS
+from heads.rows import Rows
+from heads.settings import BALANCES, HeadSettings
+
+QUICK = {head: {"hidden": 32, "batch_size": 64, "learning_rate": 3e-3, "max_epochs": 12} for head in compare.HEADS}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """Small heads, through the door that a sweep's choice comes in by."""
+    path = tmp_path_factory.mktemp("sweep") / "choice.json"
+    path.write_text(json.dumps({"heads": QUICK}))
+    return ["--from-sweep", str(path), "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, quick):
+    """The command once, with everything on."""
+    folder = tmp_path_factory.mktemp("ran")
+    planted.features(folder / "features")
+    assert command(folder, quick, "--seeds", "3") == 0
+    return folder
+
+
+def command(folder, *options) -> int:
+    arguments = ["--features", str(folder / "features"), "--out", str(folder / "out")]
+    for option in options:
+        arguments += [option] if isinstance(option, str) else option
+    return errors.run(lambda: compare.main(arguments))
+
+
+def read(folder) -> Comparison:
+    return Comparison.from_json((folder / "out" / "comparison.json").read_text())
+
+
+def files(folder) -> dict[str, bytes]:
+    """Everything written that has no wall time in it."""
+    found = {str(path.relative_to(folder / "out")): path for path in (folder / "out").rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if name != "runs.jsonl"}
+
+
+def figures(folder, name, split="test"):
+    return next(row for row in read(folder).rows if (row.name, row.split) == (name, split)).metrics
+
+
+def probabilities(folder, split="test") -> dict[str, tuple[np.ndarray, list[str]]]:
+    """By head: the column of probabilities, and of labels."""
+    with open(folder / "out" / f"predictions_{split}.csv") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        head: (
+            np.array([float(row["probability"]) for row in rows if row["head"] == head]),
+            [row["label"] for row in rows if row["head"] == head],
+        )
+        for head in dict.fromkeys(row["head"] for row in rows)
+    }
+
+
+def test_each_run_s_probabilities_stand_beside_their_mean(ran):
+    with open(ran / "out" / "predictions_test.csv") as file:
+        rows = list(csv.DictReader(file))
+    by_run = {(row["head"], row["id"]): [float(value) for value in row["by_run"].split()] for row in rows}
+    assert {len(values) for (head, _), values in by_run.items() if head in compare.HEADS} == {3}
+    assert {len(values) for (head, _), values in by_run.items() if head not in compare.HEADS} == {1}
+    for row in rows:
+        assert np.mean(by_run[row["head"], row["id"]]) == pytest.approx(float(row["probability"]), abs=2e-6)
+
+
+def test_libraries_and_encoders_versions_are_kept(ran):
+    assert read(ran).versions["torch"] == metadata.version("torch")
+    assert read(ran).encoders["text"]["versions"] == {}
+
+
+def test_names_of_heads_are_heads_own():
+    assert tuple(name for name in HEADS if name != "mean") == compare.HEADS  # mean is a published system's
+
+
+def test_ways_to_balance_are_heads_own():
+    assert compare.BALANCES == BALANCES
+
+
+def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick):
+    planted.features(tmp_path / "features", {"train": 480, "dev": 120, "test": 120})
+    label = store.read(tmp_path / "features" / planted.TEXT / "train.h5").label
+    rows = np.flatnonzero((label == 0) | (np.cumsum(label) % 8 == 0))  # an eighth of label 1
+    for name in (planted.TEXT, planted.IMAGE):
+        planted.rewrite(tmp_path / "features", name, "train", rows=rows)
+    recall, auc = {}, {}
+    for balance in compare.BALANCES:
+        options = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
+        assert command(tmp_path, quick, *options) == 0
+        settings = read(tmp_path).settings["early"]
+        assert (settings["balance"], settings["hidden"]) == (balance, QUICK["early"]["hidden"])
+        found = figures(tmp_path, "early")
+        recall[balance], auc[balance] = found["recall"].mean, found["auc_roc"].mean
+    assert min(recall["pos_weight"], recall["undersample"]) > recall["none"] + 0.2
+    assert min(auc.values()) > max(auc.values()) - 0.05
+
+
+def test_help_answers_without_heavy_imports():
+    heavy = "{'torch', 'numpy', 'h5py', 'scipy', 'sklearn', 'tqdm'}"
+    code = (
+        "import sys, contextlib\nfrom experiments import compare\n"
+        "with contextlib.suppress(SystemExit): compare.main(['--help'])\n"
+        f"sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  python -m experiments.compare\n" in done.stdout
+
+
+def test_everything_is_written(ran):
+    assert set(files(ran)) == {
+        *(f"comparison.{ending}" for ending in ("md", "csv", "tex", "json")),
+        *(f"predictions_{split}.csv" for split in ("dev", "test")),
+        *(f"models/{head}.{ending}" for head in compare.HEADS for ending in ("safetensors", "json")),
+    }
+
+
+def test_the_same_command_gives_the_same_bytes_whatever_the_order_of_memes(ran, tmp_path, quick):
+    planted.features(tmp_path / "features", shuffle=7)
+    assert command(tmp_path, quick, "--seeds", "3") == 0
+    assert files(tmp_path) == files(ran)
+
+
+def test_fusion_gains_where_each_side_tells_a_part(ran):
+    found = read(ran)
+    assert {row.name for row in found.rows if row.kind == "head"} == set(compare.HEADS)
+    pairs = [pair for pair in found.pairs if pair.measure == "auc_roc"]
+    assert [(pair.head, pair.split) for pair in pairs] == [("early", "test"), ("late", "test")]
+    for pair in pairs:
+        assert pair.against in ("text", "image")
+        assert pair.difference > 0.05
+        assert pair.low > 0
+        assert pair.p <= pair.p_holm < 0.05
+    assert "a gain" in (ran / "out" / "comparison.md").read_text()
+
+
+def test_figures_of_one_seed_are_scikit_learns(tmp_path, quick):
+    planted.features(tmp_path / "features")
+    assert command(tmp_path, quick, "--seeds", "1", "--heads", "early", "--references", "none") == 0
+    probability, label = probabilities(tmp_path)["early"]
+    label = np.array(label, dtype=int)
+    found = figures(tmp_path, "early")
+    assert found["auc_roc"].mean == pytest.approx(roc_auc_score(label, probability), abs=1e-4)
+    assert found["average_precision"].mean == pytest.approx(average_precision_score(label, probability), abs=1e-4)
+    assert found["macro_f1"].mean == pytest.approx(f1_score(label, probability >= 0.5, average="macro"))
+    assert np.isnan(found["auc_roc"].sd)
+    assert "±" not in (tmp_path / "out" / "comparison.md").read_text().split("## How to read")[0].split("##", 1)[1]
+    assert "No fusion is judged" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_table_is_mean_and_spread_of_the_records(ran):
+    lines = records.from_lines((ran / "out" / "runs.jsonl").read_text())
+    heads = [line for line in lines if line.kind == "head"]
+    assert len(heads) == 4 * 3 * 2
+    for head in compare.HEADS:
+        auc = [line.metrics["auc_roc"] for line in heads if (line.head, line.split) == (head, "test")]
+        assert len(auc) == 3
+        found = figures(ran, head)["auc_roc"]
+        assert (found.mean, found.sd) == pytest.approx((np.mean(auc), np.std(auc, ddof=1)))
+    one = heads[0]
+    assert (one.head, one.seed, one.split, one.memes, one.settings["hidden"]) == ("text", 0, "dev", 120, 32)
+    assert set(one.features) == {planted.TEXT, planted.IMAGE}
+    assert one.seconds > 0
+    assert {line.head for line in lines if line.kind == "reference"} == {
+        "majority class", "LR text", "LR image", "LR both", "LR balanced", "kNN both"
+    }  # fmt: skip
+
+
+def test_every_head_is_tested_against_a_regression_on_what_it_sees(ran):
+    found = read(ran)
+    assert [pair.head for pair in found.linear] == list(compare.HEADS)
+    assert [pair.against for pair in found.linear[:2]] == ["LR text", "LR image"]
+    regressions = {
+        name: figures(ran, name)["auc_roc"].mean for name in ("LR text", "LR image", "LR both", "LR balanced")
+    }
+    for pair in found.linear:
+        assert (pair.split, pair.measure) == ("test", "auc_roc")
+        assert pair.of_head == pytest.approx(figures(ran, pair.head)["auc_roc"].mean)
+        assert pair.of_against == pytest.approx(regressions[pair.against])
+    # four tests correct each other, and the fusions' do not count among them
+    assert max(pair.p_holm / pair.p for pair in found.linear) == pytest.approx(4)
+    assert found.device == "cpu"
+    assert found.precision in ("bfloat16", "float32")
+
+
+def test_a_kept_model_predicts_as_the_comparison_did(ran):
+    from safetensors.torch import load_file
+
+    from experiments import data
+
+    about = json.loads((ran / "out" / "models" / "late.json").read_text())
+    state = load_file(ran / "out" / "models" / "late.safetensors")
+    fitted = Fitted.from_state("late", [HeadSettings(**run) for run in about["runs"]], state)
+    pairs = data.load(ran / "features").tests[0].pairs
+    logit = fitted.logits(Rows(pairs.text_vec, pairs.image_vec, pairs.label.astype(np.int64)))
+    np.testing.assert_allclose(torch.sigmoid(logit).mean(dim=0), probabilities(ran)["late"][0], atol=1e-5)
+    assert (about["text"]["name"], about["image"]["name"]) == (planted.TEXT, planted.IMAGE)
+    assert about["text"]["fingerprint"] == read(ran).encoders["text"]["fingerprint"]
+    assert len(about["threshold"]) == len(about["temperature"]) == 3
+
+
+def test_heads_of_an_earlier_comparison_are_not_left_to_answer_beside_new_ones(tmp_path, quick):
+    planted.features(tmp_path / "features")
+    asked = [*quick, "--seeds", "1", "--references", "none", "--heads"]
+    assert command(tmp_path, [*asked, "text,early"]) == 0
+    (tmp_path / "out" / "models" / "notes.json").write_text("mine")
+    assert command(tmp_path, [*asked, "text"]) == 0
+    left = {path.name for path in (tmp_path / "out" / "models").iterdir()}
+    assert left == {"text.json", "text.safetensors", "notes.json"}
+
+
+def test_only_early_fusion_solves_what_the_pair_alone_tells(tmp_path, quick):
+    planted.features(tmp_path / "features", {"train": 800, "dev": 300, "test": 300}, signal="xor")
+    assert command(tmp_path, quick, "--seeds", "2", "--references", "none") == 0
+    auc = {head: figures(tmp_path, head)["auc_roc"].mean for head in compare.HEADS}
+    assert abs(auc["text"] - 0.5) < 0.1
+    assert abs(auc["image"] - 0.5) < 0.1
+    assert auc["early"] > 0.9
+    assert auc["late"] < auc["early"] - 0.2
+
+
+def test_unlabelled_test_is_predicted_not_scored(tmp_path, quick, capsys):
+    planted.features(tmp_path / "features", label={"test": -1})
+    assert command(tmp_path, quick, "--seeds", "2", "--heads", "text,early", "--references", "none") == 0
+    shown = capsys.readouterr().out
+    assert "test: 120 memes without labels, predicted but not scored" in shown
+    assert "No test split has both labels: fusions are judged on dev, which flatters" in shown
+    assert re.search(r"early vs text .*: dev AUC-ROC", shown)
+    assert "Probabilities are in predictions_test.csv." in (tmp_path / "out" / "comparison.md").read_text()
+    probability, label = probabilities(tmp_path)["early"]
+    assert (len(probability), set(label)) == (120, {""})
+    tested = [r for r in records.from_lines((tmp_path / "out" / "runs.jsonl").read_text()) if r.split == "test"]
+    assert [(r.memes, r.metrics) for r in tested] == [(0, {})] * 4
+
+
+def test_a_test_of_one_class_says_what_is_undefined(tmp_path, quick, capsys):
+    planted.features(tmp_path / "features", label={"test": 0})
+    assert command(tmp_path, quick, "--seeds", "2", "--heads", "image,late") == 0
+    shown = capsys.readouterr().out
+    assert "test: 120 memes, 0% of label 1" in shown
+    assert "AUC-ROC is undefined for image, late, " in shown
+    assert "the split holds one class only." in shown
+    assert "recall is undefined for image, late, " in shown
+    assert "nan" not in (tmp_path / "out" / "comparison.md").read_text()
+    assert np.isnan(figures(tmp_path, "late")["auc_roc"].mean)
+    assert np.isfinite(figures(tmp_path, "late")["accuracy"].mean)
+
+
+def test_temperature_changes_probabilities_and_no_ranking(ran, tmp_path, quick):
+    planted.features(tmp_path / "features")
+    assert command(tmp_path, quick, "--seeds", "3", "--calibrate", "temperature", "--references", "none") == 0
+    for head in compare.HEADS:
+        before, after = figures(ran, head), figures(tmp_path, head)
+        assert after["auc_roc"].mean == pytest.approx(before["auc_roc"].mean, abs=1e-9)
+        assert after["accuracy"].mean == pytest.approx(before["accuracy"].mean)
+        assert after["brier"].mean != before["brier"].mean
+    lines = records.from_lines((tmp_path / "out" / "runs.jsonl").read_text())
+    assert all(line.temperature != 1 for line in lines)
+
+
+def test_a_sweep_s_encoders_are_used_unless_named(tmp_path):
+    planted.features(tmp_path / "features")
+    planted.features(tmp_path / "features", names=("other", planted.IMAGE))
+    path = tmp_path / "choice.json"
+    path.write_text(json.dumps({"text_encoder": "other", "heads": QUICK}))
+    asked = ["--seeds", "1", "--heads", "text", "--references", "none", "--from-sweep", str(path)]
+    assert command(tmp_path, asked) == 0
+    assert read(tmp_path).encoders["text"]["name"] == "other"
+    assert command(tmp_path, asked, "--text-encoder", planted.TEXT) == 0
+    assert read(tmp_path).encoders["text"]["name"] == planted.TEXT
+
+
+def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
+    planted.features(tmp_path / "features")
+    path = tmp_path / "choice.json"
+    chosen = {"text_encoder": planted.TEXT, "image_encoder": planted.IMAGE, "heads": {"early": QUICK["early"]}}
+    path.write_text(json.dumps(chosen | {"notes": ["Another text encoder did better alone."]}))
+    asked = ["--seeds", "1", "--heads", "text,early", "--references", "none", "--from-sweep", str(path)]
+    assert command(tmp_path, asked) == 0
+    notes = read(tmp_path).notes
+    assert [note.split(";")[0] for note in notes] == [
+        "Another text encoder did better alone.", "Tuned by the sweep: early"
+    ]  # fmt: skip
+    assert notes[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--features", "/nowhere"], "no features folder /nowhere"),
+        (["--from-sweep", "/nowhere.json"], "/nowhere.json cannot be read"),
+        (["--device", "cuda"], "--device cuda: torch sees no CUDA device here"),
+    ],
+)
+def test_refusals_have_status_2_and_no_traceback(options, says, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert errors.run(lambda: compare.main([*options, "--seeds", "1"])) == 2
+    said = capsys.readouterr().err
+    assert f"error: {says}" in said
+    assert "Traceback" not in said
+
+
+def test_a_refusal_leaves_nothing_behind(tmp_path, capsys):
+    assert command(tmp_path) == 2
+    assert list(tmp_path.iterdir()) == []
+    planted.features(tmp_path / "features")
+    (tmp_path / "out").write_text("a file")
+    assert command(tmp_path) == 2
+    assert f"error: --out {tmp_path / 'out'}: cannot write there: Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--heads", "text,middle"], "unknown head middle; there are text, image, early, late"),
+        (["--seeds", "0"], "0 is not a number of seeds: at least 1"),
+    ],
+)
+def test_wrong_options_are_refused(options, says, capsys):
+    with pytest.raises(SystemExit) as left:
+        compare.main(options)
+    assert left.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_heads_are_shown_in_the_table_s_order():
+    assert compare.head_names("late, text,late") == ("text", "late")
+
+
+def test_nothing_is_shown_in_a_log_but_whole_lines(ran, tmp_path, quick, capsys):
+    planted.features(tmp_path / "features")
+    assert command(tmp_path, quick, "--seeds", "2", "--heads", "text", "--references", "none") == 0
+    told = capsys.readouterr()
+    assert "\r" not in told.out + told.err
+    assert re.search(r"^text +2 +\d+-\d+ +\.\d{3}±\.\d{3} +\d+\.\d$", told.err, flags=re.M)
+    assert "tiny-bert (6) + tiny-resnet (9): 240 train, 120 dev, 120 test" in told.err
+    assert "Written to" in told.err

@@ -1,0 +1,363 @@
+"""New memes get what the comparison gave the same memes; another encoder is refused; nothing is encoded twice."""
+
+import csv
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import trained
+from fake_encoders import FakeImage, FakeText, text_vector
+
+from experiments import predict
+from experiments.scoring.scorer import Given, Opinion, Score, Scorer
+from experiments.scoring.verdict import modalities, origin
+from extract import errors, images
+from extract.dataset import read
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with trained.encoders():
+        return trained.everything(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def fakes(monkeypatch, tmp_path):
+    """Encoders that count, an empty cache, and a working folder without features/."""
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    with trained.encoders() as found:
+        yield found
+
+
+def command(world, *options) -> int:
+    return errors.run(lambda: predict.main(["--model", str(world / "reports"), *map(str, options)]))
+
+
+def compared(world, split="test") -> dict[str, dict[str, float]]:
+    """By head and id: what compare wrote."""
+    found: dict[str, dict[str, float]] = {}
+    with open(world / "reports" / f"predictions_{split}.csv") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["head"], {})[row["id"]] = float(row["probability"])
+    return found
+
+
+def table(text: str) -> dict[str, dict[str, str]]:
+    return {row["id"]: row for row in csv.DictReader(io.StringIO(text))}
+
+
+def first_meme(world):
+    return read(world / "data", "test").memes[0]
+
+
+@pytest.mark.parametrize("features", [False, True], ids=["encoded", "published"])
+def test_a_split_gets_what_compare_gave_it(world, fakes, capsys, features):
+    options = ["--features", world / "features"] if features else []
+    assert command(world, "--data", world / "data", "--split", "test", *options) == 0
+    found = table(capsys.readouterr().out)
+    for head, expected in compared(world).items():
+        assert found.keys() == expected.keys()
+        ours = np.array([float(found[name][head]) for name in expected])
+        np.testing.assert_allclose(ours, list(expected.values()), atol=1.1e-6)  # both are rounded to six digits
+    assert (fakes.texts, fakes.images) == ((0, 0) if features else (10, 12))  # two texts occur twice
+
+
+def test_rows_keep_their_order_and_zeros(world, fakes, capsys):
+    assert command(world, "--data", world / "data", "--split", "test") == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0] == ["id", "probability", "label", "head", "text", "image", "early", "late"]
+    assert [row[0] for row in rows[1:]] == [meme.id for meme in read(world / "data", "test").memes]
+    assert rows[1][0].startswith("03")
+
+
+def test_one_meme_is_told_in_words(world, fakes, capsys):
+    meme = first_meme(world)
+    assert command(world, "--image", meme.image, "--text", meme.text, "--head", "early") == 0
+    shown = capsys.readouterr().out
+    score = Scorer.load(world / "reports", head="early").score(image=meme.image, text=meme.text)
+    assert f"{score.probability:.3f}".lstrip("0") in shown.splitlines()[0]
+    assert f"label {score.label} (head early, mean of 3 runs; label 1 from ." in shown
+    assert "tuned on dev)" in shown
+    for head, words in (("text", "text alone"), ("image", "image alone"), ("early", "both together")):
+        line = next(line for line in shown.splitlines() if line.startswith(head))
+        assert words in line
+        assert f"{score.opinions[head].probability:.3f}".lstrip("0") in line
+    assert "alone" in shown.splitlines()[-1]
+
+
+def test_a_second_call_encodes_nothing(world, fakes, capsys):
+    meme = first_meme(world)
+    one = ["--image", meme.image, "--text", meme.text]
+    assert command(world, *one) == 0
+    first = capsys.readouterr().out
+    assert (fakes.texts, fakes.images, fakes.loaded) == (1, 1, ["image", "text"])
+    assert command(world, *one) == 0
+    assert capsys.readouterr().out == first
+    assert (fakes.texts, fakes.images, fakes.loaded) == (1, 1, ["image", "text"])
+    assert command(world, "--image", meme.image, "--text", "other words") == 0
+    assert (fakes.texts, fakes.images, fakes.loaded) == (2, 1, ["image", "text", "text"])
+
+
+def test_without_a_cache_everything_is_encoded_again(world, fakes, tmp_path):
+    meme = first_meme(world)
+    for _ in range(2):
+        assert command(world, "--image", meme.image, "--text", meme.text, "--cache", "none") == 0
+    assert (fakes.texts, fakes.images) == (2, 2)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_features_in_the_working_folder_are_used(world, fakes, monkeypatch):
+    monkeypatch.chdir(world)
+    meme = first_meme(world)
+    assert command(world, "--image", meme.image, "--text", meme.text) == 0
+    assert (fakes.asked, fakes.loaded) == ([], [])
+
+
+def test_json_lines_from_stdin(world, fakes, monkeypatch, capsys):
+    lines = (world / "data" / "test.jsonl").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    assert command(world, "--data", world / "data", "-") == 0
+    assert table(capsys.readouterr().out).keys() == compared(world)["text"].keys()
+
+
+def test_nothing_on_stdin_is_refused(world, fakes, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n\n")))
+    assert command(world, "-") == 2
+    assert "error: stdin holds no rows" in capsys.readouterr().err
+
+
+def test_memes_of_which_none_can_be_used_make_an_empty_table(world, fakes, tmp_path, capsys):
+    (tmp_path / "torn.png").write_bytes(b"")
+    (tmp_path / "new.jsonl").write_text('{"id": 1, "img": "torn.png", "text": "a"}')
+    assert command(world, tmp_path / "new.jsonl", "--on-error", "skip") == 0
+    told = capsys.readouterr()
+    assert told.out == "id,probability,label,head\n"
+    assert "1 memes left out:\n  1  " in told.err
+
+
+def test_a_file_s_images_lie_beside_it(world, fakes, tmp_path, capsys):
+    assert command(world, world / "data" / "test.jsonl", "--out", tmp_path / "new" / "predictions.csv") == 0
+    assert len(table((tmp_path / "new" / "predictions.csv").read_text())) == 12
+    assert "12 memes written to" in capsys.readouterr().err
+
+
+def test_the_default_head_is_the_best_on_dev(world, fakes):
+    scorer = Scorer.load(world / "reports")
+    dev = {head: float(its.fitted.dev_auc.mean()) for head, its in scorer.heads.items()}
+    assert scorer.chosen.name == max(dev, key=dev.__getitem__)
+    assert list(scorer.heads) == ["text", "image", "early", "late"]
+
+
+def test_a_label_is_one_from_the_threshold_on(world, fakes):
+    meme = first_meme(world)
+    probability = Scorer.load(world / "reports").score(meme.image, meme.text).probability
+    for threshold, label in ((probability, 1), (np.nextafter(probability, 1), 0)):
+        assert Scorer.load(world / "reports", threshold=threshold).score(meme.image, meme.text).label == label
+
+
+def test_the_threshold_is_dev_s_best_for_the_mean_of_the_runs(world, fakes):
+    from sklearn.metrics import f1_score
+
+    scorer = Scorer.load(world / "reports", head="image")
+    dev = read(world / "data", "dev").memes
+    scores, bad = scorer.score_all([Given(meme.text, meme.image) for meme in dev])
+    assert not bad
+    probability, label = np.array([score.probability for score in scores]), [meme.label for meme in dev]
+    best = max(f1_score(label, probability >= at, average="macro") for at in [*probability, 2.0])
+    assert f1_score(label, [score.label for score in scores], average="macro") == pytest.approx(best)
+
+
+def test_runs_are_averaged_as_probabilities(world, fakes):
+    meme = first_meme(world)
+    scorer = Scorer.load(world / "reports")
+    text = text_vector([1, *(ord(letter) for letter in meme.text), 2], FakeText().dim)
+    pixels = np.array(images.decode(meme.image.read_bytes()))
+    image = FakeImage().encode(torch.from_numpy(pixels).permute(2, 0, 1)[None]).numpy()
+    runs = scorer.heads["early"].probability(text[None], image)[:, 0]
+    early = scorer.score(meme.image, meme.text).opinions["early"]
+    assert (early.probability, early.lowest, early.highest) == pytest.approx((runs.mean(), runs.min(), runs.max()))
+    assert early.lowest < early.probability < early.highest
+
+
+def test_one_side_alone_is_enough_for_its_own_head(world, fakes, capsys):
+    meme = first_meme(world)
+    assert command(world, "--text", meme.text, "--head", "text") == 0
+    assert "image" not in capsys.readouterr().out
+    assert fakes.loaded == ["text"]
+    assert command(world, "--text", meme.text, "--head", "late") == 2
+    said = capsys.readouterr().err
+    assert "the head late looks at text and image, and image is missing" in said
+    assert "or choose the head text" in said
+
+
+def test_no_words_are_words_too(world, fakes, capsys):
+    assert command(world, "--image", first_meme(world).image, "--text", "", "--head", "early") == 0
+    assert capsys.readouterr().out.startswith("probability ")
+
+
+def test_an_encoder_with_other_weights_is_refused_with_both_values(world, fakes, capsys):
+    fakes.found["text"] = trained.replace(trained.TEXT, weights="cc" * 32)
+    meme = first_meme(world)
+    assert command(world, "--image", meme.image, "--text", meme.text) == 2
+    said = capsys.readouterr().err
+    assert f"weights: trained on {'aa' * 32}, here {'cc' * 32}" in said
+    assert "fingerprint: trained on " in said
+    assert "--text-encoder" in said
+    assert fakes.loaded == ["image"]
+
+
+def test_another_pooling_or_transform_is_refused_with_both_values(world, fakes, capsys, monkeypatch):
+    meme = first_meme(world)
+    one = ["--image", meme.image, "--text", meme.text]
+    assert command(world, *one, "--text-encoder", "all-MiniLM-L6-v2:mean") == 2
+    assert "pooling: trained on cls, here mean" in capsys.readouterr().err
+    monkeypatch.setattr(images, "TRANSFORM", "cropped")
+    assert command(world, *one, "--cache", "none") == 2
+    assert "transform: trained on first frame, upright by EXIF" in (said := capsys.readouterr().err)
+    assert ", here cropped" in said
+
+
+def test_the_same_encoder_under_another_name_will_do(world, fakes):
+    meme = first_meme(world)
+    fakes.found["text"] = trained.replace(trained.TEXT, slug="copy-aaaaaaaa")
+    assert command(world, "--image", meme.image, "--text", meme.text, "--text-encoder", "/some/copy") == 0
+    assert fakes.asked == ["resnet50-keras", "/some/copy"]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_all_that_cannot_be_used_is_named(world, fakes, tmp_path, capsys, skip):
+    data = shutil.copytree(world / "data", tmp_path / "data")
+    lines = (data / "test.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    (data / rows[0]["img"]).write_bytes(b"")
+    (data / rows[1]["img"]).write_text("<html>")
+    options = [
+        "--data",
+        data,
+        "--split",
+        "test",
+        "--out",
+        tmp_path / "out.csv",
+        *(["--on-error", "skip"] if skip else []),
+    ]
+    assert command(world, *options) == (0 if skip else 1)
+    said = capsys.readouterr().err
+    assert f"{rows[0]['id']}  {data / rows[0]['img']}: empty file" in said
+    assert f"{rows[1]['id']}  {data / rows[1]['img']}: not an image of a known format" in said
+    if skip:
+        assert "2 memes left out" in said
+        assert len(table((tmp_path / "out.csv").read_text())) == 10
+    else:
+        assert "2 of 12 images cannot be decoded; nothing was written." in said
+        assert not (tmp_path / "out.csv").exists()
+    (data / "test.jsonl").write_text("\n".join([*lines, "{broken", '{"id": 5, "img": "img/none.png", "text": ""}']))
+    assert command(world, *options) == (0 if skip else 2)
+    said = capsys.readouterr().err
+    assert "test.jsonl:13  ?  broken JSON" in said
+    assert "test.jsonl:14  5  img/none.png is missing" in said
+
+
+def test_one_bad_image(world, fakes, tmp_path, capsys):
+    (tmp_path / "torn.png").write_bytes(trained.picture((1, 2, 3))[:40])
+    assert command(world, "--image", tmp_path / "torn.png", "--text", "a") == 1
+    assert f"error: {tmp_path / 'torn.png'} cannot be scored: " in capsys.readouterr().err
+    assert command(world, "--image", tmp_path / "none.png", "--text", "a") == 1
+    assert "none.png cannot be scored: cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "nothing to score: give --image and --text"),
+        (["--text", "a", "--split", "test"], "what to score is not clear"),
+        (["--split", "test"], "no data folder data/hateful_memes"),
+        (["none.jsonl"], "none.jsonl cannot be read: No such file or directory"),
+        (["--text", "a", "--features", "nowhere"], "no features folder nowhere"),
+        (["--text", "a", "--out", "/dev/null/x.csv"], "--out /dev/null/x.csv: cannot write there"),
+    ],
+)
+def test_refusals(world, fakes, capsys, options, says):
+    assert command(world, "--head", "text", *options) == 2
+    assert f"error: {says}" in capsys.readouterr().err
+
+
+def test_models_that_cannot_be_used_are_refused(world, fakes, tmp_path, capsys):
+    def said_of(model) -> str:
+        assert errors.run(lambda: predict.main(["--model", str(model), "--text", "a", "--head", "text"])) == 2
+        return capsys.readouterr().err
+
+    none = tmp_path / "none"
+    assert f"{none} holds no trained heads. Run: python -m experiments.compare --out {none}" in said_of(none)
+    assert f"{world} holds no trained heads. There are some in:\n  --model {world / 'reports'}\n" in said_of(world)
+    model = shutil.copytree(world / "reports", tmp_path / "reports")
+    about, weights = model / "models" / "text.json", model / "models" / "text.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    assert "text.safetensors is damaged, or not what text.json tells of" in said_of(model)
+    weights.unlink()
+    assert "text.safetensors cannot be read: No such file or directory" in said_of(model)
+    weights.write_bytes(kept)
+    old = json.loads(about.read_text())
+    del old["mean_threshold"]
+    about.write_text(json.dumps(old))
+    assert "text.json has no 'mean_threshold'" in said_of(model)
+    about.write_text("{")
+    assert "text.json is not what this version of memefuse writes" in said_of(model)
+    (model / "models" / "text.json").unlink()
+    assert "head text is not among those kept: image, early, late" in said_of(model)
+
+
+def test_heads_of_two_comparisons_are_not_mixed(world, fakes, tmp_path, capsys):
+    model = shutil.copytree(world / "reports", tmp_path / "reports")
+    about = json.loads((model / "models" / "text.json").read_text())
+    about["text"] |= {"name": "other", "fingerprint": "0" * 64}
+    (model / "models" / "text.json").write_text(json.dumps(about))
+    meme = first_meme(world)
+    one = ["--image", str(meme.image), "--text", meme.text]
+    assert errors.run(lambda: predict.main(["--model", str(model), *one])) == 2
+    said = capsys.readouterr().err
+    assert "heads of different comparisons lie together" in said
+    assert "text: other, resnet50-keras" in said
+    assert errors.run(lambda: predict.main(["--model", str(model), *one, "--head", "early"])) == 0
+    assert list(Scorer.load(model, head="early").heads) == ["image", "early", "late"]
+
+
+def test_only_the_heads_that_were_trained_speak(world, fakes, tmp_path, capsys):
+    model = shutil.copytree(world / "reports", tmp_path / "reports")
+    for head in ("image", "late"):
+        (model / "models" / f"{head}.json").unlink()
+    meme = first_meme(world)
+    assert command(tmp_path, "--image", meme.image, "--text", meme.text) == 0
+    shown = capsys.readouterr().out
+    assert "text alone" in shown
+    assert "image alone" not in shown
+
+
+def test_half_a_surrogate_pair_is_a_text_too(world, fakes):
+    scorer = Scorer.load(world / "reports", head="text")
+    assert scorer.score(text="a \ud83d").probability == scorer.score(text="a \ufffd").probability
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "early", "says"),
+    [
+        (1, 0, 0, "The text alone says label 1, the image alone label 0; early sides with the image."),
+        (1, 0, 1, "The text alone says label 1, the image alone label 0; early sides with the text."),
+        (1, 1, 1, "The text alone and the image alone say label 1, too."),
+        (1, 1, 0, "The text alone and the image alone say label 1; only together do they come to 0."),
+        (1, None, 0, ""),
+        (1, 1, None, ""),
+    ],
+)
+def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, says):
+    labels = {"text": text, "image": image, "early": early}
+    opinions = {
+        head: Opinion(head, float(label), 0.0, 1.0, 0.5, 1) for head, label in labels.items() if label is not None
+    }
+    scorer = Scorer.load(world / "reports")
+    assert modalities(Score(list(opinions)[-1], opinions), scorer.heads) == says
+    assert origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"

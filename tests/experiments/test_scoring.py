@@ -1,0 +1,77 @@
+"""A head's figures: the same whether counted by heads.metrics or by the bootstrap's weights."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.evaluate import statistics
+from experiments.evaluate.scores import DECISIONS, MEAN_ACCURACY, TUNED, Scores, chance, figure, row, statistic
+from heads.metrics import METRICS
+
+
+def scores(logit, label, threshold=0.3, temperature=1.0) -> Scores:
+    logit = torch.tensor(np.atleast_2d(logit), dtype=torch.float32)
+    fill = torch.ones(len(logit), dtype=torch.float64)
+    return Scores("early", "head", "test", logit, np.asarray(label), threshold * fill, temperature * fill)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.5, 1.0, 3.0]))
+def test_bootstrap_recomputes_the_table_s_metrics(seed, temperature):
+    """Memes drawn once each give the table's means; memes drawn again give those of the memes written out."""
+    draw = np.random.default_rng(seed)
+    label = np.r_[0, 1, draw.integers(0, 2, 20)]
+    logit = np.round(draw.normal(size=(3, 22)), 1)  # rounded, so that scores tie
+    times = draw.integers(0, 3, 22)
+    times[:2] += 1
+    once = scores(logit, label, temperature=temperature)
+    written_out = scores(np.repeat(logit, times, axis=1), np.repeat(label, times), temperature=temperature)
+    draws = statistic(once)(np.stack([np.ones(22), times], axis=1).astype(np.float32))
+    for drawn, head in enumerate((once, written_out)):
+        at_half, tuned = head.metrics(0.5), head.metrics(head.threshold)
+        expected = {name: at_half[name].mean() for name in METRICS if name != "ece"}
+        expected |= {TUNED + name: tuned[name].mean() for name in DECISIONS} | {MEAN_ACCURACY: head.right.mean()}
+        assert expected.keys() == draws.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(draws[name][drawn], value, atol=1e-6, err_msg=name)
+
+
+def test_figure_is_mean_and_sample_spread_over_runs():
+    found = figure(np.array([0.7, 0.8, 0.9]), np.linspace(0, 1, 101))
+    assert (found.mean, found.sd) == pytest.approx((0.8, 0.1))  # ddof=1; ddof=0 would say .082
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+    assert np.isnan(figure(np.array([0.7]), None).sd)
+
+
+def test_a_metric_undefined_for_one_run_is_undefined():
+    found = row(scores([[-3, -2, -1, -4], [1, 2, 3, 4]], [0, 1, 1, 0], threshold=0.999), {})
+    assert np.isnan(found.metrics["precision"].mean)
+    assert found.metrics["precision"].undefined == 1
+    assert found.metrics["recall"].mean == 0.5
+    assert found.tuned["precision"].undefined == 2
+
+
+def test_one_class_leaves_no_area_but_an_accuracy():
+    found = row(scores([1.0, 2.0, -1.0], [1, 1, 1]), {}).metrics
+    assert np.isnan(found["auc_roc"].mean)
+    assert found["accuracy"].mean == pytest.approx(2 / 3)
+    assert found["auc_roc"].undefined == 1
+
+
+def test_interval_has_the_table_s_figure_inside():
+    draw = np.random.default_rng(0)
+    label = draw.integers(0, 2, 300)
+    head = scores(draw.normal(size=(5, 300)) + label, label)
+    found = row(head, statistics.bootstrap(np.arange(300), {"early": statistic(head)}, draws=400)["early"])
+    for name, each in found.metrics.items():
+        assert (each.low < each.mean < each.high) or name == "ece"
+    assert 0.02 < found.metrics["auc_roc"].high - found.metrics["auc_roc"].low < 0.12
+
+
+def test_chance_is_what_a_fair_coin_scores():
+    label = (np.arange(2000) < 600).astype(int)
+    coins = scores(np.random.default_rng(0).choice([-1e-9, 1e-9], (400, 2000)), label).metrics(0.5)
+    for name, expected in chance(label).items():
+        # 400 coins of 2,000 memes: the largest standard error, of recall, is .001
+        assert coins[name].mean() == pytest.approx(expected, abs=0.004), name

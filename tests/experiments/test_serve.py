@@ -1,0 +1,234 @@
+"""The page's server: scores as predict gives them, limits, and nobody else's questions."""
+
+import re
+import socket
+import subprocess
+import sys
+from html.parser import HTMLParser
+from importlib import util
+from pathlib import Path
+
+import pytest
+import trained
+from starlette.testclient import TestClient
+
+from experiments.scoring.scorer import Scorer
+from experiments.serve import __main__ as serve
+from experiments.serve import app
+from extract import errors
+from extract.dataset import read
+
+PAGE = Path(app.__file__).parent
+AT = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with trained.encoders():
+        return trained.everything(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def scorer(world, tmp_path_factory):
+    with trained.encoders():
+        found = Scorer.load(world / "reports", cache=tmp_path_factory.mktemp("cache"))
+        found.ready()
+        return found
+
+
+@pytest.fixture
+def client(scorer):
+    with TestClient(app.application(scorer), base_url=AT) as found:
+        yield found
+
+
+def ask(client, image=None, text="words", **how):
+    content = trained.picture((200, 30, 30)) if image is None else image
+    return client.post("/score", files={"image": ("image", content)}, data={"text": text}, **how)
+
+
+def test_a_meme_gets_what_predict_gives_it(client, scorer, world):
+    meme = read(world / "data", "test").memes[0]
+    answer = ask(client, meme.image.read_bytes(), meme.text).json()
+    score = scorer.score(meme.image, meme.text)
+    assert [opinion["head"] for opinion in answer["opinions"]] == ["text", "image", "early", "late"]
+    for opinion in answer["opinions"]:
+        its = score.opinions[opinion["head"]]
+        assert (opinion["probability"], opinion["label"]) == (its.probability, its.label)
+        assert opinion["shown"] == f"{its.probability:.3f}".lstrip("0")
+    assert (answer["head"], answer["label"]) == (score.head, score.label)
+    assert "tuned on dev" in answer["origin"]
+
+
+def test_the_page_and_all_that_it_names_are_there(client):
+    page = client.get("/")
+    named = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert set(named) == {"icon.svg", "page.css", "page.js"}
+    types = {name: client.get(f"/{name}").headers["content-type"].split(";")[0] for name in named}
+    assert types == {"icon.svg": "image/svg+xml", "page.css": "text/css", "page.js": "text/javascript"}
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_is_inline(client):
+    files = {name: (PAGE / name).read_text() for name, _ in app.FILES.values()}
+    for name, content in files.items():
+        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)|@import|url\(", content), name
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|Function\(", files["page.js"])
+
+    class Inline(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            assert not [name for name, _ in attrs if name == "style" or name.startswith("on")]
+            assert tag != "style"
+            assert tag != "script" or dict(attrs).get("src")
+
+    Inline().feed(files["page.html"])
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/model", "/none", "/score"])
+def test_every_answer_forbids_what_the_page_does_not_need(client, path):
+    headers = client.get(path).headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["img-src"] == "'self' blob:"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8000", "192.168.1.5:8000", "0.0.0.0"])
+def test_a_name_that_is_made_to_point_here_gets_nothing(client, host):
+    for path in ("/", "/model"):
+        answer = client.get(path, headers={"host": host})
+        assert (answer.status_code, answer.text) == (400, "Invalid host header")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost:8000", "localhost"])
+def test_its_own_names_are_answered(client, host):
+    assert client.get("/model", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "https://127.0.0.1:8000"])
+def test_other_sites_pages_may_not_ask(client, origin):
+    answer = ask(client, headers={"origin": origin})
+    assert (answer.status_code, answer.json()) == (403, {"error": "Only this server's own page may ask."})
+    assert ask(client, headers={"origin": AT}).status_code == 200
+
+
+def test_what_is_no_image_is_said_to_be_none(client):
+    for content, why in ((b"", "empty file"), (b"<svg onload=alert(1)>", "not an image of a known format")):
+        answer = ask(client, content)
+        assert (answer.status_code, answer.json()["error"]) == (422, f"This image cannot be used: {why}")
+
+
+def test_images_and_texts_have_a_limit(client, monkeypatch):
+    assert ask(client, text="x" * app.TEXT_CHARACTERS).status_code == 200
+    answer = ask(client, text="x" * (app.TEXT_CHARACTERS + 1))
+    assert (answer.status_code, answer.json()["error"]) == (413, "The text is longer than 10,000 characters.")
+    answer = ask(client, b"x" * (app.IMAGE_BYTES + 1))
+    assert (answer.status_code, answer.json()["error"]) == (413, "The image is larger than 20 MB.")
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["Content-Length", "chunked"])
+def test_a_body_without_end_is_cut_off(client, told):
+    sent = 0
+
+    def chunks():
+        nonlocal sent
+        while sent < 3 * app.BODY_BYTES:
+            sent += 1_000_000
+            yield b"x" * 1_000_000
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    content = b"x" * (app.BODY_BYTES + 1) if told else chunks()
+    answer = client.post("/score", content=content, headers=headers)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"data": {"text": "words"}},
+        {"files": {"image": b"x"}},
+        {"data": {"text": "a", "image": "b"}},
+        {"files": [("image", b"x"), ("image", b"y")], "data": {"text": ""}},
+        {"data": {"text": "a", "more": "b"}},
+        {"json": {"text": "a"}},
+    ],
+    ids=["no image", "no text", "image as text", "two images", "two texts", "json"],
+)
+def test_other_forms_are_refused(client, form):
+    answer = client.post("/score", **form)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_text_of_every_kind_is_a_text(client):
+    for text in ("", "<script>alert(1)</script>", "\u0000 \U0001f602 \u202e", "a" * 5000):
+        answer = ask(client, text=text)
+        assert answer.status_code == 200
+        assert "<script>" not in answer.text
+
+
+def test_only_the_page_s_own_questions_are_answered(client):
+    assert client.get("/score").status_code == 405
+    assert client.get("/../pyproject.toml").status_code == 404
+    assert client.get("/page.py").status_code == 404
+
+
+def test_the_model_is_told(client, scorer):
+    assert client.get("/model").json() == {
+        "encoders": {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"},
+        "head": scorer.chosen.name,
+        "dev": f"{scorer.chosen.dev_auc:.3f}".lstrip("0"),
+        "image_bytes": 20_000_000,
+        "text_characters": 10_000,
+    }
+
+
+def test_a_port_that_is_taken_is_refused_before_any_work(world, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        arguments = ["--model", str(world / "reports"), "--port", str(port)]
+        assert errors.run(lambda: serve.main(arguments)) == 2
+    assert f"error: --port {port}: Address already in use. Choose another" in capsys.readouterr().err
+
+
+def test_it_listens_to_this_machine_alone():
+    with serve.listening(0) as door:
+        assert door.getsockname()[0] == "127.0.0.1"
+
+
+def test_another_encoder_is_refused_at_the_start(world, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path))
+    with trained.encoders() as fakes:
+        fakes.found["image"] = trained.replace(trained.IMAGE, weights="cc" * 32)
+        assert errors.run(lambda: serve.main(["--model", str(world / "reports"), "--port", "0"])) == 2
+    assert f"weights: trained on {'bb' * 32}, here {'cc' * 32}" in capsys.readouterr().err
+
+
+def test_what_is_not_installed_is_named(monkeypatch, capsys):
+    there = util.find_spec
+    monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else there(name))
+    assert errors.run(lambda: serve.main([])) == 2
+    said = capsys.readouterr().err
+    assert said == "error: serving needs uvicorn, not installed here. Run: pip install 'memefuse[serve]'\n"
+
+
+def test_ctrl_c_is_how_it_ends(world, tmp_path):
+    """The whole command, in a process of its own."""
+    code = (
+        "import sys, trained\nfrom extract import errors\nfrom experiments.serve import __main__ as serve\n"
+        "with trained.encoders(): sys.exit(errors.run(lambda: serve.main(sys.argv[1:])))"
+    )
+    arguments = [sys.executable, "-c", code, "--model", str(world / "reports"), "--port", "0", "--cache", str(tmp_path)]
+    helpers = Path(__file__).parent.parent / "helpers"
+    environment = {"PYTHONPATH": f"{helpers}:{helpers.parent.parent}", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment, text=True, cwd=tmp_path) as process:
+        address = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=10) as door:
+            door.sendall(b"GET /model HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert door.recv(12) == b"HTTP/1.1 200"
+        process.send_signal(2)
+        assert process.wait(timeout=20) == 0

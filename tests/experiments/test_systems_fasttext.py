@@ -1,0 +1,93 @@
+"""fastText's vectors: the same wherever they are made, kept as stage 1's are, of the train split's texts alone."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.systems import fasttext
+from extract import store
+from extract.dataset import Meme
+from extract.errors import Refused
+
+ROOT = Path(__file__).parent.parent.parent
+TEXTS = [f"the cat sat on mat {number % 3}" for number in range(30)]
+DIGEST = """
+import hashlib
+from experiments.systems import fasttext
+fasttext.CBOW["bucket"] = 1000
+texts = [f"the cat sat on mat {number % 3}" for number in range(30)]
+print(hashlib.sha256(fasttext.vectors(texts + ["catlike"], fasttext.trained(texts)).tobytes()).hexdigest())
+"""
+
+
+@pytest.fixture(autouse=True)
+def few_buckets(monkeypatch):
+    monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
+
+
+def memes(texts: list[str]) -> list[Meme]:
+    return [Meme(f"{row:03d}", text, Path("none.png"), row % 2) for row, text in enumerate(texts)]
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return fasttext.trained(TEXTS)
+
+
+def test_a_text_is_the_mean_of_its_words_at_length_one(learned):
+    one, other = (learned.get_vector(word) for word in ("cat", "mat"))
+    wanted = (one / np.linalg.norm(one) + other / np.linalg.norm(other)) / 2
+    np.testing.assert_allclose(fasttext.vectors(["cat  mat"], learned)[0], wanted, rtol=1e-6)
+
+
+def test_no_words_are_zeros_and_unknown_ones_are_made_of_pieces(learned):
+    empty, unknown = fasttext.vectors(["", "catlike"], learned)
+    assert empty.shape == (150,)
+    assert not empty.any()
+    assert unknown.any()
+
+
+def test_python_hash_seed_changes_no_bit():
+    run = [
+        subprocess.run([sys.executable, "-c", DIGEST], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed},
+                       capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert run[0] == run[1]
+
+
+def test_published_as_features_and_not_made_again(tmp_path, monkeypatch):
+    splits = {"train": memes(TEXTS), "dev": memes(TEXTS[:3])}
+    fasttext.publish(tmp_path / "fasttext", splits)
+    rows = store.read(tmp_path / "fasttext" / "dev.h5")
+    assert rows.vector.shape == (3, 150)
+    assert rows.kind == "text"
+    assert rows.content[0].decode() == hashlib.sha256(TEXTS[0].encode()).hexdigest()
+    store.verify(tmp_path / "fasttext" / "train.h5")
+    monkeypatch.setattr(fasttext, "trained", lambda texts: pytest.fail("trained again"))
+    fasttext.publish(tmp_path / "fasttext", splits)
+
+
+def test_other_train_texts_or_settings_are_another_fingerprint(tmp_path, monkeypatch):
+    before = fasttext.settings(TEXTS)
+    assert store.fingerprint(before) != store.fingerprint(fasttext.settings([*TEXTS[:-1], "the dog"]))
+    assert store.fingerprint(before) != store.fingerprint(fasttext.settings([TEXTS[0] + "\0" + TEXTS[1], *TEXTS[2:]]))
+    monkeypatch.setitem(fasttext.CBOW, "epochs", 6)
+    assert store.fingerprint(before) != store.fingerprint(fasttext.settings(TEXTS))
+
+
+def test_dev_and_test_texts_teach_it_nothing(tmp_path):
+    for name, dev in (("one", TEXTS[:4]), ("other", ["mat mat mat mat"] * 4)):
+        fasttext.publish(tmp_path / name, {"train": memes(TEXTS), "dev": memes(dev)})
+    one, other = (store.read(tmp_path / name / "train.h5").vector for name in ("one", "other"))
+    assert np.array_equal(one, other)
+
+
+def test_texts_without_a_frequent_word_are_refused():
+    with pytest.raises(Refused, match="words that occur 5 times or more; the 2 texts of train have none"):
+        fasttext.trained(["a b", "c d"])

@@ -1,0 +1,93 @@
+"""Where encoders run, and in which arithmetic."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from extract import machine
+from extract.errors import Refused
+
+
+def test_no_gpu_means_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_no_cuda", lambda: "no NVIDIA driver is installed here")
+    assert machine.resolve_device("auto") == "cpu"
+    assert machine.resolve_device("cpu") == "cpu"
+    with pytest.raises(Refused) as refused:
+        machine.resolve_device("cuda")
+    assert str(refused.value) == (
+        "--device cuda: no NVIDIA driver is installed here. "
+        "Use --device cpu, or --device auto to take a GPU where there is one"
+    )
+    assert refused.value.status == 2
+
+
+def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_no_cuda", lambda: "")
+    assert [machine.resolve_device(asked) for asked in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+
+
+def test_the_answer_is_torchs() -> None:
+    assert (machine.resolve_device("auto") == "cuda") == torch.cuda.is_available()
+
+
+def test_a_driver_without_a_usable_gpu_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_loads", lambda library: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert machine._no_cuda() in (
+        f"PyTorch {torch.__version__} finds no GPU that it can use",
+        f"PyTorch {torch.__version__} is built without CUDA (python: {sys.executable})",
+    )
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "dtype"),
+    [
+        ("processor: 0\nflags\t\t: fpu avx512f avx512_bf16\n", "bfloat16"),
+        ("processor: 0\nflags\t\t: fpu amx_bf16 amx_tile\n", "bfloat16"),
+        ("processor: 0\nFeatures\t: fp asimd bf16\n", "bfloat16"),
+        ("processor: 0\nflags\t\t: fpu avx2 avx512f\n", "float32"),
+        ("", "float32"),
+        (None, "float32"),
+    ],
+)
+def test_bfloat16_where_the_processor_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpuinfo: str | None, dtype: str
+) -> None:
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert machine.resolve_dtype("auto", "cpu") == dtype
+    assert machine.resolve_dtype("float16", "cpu") == "float16"
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_where_the_gpu_has_it(monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert machine.resolve_dtype("auto", "cuda") == dtype
+
+
+def test_words_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(Refused, match="--device is 'gpu', expected auto, cpu or cuda"):
+        machine.resolve_device("gpu")
+    with pytest.raises(Refused, match="--dtype is 'fp16', expected auto, float32, bfloat16, float16"):
+        machine.resolve_dtype("fp16", "cpu")
+
+
+def test_asking_for_the_cpu_costs_no_import_of_torch() -> None:
+    code = (
+        "import sys; from extract.machine import resolve_device, resolve_dtype; "
+        "resolve_dtype('auto', resolve_device('cpu')); print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 6}, raising=False)
+    assert machine.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS has none
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert machine.cores() == 8

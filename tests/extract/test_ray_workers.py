@@ -1,0 +1,287 @@
+"""What runs on a cluster's machines, and how it is shared out; without Ray."""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from broken_images import OutOfReach
+from fake_encoders import FakeImage, FakeText
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_encoders import text_folder
+
+from extract import decoding, store, versions
+from extract.decoding import BadImage
+from extract.encoders import catalogue
+from extract.errors import Failed, Refused
+from extract.parts import Folder
+from extract.plan import Item, Part
+from extract.ray_engine import decoder, pool, weights, workers
+
+pytest_plugins = ["elsewhere"]
+
+MACHINE = f"machine {platform.node()} of the cluster"
+LETHAL = b"kills whoever decodes it"
+# a decoder that dies of one image's bytes, and of nothing else
+POISONABLE = f"""
+import os, signal
+from extract import decoding
+from extract.ray_engine import decoder
+def pixels(item, data, sound=decoding.pixels):
+    if data == {LETHAL!r}:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return sound(item, data)
+decoding.pixels = pixels
+decoder.main()
+"""
+CHILD = ("-c", POISONABLE)
+
+
+def item(path: Path, data: bytes | None = None) -> Item:
+    """An image file as the plan has it; drawn, unless it is to hold something else."""
+    if data is None:
+        Image.new("RGB", (9, 5), (len(path.name), 7, 30)).save(path)
+    else:
+        path.write_bytes(data)
+    return Item(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+
+
+@pytest.fixture(scope="module")
+def child():
+    """One child process for all tests; a dead one is replaced."""
+    made = decoder.Decoder(CHILD)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_child_is_left(child):
+    """Those that `workers.decode` starts live as long as their process does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "of_this_process", lambda asked: child if asked == CHILD else decoder.Decoder(asked))
+        yield
+
+
+def check(child, items):
+    """Each answer is this process's own; those of lethal images are given."""
+    answers = list(child.decode(items))
+    assert len(answers) == len(items)
+    for each, answer in zip(items, answers, strict=True):
+        if Path(each.source).exists() and Path(each.source).read_bytes() == LETHAL:
+            assert answer == BadImage(each.content, "it kills its decoder (signal SIGSEGV)")
+        elif isinstance(answer, BadImage):
+            assert answer == decoding.decode(each)
+        else:
+            np.testing.assert_array_equal(answer, decoding.decode(each))
+
+
+def test_a_child_decodes_as_this_process_does(tmp_path, child):
+    good, better, bad = item(tmp_path / "a.png"), item(tmp_path / "bcd.png"), item(tmp_path / "bad.png", b"GIF")
+    gone = Item("0" * 64, tmp_path / "gone.png")
+    check(child, [good, bad, better, gone])
+    assert list(child.decode([bad, gone])) == [
+        BadImage(bad.content, "not an image of a known format"),
+        BadImage("0" * 64, "cannot be read: No such file or directory"),
+    ]
+    assert list(child.decode([])) == []
+
+
+@pytest.mark.parametrize("lethal", [[0], [3], [1, 2], [0, 1, 2, 3]])
+def test_an_image_that_kills_its_decoder_hits_only_itself(tmp_path, child, lethal):
+    items = [item(tmp_path / f"{at}.png", LETHAL if at in lethal else None) for at in range(4)]
+    check(child, items)
+
+
+def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
+    items = [item(tmp_path / name) for name in ("a.png", "bc.png")]
+    child.process.kill()
+    child.process.wait()
+    check(child, items)
+
+
+def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
+    with pytest.raises(Failed, match=r"^s3://memes cannot be reached$"):
+        list(child.decode([item(tmp_path / "a.png"), Item("0" * 64, OutOfReach())]))
+    check(child, [item(tmp_path / "bc.png")])
+
+
+def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
+    part = Part((item(tmp_path / "good.png"),))
+    decoded = workers.decode(batch_of(part), child=("-c", "raise SystemExit(3)"), data=tmp_path)
+    report = encode(tmp_path, decoded)
+    assert report.failure == (
+        f"{MACHINE}: no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
+    )
+    assert report.bad == []
+
+
+def batch_of(part: Part) -> dict[str, np.ndarray]:
+    return {name: np.array([value], dtype=object) for name, value in workers.block(part).items()}
+
+
+def encode(place, batch, kind="image", encoder=None, batch_size=2, driver="") -> workers.Report:
+    folder = Folder(place / kind, kind, {"weights": "w"}, {"torch": "driver's"})
+    folder.path.mkdir(exist_ok=True)
+    job = workers.Job(
+        load=lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](),
+        folder=folder,
+        batch_size=batch_size,
+        threads=1,
+        driver=driver,
+    )
+    (report,) = workers.reports(workers.Encode(job)(batch))
+    return report
+
+
+def test_a_part_lands_without_its_bad_images(tmp_path):
+    items = [item(tmp_path / name) for name in ("a.png", "bc.png", "def.png")]
+    poison = item(tmp_path / "poison.png", LETHAL)
+    part = Part((poison, *items))
+    decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
+    report = encode(tmp_path, decoded)
+    assert report == workers.Report(
+        4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")], reader=platform.node()
+    )
+    (path,) = tmp_path.glob("image/.parts/*/*.h5")
+    features = store.read(path)
+    assert features.ids.tolist() == [each.content for each in items]
+    expected = FakeImage().encode(
+        torch.from_numpy(np.stack([decoding.decode(each) for each in items])).permute(0, 3, 1, 2)
+    )
+    np.testing.assert_array_equal(features.vector, expected)
+    assert features.versions == versions.installed("image"), "not those of the machine that encoded"
+
+
+def test_a_finished_part_is_not_encoded_again(tmp_path):
+    part = Part(tuple(Item(hashlib.sha256(text.encode()).hexdigest(), text) for text in ("a", "bb", "ccc")))
+    first, second = FakeText(), FakeText()
+    assert encode(tmp_path, batch_of(part), "text", first) == workers.Report(3)
+    assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3)
+    assert (len(first.encoded), len(second.encoded)) == (3, 0)
+    (path,) = tmp_path.glob("text/.parts/*/*.h5")
+    path.write_bytes(path.read_bytes()[:100])
+    assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3)
+    assert len(second.encoded) == 3, "a torn part was taken for a whole one"
+
+
+@pytest.mark.parametrize("driver", [platform.node(), "elsewhere"])
+def test_parts_that_are_uploaded_fill_no_workers_disk(memory, cache, driver):
+    """The driver's machine alone needs its copies, for publishing."""
+    part = Part((Item("0" * 64, "a text"),))
+    (memory / "text/.lock").write_bytes(b"the driver's")
+    for _ in range(2):  # the second finds it there, and looks into it
+        assert encode(memory, batch_of(part), "text", driver=driver) == workers.Report(1)
+        copies = [path for path in cache.rglob("*") if path.is_file()]
+        assert len(copies) == (driver != "elsewhere")
+    (path,) = memory.glob("text/.parts/*/*.h5")
+    assert store.read(path).ids.tolist() == ["0" * 64]
+
+
+def test_parts_of_two_plans_that_begin_alike_have_files_of_their_own():
+    one, two, three = (Item(letter * 64, letter) for letter in "abc")
+    names = [Part(items).name for items in ((one,), (one, two), (one, three), (one, two, three))]
+    assert len(set(names)) == 4
+    assert Part((one, two)).name == names[1]
+
+
+def test_a_full_gpu_halves_the_batch(tmp_path):
+    class Small(FakeImage):
+        def encode(self, pixels):
+            if len(pixels) > 2:
+                raise torch.OutOfMemoryError
+            return super().encode(pixels)
+
+    part = Part(tuple(item(tmp_path / f"{'x' * number}.png") for number in range(1, 6)))
+    decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
+    small = Small()
+    assert encode(tmp_path, decoded, encoder=small, batch_size=8).rows == 5
+    assert small.batches == [2, 2, 2]
+
+    class Full(FakeImage):
+        def encode(self, pixels):
+            raise torch.OutOfMemoryError
+
+    (tmp_path / "image").rename(tmp_path / "before")
+    assert encode(tmp_path, decoded, encoder=Full()).failure == (
+        f"the GPU's memory on {platform.node()} does not hold one image"
+    )
+
+
+def test_a_machine_that_sees_no_data_blames_no_image(tmp_path):
+    part = Part((item(tmp_path / "good.png"),))
+    away = tmp_path / "away"
+    report = encode(tmp_path, workers.decode(batch_of(part), child=CHILD, data=away))
+    assert report == workers.Report(0, [], f"{MACHINE} sees no folder {away}: every machine must see it, at this path")
+
+
+nodes = st.lists(
+    st.builds(pool.Node, st.integers(0, 64).map(float), st.integers(0, 8).map(float)), min_size=1, max_size=9
+)
+
+
+@given(nodes)
+def test_every_machine_keeps_room_for_a_decoder_on_each_core(machines):
+    if not any(node.cpus for node in machines):
+        with pytest.raises(Refused, match="no CPU core"):
+            pool.Pool.of(machines, "cpu")
+        return
+    found = pool.Pool.of(machines, "cpu")
+    assert found.encoders == sum(int(node.cpus) // found.threads for node in machines)
+    assert 1 <= found.threads <= pool.THREADS
+    for node in machines:
+        left = node.cpus - node.cpus // found.threads * found.cpus
+        assert left >= node.cpus * found.decoder_cpus - 1e-9
+    assert found.decoders == sum(node.cpus for node in machines)
+
+
+@given(nodes)
+def test_every_gpu_has_one_encoder(machines):
+    gpus, cores = sum(node.gpus for node in machines), sum(node.cpus for node in machines)
+    if not gpus or not cores:
+        with pytest.raises(Refused, match=f"has {gpus:.0f} GPUs and {cores:.0f} CPU cores"):
+            pool.Pool.of(machines, "cuda")
+        return
+    found = pool.Pool.of(machines, "cuda")
+    assert (found.encoders, found.gpus, found.decoders) == (gpus, 1, cores)
+
+
+def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_path, monkeypatch):
+    located = catalogue.locate("text", str(text_folder(tmp_path / "driver")))
+    assert weights.here(located) == located
+    moved = tmp_path / "machine"
+    (tmp_path / "driver").rename(moved)
+    with pytest.raises(Refused, match=f"{MACHINE}: .*driver: no such folder"):
+        weights.here(located)
+    same = catalogue.locate("text", str(moved))
+    monkeypatch.setattr(catalogue, "locate", lambda kind, name: same)
+    assert weights.here(located) == same
+    text_folder(moved, seed=1)
+    other = SimpleNamespace(weights="f" * 64, path=moved)
+    monkeypatch.setattr(catalogue, "locate", lambda kind, name: other)
+    with pytest.raises(Refused, match=f"{MACHINE} has other weights of .*\n  {moved}: sha256 ffffffff, the driver's"):
+        weights.here(located)
+
+
+def test_the_local_engine_never_imports_ray(tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent.parent / "helpers")!r})
+from pathlib import Path
+import fake_cluster
+data = fake_cluster.draw(Path({str(tmp_path / "data")!r}), 3)
+fake_cluster.install(Path({str(tmp_path / "log")!r}))
+from extract.__main__ import main
+main(["--data", str(data), "--features", {str(tmp_path / "features")!r}, *fake_cluster.OPTIONS])
+print({{"ray", "pyarrow"}} & set(sys.modules))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent
+    )
+    assert answer.stdout == "set()\n", answer.stderr

@@ -1,0 +1,43 @@
+"""Run as a script: `python -m extract` with fake encoders and small parts, logging every content that it encodes."""
+
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from fake_encoders import FakeImage, FakeText
+
+from extract import engine, errors
+from extract.__main__ import main
+from extract.encoders import catalogue, image_encoders, text_encoders
+
+PART_ROWS = 8
+
+
+def run(log: Path, argv: list[str]) -> int:
+    def logged(encoder):
+        encode = encoder.encode
+
+        def slow(content, **how):
+            # one line a batch, on disk before the vectors are: what the log lacks was not encoded
+            with open(log, "a") as file:
+                file.write(f"{encoder.__class__.__name__} {len(content)}\n")
+            time.sleep(0.004)
+            return encode(content, **how)
+
+        encoder.encode = slow
+        return encoder
+
+    catalogue.locate = lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind)
+    for module, fake in ((text_encoders, FakeText), (image_encoders, FakeImage)):
+        module.settings = lambda located, **how: {"weights": located.slug}
+        module.load = lambda located, fake=fake, **how: logged(fake())
+    engine.PART_ROWS = {"cpu": {"text": PART_ROWS, "image": PART_ROWS}}
+    print("ready", flush=True)
+    return errors.run(lambda: main(argv))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,177 @@
+"""Tiny random encoders in every form that memefuse loads: folders, a hub's cache, a torch.hub cache."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from transformers import (
+    AutoModel,
+    BertConfig,
+    DistilBertConfig,
+    MPNetConfig,
+    PreTrainedModel,
+    ResNetConfig,
+    ResNetModel,
+)
+
+SPECIALS = {
+    "bert": ["[PAD]", "[CLS]", "[SEP]", "[UNK]"],
+    "distilbert": ["[PAD]", "[CLS]", "[SEP]", "[UNK]"],
+    "mpnet": ["<s>", "<pad>", "</s>", "[UNK]"],
+}
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
+POSITIONS = 40  # as the config has it; MPNet's hold two fewer word pieces
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
+def text_folder(folder: Path, kind: str = "bert", seed: int = 0, safe: bool = True) -> Path:
+    """A transformers folder of a tiny random text encoder, with a tokenizer that knows letters and digits.
+
+    safe: weights as safetensors, else as pytorch_model.bin.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pad, first, last, unknown = _roles(kind)
+    vocabulary = SPECIALS[kind] + list(LETTERS) + [f"##{letter}" for letter in LETTERS]
+    model = text_model(kind, len(vocabulary), SPECIALS[kind].index(pad), seed)
+    model.save_pretrained(folder)
+    if not safe:
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(vocabulary)}, unk_token=unknown))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", special_tokens=[(token, vocabulary.index(token)) for token in (first, last)]
+    )
+    # As all-MiniLM-L6-v2's file has it; an encoder must not follow it.
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8, pad_id=vocabulary.index(pad), pad_token=pad)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    roles = {"pad_token": pad, "cls_token": first, "sep_token": last, "unk_token": unknown}
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **roles})
+    return folder
+
+
+def text_model(kind: str, vocabulary: int, pad_id: int, seed: int = 0) -> PreTrainedModel:
+    """Two layers of width 32, random."""
+    torch.manual_seed(seed)
+    common = {"vocab_size": vocabulary, "pad_token_id": pad_id, "max_position_embeddings": POSITIONS}
+    if kind == "distilbert":
+        config: Any = DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, **common)
+    else:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        config = {"bert": BertConfig, "mpnet": MPNetConfig}[kind](**sizes, **common)
+    model = AutoModel.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # Ten times the usual start: attention must matter, or a lost mask would not show.
+            parameter.copy_(torch.randn_like(parameter) * 0.2 if parameter.dim() > 1 else parameter)
+    return model
+
+
+def resnet(bottleneck: bool = False, seed: int = 0) -> ResNet:
+    """torchvision's narrowest: one block a stage; random, with batch statistics that are not trivial."""
+    torch.manual_seed(seed)
+    net = ResNet(Bottleneck if bottleneck else BasicBlock, [1, 1, 1, 1])
+    shake_norms(net)
+    return net.eval()
+
+
+def shake_norms(net: nn.Module) -> None:
+    """Batch norms as a trained network has them: statistics and affine parts unlike zero and one."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.running_mean, -0.5, 0.5),
+                (module.running_var, 0.5, 2.0),
+                (module.weight.data, 0.5, 1.5),
+                (module.bias.data, -0.5, 0.5),
+            ):
+                assert tensor is not None
+                tensor.uniform_(low, high)
+
+
+def resnet_folder(folder: Path, net: ResNet, recipe: dict[str, Any] | None = None) -> Path:
+    """A state dict as model.safetensors, with encoder.json if a recipe is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(net.state_dict(), folder / "model.safetensors")
+    if recipe is not None:
+        write_json(folder / "encoder.json", recipe)
+    return folder
+
+
+def transformers_resnet_folder(folder: Path, layer_type: str, in_bottleneck: bool = False) -> tuple[Path, ResNetModel]:
+    """A transformers ResNet with one block a stage, and the model itself."""
+    torch.manual_seed(0)
+    sizes = [64, 128, 256, 512] if layer_type == "basic" else [256, 512, 1024, 2048]
+    config = ResNetConfig(
+        hidden_sizes=sizes, depths=[1, 1, 1, 1], layer_type=layer_type, downsample_in_bottleneck=in_bottleneck
+    )
+    model = ResNetModel(config).eval()
+    shake_norms(model)
+    model.save_pretrained(folder)
+    write_json(folder / "preprocessor_config.json", IMAGENET)
+    return folder, model
+
+
+def hub_cache(monkeypatch: pytest.MonkeyPatch, cache: Path, repository: str, folder: Path) -> Path:
+    """Put a folder into a hub cache as one snapshot, make it this process's cache; returns the snapshot."""
+    from huggingface_hub import constants
+
+    model = cache / f"models--{repository.replace('/', '--')}"
+    sha = hashlib.sha1(repository.encode()).hexdigest()
+    snapshot = model / "snapshots" / sha
+    shutil.copytree(folder, snapshot)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(sha)
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    return snapshot
+
+
+def torch_home(monkeypatch: pytest.MonkeyPatch, home: Path, name: str, net: ResNet) -> Path:
+    """Put weights into a torch.hub cache, as torchvision's published ones for `name`; returns the file."""
+    from extract.encoders import catalogue
+
+    checkpoints = home / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), checkpoints / "weights")
+    digest = hashlib.sha256((checkpoints / "weights").read_bytes()).hexdigest()
+    file = (checkpoints / "weights").rename(checkpoints / f"{name}-{digest[:8]}.pth")
+    monkeypatch.setenv("TORCH_HOME", str(home))
+    monkeypatch.setitem(catalogue.KNOWN, name, catalogue.Known("image", torchvision=file.name))
+    return file
+
+
+def locate_elsewhere(kind: str, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: huggingface_hub reads its environment on import. Says which libraries it took."""
+    code = f"""
+import sys
+from extract import catalogue, errors
+def main():
+    print(catalogue.locate({kind!r}, {name!r}).source)
+    print(sorted({{"torch", "transformers", "torchvision"}} & set(sys.modules)))
+sys.exit(errors.run(main))"""
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content))
+
+
+def _roles(kind: str) -> tuple[str, str, str, str]:
+    """Padding, opening, closing and unknown token."""
+    return ("<pad>", "<s>", "</s>", "[UNK]") if kind == "mpnet" else ("[PAD]", "[CLS]", "[SEP]", "[UNK]")
