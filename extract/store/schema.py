@@ -28,6 +28,23 @@ class StoreIncomplete(StoreError):
 
 
 @dataclass(frozen=True)
+class EncoderIdentity:
+    """What made one side's vectors: written to HDF5 attributes and to JSON, and read back from both as this type."""
+
+    kind: str  # "text" or "image"
+    name: str  # its folder under features/
+    dim: int
+    fingerprint: str  # equal fingerprints mean comparable vectors
+    settings: dict[str, Any]  # what the fingerprint covers
+    versions: dict[str, str]  # of the libraries that encoded
+
+    @property
+    def pooling(self) -> str:
+        """ "cls", "pooled", "grid", ...; empty where its files do not say."""
+        return str(self.settings.get("pooling", ""))
+
+
+@dataclass(frozen=True)
 class Rows:
     """A published split's rows, all but their vectors."""
 
@@ -58,6 +75,12 @@ class Features(Rows):
     """A published split: its rows and their vectors."""
 
     vector: Vectors  # [N, D] float32; as read, a read-only map of the file, or of each shard
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        return EncoderIdentity(
+            self.kind, self.encoder, self.vector.shape[1], self.fingerprint, self.settings, self.versions
+        )
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
