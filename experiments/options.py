@@ -1,4 +1,4 @@
-"""Options that several commands take, read the same way by all of them. Imports nothing heavy: --help answers at once."""
+"""Options that several commands take. Imports nothing heavy: --help answers at once."""
 
 import argparse
 from collections.abc import Sequence

@@ -146,10 +146,9 @@ def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: s
 
 def write(out: Path, result: Sweep, command: str) -> None:
     """Write sweep.md, sweep.json and the plot; that only where matplotlib is installed."""
-    from extract.files import write_text
-
     from experiments import tables
     from experiments.search.trials import described
+    from extract.files import write_text
     from heads.settings import HeadSettings
 
     reading = reading_of(result, command)
@@ -211,7 +210,7 @@ def main(argv: list[str] | None = None) -> None:
     print("\n".join(reading_of(result, scoring(options.features, options.out))))
     drawn = find_spec("matplotlib") is not None
     if not drawn:
-        print("no plot: matplotlib is not installed; pip install 'memefuse[report]'", file=sys.stderr)
+        print(f"no plot: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)
     plots = "sweep.png, sweep.svg, " if drawn else ""
     print(f"Written to {options.out}: sweep.md, sweep.json, {plots}records.jsonl.", file=sys.stderr)
 

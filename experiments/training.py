@@ -59,7 +59,7 @@ def heads(
             share = CACHE_BYTES // workers
             fitted = fit(head, train, dev, asked[head], device=device, progress=live.progress, cache_bytes=share)
             live.done(head, fitted)
-            logit = {split: fitted.logits(its_rows) for split, its_rows in read.items()}
+            logit = {split: fitted.logits(its_rows) for split, its_rows in split_rows.items()}
             threshold, temperature = chosen_on_dev(data, logit, calibrate)
             described = [dataclasses.asdict(run) for run in asked[head]]
             epochs = fitted.best_epoch.tolist()

@@ -1,4 +1,4 @@
-"""Every sentence about a comparison, and how numbers are written. Nothing is decided here: records hold what is shown."""
+"""Every sentence about a comparison or a sweep, and how numbers are written. Records hold what is shown."""
 
 import math
 import re

@@ -28,6 +28,14 @@ MEAN_ACCURACY = "mean_accuracy"  # draws of the accuracy of the runs' mean proba
 
 
 @dataclass(frozen=True)
+class AtThreshold:
+    """What every run comes to at one threshold."""
+
+    metrics: dict[str, Float[np.ndarray, " run"]]
+    counts: dict[str, Int[np.ndarray, " run"]]  # hits, false_alarms, misses, rest
+
+
+@dataclass(frozen=True)
 class Scores:
     """All runs of one head, or a reference, on one split's labelled memes."""
 
@@ -64,9 +72,12 @@ class Scores:
         values = evaluate(self.logit, self._labels, threshold, self.temperature)
         return {name: value.numpy() for name, value in values.items()}
 
-    def counts(self, threshold: Float[Tensor, " run"] | float) -> Counts:
-        """Count every run's decisions, [run] each."""
-        return confusion(called(self.logit, threshold, self.temperature), self._labels)
+    def at(self, threshold: Float[Tensor, " run"] | float) -> "AtThreshold":
+        """Compute metrics and count decisions of every run; empty where no meme has a label."""
+        if not len(self.label):
+            return AtThreshold({}, {})
+        counts = confusion(called(self.logit, threshold, self.temperature), self._labels)
+        return AtThreshold(self.metrics(threshold), {name: values.numpy() for name, values in counts._asdict().items()})
 
     @property
     def _labels(self) -> Int[Tensor, " meme"]:
@@ -84,9 +95,7 @@ def records(
     for each in trained:
         for split, label in labels.items():
             scores = Scores.of(each, split, label)
-            at = {"metrics": 0.5, "tuned": scores.threshold} if len(scores.label) else {}
-            metrics = {when: scores.metrics(threshold) for when, threshold in at.items()}
-            counts = {when: scores.counts(threshold) for when, threshold in at.items()}
+            half, tuned = scores.at(0.5), scores.at(scores.threshold)
             for run, settings in enumerate(each.settings):
                 rows.append(
                     Record(
@@ -99,24 +108,16 @@ def records(
                         best_epoch=each.best_epoch[run],
                         threshold=float(each.threshold[run]),
                         temperature=float(each.temperature[run]),
-                        metrics=of_run(metrics.get("metrics", {}), run),
-                        tuned=of_run(metrics.get("tuned", {}), run),
-                        counts={name: int(count[run]) for name, count in named(counts.get("metrics")).items()},
-                        tuned_counts={name: int(count[run]) for name, count in named(counts.get("tuned")).items()},
+                        metrics={name: float(values[run]) for name, values in half.metrics.items()},
+                        tuned={name: float(values[run]) for name, values in tuned.metrics.items()},
+                        counts={name: int(values[run]) for name, values in half.counts.items()},
+                        tuned_counts={name: int(values[run]) for name, values in tuned.counts.items()},
                         features=features,
                         code=code,
                         seconds=round(each.seconds, 3),
                     )
                 )
     return rows
-
-
-def of_run(metrics: Mapping[str, Float[np.ndarray, " run"]], run: int) -> dict[str, float]:
-    return {name: float(values[run]) for name, values in metrics.items()}
-
-
-def named(counts: Counts | None) -> dict[str, Int[Tensor, " run"]]:
-    return counts._asdict() if counts else {}
 
 
 def mean_threshold(trained: Trained, dev: str, label: Int[np.ndarray, " meme"]) -> float:

@@ -1,9 +1,9 @@
 """A comparison's folder, written whole or not at all, and read back.
 
-comparison.md, .csv, .tex and .json, runs.jsonl, predictions_<split>.csv and models/. comparison.json names the others by
-their sha256, so that a file of another comparison is seen. All are written aside, in STAGED; its renaming to COMPLETE is
-the moment at which the new comparison is there. From then on whoever comes next, a reader or a writer, moves its files
-into place, and removes what was made from the comparison before.
+comparison.md, .csv, .tex and .json, runs.jsonl, predictions_<split>.csv and models/. comparison.json names the others
+by their sha256, so that a file of another comparison is seen. All are written aside, in STAGED; its renaming to
+COMPLETE is the moment at which the new comparison is there. From then on whoever comes next, a reader or a writer,
+moves its files into place, and removes what was made from the comparison before.
 """
 
 import csv
@@ -339,8 +339,7 @@ def refuse_strangers(folder: Path, comparison: Comparison) -> None:
     odd = []
     for name, expected in comparison.files.items():
         path = folder / name
-        if path.exists() or not name.startswith("models/"):
-            if digest(path) != expected:
-                odd.append(f"{name} is not the file that comparison.json names")
+        if (path.exists() or not name.startswith("models/")) and digest(path) != expected:
+            odd.append(f"{name} is not the file that comparison.json names")
     if odd:
         raise Refused(f"{folder} holds files of two comparisons:\n{listing(odd)}\n{AGAIN.format(folder=folder)}")

@@ -42,7 +42,9 @@ class History:
 
     @classmethod
     def of(cls, fitted: Fitted) -> "History":
-        return cls(*(getattr(fitted.history, name).numpy() for name in CURVES), fitted.best_epoch.numpy())
+        curves = fitted.history
+        best_epoch = fitted.best_epoch.numpy()
+        return cls(curves.train_loss.numpy(), curves.dev_loss.numpy(), curves.dev_auc.numpy(), best_epoch)
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,8 @@ def read_history(path: Path) -> History | None:
     if not path.is_file():
         return None
     with safe_open(path, framework="np") as file:
-        curves = [file.get_tensor(f"history.{name}") for name in CURVES]
-        return History(*curves, file.get_tensor("best_epoch"))
+        train, dev, auc = (file.get_tensor(f"history.{name}") for name in CURVES)
+        return History(train, dev, auc, file.get_tensor("best_epoch"))
 
 
 def choose(heads: Mapping[str, SavedHead], asked: str | None) -> SavedHead:

@@ -1,7 +1,7 @@
 """A sweep's trials ranked by dev AUC-ROC, and what is chosen of them: encoders and settings for a comparison.
 
-The choice is a JSON file. Every key may be left out; settings not named keep their defaults; notes say what the choice of
-encoders hides:
+The choice is a JSON file. Every key may be left out; settings not named keep their defaults; notes say what the choice
+of encoders hides:
 
     {"text_encoder": "...", "image_encoder": "...", "heads": {"early": {"hidden": 512, "dropout": 0.3}}, "notes": []}
 """

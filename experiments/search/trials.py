@@ -2,7 +2,6 @@
 stopped. Train and dev are read, test is never opened."""
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from experiments.data import Data, digest
 from experiments.results.records import revive, without_nan
 from extract import store
 from extract.errors import Failed, Refused, listing
+from extract.locks import flock
 from extract.places import Place
 from extract.store import EncoderIdentity
 from heads.fitted import stacks
@@ -75,7 +75,7 @@ class Log:
         except OSError as error:
             raise Refused(f"{path}: cannot write there: {error.strerror}") from None
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self.file)
         except OSError as error:
             self.file.close()
             busy = "another sweep is writing it; wait for it, or give another --out"
