@@ -108,8 +108,8 @@ def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick
         planted.rewrite(tmp_path / "features", name, "train", rows=rows)
     recall, auc = {}, {}
     for balance in options.BALANCES:
-        options = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
-        assert command(tmp_path, quick, *options) == 0
+        asked = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
+        assert command(tmp_path, quick, *asked) == 0
         settings = read(tmp_path).settings["early"]
         assert (settings["balance"], settings["hidden"]) == (balance, QUICK["early"]["hidden"])
         found = figures(tmp_path, "early")

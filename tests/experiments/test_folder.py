@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -164,10 +165,8 @@ def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypat
     monkeypatch.setattr(os, "replace", killed)
     if not moves:
         monkeypatch.setattr(Path, "rename", never)
-    try:
+    with suppress(Killed):
         compare.main(asked)
-    except Killed:
-        pass
     monkeypatch.setattr(os, "replace", replace)
     monkeypatch.setattr(Path, "rename", rename)
     after = reports.read(copy)

@@ -363,7 +363,7 @@ def test_from_python_it_prints_nothing_and_gives_a_frame(swept, capfd):
         swept / "features", grid=QUICK[1:-4], seeds=2, device="cpu", heads=["early", "text"], out=swept / "sweep"
     )
     assert capfd.readouterr() == ("", "")
-    assert list(result.table["head"])[0] == "early"
+    assert result.table["head"].iloc[0] == "early"
     assert len(result.table) == len(result.ranked) == 8
     assert result.table["dev_auc_mean"].is_monotonic_decreasing
     assert (result.choice.text_encoder, len(result.trials), result.others) == (planted.TEXT, 16, 8)
