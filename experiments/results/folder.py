@@ -32,6 +32,7 @@ from extract.errors import Refused, listing
 from extract.locks import locked
 from extract.store import NO_LABEL
 from heads.metrics import probabilities
+from heads.models import HEADS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +172,7 @@ def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
 def prepare(out: Path) -> None:
     """Raise Refused where nothing can be written, before any work."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        (out / "models").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
     if not os.access(out, os.W_OK):
@@ -267,8 +268,7 @@ def made_from_a_comparison(out: Path) -> Iterator[Path]:
     """Yield what compare and report leave in a folder, this version and the one before; not comparison.json."""
     for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, "predictions_*.csv"):
         yield from out.glob(pattern)
-    for ending in ("json", "safetensors"):
-        yield from out.glob(f"models/*.{ending}")
+    yield from (out / "models" / f"{head}.{ending}" for head in HEADS for ending in ("json", "safetensors"))
     yield from (out / name for name in sorted(drawings(out / "report.md") - drawings(out / "dataset.md")))
     yield from (out / "report.md", out / "report.html")
 
