@@ -142,9 +142,8 @@ def with_widths(sides: tuple[Side, Side], train: Memes, features: Place) -> tupl
     found = []
     for side in sides:
         if reads_vectors(side, sides):
-            held = store.read(path(side, features, train.split))
-            dim = held.vector.shape[1]
-            found.append(replace(side, dim=dim, fingerprint=held.fingerprint, settings=held.settings))
+            used = store.read_rows(path(side, features, train.split)).identity
+            found.append(replace(side, dim=used.dim, fingerprint=used.fingerprint, settings=used.settings))
         else:
             assert side.located is not None
             found.append(replace(side, fingerprint=side.located.weights))

@@ -134,7 +134,7 @@ def published_settings(side: Side, features: Place) -> Mapping[str, Any]:
     """With which its vectors of train were made; empty where there are none that can be read."""
     path = features / side.slug / "train.h5"
     try:
-        return store.read_rows(path).settings if path.exists() else {}
+        return store.read_rows(path).identity.settings if path.exists() else {}
     except store.StoreError:
         return {}  # stage 1 will say so
 
