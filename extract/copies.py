@@ -12,7 +12,7 @@ ABANDONED = 86400.0  # seconds without a write after which a half written copy i
 
 def folder() -> Path:
     """In memefuse's cache."""
-    from extract.encoders.catalogue import cache_root
+    from extract.encoders.weights import cache_root
 
     return cache_root() / "elsewhere"
 
