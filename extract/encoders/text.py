@@ -28,7 +28,7 @@ class TransformersText:
     # the first token, the mean over tokens, the model's own pooler
     poolings: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("cls", "mean", "pooler")}
     forms: ClassVar[tuple[str, ...]] = ("transformers",)
-    row_by_row = True
+    row_by_row: bool | None = True
 
     def __init__(self, located: Located, model: "TextModel", tokenizer: Any, *, max_tokens: int) -> None:
         self.located = located
