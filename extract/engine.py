@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -22,8 +23,8 @@ import numpy as np
 from extract import contents, encoders, images
 from extract.config import ExtractConfig
 from extract.encoders.family import Encoder, Located
-from extract.encoders.weights import cache_root
 from extract.errors import Failed
+from extract.files import cache_root, write_text
 from extract.machine import cores, processor_name, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
@@ -296,7 +297,7 @@ def batches_at_once(device: "torch.device", batch_size: int) -> Iterator[Callabl
         torch.set_num_threads(threads)  # part of what a thread sets holds for all
 
 
-def _memory(batches: Batches) -> Any:
+def _memory(batches: Batches) -> Path:
     """Where it is remembered how a short batch of this encoder is treated; it depends on the processor's kernels."""
     import torch
 
@@ -317,10 +318,8 @@ def _remembered(batches: Batches) -> bool | None:
 
 
 def _remember(batches: Batches, alone: bool) -> None:
-    path = _memory(batches)
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(alone))
+        write_text(_memory(batches), json.dumps(alone))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -21,12 +19,11 @@ from typing import IO
 from extract.encoders.family import Family, Incomplete
 from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
-from extract.encoders.weights import RECIPE, SECONDS, TOKENIZER, cache_root, digest, read_json, sha256
+from extract.encoders.weights import RECIPE, SECONDS, TOKENIZER, digest, read_json, sha256
 from extract.errors import Refused
+from extract.files import building, cache_root
 
 RECORD = "memefuse.json"  # beside the unpacked files: their digest, so that a damaged cache is seen and made anew
-ASIDE = ".unfinished-"
-DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -88,31 +85,6 @@ def fetch(name: str) -> str:
     return weights
 
 
-@contextmanager
-def building(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target` that becomes `target` at the end: a killed run never leaves half of one.
-
-    A folder that is there already is replaced. Raises Refused where nothing can be written.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=target.parent) as aside:
-            fresh = Path(aside, "fresh")
-            fresh.mkdir()
-            yield fresh
-            with suppress(FileNotFoundError):
-                target.rename(Path(aside, "stale"))
-            try:
-                fresh.rename(target)
-            except OSError:
-                # Another process has just put the same files there.
-                if not target.is_dir():
-                    raise
-    except OSError as error:
-        raise Refused(f"cannot write {target}: {error}.\nSet MEMEFUSE_CACHE to a folder with room.") from None
-
-
 def download(archive: Archive, into: Path) -> Path:
     """The archive's file, in `into`. Raises Refused if it cannot be had or is not the pinned one."""
     print(f"fetching {archive} ({archive.megabytes} MB)", file=sys.stderr)
@@ -122,11 +94,11 @@ def download(archive: Archive, into: Path) -> Path:
         files = list(Path(folder).iterdir())
         if len(files) != 1:
             raise Refused(f"{archive}: expected one file, got {len(files)}")
-        found = sha256(files[0])
-        if found != archive.sha256:
+        digest = sha256(files[0])
+        if digest != archive.sha256:
             raise Refused(
                 f"{archive}: the archive is not the one that memefuse knows; it was not opened.\n"
-                f"  expected sha256 {archive.sha256}\n  found    sha256 {found}"
+                f"  expected sha256 {archive.sha256}\n  found    sha256 {digest}"
             )
         return files[0].rename(into / files[0].name)
 
@@ -186,14 +158,6 @@ def _members(archive: Path | IO[bytes]) -> Iterator[tuple[PurePosixPath, IO[byte
             content = tar.extractfile(entry) if entry.isreg() else None
             if content is not None:
                 yield PurePosixPath(entry.name), content
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs left, once no run can be at it any more."""
-    for left in folder.glob(f"{ASIDE}*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_transformers_file(name: str) -> bool:

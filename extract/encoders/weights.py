@@ -6,18 +6,17 @@ A hub is asked through huggingface_hub: its cache first, then the network, if th
 import hashlib
 import http.client
 import json
-import os
 import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from extract.encoders.family import Incomplete
 from extract.errors import Refused
+from extract.files import replacing
 
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (
@@ -37,13 +36,6 @@ HUB_SAFETENSORS = ["model*.safetensors", "model.safetensors.index.json"]
 HUB_PICKLED = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
 ANSWER_SECONDS = 3.0  # that a server has for a first small answer
 SECONDS = 15  # without an answer before a download is given up
-
-
-def cache_root() -> Path:
-    """$MEMEFUSE_CACHE, else memefuse/ in the user's cache folder."""
-    if own := os.environ.get("MEMEFUSE_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "memefuse"
 
 
 def digest(paths: list[Path]) -> str:
@@ -103,22 +95,18 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
     Raises Unreachable if the server does not answer, Refused if it sends another file or this disk takes none.
     """
     must_answer(url, lambda seconds: _head(url, seconds))
-    part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
-            _copy(answer, file, target.name)
-        found = sha256(part)
-        if not found.startswith(sha256_prefix):
-            raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {found}")
-        part.replace(target)
+        with replacing(target) as part:
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
+                _copy(answer, file, target.name)
+            digest = sha256(part)
+            if not digest.startswith(sha256_prefix):
+                raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {digest}")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise Unreachable(f"{url}: {in_words(error)}") from None
     except OSError as error:
         raise Refused(f"cannot write {target}: {error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def must_answer(server: str, ask: Callable[[float], object]) -> None:
