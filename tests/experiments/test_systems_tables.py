@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.evaluate.runs import scores_of
 from systems_command import lines, quicken, tiny
 
 from experiments.evaluate import statistics, tests
-from experiments.evaluate.runs import scores_of
 from experiments.evaluate.scores import statistic
 from experiments.systems import beside, job, paired, results, scored, sections
 from experiments.systems.__main__ import main
