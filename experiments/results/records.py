@@ -181,7 +181,7 @@ def versions() -> dict[str, str]:
 
 def code_version() -> str:
     """`git describe` of a checkout, else the installed version."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     if (home / ".git").exists():
         command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--tags"]
         try:
