@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.results.records import Comparison, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
@@ -19,6 +19,7 @@ from experiments.words import (
     encoders,
     heading,
     interval,
+    looks_at,
     probability,
     signed,
     summary,
@@ -26,6 +27,9 @@ from experiments.words import (
     with_spread,
 )
 from heads.metrics import DECISIONS, METRICS
+
+if TYPE_CHECKING:
+    from experiments.scoring.scorer import Score, Scorer
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
@@ -305,3 +309,19 @@ def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
     values = [candidate.settings[name] for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def meme_table(score: "Score", scorer: "Scorer") -> Table:
+    """What every head says of one meme."""
+    rows = [
+        [
+            head,
+            looks_at(scorer.heads[head]),
+            bare(its.probability),
+            f"{bare(its.lowest)} to {bare(its.highest)}",
+            bare(its.threshold),
+            str(its.label),
+        ]
+        for head, its in score.opinions.items()
+    ]
+    return Table("", ["head", "looks at", "probability", "of its runs", "label 1 from", "label"], rows)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,11 @@ from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
 from extract.store import EncoderIdentity
 from heads.metrics import METRICS
-from heads.models import fusions, singles
+from heads.models import HEADS, fusions, singles
+
+if TYPE_CHECKING:
+    from experiments.results.models import SavedHead
+    from experiments.scoring.scorer import Opinion, Score, Scorer
 
 UNDEFINED = "undefined"
 CONCLUSIONS = {  # of records.CONCLUSIONS
@@ -22,6 +27,7 @@ CONCLUSIONS = {  # of records.CONCLUSIONS
     "none": "no evidence of a gain",
     "untested": "no test possible",
 }
+LOOKS_AT = {("text",): "text alone", ("image",): "image alone", ("text", "image"): "both together"}
 READING = """\
 Figures are means ± standard deviation over seeds. Intervals are 95% percentile bootstrap intervals of that mean over
 memes (2,000 resamples of groups of equal text; seeds held fixed): they say how far the figure may lie from what more
@@ -237,3 +243,36 @@ def several_versions(trials: Sequence[Trial]) -> list[str]:
         f"Runs of {len(codes)} versions of memefuse ({', '.join(codes)}) are ranked together: if training differs "
         "between them, so do these scores. Another --out trains all of them anew."
     ]
+
+
+def looks_at(head: "SavedHead") -> str:
+    return LOOKS_AT[head.sides]
+
+
+def meme(score: "Score", scorer: "Scorer") -> str:
+    """One meme's probability and label, and whose they are."""
+    origin = probability_origin(score.opinions[score.head], scorer)
+    return f"probability {bare(score.probability)}, label {score.label} ({origin})"
+
+
+def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
+    """Which head a probability is of, and from where on its label is 1."""
+    runs = f"mean of {opinion.runs} runs" if opinion.runs > 1 else "1 run"
+    tuned = "as asked for" if scorer.threshold is not None else "tuned on dev"
+    return f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
+
+
+def modalities(score: "Score") -> str:
+    """What text and image say on their own, and what the fusion makes of it; empty unless there are all three."""
+    if len(HEADS[score.head].sides) < 2 or not {"text", "image"} <= score.opinions.keys():
+        return ""
+    text, image = score.opinions["text"], score.opinions["image"]
+    if text.label != image.label:
+        sides_with = "text" if text.label == score.label else "image"
+        return (
+            f"The text alone says label {text.label}, the image alone label {image.label}; "
+            f"{score.head} sides with the {sides_with}."
+        )
+    if text.label == score.label:
+        return f"The text alone and the image alone say label {text.label}, too."
+    return f"The text alone and the image alone say label {text.label}; only together do they come to {score.label}."

@@ -7,17 +7,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve e
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+install_import_hook(["heads", "experiments"], "beartype.beartype")
 install_import_hook(
-    ["heads", "experiments", "extract.encoders.text_encoders", "extract.encoders.text_model"], "beartype.beartype"
-)
-install_import_hook(
-    [
-        "extract.encoders.image_encoders",
-        "extract.encoders.image_model",
-        "extract.encoders.resnet",
-        "extract.encoders.onednn",
-    ],
-    "beartype.beartype",
+    ["extract.encoders.text_model", "extract.encoders.resnet_model", "extract.encoders.onednn"], "beartype.beartype"
 )
 
 # where cores are shared, an example takes as long as it takes

@@ -6,9 +6,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from experiments.results.models import KeptEncoder
-from experiments.scoring.encoding import Content
-from experiments.scoring.vectors import Source
+from experiments.scoring.vectors import VectorSource, image_item, text_item
 from experiments.systems import build, fasttext, gather, trainer
 from experiments.systems.build import GRID, Side, is_grid, reads_vectors
 from experiments.systems.memes import NO_LABEL, Column, Memes
@@ -20,6 +18,7 @@ from extract.dataset import Meme
 from extract.encoders import catalogue
 from extract.errors import Refused
 from extract.places import place
+from extract.store import EncoderIdentity
 
 
 def predict(system: System, setting: str | None, out: Path, image: Path, text: str, device: str) -> str:
@@ -83,13 +82,13 @@ def one(meme: Meme, sides: tuple[Side, Side], result: Result, system: System, de
 
 def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
     """[1, dim] from the encoder that made the run's vectors, or from the vectors that stage 1 keeps."""
-    kept = KeptEncoder(side.kind, side.slug, side.dim, side.fingerprint, dict(side.settings))
+    encoder = EncoderIdentity(side.kind, side.slug, side.dim, side.fingerprint, dict(side.settings), {})
     features = place(result.features)
-    source = Source(kept, device, side.name, features if features.is_dir() else None)
-    content = Content.of_text(meme.text) if side.kind == "text" else Content.of_image(meme.image)
-    vector, bad = source.vectors([content], lambda count: None)
+    source = VectorSource(encoder, device, side.name, features if features.is_dir() else None)
+    item = text_item(meme.text) if side.kind == "text" else image_item(meme.image)
+    vector, bad = source.vectors([item], lambda count: None)
     if bad:
-        raise Refused(f"{meme.image}: {bad[content.digest]}")
+        raise Refused(f"{meme.image}: {bad[item.content]}")
     return vector
 
 
