@@ -19,6 +19,7 @@ from threading import Thread
 from typing import Any
 
 from extract.errors import Failed, Refused, listing
+from extract.files import replacing
 from extract.sample.plan import DRAWING, Meme, SampleSettings, plan
 
 MARKER = "sample.json"
@@ -53,7 +54,10 @@ def draw(out: Path, settings: SampleSettings, workers: int | None = None, progre
         for split in memes:
             if not (out / f"{split}.jsonl").is_file():
                 rows = "".join(json.dumps(meme.row()) + "\n" for meme in memes[split])
-                write_bytes(out / f"{split}.jsonl", rows.encode())
+                with replacing(out / f"{split}.jsonl") as aside:
+                    aside.write_text(rows)
+        for left_by_a_kill in (*out.glob(".*.tmp"), *out.glob("img/.*.tmp")):
+            left_by_a_kill.unlink(missing_ok=True)
     except (OSError, BrokenExecutor) as error:
         raise Failed(f"{error}\n{out} is unfinished; the same command goes on from there") from error
     return left
@@ -108,23 +112,18 @@ def _claim(out: Path, settings: SampleSettings) -> None:
                     "Name another folder, or delete this one."
                 )
             return
-        strangers = sorted(path.name for path in out.iterdir() if path != _aside(marker)) if out.exists() else []
+        strangers = (
+            sorted(path.name for path in out.iterdir() if not path.name.startswith(f".{MARKER}."))
+            if out.exists()
+            else []
+        )
         if strangers:
             raise Refused(
                 f"{out} holds files that are not sample memes; nothing was drawn.\n{listing(strangers, 5)}\n"
                 "Name a folder that is empty or not there yet."
             )
         out.mkdir(parents=True, exist_ok=True)
-        write_bytes(marker, (json.dumps(ours, indent=2) + "\n").encode())
+        with replacing(marker) as aside:
+            aside.write_text(json.dumps(ours, indent=2) + "\n")
     except (OSError, ValueError) as error:
         raise Refused(f"{out} cannot hold sample memes: {error}\nName another folder.") from None
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write by rename: the file is whole or not there."""
-    _aside(path).write_bytes(content)
-    _aside(path).replace(path)

@@ -5,7 +5,6 @@ Scenes are painted in hundredths of their shorter side, y downwards; captions ar
 
 from collections.abc import Sequence
 from functools import cache
-from io import BytesIO
 from math import sin, tau
 from pathlib import Path
 from random import Random
@@ -13,7 +12,7 @@ from typing import Final, NamedTuple
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
-from extract.sample import write_bytes
+from extract.files import replacing
 from extract.sample.plan import Meme, SampleSettings, rng_of
 
 Colour = tuple[int, int, int]
@@ -288,8 +287,8 @@ def draw_group(out: Path, settings: SampleSettings, memes: Sequence[Meme]) -> in
     topics = {meme.shows for meme in memes}
     bare = {topic: picture(topic, style, rng_of(settings, split, group, topic)) for topic in topics}
     for meme in memes:
-        image, file, jpeg = bare[meme.shows].copy(), BytesIO(), meme.img.endswith(".jpg")
+        image = bare[meme.shows].copy()
         inscribe(image, meme.text, style)
-        image.save(file, "JPEG" if jpeg else "PNG", quality=85, compress_type=Z_RLE)
-        write_bytes(out / meme.img, file.getvalue())
+        with replacing(out / meme.img) as aside:
+            image.save(aside, "JPEG" if meme.img.endswith("jpg") else "PNG", quality=85, compress_type=Z_RLE)
     return len(memes)
