@@ -48,12 +48,10 @@ def heads(
     On a CPU heads train side by side, with a share of the cores each: a small product gains little from a second core,
     and where other programs are on the cores, threads that wait for each other at every product lose most of the time.
     """
-    read = {split.name: rows(split) for split in (data.train, data.dev, *data.tests)}
-    train, dev = read.pop(data.train.name), read[data.dev.name]
-    with (
-        Live(sum(len(settings) for settings in asked.values()), quiet) as live,
-        side_by_side(len(asked), device) as workers,
-    ):
+    split_rows = {split.name: rows(split) for split in data.splits}
+    train, dev = split_rows.pop(data.train.name), split_rows[data.dev.name]
+    count = sum(len(settings) for settings in asked.values())
+    with Live(count, quiet) as live, side_by_side(len(asked), device) as workers:
 
         def one(head: str) -> Trained:
             share = CACHE_BYTES // workers
