@@ -167,7 +167,8 @@ def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIde
         for split, its in identities.items()
     ]
     raise store.StoreError(
-        f"features of two encoders or settings are mixed up in {side.splits[first.split].parent}:\n{listing(lines)}\n"
+        f"features of two encoders or settings are mixed up in {side.splits[files[0].split].parent}:\n"
+        f"{listing(lines)}\n"
         "Their vectors cannot be compared. Delete the odd ones and run extract again."
     )
 
@@ -187,8 +188,8 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
     """Which memes of a split lack a side, in words. Raises Refused when none has both."""
     if not len(pairs):
         raise Refused(
-            f"no meme of {pairs.split} has both a text and an image vector: {pairs.text.encoder} has "
-            f"{len(pairs.text):,} ids, {pairs.image.encoder} {len(pairs.image):,}, none in common"
+            f"no meme of {pairs.split} has both a text and an image vector: {pairs.text.identity.name} has "
+            f"{len(pairs.text):,} ids, {pairs.image.identity.name} {len(pairs.image):,}, none in common"
         )
     return [
         f"{pairs.split}: {len(ids):,} memes without {side} left out: {shortened(ids)}."

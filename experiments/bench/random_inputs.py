@@ -97,7 +97,7 @@ def publish_vectors(
             path.parent.mkdir(parents=True, exist_ok=True)
             blocks = _blocks(told[:, side::2], dim, seed, number, side)
             with ExitStack() as renames:
-                store.publish_split(path, _rows(kind, split, label), lambda _: blocks, dim, shard_rows, renames)  # noqa: B023
+                store.publish_split(path, _rows(kind, split, label, dim), lambda _: blocks, shard_rows, renames)  # noqa: B023
     return folder
 
 
@@ -112,20 +112,16 @@ def _blocks(hints: np.ndarray, dim: int, seed: int, split: int, side: int) -> It
         yield np.arange(start, start + len(part)), noise + STRENGTH * part @ directions
 
 
-def _rows(kind: str, split: str, label: np.ndarray) -> store.Rows:
+def _rows(kind: str, split: str, label: np.ndarray, dim: int) -> store.Rows:
     settings = {"name": NAMES[kind], "precision": "float32"}
     numbers = range(len(label))
     width = len(str(len(label)))
     return store.Rows(
-        encoder=NAMES[kind],
-        kind=kind,
+        identity=store.EncoderIdentity(kind, NAMES[kind], dim, store.fingerprint(settings), settings, {}),
         split=split,
         ids=np.array([f"{split}-{row:0{width}}" for row in numbers]),
         label=label,
         content=np.array([hashlib.sha256(f"{kind} {split} {row}".encode()).hexdigest() for row in numbers], "S"),
-        fingerprint=store.fingerprint(settings),
-        settings=settings,
-        versions={},
         dropped=[],
         tokens=np.full(len(label), 12, np.int32) if kind == "text" else None,
     )

@@ -10,8 +10,8 @@ from torch import nn
 from experiments.systems import fusion
 from experiments.systems.fusion import Branch
 from experiments.systems.published import Shape, System
-from extract.encoders import text_encoders
-from extract.encoders.catalogue import Located
+from extract import encoders
+from extract.encoders.family import Located
 
 GRID = 7 * 7  # cells of an image's grid
 
@@ -61,7 +61,7 @@ def branch(side: Side) -> Branch:
 
     assert side.located is not None
     if side.kind == "text":
-        text = text_encoders.unfrozen(side.located)
+        text = encoders.unfrozen(side.located)
         return Branch(("input_ids", "attention_mask"), text, text.dim)
     image = TrainedImage(side.located)
     return Branch(("pixels",), image, image.dim)

@@ -89,16 +89,15 @@ def publish(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> None:
 
 
 def rows(encoder: str, split: str, memes: Sequence[Meme], about: dict[str, Any]) -> store.Rows:
+    versions = {"gensim": metadata.version("gensim")}
     return store.Rows(
-        encoder=encoder,
-        kind="text",
+        identity=store.EncoderIdentity(
+            "text", encoder, about["vector_size"], store.fingerprint(about), about, versions
+        ),
         split=split,
         ids=np.array([meme.id for meme in memes]),
         label=np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8),
         content=np.array([meme.text_content for meme in memes], dtype="S64"),
-        fingerprint=store.fingerprint(about),
-        settings=about,
-        versions={"gensim": metadata.version("gensim")},
         dropped=[],
         tokens=np.array([len(words(meme.text)) for meme in memes], dtype=np.int32),
     )

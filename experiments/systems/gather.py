@@ -15,8 +15,8 @@ from experiments.systems.published import FASTTEXT
 from extract import dataset, store
 from extract.contents import Source
 from extract.dataset import Meme
-from extract.encoders import text_encoders
-from extract.encoders.catalogue import Located
+from extract.encoders.family import Located
+from extract.encoders.text import position_limit
 from extract.errors import Refused
 from extract.places import Place
 
@@ -123,7 +123,7 @@ def word_pieces(located: Located, texts: Sequence[str], max_tokens: int) -> list
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True, trust_remote_code=False)
-    longest = min(max_tokens, text_encoders.position_limit(located) or max_tokens)
+    longest = min(max_tokens, position_limit(located) or max_tokens)
     return tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
 
 
@@ -142,9 +142,8 @@ def with_widths(sides: tuple[Side, Side], train: Memes, features: Place) -> tupl
     found = []
     for side in sides:
         if reads_vectors(side, sides):
-            held = store.read(path(side, features, train.split))
-            dim = held.vector.shape[1]
-            found.append(replace(side, dim=dim, fingerprint=held.fingerprint, settings=held.settings))
+            used = store.read_rows(path(side, features, train.split)).identity
+            found.append(replace(side, dim=used.dim, fingerprint=used.fingerprint, settings=used.settings))
         else:
             assert side.located is not None
             found.append(replace(side, fingerprint=side.located.weights))

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from extract.encoders import text_encoders
-from extract.encoders.catalogue import Located
+from extract import encoders
+from extract.encoders.family import Located
+from extract.encoders.text import architecture
 from extract.errors import Refused
 
 IMAGE, TEXT = 0, 1  # rows of the modality embeddings
@@ -24,7 +25,7 @@ class MultimodalTransformer(nn.Module):
         """
         super().__init__()
         refuse_other(located)
-        self.bert = text_encoders.unfrozen(located).model
+        self.bert = encoders.unfrozen(located).model
         self.bert.pooler = None  # the class has a layer of its own
         self.train_text = train_text
         self.bert.requires_grad_(train_text)
@@ -63,7 +64,7 @@ class MultimodalTransformer(nn.Module):
 
 def refuse_other(located: Located) -> None:
     """Raise Refused for anything but a BERT, before it is loaded."""
-    if (found := text_encoders.architecture(located)) != "bert":
+    if (found := architecture(located)) != "bert":
         raise Refused(
             f"{located.name} is of type {found!r}; a grid's cells are read by a BERT, whose positions are absolute "
             "and can be given to each: take bert-base-uncased or all-MiniLM-L6-v2"

@@ -11,7 +11,8 @@ from typing import Any
 from experiments.systems.build import Side, reads_vectors
 from experiments.systems.published import FASTTEXT, STAND_INS, System
 from extract import store
-from extract.encoders import catalogue, text_encoders
+from extract.encoders import catalogue
+from extract.encoders.text import position_limit
 from extract.errors import Failed, Refused
 from extract.places import Place
 
@@ -90,8 +91,8 @@ def other(kind: str, name: str, published: str) -> bool:
 def pooled(kind: str, name: str) -> tuple[str, str]:
     """An encoder's name without its pooling, and its pooling."""
     base, colon, pooling = name.rpartition(":")
-    plain = not colon or pooling not in catalogue.POOLINGS[kind]
-    return (name, catalogue.POOLINGS[kind][0]) if plain else (base, pooling)
+    plain = not colon or pooling not in catalogue.poolings(kind)
+    return (name, catalogue.poolings(kind)[0]) if plain else (base, pooling)
 
 
 def way_out(refusals: Sequence[tuple[str, str, str]], command: Sequence[str]) -> str:
@@ -134,7 +135,7 @@ def published_settings(side: Side, features: Place) -> Mapping[str, Any]:
     """With which its vectors of train were made; empty where there are none that can be read."""
     path = features / side.slug / "train.h5"
     try:
-        return store.read_rows(path).settings if path.exists() else {}
+        return store.read_rows(path).identity.settings if path.exists() else {}
     except store.StoreError:
         return {}  # stage 1 will say so
 
@@ -146,5 +147,5 @@ def stage_1(arguments: Sequence[str]) -> int:
 
 def word_pieces(text: Side, most: int) -> int:
     """As many as asked for, or as many as the encoder has positions for."""
-    limit = text_encoders.position_limit(text.located) if text.located else None
+    limit = position_limit(text.located) if text.located else None
     return min(most, limit or most)

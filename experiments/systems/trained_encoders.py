@@ -1,10 +1,10 @@
-"""Image encoders that train. (A text encoder trains as it is: `text_encoders.unfrozen`.)"""
+"""Image encoders that train. (A text encoder trains as it is: `encoders.unfrozen`.)"""
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from extract.encoders import image_encoders
-from extract.encoders.catalogue import Located
+from extract import encoders
+from extract.encoders.family import Located
 
 
 class TrainedImage(nn.Module):
@@ -19,7 +19,7 @@ class TrainedImage(nn.Module):
     def __init__(self, located: Located) -> None:
         """Raises Refused if the weights are not those of a ResNet."""
         super().__init__()
-        self.encoder = image_encoders.unfrozen(located)
+        self.encoder = encoders.unfrozen(located)
         self.dim = self.encoder.dim
 
     def train(self, mode: bool = True) -> "TrainedImage":
