@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from experiments.pages import curves
+from experiments.evaluate import curves
 from experiments.results.records import Record, SplitSize
 
 
@@ -74,8 +74,8 @@ def test_calibration_is_sklearns():
     positive = draw.random(500) < probability
     bins = curves.calibration(probability[None], positive)
     came, said = calibration_curve(positive, probability, n_bins=curves.BINS)
-    np.testing.assert_allclose(bins.came, came)
-    np.testing.assert_allclose(bins.said, said)
+    np.testing.assert_allclose(bins.observed, came)
+    np.testing.assert_allclose(bins.predicted, said)
     count = np.bincount((probability * curves.BINS).astype(int), minlength=curves.BINS)
     low, high = proportion_confint(np.round(came * count), count, method="wilson")
     np.testing.assert_allclose(bins.low, low, atol=1e-9)
@@ -93,8 +93,8 @@ def test_a_run_said_twice_makes_calibration_no_surer():
 
 def test_probability_one_belongs_to_the_last_bin():
     bins = curves.calibration(np.array([[0.0, 1.0]]), np.array([False, True]))
-    assert bins.said.tolist() == [0, 1]
-    assert bins.came.tolist() == [0, 1]
+    assert bins.predicted.tolist() == [0, 1]
+    assert bins.observed.tolist() == [0, 1]
 
 
 def record(seed, metrics):
