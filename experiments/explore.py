@@ -41,9 +41,8 @@ def explore(data: Place, out: Path, images: bool = True, quiet: bool = True) -> 
     pages.
     """
     from experiments import dataset_summary
-    from experiments.pages import needed
 
-    needed.refuse_missing()
+    errors.need(("jinja2", "matplotlib"), "pages need", "report")
     from experiments.pages import dataset, document
 
     return document.publish(dataset.page(dataset_summary.summarise(data, quiet), images), out, "dataset")

@@ -14,7 +14,7 @@ from extract.places import Place, place
 
 if TYPE_CHECKING:
     from experiments.dataset_summary import DatasetSummary
-    from experiments.results.reading import Findings as Results
+    from experiments.results.folder import Results
 
 EXAMPLE = """\
 examples:
@@ -62,13 +62,12 @@ def report(
     another dataset, or where a library is missing that draws pages.
     """
     from experiments import dataset_summary
-    from experiments.pages import needed
-    from experiments.results import reading
+    from experiments.results import folder
 
-    needed.refuse_missing()
+    errors.need(("jinja2", "matplotlib"), "pages need", "report")
     from experiments.pages import document, report_page
 
-    results = reading.read(reports)
+    results = folder.read(reports)
     summary = dataset_summary.summarise(data, quiet) if data else None
     if summary:
         refuse_other_data(results, summary)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from extract import leases, locks, places, store
+from extract import locks, places, store
 from extract.errors import Failed
 from extract.places import Place, Remote
 from extract.plan import Part
@@ -81,11 +81,7 @@ class Folder:
 
         Raises Refused when another extraction is at work here, or when the folder cannot be written.
         """
-        if isinstance(self.path, Remote):
-            places.refuse_unreachable(self.path)
-            with leases.held(self.path / ".lock"):
-                yield
-            return
+        places.refuse_unreachable(self.path)
         with locks.locked(self.path, "another extraction", "--features"):
             self.sweep_torn()
             yield

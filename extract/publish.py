@@ -9,6 +9,7 @@ from extract import contents, mending, store
 from extract.contents import Source
 from extract.dataset import HashedSplit, Meme
 from extract.errors import Failed, Refused
+from extract.files import replacing
 from extract.parts import Folder, Held, sweep_parts
 from extract.places import Place
 from extract.progress import say
@@ -125,7 +126,7 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     beside = path.with_suffix(".dropped.txt")
     if rows.dropped:
         listed = "".join(f"{row['id']}\t{row['reason']}\n" for row in rows.dropped)
-        renames.enter_context(store.replacing(beside)).write_text(listed, encoding="utf-8")
+        renames.enter_context(replacing(beside)).write_text(listed, encoding="utf-8")
     else:
         beside.unlink(missing_ok=True)
     assert held.dim is not None

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from experiments.results.records import Record, SplitSize
+from experiments.results.records import Record
+from heads.metrics import Counts
 
 STEPS = 200  # points of a curve at most
 BINS = 10  # of a calibration curve, of equal width
@@ -88,42 +89,30 @@ def wilson(
     return np.maximum(0, middle - half), np.minimum(1, middle + half)
 
 
-@dataclass(frozen=True)
-class Confusion:
-    """How many memes of each label a head called 1 or 0, mean over runs."""
+def mean_counts(records: Sequence[Record], head: str, split: str, tuned: bool) -> Counts:
+    """Return how many memes of each label a head called 1 or 0 on a split that has labels, mean over runs.
 
-    hits: float
-    misses: float
-    false_alarms: float
-    rest: float  # label 0, and called so
+    tuned: at the thresholds that dev chose, else at 0.5.
+    """
+    counts = [
+        each.tuned_counts if tuned else each.counts for each in records if (each.head, each.split) == (head, split)
+    ]
+    return Counts(*(float(np.mean([each[name] for each in counts])) for name in Counts._fields))
 
-    @property
-    def true_positive_rate(self) -> float:
-        return ratio(self.hits, self.hits + self.misses)
 
-    @property
-    def false_positive_rate(self) -> float:
-        return ratio(self.false_alarms, self.false_alarms + self.rest)
+def recall(counts: Counts) -> float:
+    """Return the share of label 1 that was called 1; NaN where there is none. It is the true positive rate."""
+    return ratio(counts.hits, counts.hits + counts.misses)
 
-    @property
-    def precision(self) -> float:
-        return ratio(self.hits, self.hits + self.false_alarms)
+
+def false_positive_rate(counts: Counts) -> float:
+    return ratio(counts.false_alarms, counts.false_alarms + counts.rest)
+
+
+def precision(counts: Counts) -> float:
+    return ratio(counts.hits, counts.hits + counts.false_alarms)
 
 
 def ratio(part: float, whole: float) -> float:
     """Return part / whole; NaN where there is nothing."""
     return part / whole if whole else float("nan")
-
-
-def confusion(runs: Sequence[Record], head: str, size: SplitSize, tuned: bool) -> Confusion:
-    """Return a head's counts on a split that has labels, from what its records say.
-
-    tuned: at the thresholds that dev chose, else at 0.5.
-    """
-    metrics = [run.tuned if tuned else run.metrics for run in runs if (run.head, run.split) == (head, size.name)]
-    accuracy = float(np.mean([each["accuracy"] for each in metrics]))
-    # without a meme of label 1 recall is undefined, and there is nothing to hit
-    recall = float(np.mean([each["recall"] for each in metrics])) if size.positive else 0.0
-    hits = recall * size.positive
-    rest = accuracy * size.labelled - hits
-    return Confusion(hits, size.positive - hits, size.labelled - size.positive - rest, rest)

@@ -10,16 +10,15 @@ from itertools import combinations
 import numpy as np
 
 from experiments.evaluate import curves
-from experiments.evaluate.tests import conclusion
 from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.pages.fusion import fusions, single_heads
-from experiments.results.reading import Findings as Results
+from experiments.results.folder import Results
 from experiments.results.records import Figure, Pair, Slice
-from experiments.tables import bare, difference, interval, probability
+from experiments.words import bare, conclusion, difference, interval, probability
+from heads.models import HEADS
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence
 SMALL_SLICE = 30  # memes
-ADDING = ("late",)  # heads whose logit is a sum of one side's and the other's
 
 
 def section(results: Results) -> Section:
@@ -80,7 +79,7 @@ def combination(results: Results) -> str:
     if not solved:
         return "No head finds a signal in these vectors."
     reached = " and ".join(f"{head} fusion reaches {bare(area.mean)}" for head, area in solved.items())
-    failed = [head for head in ADDING if head in areas.keys() - solved.keys()]
+    failed = [head for head in areas if head not in solved and HEADS[head].adds]
     adding = f", which adding two opinions ({' and '.join(failed)} fusion) cannot express" if failed else ""
     return f"Yet {reached}: the signal is in the combination of text and image{adding}."
 
@@ -101,7 +100,7 @@ def tested(pair: Pair) -> str:
 def gain(pair: Pair) -> str:
     """What a pair shows by AUC-ROC, with the other half of the truth."""
     start = f"{pair.head.capitalize()} against {pair.against} on {pair.split}: {tested(pair)}"
-    if conclusion(pair) == "a gain":
+    if pair.conclusion == "gain":
         return f"{start} The true gain may be as small as {bare(pair.low)} or as large as {bare(pair.high)}."
     if pair.low < 0 < pair.high:
         return (
@@ -156,7 +155,7 @@ def among(results: Results) -> list[str]:
 def layers(results: Results) -> list[str]:
     """What hidden layers are worth: each head against a logistic regression on what it sees."""
     pairs = [pair for pair in results.comparison.linear if pair.split == results.judged]
-    firm = [pair for pair in pairs if conclusion(pair) in ("a gain", "a loss")]
+    firm = [pair for pair in pairs if pair.conclusion in ("gain", "loss")]
     sentences = [
         f"{pair.head.capitalize()} against a logistic regression on what it sees ({pair.against}): {tested(pair)}"
         for pair in firm
@@ -170,7 +169,7 @@ def layers(results: Results) -> list[str]:
 
 def trust(results: Results) -> list[str]:
     """Seeds against memes, dev against test."""
-    split, head = results.judged, results.chosen
+    split, head = results.judged, results.best_on_dev
     area = results.auc(head, split)
     opening = f"Dev would choose {head}; its AUC-ROC on {split} is {bare(area.mean)} {interval(area)}".rstrip() + "."
     return [opening, *luck(area), *dev_against(results, area)]
@@ -196,7 +195,7 @@ def dev_against(results: Results, figure: Figure) -> list[str]:
     split, dev = results.judged, results.dev
     if dev == split:
         return [f"{dev} chose the epochs: no split here gives an untouched figure."]
-    on_dev = results.auc(results.chosen, dev).mean
+    on_dev = results.auc(results.best_on_dev, dev).mean
     if on_dev > figure.high:
         return [f"On {dev} it had {bare(on_dev)}, above {split}'s interval: dev flattered, or the splits differ."]
     if on_dev < figure.low:
@@ -206,10 +205,10 @@ def dev_against(results: Results, figure: Figure) -> list[str]:
 
 def probabilities(results: Results) -> list[str]:
     """Calibration and thresholds of the head that dev chose."""
-    split, head = results.judged, results.chosen
+    split, head = results.judged, results.best_on_dev
     row, size, predicted = results.rows(split)[head], results.size(split), results.predicted[split]
     sentences = [f"{head.capitalize()}'s expected calibration error on {split} is {bare(row.metrics['ece'].mean)}."]
-    mean = predicted.opinions[head].probability[predicted.labelled].mean()
+    mean = predicted.heads[head].probability[predicted.labelled].mean()
     share = size.positive / size.labelled
     if abs(mean - share) >= NOTABLE:
         direction = "too low" if mean < share else "too high"
@@ -229,10 +228,10 @@ def probabilities(results: Results) -> list[str]:
 
 def failures(results: Results) -> list[str]:
     """What kind of errors, on which memes."""
-    split, head = results.judged, results.chosen
+    split, head = results.judged, results.best_on_dev
     predicted = results.predicted[split]
-    counts = curves.confusion(results.runs, head, results.size(split), tuned=False)
-    missed, alarms = 1 - counts.true_positive_rate, counts.false_positive_rate
+    counts = curves.mean_counts(results.records, head, split, tuned=False)
+    missed, alarms = 1 - curves.recall(counts), curves.false_positive_rate(counts)
     sentences = []
     if not math.isnan(missed + alarms):
         sentences.append(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,8 +17,8 @@ from markupsafe import Markup
 from experiments import tables
 from experiments.pages import drawing
 from experiments.pages.drawing import Panel
-from experiments.results.records import write
 from experiments.tables import Table
+from extract.files import write_text
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 FOLDER = "figures"  # of the drawings beside Markdown
@@ -27,13 +28,11 @@ CHARACTERS = 240  # of a meme's text that Markdown shows
 @dataclass(frozen=True)
 class Paragraph:
     text: str
-    kind = "paragraph"
 
 
 @dataclass(frozen=True)
 class Bullets:
     sentences: Sequence[str]
-    kind = "bullets"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Conclusions:
     """What to remember when nothing else is read."""
 
     sentences: Sequence[str]
-    kind = "conclusions"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,6 @@ class Tile:
 class Tiles:
     caption: str
     tiles: Sequence[Tile]
-    kind = "tiles"
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,6 @@ class Grid:
 
     table: Table
     words: frozenset[int] = frozenset({0})  # columns of words, aligned left; the others hold figures
-    kind = "grid"
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,6 @@ class Drawings:
 
     caption: str
     panels: Sequence[Panel]
-    kind = "drawings"
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,6 @@ class Gallery:
 
     caption: str
     cards: Sequence[Card]
-    kind = "gallery"
 
 
 Block = Paragraph | Bullets | Conclusions | Tiles | Grid | Drawings | Gallery
@@ -153,9 +147,9 @@ class Page:
 def publish(page: Page, out: Path, name: str) -> Path:
     """Write <name>.html, <name>.md and figures/*.svg, each whole or not at all. Return the path of the HTML file."""
     for panel in page.panels:
-        write(out / FOLDER / f"{panel.name}.svg", panel.standalone)
-    write(out / f"{name}.md", markdown(page))
-    write(out / f"{name}.html", html(page))
+        write_text(out / FOLDER / f"{panel.name}.svg", panel.standalone)
+    write_text(out / f"{name}.md", markdown(page))
+    write_text(out / f"{name}.html", html(page))
     return out / f"{name}.html"
 
 
@@ -169,8 +163,13 @@ def html(page: Page) -> str:
         keep_trailing_newline=True,
     )
     template = environment.get_template("page.html.jinja")
-    # a panel's SVG is our own drawing, and holds no word from a dataset
-    return template.render(page=page, svg=lambda panel: Markup(panel.svg), colours=Markup(drawing.css()), policy=POLICY)
+    tools: dict[str, Any] = {
+        "kind": lambda block: type(block).__name__,
+        "svg": lambda panel: Markup(panel.svg),  # our own drawing, which holds no word from a dataset
+        "colours": Markup(drawing.css()),
+        "policy": POLICY,
+    }
+    return template.render(page=page, **tools)
 
 
 def markdown(page: Page) -> str:

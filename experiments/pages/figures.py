@@ -9,19 +9,20 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from experiments.evaluate import curves
-from experiments.evaluate.curves import Confusion
 from experiments.pages.drawing import FAINT, INK, PAPER, Panel, look, panel
-from experiments.results.reading import History, Predicted
+from experiments.results.folder import SplitPredictions
+from experiments.results.models import History
 from experiments.results.records import Figure, Pair, Row, Slice
-from experiments.tables import bare, difference, interval
+from experiments.words import bare, difference, interval
+from heads.metrics import Counts
 
 WIDE = 4.4  # inches
 SQUARE = (4.3, 3.9)  # inches
 SMALL = 2.36  # inches: four beside each other
-Points = Mapping[str, Sequence[Confusion]]  # by head: its counts at 0.5 and at dev's threshold
+Points = Mapping[str, Sequence[Counts]]  # by head: its counts at 0.5 and at dev's threshold
 
 
-def roc(predicted: Predicted, rows: Mapping[str, Row], points: Points) -> Panel:
+def roc(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
     """Draw ROC curves of the heads in `points`; both labels must be present."""
     mask = predicted.labelled
 
@@ -29,9 +30,9 @@ def roc(predicted: Predicted, rows: Mapping[str, Row], points: Points) -> Panel:
         axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
         for head in points:
-            across, up = curves.roc(predicted.opinions[head].by_run[:, mask], predicted.positive[mask])
+            across, up = curves.roc(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
             line(axes, across, up, head, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}")
-            marks(axes, [(each.false_positive_rate, each.true_positive_rate) for each in points[head]], head)
+            marks(axes, [(curves.false_positive_rate(each), curves.recall(each)) for each in points[head]], head)
         unit_square(axes, "false positive rate", "true positive rate")
         axes.legend(loc="lower right", title="AUC-ROC", alignment="left")
 
@@ -39,7 +40,7 @@ def roc(predicted: Predicted, rows: Mapping[str, Row], points: Points) -> Panel:
     return panel(f"roc-{predicted.split}", f"ROC curves on {predicted.split}; areas: {areas}.", SQUARE, draw)
 
 
-def precision_recall(predicted: Predicted, rows: Mapping[str, Row], points: Points) -> Panel:
+def precision_recall(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
     """Draw precision over recall of the heads in `points`; label 1 must be present."""
     mask = predicted.labelled
 
@@ -47,9 +48,9 @@ def precision_recall(predicted: Predicted, rows: Mapping[str, Row], points: Poin
         axes = canvas.subplots()
         axes.axhline(predicted.positive[mask].mean(), color=FAINT, linewidth=1, linestyle=":")
         for head in points:
-            across, up = curves.precision_recall(predicted.opinions[head].by_run[:, mask], predicted.positive[mask])
+            across, up = curves.precision_recall(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
             line(axes, across, up, head, f"{head} {bare(rows[head].metrics['average_precision'].mean)}")
-            marks(axes, [(each.true_positive_rate, each.precision) for each in points[head]], head)
+            marks(axes, [(curves.recall(each), curves.precision(each)) for each in points[head]], head)
         unit_square(axes, "recall", "precision")
         axes.legend(loc="lower left", title="AP", alignment="left")
 
@@ -73,10 +74,10 @@ def unit_square(axes: Axes, across: str, up: str) -> None:
     axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.03), aspect="equal")
 
 
-def calibration(predicted: Predicted, head: str, row: Row) -> Panel:
+def calibration(predicted: SplitPredictions, head: str, row: Row) -> Panel:
     """Draw one head's calibration curve over a histogram of its probabilities."""
     mask = predicted.labelled
-    bins = curves.calibration(predicted.opinions[head].by_run[:, mask], predicted.positive[mask])
+    bins = curves.calibration(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
     how = look(head)
 
     def draw(canvas: Canvas) -> None:
@@ -95,7 +96,7 @@ def calibration(predicted: Predicted, head: str, row: Row) -> Panel:
     return panel(f"calibration-{predicted.split}-{head}", alt, (SMALL, 2.35), draw)
 
 
-def confusion(split: str, head: str, counts: Sequence[Confusion], threshold: float) -> Panel:
+def confusion(split: str, head: str, counts: Sequence[Counts], threshold: float) -> Panel:
     """Draw a head's confusion matrices at 0.5 and at dev's threshold, shaded by the share of the true label."""
     titles = ("at .5", f"at {bare(threshold)}")
 
@@ -115,7 +116,7 @@ def confusion(split: str, head: str, counts: Sequence[Confusion], threshold: flo
     return panel(f"confusion-{split}-{head}", f"Confusion of {head} on {split}, {cells}.", (SMALL, 1.75), draw)
 
 
-def matrix(axes: Axes, counts: Confusion, head: str) -> None:
+def matrix(axes: Axes, counts: Counts, head: str) -> None:
     cells = np.array([[counts.rest, counts.false_alarms], [counts.misses, counts.hits]])
     share = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1e-9)
     for (label, called), value in np.ndenumerate(cells):
@@ -185,19 +186,19 @@ def spread(values: np.ndarray, form: str = ".3f") -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def probabilities(predicted: Predicted, heads: Sequence[str]) -> Panel:
+def probabilities(predicted: SplitPredictions, heads: Sequence[str]) -> Panel:
     """Draw how heads' probabilities are spread, for a split without labels."""
     edges = np.linspace(0, 1, 21)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         for head in heads:
-            count = np.histogram(predicted.opinions[head].probability, edges)[0] / len(predicted.ids)
+            count = np.histogram(predicted.heads[head].probability, edges)[0] / len(predicted.ids)
             axes.stairs(count, edges, color=look(head).colour, linestyle=look(head).line, label=head, linewidth=1.6)
         axes.set(xlabel="probability of label 1 (mean over runs)", ylabel="share of memes", xlim=(0, 1))
         axes.legend(loc="upper right")
 
-    means = ", ".join(f"{head} {predicted.opinions[head].probability.mean():.2f}" for head in heads)
+    means = ", ".join(f"{head} {predicted.heads[head].probability.mean():.2f}" for head in heads)
     alt = f"Spread of probabilities on {predicted.split}; means: {means}."
     return panel(f"probabilities-{predicted.split}", alt, (WIDE, 2.6), draw)
 

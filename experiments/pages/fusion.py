@@ -5,46 +5,49 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from experiments import comparison_tables
+from experiments import tables
 from experiments.dataset_summary import DatasetSummary, ImageHeader
-from experiments.evaluate.tests import FUSION, SINGLE
 from experiments.pages import figures
 from experiments.pages.dataset import LABELS, thumbnail
 from experiments.pages.document import Answer, Block, Card, Drawings, Gallery, Grid, Paragraph, Section
-from experiments.results.reading import Findings as Results
-from experiments.results.reading import Predicted
-from experiments.tables import Table, bare
+from experiments.results.folder import Results, SplitPredictions
+from experiments.tables import Table
+from experiments.words import bare, no_fusion
 from extract.dataset import Meme
+from heads.models import HEADS
 
 SHOWN = 6  # memes of a gallery
-NONE_JUDGED = "No fusion is judged: that takes early or late, and text or image to compare with."
 Memes = dict[str, tuple[Meme, ImageHeader]]  # by id; empty where the dataset is not at hand
 
 
 def single_heads(results: Results) -> dict[str, str]:
-    """Return by side the head that looks at it alone."""
-    return {head: head for head in SINGLE if head in results.heads}
+    """Return by side the head that looks at it alone; of several, the best on dev."""
+    best: dict[str, str] = {}
+    for head in results.heads:
+        sides = HEADS[head].sides if head in HEADS else ()
+        if len(sides) == 1:
+            [side] = sides
+            best[side] = max(best.get(side, head), head, key=lambda each: results.auc(each, results.dev).mean)
+    return best
 
 
 def fusions(results: Results) -> list[str]:
-    return [head for head in FUSION if head in results.heads]
+    return [head for head in results.heads if head in HEADS and HEADS[head].fuses]
 
 
 def section(results: Results, dataset: DatasetSummary | None, images: bool) -> Section:
     """dataset: where it is at hand; images: show memes' images."""
     blocks: list[Block] = []
     if results.comparison.pairs:
-        table = comparison_tables.pairs_table(
-            results.comparison.pairs, "Each fusion against the better single modality"
-        )
-        blocks.append(Grid(table, comparison_tables.PAIR_WORDS))
+        table = tables.pairs_table(results.comparison.pairs, "Each fusion against the better single modality")
+        blocks.append(Grid(table, tables.PAIR_WORDS))
         blocks.append(
             Paragraph(
                 "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
             )
         )
     else:
-        blocks.append(Paragraph(NONE_JUDGED))
+        blocks.append(Paragraph(no_fusion()))
     if len(results.heads) > 1:
         blocks += [Grid(agreement(predicted, results.heads)) for predicted in shown_splits(results)]
     parts = [
@@ -53,15 +56,15 @@ def section(results: Results, dataset: DatasetSummary | None, images: bool) -> S
     return Section("What fusion changed", "fusion", blocks, [part for part in parts if part.blocks])
 
 
-def shown_splits(results: Results) -> list[Predicted]:
+def shown_splits(results: Results) -> list[SplitPredictions]:
     """Return the judged splits, and those without labels: agreement needs none."""
     unlabelled = [size.name for size in results.comparison.splits if size.memes and not size.labelled]
     return [results.predicted[split] for split in [*results.comparison.judged, *unlabelled]]
 
 
-def agreement(predicted: Predicted, heads: Sequence[str]) -> Table:
+def agreement(predicted: SplitPredictions, heads: Sequence[str]) -> Table:
     """Return how often two heads, by their mean probabilities at 0.5, call a meme the same."""
-    calls = {head: predicted.opinions[head].says_one for head in heads}
+    calls = {head: predicted.heads[head].says_one for head in heads}
     rows = [
         [one, *("" if one == other else f"{(calls[one] == calls[other]).mean():.0%}" for other in heads)]
         for one in heads
@@ -83,7 +86,7 @@ def changed(results: Results, split: str, memes: Memes, images: bool) -> Section
         caption = f"{what}: {len(places):,} meme{'s' * (len(places) != 1)}"
         if not len(places):
             return Paragraph(f"{caption}.")
-        surest = np.argsort(-np.abs(predicted.opinions[head].probability[places] - 0.5), kind="stable")[:SHOWN]
+        surest = np.argsort(-np.abs(predicted.heads[head].probability[places] - 0.5), kind="stable")[:SHOWN]
         if len(places) > SHOWN:
             caption += f"; those on which {head} is surest"
         return Gallery(caption, [card(results, predicted, int(place), memes, images) for place in places[surest]])
@@ -100,7 +103,7 @@ def changed(results: Results, split: str, memes: Memes, images: bool) -> Section
     return Section(f"Memes of {split}, one by one", f"changed-{split}", blocks)
 
 
-def arbitration(predicted: Predicted, singles: Sequence[str], fusions: Sequence[str]) -> Table:
+def arbitration(predicted: SplitPredictions, singles: Sequence[str], fusions: Sequence[str]) -> Table:
     """Return how often a fusion is right, by whether the heads of the two sides are."""
     one, other = singles
     one_right, other_right, labelled = predicted.right(one), predicted.right(other), predicted.labelled
@@ -120,7 +123,7 @@ def arbitration(predicted: Predicted, singles: Sequence[str], fusions: Sequence[
 
 
 def alone(
-    predicted: Predicted, fusion: str, singles: Sequence[str]
+    predicted: SplitPredictions, fusion: str, singles: Sequence[str]
 ) -> tuple[Bool[np.ndarray, " meme"], Bool[np.ndarray, " meme"]]:
     """Return masks of memes that the fusion gets right and no single head does, and the reverse."""
     right = predicted.right(fusion)
@@ -128,9 +131,9 @@ def alone(
     return right & ~of_singles.any(axis=0), ~right & of_singles.all(axis=0)
 
 
-def card(results: Results, predicted: Predicted, place: int, memes: Memes, images: bool) -> Card:
+def card(results: Results, predicted: SplitPredictions, place: int, memes: Memes, images: bool) -> Card:
     answers = [
-        Answer(head, bare(float(predicted.opinions[head].probability[place])), bool(predicted.right(head)[place]))
+        Answer(head, bare(float(predicted.heads[head].probability[place])), bool(predicted.right(head)[place]))
         for head in results.heads
     ]
     name, label = predicted.ids[place], LABELS[int(predicted.label[place])]
@@ -148,5 +151,5 @@ def slices(results: Results) -> Section | None:
         if pieces:
             if panel := figures.slices(pieces, split):
                 blocks.append(Drawings(f"Where heads do well and badly on {split}; memes in brackets.", [panel]))
-            blocks.append(Grid(comparison_tables.slices_table(pieces, f"AUC-ROC on slices of {split}")))
+            blocks.append(Grid(tables.slices_table(pieces, f"AUC-ROC on slices of {split}")))
     return Section("Slices", "slices", blocks) if blocks else None

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments import comparison_tables
+from experiments import tables
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
-from experiments.evaluate.tests import verdicts
 from experiments.pages import dataset, discussion, figures, fusion, systems_section
 from experiments.pages.document import (
     Block,
@@ -25,10 +24,11 @@ from experiments.pages.document import (
     Tiles,
 )
 from experiments.pages.drawing import tone
-from experiments.results.reading import Findings as Results
-from experiments.results.reading import Predicted
+from experiments.results.folder import Results, SplitPredictions
 from experiments.results.records import Row
-from experiments.tables import Table, bare, interval
+from experiments.tables import Table
+from experiments.words import READING, bare, heading, interval, undefined
+from experiments.words import summary as conclusions_of
 from extract import places
 
 
@@ -50,7 +50,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     opening = in_short(results)
     shown = tqdm(parts, "drawing", leave=False, disable=quiet or None, delay=0.5)
     sections = [section for part in shown if (section := part())]
-    text, image = (results.comparison.encoders[side]["name"] for side in ("text", "image"))
+    text, image = (results.comparison.encoders[side].name for side in ("text", "image"))
     memes = sum(size.memes for size in results.comparison.splits)
     where = f" of {places.name(summary.folder)}" if summary else ""
     subtitle = f"{text} and {image}, frozen, with light heads on {memes:,} memes{where}"
@@ -68,7 +68,7 @@ def in_short(results: Results) -> list[Block]:
         panels.append(figures.gains(by_rank))
     return [
         Tiles(f"AUC-ROC on {split}, mean over seeds, 95% interval over memes", tiles),
-        Conclusions(verdicts(results.comparison)),
+        Conclusions(conclusions_of(results.comparison)),
         Drawings(f"Every head and reference on {split}, and what fusing text and image gains.", panels),
     ]
 
@@ -112,9 +112,9 @@ def encoder_table(results: Results) -> Table:
     rows = []
     for side, encoder in results.comparison.encoders.items():
         settings = ", ".join(
-            f"{key} {shortened(value)}" for key, value in encoder["settings"].items() if key not in ("name", "kind")
+            f"{key} {shortened(value)}" for key, value in encoder.settings.items() if key not in ("name", "kind")
         )
-        rows.append([side, encoder["name"], f"{encoder['dim']:,}", settings, encoder["fingerprint"][:16]])
+        rows.append([side, encoder.name, f"{encoder.dim:,}", settings, encoder.fingerprint[:16]])
     return Table("Frozen encoders", ["side", "encoder", "dims", "settings", "fingerprint"], rows)
 
 
@@ -129,7 +129,7 @@ def settings_table(results: Results) -> Table:
     by_head = results.comparison.settings
     names = list(dict.fromkeys(name for settings in by_head.values() for name in settings))
     rows = [[name.replace("_", " "), *(str(by_head[head].get(name, "")) for head in by_head)] for name in names]
-    runs = {head: [run for run in results.runs if run.head == head] for head in by_head}
+    runs = {head: [run for run in results.records if run.head == head] for head in by_head}
     epochs = {head: sorted({run.best_epoch for run in runs[head]}) for head in by_head}
     spans = [f"{each[0]} to {each[-1]}" if len(each) > 1 else f"{each[0]}" for each in epochs.values()]
     rows.append(["epochs kept", *spans])
@@ -138,7 +138,7 @@ def settings_table(results: Results) -> Table:
 
 
 def reference_table(results: Results) -> Table:
-    settings = {run.head: run.settings for run in results.runs if run.kind == "reference"}
+    settings = {run.head: run.settings for run in results.records if run.kind == "reference"}
     rows = [[name, ", ".join(f"{key} {value:g}" for key, value in its.items())] for name, its in settings.items()]
     return Table("References, and what dev chose for them", ["reference", "chosen"], [row for row in rows if row[1]])
 
@@ -149,7 +149,7 @@ def versions(results: Results) -> str:
     parts += [f"{library} {version}" for library, version in comparison.versions.items() if library != "memefuse"]
     sentences = f"Trained on {comparison.device}, products in {comparison.precision}, with {', '.join(parts)}."
     for side, encoder in comparison.encoders.items():
-        made = ", ".join(f"{library} {version}" for library, version in encoder["versions"].items())
+        made = ", ".join(f"{library} {version}" for library, version in encoder.versions.items())
         sentences += f" The {side} vectors were made with {made}." if made else ""
     return sentences
 
@@ -157,23 +157,24 @@ def versions(results: Results) -> str:
 def split_section(results: Results, split: str) -> Section:
     """Show what heads score on one split; of a split without labels, what they predict."""
     size, rows = results.size(split), results.rows(split)
-    title = f"Results on {comparison_tables.heading(size)}"
+    title = f"Results on {heading(size)}"
     if not rows:
         return Section(title, f"results-{split}", predictions_only(results, split))
     every = list(rows.values())
     blocks: list[Block] = []
     if split.startswith("dev"):
         blocks.append(Paragraph("Dev chose epochs and thresholds: its figures flatter."))
-    blocks.append(Grid(comparison_tables.main_table(every, "At threshold 0.5: mean ± standard deviation over seeds")))
-    blocks += [Paragraph(sentence) for sentence in comparison_tables.undefined(every)]
+    blocks.append(Grid(tables.main_table(every, "At threshold 0.5: mean ± standard deviation over seeds")))
+    blocks += [Paragraph(sentence) for sentence in undefined(every)]
     points = {
-        head: [curves.confusion(results.runs, head, size, tuned) for tuned in (False, True)] for head in results.heads
+        head: [curves.mean_counts(results.records, head, split, tuned) for tuned in (False, True)]
+        for head in results.heads
     }
     predicted = results.predicted[split]
     blocks.append(curve_drawings(predicted, rows, points))
-    blocks.append(Grid(comparison_tables.tuned_table(every, "At the threshold tuned on dev, and calibration")))
+    blocks.append(Grid(tables.tuned_table(every, "At the threshold tuned on dev, and calibration")))
     if linear := [pair for pair in results.comparison.linear if pair.split == split]:
-        blocks.append(Grid(comparison_tables.linear_table(linear), comparison_tables.PAIR_WORDS))
+        blocks.append(Grid(tables.linear_table(linear), tables.PAIR_WORDS))
     confusions = [figures.confusion(split, head, counts, rows[head].threshold) for head, counts in points.items()]
     calibrations = [figures.calibration(predicted, head, rows[head]) for head in points]
     blocks += [
@@ -192,7 +193,7 @@ def split_section(results: Results, split: str) -> Section:
     return Section(title, f"results-{split}", blocks)
 
 
-def curve_drawings(predicted: Predicted, rows: Mapping[str, Row], points: figures.Points) -> Block:
+def curve_drawings(predicted: SplitPredictions, rows: Mapping[str, Row], points: figures.Points) -> Block:
     positive = predicted.positive[predicted.labelled]
     if positive.all() or not positive.any():
         return Paragraph(f"{predicted.split} holds one label only: it has no ROC or precision-recall curve.")
@@ -208,7 +209,7 @@ def predictions_only(results: Results, split: str) -> list[Block]:
     predicted = results.predicted[split]
     rows = []
     for head in results.heads:
-        opinion = predicted.opinions[head]
+        opinion = predicted.heads[head]
         rows.append([head, f"{opinion.probability.mean():.3f}", f"{opinion.says_one.mean():.0%}"])
     table = Table("Predicted, not scored: there are no labels", ["", "mean probability", "called 1 at 0.5"], rows)
     caption = f"Probabilities on {split}. Each meme's is in predictions_{split}.csv."
@@ -230,5 +231,5 @@ def learning(results: Results) -> Section | None:
 
 
 def reading() -> Section:
-    paragraphs = [" ".join(each.split()) for each in comparison_tables.READING.split("\n\n")]
+    paragraphs = [" ".join(each.split()) for each in READING.split("\n\n")]
     return Section("How to read this", "reading", [Bullets(paragraphs)])

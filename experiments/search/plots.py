@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.pages.drawing import look
 from experiments.search.ranking import Candidate, swept
-from extract.store import replacing
+from extract.files import replacing
 from heads.models import HEADS
 
 ACROSS = 3  # panels side by side

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
 from extract.errors import Refused
+from extract.files import write_text
 from extract.places import place
 
 if TYPE_CHECKING:
@@ -155,14 +156,13 @@ def table(options: argparse.Namespace) -> None:
 
 def show(found: "list[Result]", options: argparse.Namespace, write: bool = False) -> None:
     """Print results beside memefuse's heads, which are trained here where they were not yet."""
-    from experiments.results import records
     from experiments.systems import beside, tables
 
     own = {each.key: beside.beside(each, options.out, options.device) for each in found}
     print(tables.terminal(found, own, options.out))
     if write:
-        records.write(options.out / "systems.md", tables.page(found, own, options.out))
-        records.write(options.out / "systems.csv", tables.comma_separated(found, own))
+        write_text(options.out / "systems.md", tables.page(found, own, options.out))
+        write_text(options.out / "systems.csv", tables.comma_separated(found, own))
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from experiments.systems.published import FASTTEXT
 from experiments.systems.results import Encoder, Result
 from extract import store
 from extract.errors import Failed, Refused
+from extract.machine import resolve_device
 from extract.places import place
 from heads.train import HeadSettings
 
@@ -45,7 +46,7 @@ def beside(result: Result, out: Path, device: str) -> Result | str:
     done = results.read_result(folder)
     if done is not None:
         return done
-    device = training.device(device)
+    device = resolve_device(device)
     start = time.perf_counter()  # heads train side by side: their own seconds overlap
     trained = training.heads(data, training.runs(compare.HEADS, SEEDS, {}), device, "none")
     made = record(data, found, trained, time.perf_counter() - start, result, device, key)

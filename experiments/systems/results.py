@@ -14,13 +14,14 @@ import torch
 from experiments.evaluate import statistics
 from experiments.evaluate.runs import mean_threshold, records, scores_of
 from experiments.evaluate.scores import row, statistic
-from experiments.results.records import Row, code_version, revive, to_lines, without_nan, write
+from experiments.results.records import Row, code_version, revive, to_lines, without_nan
 from experiments.systems import scored
 from experiments.systems.build import Side
 from experiments.systems.job import Job, run_folder
 from experiments.systems.memes import NO_LABEL, Memes, digest_of
 from experiments.systems.published import Published
 from experiments.training import Trained
+from extract.files import write_text
 from heads.metrics import probabilities
 
 RESULT = "result.json"
@@ -105,11 +106,11 @@ def conclude(job: Job, trained: Sequence[Trained]) -> Result:
     )
     features = {side.name: side.fingerprint for side in splits.sides}
     labels = {each.split: each.label for each in splits.scored}
-    write(job.folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
+    write_text(job.folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
     for each in splits.scored:
-        write(job.folder / f"predictions_{each.split}.csv", predictions(each, trained, splits.dev))
+        write_text(job.folder / f"predictions_{each.split}.csv", predictions(each, trained, splits.dev))
     scored.save(job.folder, trained, with_labels)
-    write(job.folder / "report.md", report(result, trained, with_labels))
+    write_text(job.folder / "report.md", report(result, trained, with_labels))
     save(job.folder, result)
     return result
 
@@ -132,7 +133,7 @@ def folder(out: Path, result: Result) -> Path:
 
 def save(folder: Path, result: Result) -> None:
     """As `read_result` reads it."""
-    write(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
 
 
 def encoder(side: Side, published: str) -> Encoder:

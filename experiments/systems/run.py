@@ -1,6 +1,5 @@
 """Run one system under one of its settings: encoders, memes, training per seed, results."""
 
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from experiments.results.records import write
 from experiments.systems import build, gather, pictures, sides
 from experiments.systems.job import Job, Request, subset
 from experiments.systems.memes import Memes
@@ -23,9 +21,9 @@ from experiments.systems.results import Result, conclude, read_result
 from experiments.systems.sides import Wanted
 from experiments.training import Trained
 from extract import machine as devices
-from extract.errors import Refused
+from extract.errors import Refused, need
+from extract.files import replacing, write_text
 from extract.locks import locked
-from extract.store import replacing
 from heads.metrics import best_threshold
 from heads.train import Rows, fit
 
@@ -62,9 +60,7 @@ def refuse_missing(system: System, wanted: Wanted) -> None:
     """Raise Refused, naming the way out, unless the libraries are installed that this run takes beyond the core."""
     needed = ["accelerate"] * (system.design != "heads")
     needed += ["gensim"] * (sides.named("text", system.text, wanted) == FASTTEXT)
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Refused(f"{system.name} needs {' and '.join(missing)}: pip install 'memefuse[systems]'")
+    need(needed, f"{system.name} needs", "systems")
 
 
 def with_heads(job: Job) -> list[Trained]:
@@ -115,7 +111,7 @@ def one_seed(job: Job, seed: int, place: Path) -> None:
     for name, tensors in (("model", model.state_dict()), ("logits", logit)):
         with replacing(place / f"{name}.safetensors") as aside:
             save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, aside)
-    write(place / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
+    write_text(place / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
 
 
 def scored(

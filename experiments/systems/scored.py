@@ -14,7 +14,7 @@ from experiments.evaluate.scores import Scores
 from experiments.systems.memes import NO_LABEL, Memes
 from experiments.training import Trained
 from extract.errors import Failed
-from extract.store import replacing
+from extract.files import replacing
 
 SCORES = "scores.safetensors"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from extract.encoders import hub, packages
 from extract.encoders.fetch import Unreachable, fetch_url, sha256
-from extract.encoders.registries import cache_root as cache_root
 from extract.encoders.weights import Incomplete, combine, digest, files, read_json
 from extract.errors import Refused
 

@@ -2,16 +2,15 @@
 
 import hashlib
 import http.client
-import os
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from extract.errors import Refused
+from extract.files import replacing
 
 ANSWER_SECONDS = 3.0  # that a server has for a first small answer
 SECONDS = 15  # without an answer before a download is given up
@@ -27,22 +26,18 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
     Raises Unreachable if the server does not answer, Refused if it sends another file or this disk takes none.
     """
     must_answer(url, lambda seconds: _head(url, seconds))
-    part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
-            _copy(answer, file, target.name)
-        found = sha256(part)
-        if not found.startswith(sha256_prefix):
-            raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {found}")
-        part.replace(target)
+        with replacing(target) as part:
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
+                _copy(answer, file, target.name)
+            digest = sha256(part)
+            if not digest.startswith(sha256_prefix):
+                raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {digest}")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise Unreachable(f"{url}: {in_words(error)}") from None
     except OSError as error:
         raise Refused(f"cannot write {target}: {error}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def must_answer(server: str, ask: Callable[[float], object]) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.encoders.registries import Archive, building, cache_root, download, unpack
+from extract.encoders.registries import Archive, download, unpack
 from extract.encoders.weights import RECIPE, TOKENIZER, Incomplete, digest, files, read_json
+from extract.files import building, cache_root
 
 RECORD = "memefuse.json"  # beside the unpacked files: their digest, so that a damaged cache is seen and made anew
 

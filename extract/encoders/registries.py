@@ -3,25 +3,19 @@
 Nothing is installed or imported. What is unpacked lies in memefuse's own cache, outside any checkout.
 """
 
-import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from extract.encoders.fetch import SECONDS, sha256
 from extract.errors import Refused
-
-ASIDE = ".unfinished-"
-DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -36,38 +30,6 @@ class Archive:
 
     def __str__(self) -> str:
         return f"{self.registry} {self.package} {self.version}"
-
-
-def cache_root() -> Path:
-    """$MEMEFUSE_CACHE, else memefuse/ in the user's cache folder."""
-    if own := os.environ.get("MEMEFUSE_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "memefuse"
-
-
-@contextmanager
-def building(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target` that becomes `target` at the end: a killed run never leaves half of one.
-
-    A folder that is there already is replaced. Raises Refused where nothing can be written.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=target.parent) as aside:
-            fresh = Path(aside, "fresh")
-            fresh.mkdir()
-            yield fresh
-            with suppress(FileNotFoundError):
-                target.rename(Path(aside, "stale"))
-            try:
-                fresh.rename(target)
-            except OSError:
-                # Another process has just put the same files there.
-                if not target.is_dir():
-                    raise
-    except OSError as error:
-        raise Refused(f"cannot write {target}: {error}.\nSet MEMEFUSE_CACHE to a folder with room.") from None
 
 
 def download(archive: Archive, into: Path) -> Path:
@@ -143,11 +105,3 @@ def _members(archive: Path | IO[bytes]) -> Iterator[tuple[PurePosixPath, IO[byte
             content = tar.extractfile(entry) if entry.isreg() else None
             if content is not None:
                 yield PurePosixPath(entry.name), content
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs left, once no run can be at it any more."""
-    for left in folder.glob(f"{ASIDE}*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)

@@ -1,7 +1,6 @@
 """A command's connection to Ray: made when there is something to encode, quiet, and closed with the command."""
 
 import hashlib
-import importlib.util
 import logging
 import os
 import shutil
@@ -13,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from extract import leases
-from extract.errors import Refused
+from extract import locks
+from extract.errors import Refused, need
 from extract.machine import cores
 from extract.ray_engine.pool import Node
 
@@ -76,7 +75,7 @@ def scratch_folder() -> Path:
 
 def _machine() -> str:
     """Where a process number counts: this machine, since it was started, and this container. A folder may be shared."""
-    return hashlib.sha256(f"{socket.gethostname()} {leases.kernel()}".encode()).hexdigest()[:6]
+    return hashlib.sha256(f"{socket.gethostname()} {locks.kernel()}".encode()).hexdigest()[:6]
 
 
 def _knock(address: str) -> None:
@@ -96,11 +95,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         """address: "local", "auto" or HOST:PORT. Raises Refused where Ray is not installed."""
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            raise Refused(
-                f"--engine ray needs {', '.join(missing)}, not installed here. Install: pip install 'memefuse[ray]'"
-            )
+        need(NEEDED, "--engine ray needs", "ray")
         self.address = address
         self._opened = False
         self._scratch: Path | None = None

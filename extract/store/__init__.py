@@ -5,7 +5,7 @@
 """
 
 from extract.store.arrays import Shards, Taken, Vectors
-from extract.store.files import check_seal, chunks, replacing, write
+from extract.store.files import check_seal, chunks, write
 from extract.store.folders import EncoderFolder, encoders, split_path
 from extract.store.joining import Pairs, join
 from extract.store.schema import (
@@ -56,7 +56,6 @@ __all__ = [
     "publish_split",
     "read",
     "read_rows",
-    "replacing",
     "split_path",
     "sweep_shards",
     "vector_files",

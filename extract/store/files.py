@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import h5py
 import numpy as np
 
 from extract import places
-from extract.places import Place, Remote
+from extract.places import Place
 from extract.store.schema import (
     SCHEMA,
     SHARDED,
@@ -45,7 +44,7 @@ def chunk_rows(dim: int) -> int:
 
 
 def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
-    """Write a file to `path`, which nobody reads yet (see `replacing`), its vectors streamed in any order.
+    """Write a file to `path`, which nobody reads yet (see `files.replacing`), its vectors streamed in any order.
 
     blocks: row numbers [n] and their vectors [n, dim]; a row may be written twice.
     Raises StoreIncomplete when a row is never written or a value is not finite, OSError when the disk refuses.
@@ -92,27 +91,6 @@ class Writer:
             names = [str(name) for name in self.rows.ids[~self.written]]
             raise StoreIncomplete(f"{len(names):,} of {len(self.rows):,} rows never written; first: {first(names)}")
         return seal(self.path)
-
-
-@contextmanager
-def replacing(path: Place) -> Iterator[Path]:
-    """Yield a path on this machine to write to; on success sync it and rename it over `path`, else remove it.
-
-    Elsewhere there is no rename: the file is uploaded whole under its final name, which is one step, too.
-    """
-    if isinstance(path, Remote):
-        with path.uploading() as aside:
-            yield aside
-        return
-    # on a shared folder, two machines' processes can have one number
-    aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
-    try:
-        yield aside
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from extract import places
+from extract.files import replacing
 from extract.places import Place, Remote
 from extract.store import files
 from extract.store.schema import SHARDED, Block, Rows, StoreError
@@ -106,7 +107,7 @@ def _write_group(
         asides, writers = {}, {}
         for number, (name, part) in group.items():
             (path.parent / name).parent.mkdir(parents=True, exist_ok=True)
-            asides[number] = open_files.enter_context(files.replacing(path.parent / name))
+            asides[number] = open_files.enter_context(replacing(path.parent / name))
             writers[number] = open_files.enter_context(files.Writer(asides[number], part, dim))
         wanted = np.concatenate([np.arange(len(part)) + number * shard_rows for number, (_, part) in group.items()])
         for positions, block in vectors(wanted):
@@ -161,7 +162,7 @@ def _link(old: Path, new: Path) -> None:
     try:
         new.hardlink_to(old)
     except OSError:
-        with files.replacing(new) as aside:
+        with replacing(new) as aside:
             shutil.copyfile(old, aside)
 
 

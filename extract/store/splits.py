@@ -13,6 +13,7 @@ import numpy as np
 
 from extract import places
 from extract.errors import listing
+from extract.files import replacing
 from extract.places import Place, Remote
 from extract.store import files
 from extract.store.arrays import Shards, Vectors
@@ -38,10 +39,10 @@ def publish_split(path: Place, rows: Rows, vectors: VectorsOf, dim: int, shard_r
     Raises as `write` does.
     """
     if len(rows) <= shard_rows:
-        files.write(renames.enter_context(files.replacing(path)), rows, vectors(np.arange(len(rows))), dim)
+        files.write(renames.enter_context(replacing(path)), rows, vectors(np.arange(len(rows))), dim)
         return
     shards = write_shards(path, rows, vectors, dim, shard_rows)
-    write_index(renames.enter_context(files.replacing(path)), rows, shards, dim)
+    write_index(renames.enter_context(replacing(path)), rows, shards, dim)
 
 
 def read(path: Place) -> Features:

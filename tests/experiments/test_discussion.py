@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up_results import LABEL, figure, pair, results
+from made_up_results import LABEL, concluded, figure, pair, results
 
 from experiments.pages import discussion
 from experiments.results.records import NAN, Figure, Pair, Slice
@@ -102,9 +102,9 @@ def test_fusions_are_set_against_each_other():
 
 def test_heads_are_set_against_linear_models():
     linear = [
-        Pair("test", "text", "LR text", "auc_roc", 0.81, 0.80, -0.02, 0.04, 0.5, 0.5),
-        Pair("test", "early", "LR balanced", "auc_roc", 0.90, 0.80, 0.06, 0.14, 0.0002, 0.0004),
-        Pair("test_unseen", "text", "LR text", "auc_roc", 0.70, 0.80, -0.14, -0.06, 0.0002, 0.0004),
+        concluded(Pair("test", "text", "LR text", "auc_roc", 0.81, 0.80, -0.02, 0.04, 0.5, 0.5)),
+        concluded(Pair("test", "early", "LR balanced", "auc_roc", 0.90, 0.80, 0.06, 0.14, 0.0002, 0.0004)),
+        concluded(Pair("test_unseen", "text", "LR text", "auc_roc", 0.70, 0.80, -0.14, -0.06, 0.0002, 0.0004)),
     ]
     assert discussion.layers(results(CLEAR, linear=linear)) == [
         "Early against a logistic regression on what it sees (LR balanced): +.100 [+.060, +.140], corrected p <.001: "

@@ -16,7 +16,7 @@ OKABE_ITO = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "
 @pytest.fixture
 def toy(monkeypatch):
     """A head that is in HEADS and nowhere else."""
-    monkeypatch.setitem(HEADS, "toy", HEADS["early"])
+    monkeypatch.setitem(HEADS, "toy", type("ToyHead", (HEADS["early"],), {"name": "toy"}))
     return "toy"
 
 

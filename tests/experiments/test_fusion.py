@@ -5,7 +5,7 @@ from made_up_results import figure, results
 
 from experiments.pages import fusion
 from experiments.pages.document import Drawings, Grid
-from experiments.results.reading import Opinion, Predicted
+from experiments.results.folder import HeadPredictions, SplitPredictions
 from experiments.results.records import NAN, Figure, Slice
 
 AREAS = {head: figure(0.7, 0.6, 0.8) for head in ("text", "image", "early")}
@@ -14,11 +14,11 @@ AREAS = {head: figure(0.7, 0.6, 0.8) for head in ("text", "image", "early")}
 def test_fusion_is_alone_where_no_single_head_agrees():
     right = {"text": [1, 1, 0, 0, 1], "image": [1, 0, 1, 0, 1], "early": [1, 1, 0, 1, 0]}
     label = np.array([1, 0, 1, 0, 1])
-    opinions = {
-        head: Opinion(head, np.zeros((1, 5)), np.where(np.array(each) == 1, label, 1 - label).astype(float))
+    answers = {
+        head: HeadPredictions(head, [0], np.where(np.array([each]) == 1, label, 1 - label).astype(float))
         for head, each in right.items()
     }
-    predicted = Predicted("test", list("abcde"), label, opinions)
+    predicted = SplitPredictions("test", list("abcde"), label, answers)
     gained, lost = fusion.alone(predicted, "early", ["text", "image"])
     assert (gained.tolist(), lost.tolist()) == ([False, False, False, True, False], [False] * 4 + [True])
     assert fusion.arbitration(predicted, ["text", "image"], ["early"]).rows == [

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.evaluate.runs import scores_of
 from systems_command import lines, quicken, tiny
 
 from experiments.evaluate import statistics, tests
-from experiments.evaluate.runs import scores_of
 from experiments.evaluate.scores import statistic
-from experiments.results.records import write
 from experiments.systems import beside, job, paired, results, scored, sections
 from experiments.systems.__main__ import main
 from experiments.systems.memes import Memes, digest_of
 from experiments.training import Trained
 from extract.errors import Failed
+from extract.files import write_text
 from heads.settings import HeadSettings
 
 pytest_plugins = ["systems_folder"]
@@ -143,6 +143,6 @@ def test_memes_are_told_apart_by_all_that_figures_hang_on():
 
 
 def test_a_record_of_another_version_is_passed_over(tmp_path, capsys):
-    write(tmp_path / "systems" / "lab" / "published-00000000" / "result.json", "{}")
+    write_text(tmp_path / "systems" / "lab" / "published-00000000" / "result.json", "{}")
     assert results.all_results(tmp_path) == []
     assert "another version wrote it" in capsys.readouterr().err

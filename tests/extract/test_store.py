@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from extract import store
 from extract.errors import Refused
+from extract.files import replacing
 
 names = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), min_size=1, unique=True)
 
@@ -93,7 +94,7 @@ def test_rows_never_written_are_named_and_nothing_is_published(tmp_path):
     features = make(["a", "b", "c"])
     with (
         pytest.raises(store.StoreIncomplete, match=r"^2 of 3 rows never written; first: a, c$"),
-        store.replacing(path) as aside,
+        replacing(path) as aside,
     ):
         store.write(aside, features, [(np.array([1]), features.vector[:1])], dim=4)
     assert os.listdir(tmp_path) == []
