@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other where cores are shared
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook(
@@ -18,3 +19,7 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+# where cores are shared, an example takes as long as it takes
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
