@@ -16,7 +16,7 @@ from trained import picture
 from experiments import training
 from experiments.pages import systems_section
 from experiments.pages.document import Grid
-from experiments.systems import job, results, trainer
+from experiments.systems import results, run, trainer
 from experiments.systems.__main__ import main
 from extract import machine, store
 from extract.__main__ import main as extract
@@ -73,17 +73,17 @@ def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy):
     assert {path: store.read_rows(path).fingerprint for path in there} == there
     assert len(there) == 2
     [result] = runs(copy, MLP)
-    assert (result.text.settings["precision"], result.text.settings["max_tokens"]) == (other, 16)
+    assert (result.text.identity.settings["precision"], result.text.identity.settings["max_tokens"]) == (other, 16)
 
 
 def test_stage_2s_heads_run_in_the_precision_that_is_recorded_and_know_their_recipe(copy, monkeypatch):
     short = HeadSettings(learning_rate=1e-3, weight_decay=0.0, max_epochs=2)
-    monkeypatch.setattr(job.Job, "recipe", short)
+    monkeypatch.setattr(run.Job, "recipe", short)
     for dtype in ("float32", "bfloat16"):
         main(["lab", *tiny(copy, "--seeds", "1", "--dtype", dtype)])
     made = {each.precision: each for each in runs(copy, "lab")}
     assert set(made) == {"float32", "bfloat16"}
-    monkeypatch.setattr(job.Job, "recipe", replace(short, patience=3))
+    monkeypatch.setattr(run.Job, "recipe", replace(short, patience=3))
     main(["lab", *tiny(copy, "--seeds", "1")])
     assert len(runs(copy, "lab")) == 3
 
@@ -171,9 +171,9 @@ def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, ca
     told = f"{MLP} published: training diverged (seed 0, 1), so there is nothing to measure."
     [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith(MLP) and "*" in line][:1]
     assert row.count("undefined") == 4
-    [run] = [each for each in runs(copy, MLP) if each.seeds == 2]
-    assert run.notes[-1] == told
-    assert np.isnan([figure.mean for each in run.rows for figure in each.metrics.values()]).all()
+    [result] = [each for each in runs(copy, MLP) if each.seeds == 2]
+    assert result.notes[-1] == told
+    assert np.isnan([figure.mean for each in result.rows for figure in each.metrics.values()]).all()
     main(["table", "--out", str(copy / "reports")])
     printed = capsys.readouterr().out
     assert told in " ".join(printed.split())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.systems import fasttext
+from experiments.systems import encoders
 from extract import store
 from extract.dataset import Meme
 from extract.errors import Refused
@@ -18,16 +18,16 @@ ROOT = Path(__file__).parent.parent.parent
 TEXTS = [f"the cat sat on mat {number % 3}" for number in range(30)]
 DIGEST = """
 import hashlib
-from experiments.systems import fasttext
-fasttext.CBOW["bucket"] = 1000
+from experiments.systems import encoders
+encoders.CBOW["bucket"] = 1000
 texts = [f"the cat sat on mat {number % 3}" for number in range(30)]
-print(hashlib.sha256(fasttext.vectors(texts + ["catlike"], fasttext.trained(texts)).tobytes()).hexdigest())
+print(hashlib.sha256(encoders.fasttext_vectors(texts + ["catlike"], encoders.learn_fasttext(texts)).tobytes()).hexdigest())
 """
 
 
 @pytest.fixture(autouse=True)
 def few_buckets(monkeypatch):
-    monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
+    monkeypatch.setitem(encoders.CBOW, "bucket", 1000)
 
 
 def memes(texts: list[str]) -> list[Meme]:
@@ -36,17 +36,17 @@ def memes(texts: list[str]) -> list[Meme]:
 
 @pytest.fixture(scope="module")
 def learned():
-    return fasttext.trained(TEXTS)
+    return encoders.learn_fasttext(TEXTS)
 
 
 def test_a_text_is_the_mean_of_its_words_at_length_one(learned):
     one, other = (learned.get_vector(word) for word in ("cat", "mat"))
     wanted = (one / np.linalg.norm(one) + other / np.linalg.norm(other)) / 2
-    np.testing.assert_allclose(fasttext.vectors(["cat  mat"], learned)[0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(encoders.fasttext_vectors(["cat  mat"], learned)[0], wanted, rtol=1e-6)
 
 
 def test_no_words_are_zeros_and_unknown_ones_are_made_of_pieces(learned):
-    empty, unknown = fasttext.vectors(["", "catlike"], learned)
+    empty, unknown = encoders.fasttext_vectors(["", "catlike"], learned)
     assert empty.shape == (150,)
     assert not empty.any()
     assert unknown.any()
@@ -63,31 +63,33 @@ def test_python_hash_seed_changes_no_bit():
 
 def test_published_as_features_and_not_made_again(tmp_path, monkeypatch):
     splits = {"train": memes(TEXTS), "dev": memes(TEXTS[:3])}
-    fasttext.publish(tmp_path / "fasttext", splits)
+    encoders.publish_fasttext(tmp_path / "fasttext", splits)
     rows = store.read(tmp_path / "fasttext" / "dev.h5")
     assert rows.vector.shape == (3, 150)
     assert rows.kind == "text"
     assert rows.content[0].decode() == hashlib.sha256(TEXTS[0].encode()).hexdigest()
     store.verify(tmp_path / "fasttext" / "train.h5")
-    monkeypatch.setattr(fasttext, "trained", lambda texts: pytest.fail("trained again"))
-    fasttext.publish(tmp_path / "fasttext", splits)
+    monkeypatch.setattr(encoders, "learn_fasttext", lambda texts: pytest.fail("trained again"))
+    encoders.publish_fasttext(tmp_path / "fasttext", splits)
 
 
 def test_other_train_texts_or_settings_are_another_fingerprint(tmp_path, monkeypatch):
-    before = fasttext.settings(TEXTS)
-    assert store.fingerprint(before) != store.fingerprint(fasttext.settings([*TEXTS[:-1], "the dog"]))
-    assert store.fingerprint(before) != store.fingerprint(fasttext.settings([TEXTS[0] + "\0" + TEXTS[1], *TEXTS[2:]]))
-    monkeypatch.setitem(fasttext.CBOW, "epochs", 6)
-    assert store.fingerprint(before) != store.fingerprint(fasttext.settings(TEXTS))
+    before = encoders.fasttext_settings(TEXTS)
+    assert store.fingerprint(before) != store.fingerprint(encoders.fasttext_settings([*TEXTS[:-1], "the dog"]))
+    assert store.fingerprint(before) != store.fingerprint(
+        encoders.fasttext_settings([TEXTS[0] + "\0" + TEXTS[1], *TEXTS[2:]])
+    )
+    monkeypatch.setitem(encoders.CBOW, "epochs", 6)
+    assert store.fingerprint(before) != store.fingerprint(encoders.fasttext_settings(TEXTS))
 
 
 def test_dev_and_test_texts_teach_it_nothing(tmp_path):
     for name, dev in (("one", TEXTS[:4]), ("other", ["mat mat mat mat"] * 4)):
-        fasttext.publish(tmp_path / name, {"train": memes(TEXTS), "dev": memes(dev)})
+        encoders.publish_fasttext(tmp_path / name, {"train": memes(TEXTS), "dev": memes(dev)})
     one, other = (store.read(tmp_path / name / "train.h5").vector for name in ("one", "other"))
     assert np.array_equal(one, other)
 
 
 def test_texts_without_a_frequent_word_are_refused():
     with pytest.raises(Refused, match="words that occur 5 times or more; the 2 texts of train have none"):
-        fasttext.trained(["a b", "c d"])
+        encoders.learn_fasttext(["a b", "c d"])

@@ -7,7 +7,7 @@ import pytest
 from systems_command import tiny
 from trained import picture
 
-from experiments.systems import pictures, results
+from experiments.systems import inputs, results
 from experiments.systems.__main__ import main
 from extract.errors import Refused
 
@@ -52,7 +52,8 @@ def test_an_encoder_that_trains_skips_images_that_are_none(copy, capsys):
 def test_a_look_at_an_image_says_what_it_is_or_why_it_is_none(tmp_path):
     (tmp_path / "one.png").write_bytes(picture((1, 2, 3)))
     (tmp_path / "none.png").write_bytes(b"")
-    good, empty, absent = pictures.looks([tmp_path / name for name in ("one.png", "none.png", "absent.png")])
+    sources = [tmp_path / name for name in ("one.png", "none.png", "absent.png")]
+    good, empty, absent = inputs.decode_once(sources).values()
     assert (len(good.digest), good.fault) == (64, "")
     assert empty.fault == "empty file"
     assert "No such file" in absent.fault

@@ -6,7 +6,7 @@ import re
 import pytest
 from systems_command import tiny
 
-from experiments.systems import sides
+from experiments.systems import encoders
 from experiments.systems.__main__ import main
 from extract.errors import Refused
 
@@ -75,7 +75,7 @@ def test_a_draw_of_one_label_is_refused(copy):
     ],
 )
 def test_what_stands_in_is_told_from_what_was_published(kind, name, published, is_other):
-    assert sides.other(kind, name, published) == is_other
+    assert encoders.is_other(kind, name, published) == is_other
 
 
 def test_a_stand_in_out_of_reach_is_not_offered_again():
@@ -83,6 +83,6 @@ def test_a_stand_in_out_of_reach_is_not_offered_again():
         ("text", "all-MiniLM-L6-v2", "all-MiniLM-L6-v2: no registry\nmore"),
         ("image", "resnet50", "resnet50: none"),
     ]
-    said = sides.way_out(refusals, ["lab", "--stand-in"])
+    said = encoders.way_out(refusals, ["lab", "--stand-in"])
     assert said.splitlines()[:2] == ["all-MiniLM-L6-v2: no registry", "resnet50: none"]
     assert "--text-encoder all-MiniLM-L6-v2" not in said
