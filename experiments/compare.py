@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract import errors
+from extract.machine import resolve_device
 from extract.places import place
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     from experiments.results import folder
     from experiments.search import choice as chosen
 
-    device = training.device(options.device)
+    device = resolve_device(options.device)
     choice = chosen.read(options.from_sweep) if options.from_sweep else chosen.NOTHING
     data = loading.load(
         options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder

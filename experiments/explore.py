@@ -32,9 +32,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
     from experiments import glance
-    from experiments.pages import needed
 
-    needed.refuse_missing()
+    errors.need(("jinja2", "matplotlib"), "pages need", "report")
     from experiments.pages import dataset_page, publishing
 
     page = dataset_page.page(glance.look(options.data), images=not options.no_images)

@@ -48,10 +48,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
     from experiments import glance
-    from experiments.pages import needed
     from experiments.results import reading
 
-    needed.refuse_missing()
+    errors.need(("jinja2", "matplotlib"), "pages need", "report")
     from experiments.pages import publishing, report_page
 
     found = reading.read(options.reports)

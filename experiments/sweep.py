@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from experiments.compare import HEADS, at_least_one, head_names
 from extract import errors
+from extract.files import write_text
+from extract.machine import resolve_device
 from extract.places import place
 
 if TYPE_CHECKING:
@@ -62,12 +64,11 @@ def main(argv: list[str] | None = None) -> None:
 
     tried = grid.combinations(grid.parse(options.grid), options.random, options.sweep_seed)
 
-    from experiments import training
     from experiments.search import tasks as search
     from experiments.search.trials import Log
     from heads.settings import HeadSettings
 
-    device = training.device(options.device)
+    device = resolve_device(options.device)
     loaded, notes = search.pairs(options.features, options.text_encoder, options.image_encoder)
     runs = [HeadSettings(**settings, seed=seed) for settings in tried for seed in range(options.seeds)]
     tasks = search.tasks(loaded, options.heads)
@@ -116,16 +117,15 @@ def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: s
 def write(out: Path, trials: "list[Trial]", others: int, scoring: str) -> None:
     """sweep.md, sweep.json and the plot; the best on the terminal."""
     from experiments import tables
-    from experiments.results import records
     from experiments.search import ranking
     from experiments.search import tasks as search
     from heads.settings import HeadSettings
 
     ranked = ranking.rank(trials)
     recipe = search.described(HeadSettings())
-    records.write(out / "sweep.md", ranking.page(ranked, trials, others, recipe, scoring))
+    write_text(out / "sweep.md", ranking.page(ranked, trials, others, recipe, scoring))
     choice = json.dumps(ranking.chosen(ranked), indent=1, ensure_ascii=False)
-    records.write(out / "sweep.json", choice + "\n")
+    write_text(out / "sweep.json", choice + "\n")
     print(tables.plain(ranking.best_table(ranked, recipe)), end="\n\n")
     print(tables.plain(ranking.table(ranked, shown=10)), end="\n\n")
     print("\n".join(ranking.reading(ranked, trials, others, scoring)))
@@ -137,13 +137,11 @@ def draw(out: Path, trials: "list[Trial]") -> str:
     """Names of the plots written; says so where matplotlib is not installed."""
     from experiments.search import ranking
 
-    try:
-        from experiments.search import plots as sweep_plots
-    except ModuleNotFoundError as missing:
-        if missing.name != "matplotlib":
-            raise
-        print("no plot: matplotlib is not installed; pip install 'memefuse[report]'", file=sys.stderr)
+    if fault := errors.not_installed(["matplotlib"], "report"):
+        print(f"no plot: it needs {fault}", file=sys.stderr)
         return ""
+    from experiments.search import plots as sweep_plots
+
     sweep_plots.write(out, ranking.rank(trials))
     return "sweep.png, sweep.svg, "
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from experiments.data import Data, Split
 from experiments.tables import bare
-from extract.errors import Refused
 from heads.metrics import best_threshold, fit_temperature
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit
 
@@ -34,15 +33,6 @@ class Trained:
     temperature: Float[Tensor, " run"]  # fitted on dev, or ones
     seconds: float  # wall time
     fitted: Fitted | None  # None for a reference
-
-
-def device(asked: str) -> str:
-    """Raises Refused when CUDA is asked for and there is none."""
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise Refused("--device cuda: torch sees no CUDA device here; use --device cpu, or leave it out")
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return asked
 
 
 def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) -> dict[str, list[HeadSettings]]:

@@ -1,6 +1,5 @@
 """Unpack img.tar.gz into img/: once, whole or not at all, and nothing but plain files and folders."""
 
-import fcntl
 import lzma
 import os
 import shutil
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from extract.errors import Refused
+from extract.locks import flock
 from extract.places import Place, Remote
 
 ARCHIVE = "img.tar.gz"
@@ -67,7 +67,7 @@ def _alone(archive: Path) -> Iterator[None]:
     """Hold a lock that ends with the process, and remove what killed ones have left half unpacked."""
     with open(archive, "rb") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            flock(lock, wait=True)
         except OSError:  # a file system without locks: others may be at work
             yield
             return

@@ -40,7 +40,7 @@ def size(source: Source) -> int:
     return source.size() if isinstance(source, Remote) else len(source.read_bytes())
 
 
-def readers(source: Source | str, cores: int) -> int:
+def readers(source: Source | str | bytes, cores: int) -> int:
     """Threads that keep `cores` busy with decoding: one each for files here; elsewhere most of a thread's time is
     spent waiting for an answer."""
     return 16 * cores if isinstance(source, Remote) else cores

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from extract.files import cache_root
+
 ABANDONED = 86400.0  # seconds without a write after which a half written copy is that of a process that was killed
 
 
 def folder() -> Path:
     """In memefuse's cache."""
-    from extract.encoders.catalogue import cache_root
-
     return cache_root() / "elsewhere"
 
 

@@ -1,47 +1,109 @@
-"""This machine's engine: turns parts into part files. Decoding runs ahead in threads while the encoder works."""
+"""Contents through an encoder, in batches: the one way by which extract, predict, serve and systems get vectors.
 
+A content's vector does not depend on what it shares a batch with, nor on how many contents are left for the last batch.
+Images are decoded ahead in threads while the encoder works. Nothing here imports torch before it is asked to encode.
+"""
+
+import errno
+import hashlib
+import json
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby, tee
-from typing import Any, Protocol, TypeVar
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from extract import contents
-from extract.ahead import ahead
-from extract.decoding import BadImage, decode
-from extract.machine import cores
-from extract.parts import Folder
-from extract.plan import Item, Part
+from extract import contents, encoders, images
+from extract.config import ExtractConfig
+from extract.encoders.family import Encoder, Located
+from extract.errors import Failed
+from extract.files import cache_root, write_text
+from extract.machine import cores, processor_name, resolve_device, resolve_dtype
+from extract.parts import Folder, Held
+from extract.plan import Item, Part, by_length, cut, unique
+from extract.progress import bar, say
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256}  # images; on a CPU small batches stay in the cache
 PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image": 4096}}  # some seconds' work
 PART_BYTES = 1 << 27  # of vectors: a grid is fifty times as long as a pooled vector
-LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
+# Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
+DECODING = threading.BoundedSemaphore(cores())
+UNREAD, CHANGED = "cannot be read", "changed while it was being read"
+# what the file itself can be at fault for; all else (EIO, ESTALE, EMFILE, ...) is the machine's or the network's
+OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
 
 In = TypeVar("In")
-Report = Callable[[int], object]  # takes a number of finished rows
+Out = TypeVar("Out")
+Report = Callable[[int], object]  # takes a number of finished contents
 
 
-class EncodesText(Protocol):
-    dim: int
-    device: torch.device
-    max_tokens: int
+@dataclass(frozen=True)
+class EncoderJob:
+    """One encoder to extract with, located but not loaded, and the folder that its vectors go to."""
 
-    def tokenize(self, texts: list[str]) -> list[list[int]]: ...
-    def encode(self, token_ids: list[list[int]], pad_to: int | None = None) -> Tensor: ...
+    located: Located
+    folder: Folder
+    device: str  # "cpu" or "cuda"
+    dtype: str  # "float32", "bfloat16" or "float16"
+
+    @property
+    def kind(self) -> str:
+        return self.located.kind
 
 
-class EncodesImages(Protocol):
-    dim: int
-    device: torch.device
+class Engine(Protocol):
+    """Turns a plan into part files."""
 
-    def encode(self, pixels: Tensor) -> Tensor: ...
+    def processor(self, config: ExtractConfig) -> tuple[str, str]:
+        """Device ("cpu" or "cuda") and dtype to encode with."""
+
+    def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
+        """Encode and write what is left. label: of its progress bar. Returns content -> reason for bad images."""
+
+
+class LocalEngine:
+    """This process, and the processor or GPU of this machine."""
+
+    def processor(self, config: ExtractConfig) -> tuple[str, str]:
+        device = resolve_device(config.device)
+        return device, resolve_dtype(config.dtype, device)
+
+    def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
+        import torch  # late: a run that has nothing to encode needs no encoder
+
+        encoder = load(job, config)
+        batch_size = config.batch_size or BATCH_SIZE[job.device]
+        while True:
+            try:
+                rows = part_rows(job.kind, job.device, encoder.dim, batch_size)
+                parts = text_parts(left, encoder, rows) if job.kind == "text" else cut(left, rows)
+                with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
+                    bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update)
+                return {image.content: image.reason for image in bad}
+            except torch.OutOfMemoryError:
+                batch_size //= 2
+                if batch_size == 0:
+                    raise Failed(f"{job.located.slug}: the GPU's memory does not hold one {job.kind}") from None
+                torch.cuda.empty_cache()
+                say(f"{job.located.slug}: GPU memory is full; going on with batch size {batch_size}")
+                left = unique(left, Held.scan(job.folder))
+
+
+def load(job: EncoderJob, config: ExtractConfig) -> Encoder:
+    """The encoder itself, on its device."""
+    return encoders.load(
+        job.located, device=job.device, dtype=job.dtype, max_tokens=config.max_tokens, compile=config.compile
+    )
 
 
 def part_rows(kind: str, device: str, dim: int, batch_size: int) -> int:
@@ -50,105 +112,178 @@ def part_rows(kind: str, device: str, dim: int, batch_size: int) -> int:
     return rows if kind == "text" else max(1, rows // batch_size) * batch_size
 
 
-def text_lengths(texts: Sequence[str], encoder: EncodesText, chunk: int = 4096) -> list[int]:
+def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> list[Part]:
+    """Texts in the order of their word pieces, in parts of so many rows."""
+    lengths = dict(zip(left, text_lengths([str(item.source) for item in left], encoder), strict=True))
+    return cut(by_length(left, lengths.__getitem__), rows)
+
+
+def text_lengths(texts: Sequence[str], encoder: Encoder, chunk: int = 4096) -> list[int]:
     """Word pieces of each text before truncation; a chunk at a time, so that token ids never pile up."""
     starts = range(0, len(texts), chunk)
-    return [len(ids) for start in starts for ids in encoder.tokenize(list(texts[start : start + chunk]))]
+    return [len(ids) for start in starts for ids in encoder.prepare(list(texts[start : start + chunk]))]
 
 
-def encode_texts(parts: Iterable[Part], encoder: EncodesText, folder: Folder, batch_size: int, done: Report) -> None:
-    """Encode and write parts of texts. batch_size: a batch holds batch_size x max_tokens word pieces at the most."""
-    budget = batch_size * encoder.max_tokens
-    planned, ahead_of_it = tee(_tokenized(part, encoder, budget) for part in parts)
-    with batches_at_once(encoder.device, batch_size) as each_of:
-        batches = (
-            ([texts.token_ids[row] for row in rows], length) for texts in ahead_of_it for length, rows in texts.batches
-        )
-        encoded = each_of(lambda batch: encoder.encode(batch[0], pad_to=batch[1]), batches)
-        for texts in planned:
-            found = []
-            for _, rows in texts.batches:
-                found.append((rows, next(encoded)))
-                done(len(rows))
-            vectors = np.empty((len(texts.token_ids), encoder.dim), dtype=np.float32)
-            for rows, its_vectors in found:
-                vectors[rows] = its_vectors.cpu().numpy()
-            folder.write(texts.part, vectors, np.array([len(ids) for ids in texts.token_ids], dtype=np.int32))
-
-
-@dataclass(frozen=True)
-class Tokenized:
-    """A part's texts as word pieces, and how they are batched."""
-
-    part: Part
-    token_ids: list[list[int]]
-    batches: list[tuple[int, list[int]]]  # word pieces to pad to, rows of the part
-
-
-def _tokenized(part: Part, encoder: EncodesText, budget: int) -> Tokenized:
-    """Texts of one padded length go together, as many as the budget of word pieces allows."""
-    token_ids = encoder.tokenize([str(item.source) for item in part.items])
-
-    def padded(row: int) -> int:
-        steps = max(1, -(-len(token_ids[row]) // LENGTH_STEP))  # a tokenizer without specials makes nothing of no text
-        return min(encoder.max_tokens, steps * LENGTH_STEP)
-
-    batches = [
-        (length, list(rows))
-        for length, group in groupby(sorted(range(len(token_ids)), key=padded), key=padded)
-        for rows in _batched(list(group), max(1, budget // length))
-    ]
-    return Tokenized(part, token_ids, batches)
-
-
-def encode_images(
-    parts: Sequence[Part], encoder: EncodesImages, folder: Folder, batch_size: int, done: Report
-) -> list[BadImage]:
-    """Encode and write parts of images; return those that cannot be decoded, whose parts are written without them."""
-    items = [item for part in parts for item in part.items]
-    threads = contents.readers(items[0].source, cores()) if items else 1
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    try:
-        decoded = ahead(pool, decode, items, window=max(3 * batch_size, 2 * threads))
-        return encode_decoded(parts, decoded, encoder, folder, batch_size, done)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def encode_decoded(
+def write_parts(
     parts: Sequence[Part],
-    decoded: Iterator[np.ndarray | BadImage],
-    encoder: EncodesImages,
+    batches: "Batches",
     folder: Folder,
-    batch_size: int,
-    done: Report,
-) -> list[BadImage]:
-    """As `encode_images`. decoded: the pixels of the parts' items, in their order."""
+    done: Report = lambda count: None,
+    prepared: Iterator[Any] | None = None,
+) -> "list[BadImage]":
+    """Encode and write parts; return the images that cannot be decoded, whose parts are written without them.
+
+    done: called with a number of finished contents. prepared: as `Batches.encode` has it.
+    """
     bad: list[BadImage] = []
-    batches = ((rows, [next(decoded) for _ in rows]) for part in parts for rows in _batched(part.items, batch_size))
-    with batches_at_once(encoder.device, batch_size) as each_of:
-        encoded = each_of(partial(_encode_batch, encoder, batch_size), batches)
-        for part in parts:
-            good: list[Item] = []
-            vectors: list[Tensor] = []
-            for rows in _batched(part.items, batch_size):
-                batch = next(encoded)
-                good += batch.good
-                bad += batch.bad
-                vectors.append(batch.vectors)
-                done(len(rows))
-            if good:
-                folder.write(Part(tuple(good)), torch.cat(vectors).cpu().numpy())
+    for part, group in zip(parts, batches.encode([part.items for part in parts], done, prepared), strict=True):
+        bad += group.bad
+        if group.rows:
+            folder.write(Part(tuple(part.items[row] for row in group.rows)), group.vectors, group.tokens)
     return bad
 
 
+@dataclass(frozen=True)
+class Group:
+    """What became of contents that were given together."""
+
+    rows: list[int]  # those that have a vector: positions in the group
+    vectors: np.ndarray  # [n, dim] float32, of these rows
+    tokens: np.ndarray | None  # [n] int32, texts only: word pieces before truncation
+    bad: "list[BadImage]"
+
+
+@dataclass(frozen=True)
+class _End:
+    """Stands behind a group's last batch."""
+
+    bad: "list[BadImage]"
+    tokens: dict[int, int]  # texts only: row -> word pieces
+
+
+Batch = list[tuple[int, Any]]  # rows of a group, and their contents prepared
+
+
+@dataclass
+class Batches:
+    """A loaded encoder, and the batches that it is given.
+
+    Contents of one length share a batch. Where an encoder's bits may depend on how many do (`Encoder.row_by_row`), a
+    short batch is filled up with its last content, so that every batch has one shape; unless this processor is seen to
+    give the same bits to a content that comes alone, in which case those of a short batch come one by one.
+    """
+
+    encoder: Encoder
+    batch_size: int  # images; texts: a batch holds batch_size x max_tokens word pieces at the most
+    _alone: bool | None = field(default=None, init=False, repr=False)  # whether one alone gets the same bits
+
+    def __post_init__(self) -> None:
+        self._alone = _remembered(self) if self.encoder.row_by_row is None else False
+
+    def encode(
+        self, groups: Sequence[Sequence[Item]], done: Report = lambda count: None, prepared: Iterator[Any] | None = None
+    ) -> Iterator[Group]:
+        """Encode groups of contents; yield each when all of it is done.
+
+        done: called with a number of finished contents.
+        prepared: all groups' contents in order as `Encoder.prepare` gives them, if another process has done that.
+        Raises Failed for values that are not finite, and for files that cannot be read for no fault of theirs.
+        """
+        import torch
+
+        with self._prepared(groups) if prepared is None else _given(prepared) as contents:
+            plan = self._plan(islice(contents, len(group)) for group in groups)
+            rows: list[int] = []
+            pieces: list[torch.Tensor] = []
+            with batches_at_once(self.encoder.device, self.batch_size) as each_of:
+                for batch, vectors in each_of(self._encode, plan):
+                    if isinstance(batch, _End):
+                        done(len(batch.bad))
+                        yield self._group(rows, pieces, batch)
+                        rows, pieces = [], []
+                    else:
+                        rows += [row for row, _ in batch]
+                        pieces.append(vectors)
+                        done(len(batch))
+
+    @contextmanager
+    def _prepared(self, groups: Sequence[Sequence[Item]]) -> Iterator[Iterator[Any]]:
+        """Texts are tokenised a group at a time, images read and decoded ahead in threads."""
+        items = [item for group in groups for item in group]
+        if not items or isinstance(items[0].source, str):
+            yield (ids for group in groups for ids in self.encoder.prepare([str(item.source) for item in group]))
+            return
+        threads = contents.readers(items[0].source, cores())
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        try:
+            window = max(3 * self.batch_size, 2 * threads)
+            yield prefetch(pool, partial(decode, prepare=self.encoder.prepare), items, window)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _plan(self, groups: Iterable[Iterable[Any]]) -> Iterator[Batch | _End]:
+        for group in groups:
+            end = _End([], {})
+            waiting: dict[int, Batch] = {}  # by length
+            for row, content in enumerate(group):
+                if isinstance(content, BadImage):
+                    end.bad.append(content)
+                    continue
+                if isinstance(content, list):
+                    end.tokens[row] = len(content)
+                length = self.encoder.length(content)
+                waiting.setdefault(length, []).append((row, content))
+                if len(waiting[length]) == max(1, self.batch_size * self.encoder.longest // length):
+                    yield waiting.pop(length)
+            yield from (batch for _, batch in sorted(waiting.items()))
+            yield end
+
+    def _encode(self, batch: Batch | _End) -> "tuple[Batch | _End, torch.Tensor | None]":
+        if isinstance(batch, _End):
+            return batch, None
+        contents = [content for _, content in batch]
+        if self.encoder.row_by_row or len(contents) >= self.batch_size:
+            return batch, self.encoder.encode(contents)
+        import torch
+
+        if self._alone:
+            return batch, torch.cat([self.encoder.encode([content]) for content in contents])
+        filled = contents + contents[-1:] * (self.batch_size - len(contents))
+        vectors = self.encoder.encode(filled)[: len(contents)]
+        if self._alone is None:
+            ends = (0, len(contents) - 1)
+            self._alone = all(torch.equal(self.encoder.encode([contents[row]])[0], vectors[row]) for row in ends)
+            _remember(self, self._alone)
+        return batch, vectors
+
+    def _group(self, rows: list[int], pieces: "list[torch.Tensor]", end: _End) -> Group:
+        vectors = np.empty((len(rows), self.encoder.dim), dtype=np.float32)
+        places = np.argsort(np.argsort(rows))  # of each vector, in the order of the rows
+        start = 0
+        for piece in pieces:
+            vectors[places[start : start + len(piece)]] = piece.cpu().numpy()
+            start += len(piece)
+        if not np.isfinite(vectors).all():
+            raise Failed("the encoder gave values that are not finite; try --device cpu")
+        ordered = sorted(rows)
+        tokens = np.array([end.tokens[row] for row in ordered], dtype=np.int32) if end.tokens else None
+        return Group(ordered, vectors, tokens, end.bad)
+
+
 @contextmanager
-def batches_at_once(device: torch.device, batch_size: int) -> Iterator[Callable[..., Iterator[Any]]]:
+def _given(prepared: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    yield prepared
+
+
+@contextmanager
+def batches_at_once(device: "torch.device", batch_size: int) -> Iterator[Callable[..., Iterator[Any]]]:
     """A `map` over batches. A GPU takes one after another; of a CPU's cores each takes one of its own.
 
     Cores that share a batch wait for each other in every layer, and all of them for one that decodes meanwhile. Only
     batches larger than BATCH_SIZE are shared, for memory's sake.
     """
+    import torch
+
     threads = torch.get_num_threads()
     at_once = min(threads, threads * BATCH_SIZE["cpu"] // batch_size) if device.type == "cpu" else 1
     if at_once <= 1:
@@ -156,39 +291,101 @@ def batches_at_once(device: torch.device, batch_size: int) -> Iterator[Callable[
         return
     pool = ThreadPoolExecutor(at_once, "encode", initializer=torch.set_num_threads, initargs=(threads // at_once,))
     try:
-        yield lambda function, batches: ahead(pool, function, batches, window=2 * at_once)
+        yield lambda function, batches: prefetch(pool, function, batches, window=2 * at_once)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         torch.set_num_threads(threads)  # part of what a thread sets holds for all
 
 
+def _memory(batches: Batches) -> Path:
+    """Where it is remembered how a short batch of this encoder is treated; it depends on the processor's kernels."""
+    import torch
+
+    encoder, device = batches.encoder, batches.encoder.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    located = encoder.located
+    about = [located.weights, located.pooling, str(encoder.dtype), name, torch.__version__, batches.batch_size]
+    about += [torch.get_num_threads() if device.type == "cpu" else 0, torch.backends.mkldnn.is_available()]
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    return cache_root() / "short_batches" / f"{digest[:32]}.json"
+
+
+def _remembered(batches: Batches) -> bool | None:
+    with suppress(OSError, ValueError):
+        answer = json.loads(_memory(batches).read_text())
+        return answer if isinstance(answer, bool) else None
+    return None
+
+
+def _remember(batches: Batches, alone: bool) -> None:
+    with suppress(OSError):
+        write_text(_memory(batches), json.dumps(alone))
+
+
 @dataclass(frozen=True)
-class Encoded:
-    """What became of a batch of images."""
+class BadImage:
+    """An image that could not be decoded, and why."""
 
-    good: list[Item]
-    bad: list[BadImage]
-    vectors: Tensor  # [good, D] float32 on the encoder's device, not waited for
+    content: str  # sha256 in hex
+    reason: str
+
+    @property
+    def unread(self) -> bool:
+        """Whether the planned bytes were not found; else they were, and are no image."""
+        return self.reason.startswith((UNREAD, CHANGED))
 
 
-def _encode_batch(
-    encoder: EncodesImages, batch_size: int, batch: tuple[Sequence[Item], list[np.ndarray | BadImage]]
-) -> Encoded:
-    """A short batch is filled up with its last image: every batch has one shape, so what an image's vector is does not
-    depend on how many others were left to encode.
+def decode(item: Item, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
+    """An item's pixels as `prepare` gives them, if the file still holds what was planned and is an image."""
+    return pixels(item, read(item), prepare)
+
+
+def read(item: Item) -> bytes | BadImage:
+    """Its bytes, if they are still what was planned. Raises Failed for what is not the file's fault."""
+    assert not isinstance(item.source, str)
+    try:
+        data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
+    except OSError as error:
+        if error.errno in OF_THE_FILE:
+            return BadImage(item.content, f"{UNREAD}: {error.strerror}")
+        raise Failed(
+            f"{item.source!s} {UNREAD}: {error.strerror or error}. The image is not to blame: it was read when the run "
+            "began.\nFinished parts are kept; run the same command again when its disk or network is well."
+        ) from None
+    if hashlib.sha256(data).hexdigest() != item.content:
+        return BadImage(item.content, CHANGED)
+    return data
+
+
+def pixels(item: Item, data: bytes | BadImage, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
+    """What `read` read, decoded; or BadImage, where `prepare` says why not."""
+    if isinstance(data, BadImage):
+        return data
+    with DECODING:
+        (prepared,) = prepare([data])
+    return BadImage(item.content, str(prepared)) if isinstance(prepared, images.Undecodable) else prepared
+
+
+def prefetch(
+    pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int
+) -> Iterator[Out]:
+    """Results in order, at most `window` of them waiting: memory stays flat however long the list is.
+
+    What `items` raises comes after the results of those before it.
     """
-    items, decoded = batch
-    good = [item for item, result in zip(items, decoded, strict=True) if not isinstance(result, BadImage)]
-    bad = [result for result in decoded if isinstance(result, BadImage)]
-    pixels = [result for result in decoded if not isinstance(result, BadImage)]
-    if not pixels:
-        return Encoded(good, bad, torch.empty(0, encoder.dim, device=encoder.device))
-    filled = np.stack(pixels + pixels[-1:] * (batch_size - len(pixels)))
-    ready = torch.from_numpy(filled).permute(0, 3, 1, 2)  # NHWC in memory: channels last
-    if encoder.device.type == "cuda":
-        ready = ready.pin_memory().to(encoder.device, non_blocking=True)
-    return Encoded(good, bad, encoder.encode(ready)[: len(pixels)])
-
-
-def _batched(items: Sequence[In], size: int) -> Iterator[Sequence[In]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    waiting: deque[Future[Out]] = deque()
+    failure: Exception | None = None
+    left = iter(items)
+    while failure is None:
+        try:
+            waiting.append(pool.submit(function, next(left)))
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+        if len(waiting) >= window:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+    if failure is not None:
+        raise failure

@@ -1,6 +1,7 @@
 """What a user can cause and mend: an exception whose text is the whole message, and the exit status it stands for."""
 
 import ctypes
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,21 @@ def told(error: OSError) -> str:
     """What the system refused, and where: "data/img/1.png: Permission denied"."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def need(packages: Sequence[str], who: str, extra: str) -> None:
+    """Raise Refused, naming the way out, unless these packages are installed.
+
+    who: what takes them, with its verb, as "pages need". extra: of memefuse, which brings them.
+    """
+    if told := not_installed(packages, extra):
+        raise Refused(f"{who} {told}")
+
+
+def not_installed(packages: Sequence[str], extra: str) -> str:
+    """Those of the packages that are missing, and how to get them; empty where all are there."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)}, not installed here. Run: pip install 'memefuse[{extra}]'" if missing else ""
 
 
 def _keep_pages() -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def cpu_has_bf16() -> bool:
         if key.strip() in ("flags", "Features"):
             return not BF16_FLAGS.isdisjoint(value.split())
     return False
+
+
+def processor_name() -> str:
+    """What this machine's CPU calls itself, with what it can do: where kernels are chosen by it."""
+    if not CPUINFO.exists():
+        return f"{platform.machine()} {platform.processor()}"
+    lines = CPUINFO.read_text().splitlines()
+    return "; ".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
 
 
 def _no_cuda() -> str:

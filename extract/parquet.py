@@ -14,10 +14,9 @@ from itertools import accumulate
 from typing import Any
 
 from extract import places
-from extract.errors import Refused
+from extract.errors import Refused, need
 from extract.fields import Row
 from extract.places import Place, Remote
-from extract.remote import EXTRA
 
 ROWS = 4096  # rows of ids, texts and labels read at a time
 CELLS = 16  # images read at a time
@@ -171,11 +170,10 @@ def _column(path: Place, name: str) -> Column:
 
 def _opened(path: Place) -> Any:
     """pyarrow's ParquetFile. Raises Refused without pyarrow, or when it is none."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise Refused(f"{path}: reading Parquet needs pyarrow ({error}): {EXTRA}") from None
+    need(["pyarrow"], f"{path}: reading Parquet needs", "cloud")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         source = path.open() if isinstance(path, Remote) else path
         return pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from extract import leases, locks, places, store
+from extract import locks, places, store
 from extract.errors import Failed
 from extract.places import Place, Remote
 from extract.plan import Part
@@ -30,12 +30,12 @@ class Folder:
     versions: dict[str, str]  # of the libraries that encode now
 
     @property
-    def encoder(self) -> str:
-        return self.path.name
-
-    @property
     def fingerprint(self) -> str:
         return store.fingerprint(self.settings)
+
+    def identity(self, dim: int, versions: dict[str, str]) -> store.EncoderIdentity:
+        """Of the encoder whose vectors it holds. versions: of the libraries that encoded them."""
+        return store.EncoderIdentity(self.kind, self.path.name, dim, self.fingerprint, self.settings, versions)
 
     @property
     def parts(self) -> Place:
@@ -48,15 +48,11 @@ class Folder:
         """Land a part by write-then-rename. vectors: [n, D] float32; tokens: [n] int32, texts only."""
         contents = np.array([item.content for item in part.items])
         features = store.Features(
-            encoder=self.encoder,
-            kind=self.kind,
+            identity=self.identity(vectors.shape[1], self.versions),
             split="part",
             ids=contents,
             label=np.full(len(contents), store.NO_LABEL, dtype=np.int8),
             content=contents.astype("S64"),
-            fingerprint=self.fingerprint,
-            settings=self.settings,
-            versions=self.versions,
             dropped=[],
             tokens=tokens,
             vector=vectors,
@@ -81,11 +77,7 @@ class Folder:
 
         Raises Refused when another extraction is at work here, or when the folder cannot be written.
         """
-        if isinstance(self.path, Remote):
-            places.refuse_unreachable(self.path)
-            with leases.held(self.path / ".lock"):
-                yield
-            return
+        places.refuse_unreachable(self.path)
         with locks.locked(self.path, "another extraction", "--features"):
             self.sweep_torn()
             yield
@@ -121,7 +113,7 @@ class Held:
                 path.unlink()
         for path in store.vector_files(folder.path):
             features = store.read(path)
-            if features.fingerprint == folder.fingerprint:
+            if features.identity.fingerprint == folder.fingerprint:
                 held.add(features, path)
         return held
 
@@ -146,13 +138,13 @@ class Held:
 
     def add(self, features: store.Features, path: Place) -> None:
         self.files.append(path)
-        self.dim = features.vector.shape[1]
+        self.dim = features.identity.dim
         contents = features.content.astype(str).tolist()
         for row, content in enumerate(contents):
             self.where.setdefault(content, (len(self.files) - 1, row))
         if features.tokens is not None:
             self.tokens.update(zip(contents, features.tokens.tolist(), strict=True))
-        for library, version in features.versions.items():
+        for library, version in features.identity.versions.items():
             self.versions[library].update(version.split(", "))
 
     def __contains__(self, content: object) -> bool:
@@ -186,7 +178,7 @@ def sweep_parts(folder: Folder) -> None:
     published: set[str] = set()
     for path in places.glob(folder.path, "*.h5"):
         rows = store.read_rows(path)
-        if rows.fingerprint == folder.fingerprint:
+        if rows.identity.fingerprint == folder.fingerprint:
             published.update(rows.content.astype(str).tolist())
     for path in places.glob(folder.parts, "*.h5"):
         if published.issuperset(store.read_rows(path).ids.tolist()):

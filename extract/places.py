@@ -5,6 +5,7 @@ from pathlib import Path
 
 from extract.errors import Failed, Refused
 from extract.remote import Remote
+from extract.remote import Unreachable as Unreachable
 
 PATIENCE = 20.0  # seconds for a first answer
 

@@ -12,7 +12,7 @@ class Item:
     """One content to encode: a text, or an image."""
 
     content: str  # sha256 in hex
-    source: str | Source  # the text itself, or where the image's bytes are
+    source: str | Source | bytes  # the text itself; where the image's bytes are, or they themselves
 
 
 @dataclass(frozen=True)

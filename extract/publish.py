@@ -9,6 +9,7 @@ from extract import contents, mending, store
 from extract.contents import Source
 from extract.dataset import HashedSplit, Meme
 from extract.errors import Failed, Refused
+from extract.files import replacing
 from extract.parts import Folder, Held, sweep_parts
 from extract.places import Place
 from extract.progress import say
@@ -102,16 +103,14 @@ def _rows(
         raise Failed(f"no meme of {split.name} can be used, all {len(dropped):,} are left out; nothing was published")
     memes = [split.memes[row] for row in keep]
     content = [split.content[folder.kind][row] for row in keep]
+    versions = {library: ", ".join(sorted(names)) for library, names in sorted(held.versions.items())}
+    assert held.dim is not None
     return store.Rows(
-        encoder=folder.encoder,
-        kind=folder.kind,
+        identity=folder.identity(held.dim, versions),
         split=split.name,
         ids=np.array([meme.id for meme in memes]),
         label=np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8),
         content=np.array(content, dtype="S64"),
-        fingerprint=folder.fingerprint,
-        settings=folder.settings,
-        versions={library: ", ".join(sorted(found)) for library, found in sorted(held.versions.items())},
         dropped=[{"id": name, "reason": reason} for name, reason in dropped],
         tokens=np.array([held.tokens[each] for each in content]) if folder.kind == "text" else None,
     )
@@ -125,14 +124,11 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     beside = path.with_suffix(".dropped.txt")
     if rows.dropped:
         listed = "".join(f"{row['id']}\t{row['reason']}\n" for row in rows.dropped)
-        renames.enter_context(store.replacing(beside)).write_text(listed, encoding="utf-8")
+        renames.enter_context(replacing(beside)).write_text(listed, encoding="utf-8")
     else:
         beside.unlink(missing_ok=True)
-    assert held.dim is not None
     content = rows.content.astype(str)
-    store.publish_split(
-        path, rows, lambda numbers: held.blocks(content[numbers].tolist()), held.dim, shard_rows, renames
-    )
+    store.publish_split(path, rows, lambda numbers: held.blocks(content[numbers].tolist()), shard_rows, renames)
     shards = f" in {-(-len(rows) // shard_rows):,} shards" if len(rows) > shard_rows else ""
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 

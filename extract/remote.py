@@ -17,9 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from extract import copies
-from extract.errors import Failed, Refused
+from extract.errors import Failed, Refused, need
 
-EXTRA = "pip install 'memefuse[cloud]'"
 # S3 gives up on a server that does not answer within seconds; botocore's own limits add up to minutes.
 OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 4, "read_timeout": 20, "retries": {"max_attempts": 2}}}
@@ -225,13 +224,14 @@ class Remote:
 def filesystem(url: str) -> Any:
     """fsspec's file system of a URL, one for each protocol and process. Raises Refused when a package is missing."""
     protocol = url.partition("://")[0]
-    try:
-        import fsspec
+    needed = ["fsspec", "s3fs"] if protocol == "s3" else ["fsspec"]
+    need(needed, f"{url}: {protocol}:// needs", "cloud")
+    import fsspec
 
+    try:
         return fsspec.filesystem(protocol, use_listings_cache=False, **OPTIONS.get(protocol, {}))
     except ImportError as error:
-        how = EXTRA if protocol == "s3" else "see what it names"
-        raise Refused(f"{url}: {protocol}:// needs a package that is not installed ({error}): {how}") from None
+        raise Refused(f"{url}: {protocol}:// needs a package that is not installed ({error})") from None
     except ValueError as error:
         raise Refused(f"{url}: no file system is called {protocol}:// ({error})") from None
 

@@ -32,9 +32,9 @@ def main(argv: list[str]) -> int:
 
         return scaling.main(args.out, args.rows, args.device)
 
-    from experiments import training
+    from extract.machine import resolve_device
 
-    device = training.device(args.device)
+    device = resolve_device(args.device)
     with tempfile.TemporaryDirectory() as scratch:
         found = _measure(args, device, Path(scratch))
     _write(args, device, found)
@@ -131,7 +131,7 @@ def _write(args: argparse.Namespace, device: str, found: dict[str, Any]) -> None
     """bench_heads.md and .json."""
     from experiments import tables as layout
     from experiments.bench import bench_tables
-    from experiments.results import records
+    from extract.files import write_text
 
     tables = [bench_tables.seconds(args, found), bench_tables.quality(found), bench_tables.rates(args, found)]
     about = (
@@ -141,7 +141,7 @@ def _write(args: argparse.Namespace, device: str, found: dict[str, Any]) -> None
         f"{os.getloadavg()[0]:.1f}."
     )
     page = ["# Stage 2's speed", about, *(layout.markdown(table) for table in tables), bench_tables.NOTES]
-    records.write(args.out / "bench_heads.md", "\n\n".join(page))
+    write_text(args.out / "bench_heads.md", "\n\n".join(page))
     raw = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "load": os.getloadavg()},
@@ -151,6 +151,6 @@ def _write(args: argparse.Namespace, device: str, found: dict[str, Any]) -> None
         "outcomes": {way: [asdict(outcome) for outcome in each] for way, each in found["outcomes"].items()},
         "medians": {way: statistics.median(each.wall for each in runs) for way, runs in found["outcomes"].items()},
     }
-    records.write(args.out / "bench_heads.json", json.dumps(raw, indent=1) + "\n")
+    write_text(args.out / "bench_heads.json", json.dumps(raw, indent=1) + "\n")
     print(about, *(layout.plain(table) for table in tables), sep="\n\n")
     print(f"Written to {args.out}: bench_heads.md, bench_heads.json.", file=sys.stderr)

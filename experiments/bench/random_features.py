@@ -39,7 +39,7 @@ def publish(
             path.parent.mkdir(parents=True, exist_ok=True)
             blocks = _blocks(told[:, side::2], _directions(dim, seed, side), [seed, number, side])
             with ExitStack() as renames:
-                store.publish_split(path, _rows(kind, split, label), lambda _: blocks, dim, shard_rows, renames)  # noqa: B023
+                store.publish_split(path, _rows(kind, split, label, dim), lambda _: blocks, shard_rows, renames)  # noqa: B023
     return folder
 
 
@@ -57,21 +57,17 @@ def _blocks(hints: np.ndarray, directions: np.ndarray, seed: list[int]) -> Itera
         yield np.arange(start, start + len(part)), noise + STRENGTH * part @ directions
 
 
-def _rows(kind: str, split: str, label: np.ndarray) -> store.Rows:
+def _rows(kind: str, split: str, label: np.ndarray, dim: int) -> store.Rows:
     settings = {"name": NAMES[kind], "precision": "float32"}
     width = max(len(str(len(label))), 1)
     return store.Rows(
-        encoder=NAMES[kind],
-        kind=kind,
+        identity=store.EncoderIdentity(kind, NAMES[kind], dim, store.fingerprint(settings), settings, {}),
         split=split,
         ids=np.char.add(f"{split}-", np.char.zfill(np.arange(len(label)).astype(f"U{width}"), width)),
         label=label,
         content=np.array(
             [hashlib.sha256(f"{kind} {split} {row}".encode()).hexdigest() for row in range(len(label))], "S"
         ),
-        fingerprint=store.fingerprint(settings),
-        settings=settings,
-        versions={},
         dropped=[],
         tokens=np.full(len(label), 12, np.int32) if kind == "text" else None,
     )

@@ -12,6 +12,7 @@ from experiments import tables
 from experiments.bench.ray_runs import ENGINES, Asked, Resumed, Timed, drawn, must_be_same, refuse_few, resume, run
 from experiments.bench.ways import middle
 from experiments.results import records
+from extract.files import write_text
 
 NOTES = """\
 Both engines: `python -m extract` in a process of its own, from cold start to published files, by turns. Ray runs on
@@ -70,13 +71,13 @@ def _write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
         )
     lines.append(f"{os.cpu_count()} cores, load at the end {os.getloadavg()[0]:.1f}.")
     shown = table(timed)
-    records.write(out / "bench_ray.md", "\n\n".join([f"# {shown.title}", tables.markdown(shown), *lines, NOTES]))
+    write_text(out / "bench_ray.md", "\n\n".join([f"# {shown.title}", tables.markdown(shown), *lines, NOTES]))
     found = {
         "timed": [asdict(each) for each in timed],
         "resumed": asdict(resumed) if resumed else None,
         "code": records.code_version(),
     }
-    records.write(out / "bench_ray.json", json.dumps(found, indent=1) + "\n")
+    write_text(out / "bench_ray.json", json.dumps(found, indent=1) + "\n")
     return lines
 
 

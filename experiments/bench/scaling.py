@@ -12,8 +12,9 @@ from typing import Any
 from experiments import tables
 from experiments.bench import random_features
 from experiments.bench.ways import process
-from experiments.results import records
-from extract.store import replacing
+from extract import errors
+from extract.files import replacing, write_text
+from extract.machine import resolve_device
 
 CACHE_BYTES = (
     256 << 20
@@ -45,9 +46,7 @@ def main(out: Path, rows: int, device: str) -> int:
     """Measure every point and write bench_scaling.md, .json, .png and .svg."""
     from tqdm import tqdm
 
-    from experiments import training
-
-    device = training.device(device)
+    device = resolve_device(device)
     few = min(FEW_ROWS, rows)
     jobs = [("rows", count, DIMS, RUNS) for count in rows_of(rows)]
     jobs += [("dims", few, (DIMS[0] * times, DIMS[1] * times), RUNS) for times in WIDER]
@@ -99,8 +98,8 @@ def write(out: Path, points: Sequence[Point], device: str) -> None:
         "more it reads in windows. Own memory is what the process cannot give back, its libraries' included; mapped "
         "pages are the kernel's cache of the files, which it drops when memory is short."
     )
-    records.write(out / "bench_scaling.md", f"# How training grows\n\n{about}\n\n{tables.markdown(table)}\n")
-    records.write(out / "bench_scaling.json", json.dumps([asdict(point) for point in points], indent=1) + "\n")
+    write_text(out / "bench_scaling.md", f"# How training grows\n\n{about}\n\n{tables.markdown(table)}\n")
+    write_text(out / "bench_scaling.json", json.dumps([asdict(point) for point in points], indent=1) + "\n")
     print(about, tables.plain(table), sep="\n\n")
     drawn = draw(out, points)
     print(f"Written to {out}: bench_scaling.md, bench_scaling.json{drawn}.", file=sys.stderr)
@@ -108,11 +107,11 @@ def write(out: Path, points: Sequence[Point], device: str) -> None:
 
 def draw(out: Path, points: Sequence[Point]) -> str:
     """Seconds above, memory below; what grows from left to right. Says so where matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        print("no plot: matplotlib is not installed; pip install 'memefuse[report]'", file=sys.stderr)
+    if fault := errors.not_installed(["matplotlib"], "report"):
+        print(f"no plot: it needs {fault}", file=sys.stderr)
         return ""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplots(2, 3, sharey="row")
     for place, axis in enumerate(("rows", "dims", "runs")):

@@ -6,13 +6,13 @@ from experiments.pages import ink
 from experiments.pages.document import Page
 from experiments.pages.html import html
 from experiments.pages.markdown import FOLDER, markdown
-from experiments.results.records import write
+from extract.files import write_text
 
 
 def publish(page: Page, out: Path, name: str) -> Path:
     """Each file is written whole or not at all. Returns the HTML file."""
     for panel in page.panels:
-        write(out / FOLDER / f"{panel.name}.svg", ink.alone(panel))
-    write(out / f"{name}.md", markdown(page))
-    write(out / f"{name}.html", html(page))
+        write_text(out / FOLDER / f"{panel.name}.svg", ink.alone(panel))
+    write_text(out / f"{name}.md", markdown(page))
+    write_text(out / f"{name}.html", html(page))
     return out / f"{name}.html"

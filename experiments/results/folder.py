@@ -16,10 +16,10 @@ from experiments.data import Data, Split
 from experiments.evaluate.comparison import described
 from experiments.evaluate.runs import mean_threshold, records
 from experiments.results.records import Comparison, to_lines
-from experiments.results.records import write as write_text
 from experiments.training import Trained
 from extract.errors import Refused
-from extract.store import NO_LABEL, replacing
+from extract.files import replacing, write_text
+from extract.store import NO_LABEL
 from heads.metrics import probabilities
 from heads.models import HEADS
 

@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from extract.store import replacing
-
 NAN = float("nan")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
@@ -164,13 +162,6 @@ def revive(kind: Any, value: Any) -> Any:
     if get_origin(kind) is dict:
         return {key: revive(get_args(kind)[1], inner) for key, inner in value.items()}
     return NAN if kind is float and value is None else value
-
-
-def write(path: Path, text: str) -> None:
-    """Write aside and rename: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
-        aside.write_text(text, encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from experiments.results.records import write as write_text
 from experiments.scoring.scorer import Score
 from extract.errors import Failed, Refused
+from extract.files import write_text
 
 
 def prepare(path: Path) -> None:

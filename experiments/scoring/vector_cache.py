@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from extract.encoders.catalogue import cache_root
+from extract.files import cache_root
 
 BYTES = 1_000_000_000  # of vectors that one file keeps; the oldest go first
 WAIT = 30.0  # seconds that another process may take to write

@@ -77,7 +77,7 @@ class Source:
         """What the features folder holds of this very encoder."""
         folders = store.encoders(self.features).values() if self.features else ()
         paths = [path for folder in folders if folder.kind == self.kept.kind for path in folder.splits.values()]
-        return [rows for rows in map(store.read, paths) if rows.fingerprint == self.kept.fingerprint]
+        return [rows for rows in map(store.read, paths) if rows.identity.fingerprint == self.kept.fingerprint]
 
     def _encoded(self, contents: Sequence[Content], bad: dict[str, str]) -> Iterator[Vectors]:
         if self.kept.kind == "text":

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.search.ranking import Candidate, swept
-from extract.store import replacing
+from extract.files import replacing
 
 COLOURS = {
     "text": "#0072B2",

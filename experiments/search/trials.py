@@ -1,6 +1,5 @@
 """What a sweep has tried: a record per run, in a file that only grows, so that a sweep goes on where it stopped."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from experiments.results.records import revive, without_nan
 from extract.errors import Failed, Refused
+from extract.locks import flock
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Log:
         except OSError as error:
             raise Refused(f"{path}: cannot write there: {error.strerror}") from None
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self.file)
         except OSError as error:
             self.file.close()
             busy = "another sweep is writing it; wait for it, or give another --out"

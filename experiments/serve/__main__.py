@@ -3,7 +3,6 @@
 import argparse
 import socket
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from experiments.scoring import options as model_options
@@ -42,7 +41,7 @@ def port(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-    refuse_missing()
+    errors.need(LIBRARIES, "serving needs", "serve")
     with listening(options.port) as door:
         scorer = model_options.scorer(options)
         print("loading the encoders", file=sys.stderr)
@@ -52,13 +51,6 @@ def main(argv: list[str] | None = None) -> None:
 
         print(f"http://{ADDRESS}:{door.getsockname()[1]}", flush=True)
         run(application(scorer), door)
-
-
-def refuse_missing() -> None:
-    """Raise Refused, naming the way out, unless the web framework is installed."""
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
-    if missing:
-        raise Refused(f"serving needs {', '.join(missing)}, not installed here. Run: pip install 'memefuse[serve]'")
 
 
 def listening(port: int) -> socket.socket:

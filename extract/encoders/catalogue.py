@@ -11,16 +11,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.encoders import hub, packages
-from extract.encoders.fetch import Unreachable, fetch_url, sha256
-from extract.encoders.registries import cache_root as cache_root
-from extract.encoders.weights import Incomplete, combine, digest, files, read_json
+from extract.encoders import packages, weights
+from extract.encoders.family import Family, Incomplete, Located
+from extract.encoders.resnet import ResNet
+from extract.encoders.text import TransformersText
+from extract.encoders.weights import Unreachable, combine, digest, fetch_url, sha256
 from extract.errors import Refused
 
-POOLINGS = {  # of each kind, the default first
-    "text": ("cls", "mean", "pooler"),  # the first token, the mean over tokens, the model's own pooler
-    "image": ("pooled", "grid"),  # the mean over the last feature map, or that map itself
-}
+# Asked in this order whether weights are theirs; the last of a kind says what is wrong with a stranger.
+FAMILIES: tuple[type[Family], ...] = (ResNet, TransformersText)
 ALIKE = {"text": "all-MiniLM-L6-v2 (from PyPI)", "image": "resnet50-keras (from npm)"}  # need no hub
 HOLDS = {
     "text": "config.json, model.safetensors and tokenizer.json",
@@ -64,69 +63,92 @@ KNOWN = {
 
 
 @dataclass(frozen=True)
-class Located:
-    """Where an encoder's weights lie on this disk, and what they are."""
-
-    name: str  # as asked for, without pooling: "all-MiniLM-L6-v2", "org/name", "/a/folder"
-    slug: str  # its folder's name under features/: "all-MiniLM-L6-v2", "org--name-mean", "folder-1a2b3c4d"
-    kind: str  # "text" or "image"
-    family: str  # "transformers", "torchvision" or "resnet" (a state dict with our encoder.json)
-    path: Path  # the folder; torchvision: the weights file
-    pooling: str  # text: "cls", "mean" or "pooler"; image: "pooled" or "grid"
-    weights: str  # sha256 over names and contents of all files that change a number
-    source: str  # for people: "hub google-bert/bert-base-uncased", "PyPI ...", "torchvision", "folder"
-
-
-@dataclass(frozen=True)
-class Found:
+class Weights:
     """An encoder's files, and their digest."""
 
     path: Path
     source: str  # for people
-    weights: str  # sha256
+    digest: str  # sha256
 
 
 def locate(kind: str, name: str) -> Located:
     """Find an encoder, downloading it if this disk does not hold it yet.
 
     kind: "text" or "image".
-    name: a known name, org/name or a folder; of texts with :cls (the default), :mean or :pooler, of images with :pooled
-        (the default) or :grid.
+    name: a known name, org/name or a folder; with a colon and one of its family's poolings, or with the first of them.
     Raises Refused, naming the ways out, if there is no such encoder or it cannot be had.
     """
-    base, pooling = _split_pooling(kind, name)
+    base, pooling = split_pooling(kind, name)
     known = KNOWN.get(base)
     folder = Path(base).expanduser()
     try:
         if known:
-            found = _find_known(kind, base, known)
+            held = _find_known(kind, base, known)
             slug = base
         elif base and folder.is_dir():
-            found = Found(folder.resolve(), "folder", digest(files(kind, folder)))
-            slug = f"{folder.resolve().name}-{found.weights[:8]}"
+            held = Weights(folder.resolve(), "folder", digest(files(kind, folder)))
+            slug = f"{folder.resolve().name}-{held.digest[:8]}"
         elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):
-            found = _find_on_hub(kind, base, _repositories(base))
+            held = _find_on_hub(kind, base, _repositories(base))
             slug = base.replace("/", "--")
         else:
             raise Refused(_unknown(kind, base))
     except Incomplete as error:
         raise Refused(f"{base} {error}, so it is no {kind} encoder.\nA folder must hold {HOLDS[kind]}.") from None
-    suffix = "" if pooling == POOLINGS[kind][0] else f"-{pooling}"
+    family = _family_at(kind, held.path)
+    default, *others = family.poolings[kind]
+    if pooling not in ("", default, *others):
+        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join((default, *others))}")
+    suffix = f"-{pooling}" if pooling in others else ""
     safe = re.sub(r"[^\w.-]+", "-", slug, flags=re.ASCII).strip(".-") + suffix
-    return Located(base, safe, kind, _family(found.path), found.path, pooling, found.weights, found.source)
+    form = family.form(kind, held.path)
+    return Located(base, safe, kind, form, held.path, pooling or default, held.digest, held.source)
 
 
-def _split_pooling(kind: str, name: str) -> tuple[str, str]:
-    """ "all-MiniLM-L6-v2:mean" -> "all-MiniLM-L6-v2", "mean"."""
+def family_of(located: Located) -> type[Family]:
+    """The class that loads a located encoder."""
+    return next(family for family in _families(located.kind) if located.family in family.forms)
+
+
+def full_name(located: Located) -> str:
+    """What `locate` finds it by on another machine: its name, and its pooling unless that is its family's default."""
+    default = family_of(located).poolings[located.kind][0]
+    return located.name if located.pooling == default else f"{located.name}:{located.pooling}"
+
+
+def poolings(kind: str) -> list[str]:
+    """Every pooling that some family of this kind has."""
+    return list(dict.fromkeys(name for family in _families(kind) for name in family.poolings[kind]))
+
+
+def split_pooling(kind: str, name: str) -> tuple[str, str]:
+    """ "all-MiniLM-L6-v2:mean" -> "all-MiniLM-L6-v2", "mean"; without a pooling, the empty string.
+
+    Raises Refused for a pooling that no family has.
+    """
     base, colon, pooling = name.rpartition(":")
     if not colon or "/" in pooling or "\\" in pooling or Path(name).is_dir():
-        return name, POOLINGS[kind][0]
-    if pooling not in POOLINGS[kind]:
-        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join(POOLINGS[kind])}")
+        return name, ""
+    if pooling not in poolings(kind):
+        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join(poolings(kind))}")
     return base, pooling
 
 
-def _find_known(kind: str, name: str, known: Known) -> Found:
+def files(kind: str, folder: Path) -> list[Path]:
+    """All files of a folder that change a number. Raises Incomplete if they do not make an encoder of this kind."""
+    return _family_at(kind, folder).files(kind, folder)
+
+
+def _family_at(kind: str, path: Path) -> type[Family]:
+    """The family whose form these weights have; of a stranger, the kind's last, which says what is wrong."""
+    return next((family for family in _families(kind) if family.form(kind, path)), _families(kind)[-1])
+
+
+def _families(kind: str) -> list[type[Family]]:
+    return [family for family in FAMILIES if kind in family.poolings]
+
+
+def _find_known(kind: str, name: str, known: Known) -> Weights:
     if known.kind != kind:
         raise Refused(f"{name} is an encoder of {known.kind}s, not of {kind}s. {_choice(kind)}")
     if known.torchvision:
@@ -136,44 +158,44 @@ def _find_known(kind: str, name: str, known: Known) -> Found:
     return _find_package(kind, name, known)
 
 
-def _find_package(kind: str, name: str, known: Known) -> Found:
+def _find_package(kind: str, name: str, known: Known) -> Weights:
     """memefuse's cache, the hub's cache, the hub, the package registry: whichever has the pinned weights first."""
     folder, source = packages.folder_of(name), packages.PACKAGES[name].source
-    if weights := packages.cached(name):
-        return Found(folder, source, weights)
+    if pinned := packages.cached(name):
+        return Weights(folder, source, pinned)
     if known.repositories:
         try:
-            found = _find_on_hub(kind, name, known.repositories)
+            held = _find_on_hub(kind, name, known.repositories)
         except Refused:
             pass
         else:
-            if found.weights == known.weights:
-                return found
+            if held.digest == known.weights:
+                return held
             print(f"note: the hub's {name} has other weights than expected; taking {source}", file=sys.stderr)
-    return Found(folder, source, packages.fetch(name))
+    return Weights(folder, source, packages.fetch(name))
 
 
-def _find_on_hub(kind: str, name: str, repositories: tuple[str, ...]) -> Found:
+def _find_on_hub(kind: str, name: str, repositories: tuple[str, ...]) -> Weights:
     """The first whole snapshot in the hub's cache, else the hub itself."""
-    for snapshot in hub.cached(repositories):
+    for snapshot in weights.hub_snapshots(repositories):
         try:
-            return Found(snapshot, f"hub {repositories[0]}", digest(files(kind, snapshot)))
+            return Weights(snapshot, f"hub {repositories[0]}", digest(files(kind, snapshot)))
         except Incomplete:
             continue
     try:
-        snapshot = hub.download(repositories[0])
+        snapshot = weights.hub_download(repositories[0])
     except Unreachable as error:
         raise Refused(
-            f"{name}: the hub cannot be reached ({error}), and its cache {hub.cache_folder()} does not hold it.\n"
+            f"{name}: the hub cannot be reached ({error}), and its cache {weights.hub_cache()} does not hold it.\n"
             f"Another encoder: {ALIKE[kind]}.\n"
             f"A folder:        the path of one with {HOLDS[kind]}.\n"
             f"The cache:       hf download {repositories[0]}   where there is internet; copy it here, "
             "set HF_HUB_OFFLINE=1."
         ) from None
-    return Found(snapshot, f"hub {repositories[0]}", digest(files(kind, snapshot)))
+    return Weights(snapshot, f"hub {repositories[0]}", digest(files(kind, snapshot)))
 
 
-def _find_torchvision(name: str, file: str) -> Found:
+def _find_torchvision(name: str, file: str) -> Weights:
     """torch.hub's cache, else torchvision's own address."""
     path = _torch_home() / "hub" / "checkpoints" / file
     prefix = Path(file).stem.rpartition("-")[2]
@@ -190,7 +212,7 @@ def _find_torchvision(name: str, file: str) -> Found:
     content = sha256(path)
     if not content.startswith(prefix):
         raise Refused(f"{path} is damaged: expected a sha256 that begins with {prefix}, found {content}. Remove it.")
-    return Found(path, "torchvision", combine({file: content}))
+    return Weights(path, "torchvision", combine({file: content}))
 
 
 def _torchvision_url(name: str) -> str:
@@ -210,12 +232,6 @@ def _repositories(name: str) -> tuple[str, ...]:
     """All names of a repository, the one asked for first."""
     same = next((known.repositories for known in KNOWN.values() if name in known.repositories), ())
     return (name, *(other for other in same if other != name))
-
-
-def _family(path: Path) -> str:
-    if path.is_file():
-        return "torchvision"
-    return "transformers" if read_json(path / "config.json") else "resnet"
 
 
 def _choice(kind: str) -> str:

@@ -1,163 +1,124 @@
-"""ResNets for inference: built from a state dict, batch norm folded into the convolutions, packed for this CPU."""
+"""ResNets as image encoders: torchvision's, transformers', any state dict. Importing takes no torch; loading does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+import numpy as np
 
-from extract.encoders.onednn import PackedConv
+from extract import images
+from extract.encoders.family import Incomplete, Located
+from extract.encoders.weights import RECIPE, read_json, weights_of
 
-GRID = 7  # cells along a side of the last feature map of 224 x 224 pixels
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
-
-def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: float = 1e-5) -> ResNet:
-    """A torchvision ResNet of the depth that the state dict has, without classifier, in float32.
-
-    stride_on: where a bottleneck halves the image: "conv2" as torchvision does (called v1.5), "conv1" as He et al. do.
-    Raises ValueError if the tensors are not those of a ResNet.
-    """
-    block: type[BasicBlock | Bottleneck] = Bottleneck if "layer1.0.conv3.weight" in state else BasicBlock
-    stages = [{name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")} for stage in (1, 2, 3, 4)]
-    with torch.device("meta"):  # no time spent on random weights
-        net = ResNet(block, [len(blocks) for blocks in stages])
-        net.fc = nn.Identity()
-    body = {name: tensor.float() for name, tensor in state.items() if not name.startswith("fc.")}
-    expected = {name for name in net.state_dict() if not name.endswith("num_batches_tracked")}
-    if lacking := sorted(expected - body.keys()):
-        raise ValueError(f"{len(lacking)} of a ResNet's {len(expected)} tensors are missing, first: {lacking[0]}")
-    try:
-        net.to_empty(device="cpu").load_state_dict(body, strict=False)
-    except RuntimeError as error:
-        raise ValueError(" ".join(str(error).split()[:40])) from None
-    if unknown := sorted(body.keys() - net.state_dict().keys()):
-        raise ValueError(f"{len(unknown)} tensors belong to no ResNet, first: {unknown[0]}")
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = bn_eps
-            module.num_batches_tracked = torch.tensor(0)  # nothing reads it; not every state dict has it
-        if isinstance(module, Bottleneck) and stride_on == "conv1":
-            module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
-    return net.eval()
+    from extract.encoders.resnet_model import ImageModel, Normalise
 
 
-class RowMajor(nn.Module):
-    """In place of the mean over a feature map: the map itself, cell after cell, row by row."""
+class ResNet:
+    """A ResNet: one vector an image, the last feature map's mean, or that map itself."""
 
-    def forward(self, x: Float[Tensor, "batch channels high wide"]) -> Float[Tensor, "batch high wide channels"]:
-        return x.permute(0, 2, 3, 1)  # of a channels-last map no byte moves
+    # the mean over the last feature map, or that map itself
+    poolings: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("pooled", "grid")}
+    forms: ClassVar[tuple[str, ...]] = (
+        "torchvision",
+        "transformers",
+        "resnet",
+    )  # resnet: a state dict, with encoder.json or without
+    longest = 1
 
+    def __init__(
+        self,
+        located: Located,
+        net: "nn.Module",
+        normalise: "Normalise",
+        *,
+        dim: int,
+        device: "torch.device",
+        dtype: "torch.dtype",
+        compiled: bool = False,
+    ) -> None:
+        self.located = located
+        self.dim, self.device, self.dtype = dim, device, dtype
+        self.row_by_row = False if compiled else None  # compiled anew for every shape, with kernels of its own
+        self._net = net
+        self._normalise = normalise.to(device)
 
-def outputs(net: ResNet) -> int:
-    """Length of the vector that the network gives for 224 x 224 pixels."""
-    return net.inplanes * (GRID**2 if isinstance(net.avgpool, RowMajor) else 1)
+    @classmethod
+    def form(cls, kind: str, path: Path) -> str:
+        if path.is_file():
+            return "torchvision"
+        config = read_json(path / "config.json")
+        return ("transformers" if config.get("model_type") == "resnet" else "") if config else "resnet"
 
+    @classmethod
+    def files(cls, kind: str, folder: Path) -> list[Path]:
+        config = read_json(folder / "config.json")
+        if config and config.get("model_type") != "resnet":
+            raise Incomplete(f"holds a model of type {config.get('model_type')!r}, expected a ResNet")
+        settings = [folder / name for name in (RECIPE, "config.json", "preprocessor_config.json")]
+        return [*(path for path in settings if path.exists()), *weights_of(folder, any_name=not config)]
 
-def fold_batch_norm(module: nn.Module) -> None:
-    """Merge each convolution with the batch norm that follows it, in place.
+    @classmethod
+    def settings(cls, located: Located, *, dtype: str, max_tokens: int = 0) -> dict[str, str | int]:
+        settings: dict[str, str | int] = {
+            "weights": located.weights,
+            "family": located.family,
+            "pooling": located.pooling,
+            "precision": dtype,
+        }
+        if dtype != "float32":
+            settings["stem"] = "float32, in two summands"
+        return settings | {"transform": images.TRANSFORM}
 
-    With frozen statistics norm(conv(x)) is one convolution: weights times s, bias (b - mean) s + beta, where
-    s = gamma / sqrt(variance + eps).
-    """
-    previous: tuple[str, nn.Module] = ("", module)
-    for name, child in module.named_children():
-        before, conv = previous
-        if isinstance(conv, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
-            setattr(module, before, fuse_conv_bn_eval(conv, child))
-            setattr(module, name, nn.Identity())
-        else:
-            fold_batch_norm(child)
-        previous = (name, child)
+    @classmethod
+    def load(cls, located: Located, *, device: str, dtype: str, max_tokens: int = 0, compile: bool = False) -> "ResNet":
+        """Raises Refused if the weights are not those of a ResNet."""
+        import torch
 
+        from extract.encoders import resnet_model
 
-class Stem(nn.Module):
-    """The layers before the first block, in float32, for a network whose other layers are in a shorter type.
+        normalise, net = resnet_model.read(located)
+        dim = resnet_model.outputs(net)
+        frozen = resnet_model.freeze(net, device, dtype, compile)
+        where = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
+        return cls(located, frozen, normalise, dim=dim, compiled=compile, **where)
 
-    Of a picture that is nearly alike everywhere, as a black one is, eight bits would round away what differs. So what
-    is found leaves in two summands: rounded, and what rounding took away.
-    """
+    @classmethod
+    def unfrozen(cls, located: Located) -> "ImageModel":
+        from extract.encoders import resnet_model
 
-    def __init__(self, net: ResNet, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.conv, self.relu, self.maxpool = net.conv1, net.relu, net.maxpool
-        self.dtype = dtype
+        return resnet_model.ImageModel(*resnet_model.read(located))
 
-    def forward(
-        self, pixels: Float[Tensor, "batch 3 high wide"]
-    ) -> Float[Tensor, "batch twice_channels lower narrower"]:
-        found = self.maxpool(self.relu(self.conv(pixels)))
-        rounded = found.to(self.dtype)
-        return torch.cat([rounded, (found - rounded).to(self.dtype)], dim=1)
+    @classmethod
+    def decoder(cls, located: Located) -> Callable[[list[bytes]], list[Any]]:
+        return images.decode_each
 
+    def prepare(self, contents: list[bytes]) -> list[Any]:
+        """[224, 224, 3] uint8 RGB of each image file, or images.Undecodable."""
+        return images.decode_each(contents)
 
-def shorten(net: ResNet, dtype: torch.dtype) -> None:
-    """Round a folded ResNet to bfloat16 or float16, in place, but for its stem. It takes float32 pixels as before."""
-    stem = Stem(net, dtype)
-    net.conv1 = net.relu = net.maxpool = nn.Identity()
-    first = net.layer1[0]
-    if first.downsample is None:
-        first.downsample = nn.Sequential(_same(first.conv1.in_channels))
-    for conv in (first.conv1, first.downsample[0]):
-        conv.weight = nn.Parameter(torch.cat([conv.weight, conv.weight], dim=1), requires_grad=False)
-        conv.in_channels *= 2
-    net.to(dtype)
-    net.conv1 = stem
+    def length(self, content: np.ndarray) -> int:
+        return 1
 
+    def encode(self, batch: Sequence[np.ndarray]) -> "Tensor":
+        """Vectors [batch, dim] on the encoder's device: pooled, or a grid's rows [7 * 7 * channels]."""
+        import torch
 
-def _same(channels: int) -> nn.Conv2d:
-    """A convolution that gives what it is given."""
-    conv = nn.Conv2d(channels, channels, kernel_size=1, bias=False).requires_grad_(False)
-    conv.weight.copy_(torch.eye(channels)[:, :, None, None])
-    return conv
+        if not batch:
+            return torch.empty(0, self.dim, device=self.device)
+        pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)  # NHWC in memory: channels last
+        return self.vectors(pixels.pin_memory() if self.device.type == "cuda" else pixels)
 
+    def vectors(self, pixels: "Tensor") -> "Tensor":
+        """As `encode`. pixels: [batch, 3, 224, 224] uint8 RGB, on the CPU or already on the device."""
+        import torch
 
-def pack(net: ResNet, pixels: Sequence[int] = (8, 3, 224, 224)) -> None:
-    """Replace a folded ResNet's convolutions, additions and ReLUs by packed ones, in place.
-
-    pixels: shape of the batches to come; others work, but slower.
-    """
-    size = _input_sizes(net, pixels)
-    if isinstance(net.conv1, Stem):
-        net.conv1.conv = PackedConv(net.conv1.conv, size[net.conv1.conv], relu=True)
-        net.conv1.relu = nn.Identity()
-    else:
-        net.conv1 = PackedConv(net.conv1, size[net.conv1], relu=True)
-        net.relu = nn.Identity()
-    for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
-        for number, block in enumerate(stage):
-            stage[number] = PackedBlock(block, size)
-
-
-class PackedBlock(nn.Module):
-    """A residual block of a folded ResNet, three or four calls in all."""
-
-    def __init__(self, block: BasicBlock | Bottleneck, size: Mapping[nn.Module, Sequence[int]]) -> None:
-        super().__init__()
-        *inner, last = [child for name, child in block.named_children() if name.startswith("conv")]
-        self.inner = nn.Sequential(*(PackedConv(conv, size[conv], relu=True) for conv in inner))
-        self.last = PackedConv(last, size[last], relu=False)
-        self.shortcut: nn.Module = nn.Identity()
-        if block.downsample is not None:
-            self.shortcut = PackedConv(block.downsample[0], size[block.downsample[0]], relu=False)
-
-    def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after high wide"]:
-        # The sum is written over the shortcut: where that is x itself, nobody reads x any more.
-        inner = self.inner(x)
-        return self.last.add_relu(inner, self.shortcut(x))
-
-
-@torch.inference_mode()
-def _input_sizes(net: ResNet, pixels: Sequence[int]) -> dict[nn.Module, Sequence[int]]:
-    """What each convolution is given when the network is given images of that size."""
-    sizes: dict[nn.Module, Sequence[int]] = {}
-
-    def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        sizes[conv] = inputs[0].shape
-
-    hooks = [module.register_forward_pre_hook(note) for module in net.modules() if isinstance(module, nn.Conv2d)]
-    net(torch.zeros(*pixels))
-    for hook in hooks:
-        hook.remove()
-    return sizes
+        with torch.inference_mode():
+            image = self._normalise(pixels.to(self.device, non_blocking=True))
+            # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if image.is_cuda else nullcontext():
+                return self._net(image.contiguous(memory_format=torch.channels_last)).float()

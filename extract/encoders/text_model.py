@@ -1,4 +1,4 @@
-"""A transformers model: word pieces in, one vector a text out. Frozen it is an encoder; else it can go on training."""
+"""A transformers model: word pieces in, one vector a text out; to be frozen, or to go on training."""
 
 from pickle import UnpicklingError
 from typing import Any
@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from extract.encoders import onednn
-from extract.encoders.catalogue import Located
-from extract.encoders.fetch import in_words
+from extract.encoders.family import Located
+from extract.encoders.weights import in_words
 from extract.errors import Refused
 
 
@@ -38,77 +38,18 @@ class TextModel(nn.Module):
         return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
 
 
-class TextEncoder:
-    """A text encoder in memory.
-
-    A text's vector does not depend on the texts that share its batch, to the last bit; on another padded length only by
-    rounding.
-    """
-
-    def __init__(self, located: Located, model: TextModel, tokenizer: Any, *, max_tokens: int) -> None:
-        self.located = located
-        self.max_tokens = max_tokens  # word pieces, specials included
-        self.device: torch.device = next(model.parameters()).device
-        self.dtype: torch.dtype = next(model.parameters()).dtype
-        self.dim = model.dim
-        self._model = model
-        self._tokenizer = tokenizer
-        self._closing = _closing_specials(tokenizer)
-        self._pad_id = tokenizer.pad_token_id or 0  # masked out: any id does
-
-    def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Word pieces with specials, not truncated."""
-        if not texts:
-            return []
-        # A tokenizer file may ask for truncation and padding of its own; these arguments switch both off.
-        found = self._tokenizer(
-            texts,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return found["input_ids"]
-
-    @torch.inference_mode()
-    def encode(self, token_ids: list[list[int]], pad_to: int | None = None) -> Float[Tensor, "batch dim"]:
-        """Vectors on the encoder's device. Texts beyond max_tokens are cut; their closing specials stay.
-
-        token_ids: as from `tokenize`.
-        pad_to: word pieces to pad the batch to; its longest text by default. Raises ValueError if it is less.
-        """
-        cut = [self._cut(ids) for ids in token_ids]
-        longest = max((len(ids) for ids in cut), default=0)
-        length = max(longest, 1) if pad_to is None else pad_to
-        if longest > length:
-            raise ValueError(f"pad_to is {length}, but a text has {longest} word pieces")
-        ids = torch.tensor([row + [self._pad_id] * (length - len(row)) for row in cut])
-        mask = torch.arange(length) < torch.tensor([len(row) for row in cut])[:, None]
-        return self._model(self._on_device(ids), self._on_device(mask.long()))
-
-    def _cut(self, ids: list[int]) -> list[int]:
-        if len(ids) <= self.max_tokens:
-            return ids
-        return ids[: self.max_tokens - self._closing] + ids[len(ids) - self._closing :]
-
-    def _on_device(self, batch: Int[Tensor, "batch tokens"]) -> Int[Tensor, "batch tokens"]:
-        return batch.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else batch
-
-
-def load(located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool) -> TextEncoder:
-    """Freeze a model for inference. Raises Refused as text_encoders.load does."""
-    text, tokenizer = read(located)
-    text.requires_grad_(False).to(device, getattr(torch, dtype))
+def freeze(model: TextModel, device: str, dtype: str, compile: bool) -> TextModel:
+    """Make a model ready for inference, in place. compile: with torch.compile."""
+    model.requires_grad_(False).to(device, getattr(torch, dtype))
     if compile:
-        text.model = torch.compile(text.model, dynamic=True)
+        model.model = torch.compile(model.model, dynamic=True)
     elif onednn.fits(device, dtype):
-        onednn.pack_linears(text)
-    return TextEncoder(located, text, tokenizer, max_tokens=max_tokens)
+        onednn.pack_linears(model)
+    return model
 
 
 def read(located: Located) -> tuple[TextModel, Any]:
-    """Model, in float32 and eval mode, and tokenizer from their folder. Raises Refused as text_encoders.load does."""
+    """Model, in float32 and eval mode, and tokenizer from their folder. Raises Refused as encoders.load does."""
     from transformers import AutoModel, AutoTokenizer, logging
 
     # Its load report speaks of heads that are not ours; what matters to us is checked below.
@@ -146,9 +87,3 @@ def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:
 def _opens_with_cls(tokenizer: Any) -> bool:
     first = tokenizer("a")["input_ids"][:1]
     return tokenizer.cls_token_id is not None and first == [tokenizer.cls_token_id]
-
-
-def _closing_specials(tokenizer: Any) -> int:
-    """Specials at a text's end, as [SEP]."""
-    mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
-    return next((count for count, special in enumerate(reversed(mask)) if not special), len(mask))

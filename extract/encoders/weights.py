@@ -1,11 +1,22 @@
-"""Which files of a folder make an encoder, whether they are all there, and the digest over them."""
+"""Where weights come from: the files of a folder and their digest, one file over HTTP, repositories of a hub.
+
+A hub is asked through huggingface_hub: its cache first, then the network, if that answers.
+"""
 
 import hashlib
+import http.client
 import json
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from extract.encoders.fetch import sha256
+from extract.encoders.family import Incomplete
+from extract.errors import Refused
+from extract.files import replacing
 
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (
@@ -16,29 +27,15 @@ VOCABULARIES = set(TOKENIZER) - {"tokenizer_config.json", "special_tokens_map.js
 TRANSFORMERS_WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
-
-
-class Incomplete(Exception):
-    """A folder does not hold such an encoder; the text says what is wrong or missing, to follow its name."""
-
-
-def files(kind: str, folder: Path) -> list[Path]:
-    """All files that change a number. Raises Incomplete if they do not make an encoder of this kind."""
-    config = read_json(folder / "config.json")
-    model_type = config.get("model_type")
-    if kind == "image":
-        if config and model_type != "resnet":
-            raise Incomplete(f"holds a model of type {model_type!r}, expected a ResNet")
-        settings = [folder / name for name in (RECIPE, "config.json", "preprocessor_config.json")]
-        return [*(path for path in settings if path.exists()), *_weights(folder, any_name=not config)]
-    if model_type == "resnet" or (folder / RECIPE).exists():
-        raise Incomplete("holds an image encoder")
-    if not config:
-        raise Incomplete("has no config.json")
-    tokenizer = [folder / name for name in TOKENIZER if (folder / name).exists()]
-    if VOCABULARIES.isdisjoint(path.name for path in tokenizer):
-        raise Incomplete("has no tokenizer (tokenizer.json or a vocabulary)")
-    return [folder / "config.json", *tokenizer, *_weights(folder)]
+HUB_SMALL = [
+    "config.json", "preprocessor_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
+    "added_tokens.json", "*.model",
+]  # fmt: skip
+HUB_SAFETENSORS = ["model*.safetensors", "model.safetensors.index.json"]
+# Asked for only where a model has nothing better; they are read with weights_only.
+HUB_PICKLED = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+ANSWER_SECONDS = 3.0  # that a server has for a first small answer
+SECONDS = 15  # without an answer before a download is given up
 
 
 def digest(paths: list[Path]) -> str:
@@ -53,7 +50,7 @@ def combine(digests: dict[str, str]) -> str:
 
 
 def weight_files(paths: list[Path]) -> list[Path]:
-    """Those of `files` that hold tensors."""
+    """Those of an encoder's files that hold tensors."""
     return [path for path in paths if path.suffix in (".safetensors", ".bin", ".pth", ".pt")]
 
 
@@ -70,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _weights(folder: Path, any_name: bool = False) -> list[Path]:
+def weights_of(folder: Path, any_name: bool = False) -> list[Path]:
     """The file that transformers would read, with its shards; or, of a plain state dict, the only one there is."""
     for name in TRANSFORMERS_WEIGHTS:
         if (folder / name).exists():
@@ -80,9 +77,136 @@ def _weights(folder: Path, any_name: bool = False) -> list[Path]:
                 raise Incomplete(f"lacks {', '.join(missing)}")
             return paths
     endings = ("*.safetensors", "*.pth", "*.pt") if any_name else ()
-    found = sorted(path for ending in endings for path in folder.glob(ending))
-    if len(found) > 1:
-        raise Incomplete(f"has {len(found)} weights files ({', '.join(path.name for path in found)}), expected one")
-    if not found:
+    paths = sorted(path for ending in endings for path in folder.glob(ending))
+    if len(paths) > 1:
+        raise Incomplete(f"has {len(paths)} weights files ({', '.join(path.name for path in paths)}), expected one")
+    if not paths:
         raise Incomplete(f"has no weights ({' or '.join(endings) or 'model.safetensors or pytorch_model.bin'})")
-    return found
+    return paths
+
+
+class Unreachable(Exception):
+    """A server did not answer, or not to the end; the text says why."""
+
+
+def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
+    """Download one file by rename, if its digest begins as it must.
+
+    Raises Unreachable if the server does not answer, Refused if it sends another file or this disk takes none.
+    """
+    must_answer(url, lambda seconds: _head(url, seconds))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as part:
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
+                _copy(answer, file, target.name)
+            digest = sha256(part)
+            if not digest.startswith(sha256_prefix):
+                raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {digest}")
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise Unreachable(f"{url}: {in_words(error)}") from None
+    except OSError as error:
+        raise Refused(f"cannot write {target}: {error}") from None
+
+
+def must_answer(server: str, ask: Callable[[float], object]) -> None:
+    """Send one small request. Raises Unreachable if it fails or takes longer than ANSWER_SECONDS.
+
+    ask: sends the request; takes the seconds that it may wait.
+    The deadline is our own: clients retry, and a name server that is out of reach can take half a minute to fail.
+    """
+    fault = [f"no answer in {ANSWER_SECONDS:.0f} seconds"]
+
+    def asking() -> None:
+        try:
+            ask(ANSWER_SECONDS)
+            fault[0] = ""
+        except urllib.error.HTTPError:
+            fault[0] = ""  # it answers; what it says is for the download to report
+        except Exception as error:  # HTTP clients have errors of their own
+            fault[0] = in_words(error)
+
+    thread = threading.Thread(target=asking, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if fault[0]:
+        raise Unreachable(f"{server}: {fault[0]}")
+
+
+def in_words(error: Exception) -> str:
+    """One line that says what kind of error, and what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def sha256(path: Path) -> str:
+    """A file's digest, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _head(url: str, seconds: float) -> None:
+    with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds):
+        pass
+
+
+def _copy(answer: http.client.HTTPResponse, file: IO[bytes], label: str) -> None:
+    from tqdm import tqdm
+
+    total = int(answer.headers.get("Content-Length") or 0) or None
+    with tqdm(desc=label, total=total, unit="B", unit_scale=True) as bar:
+        while block := answer.read(1 << 20):
+            file.write(block)
+            bar.update(len(block))
+
+
+def hub_snapshots(repositories: tuple[str, ...]) -> list[Path]:
+    """The snapshots that the local hub cache holds of a model, under any of its names. No network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    snapshots = []
+    for repository in repositories:
+        try:
+            snapshots.append(Path(snapshot_download(repository, local_files_only=True)))
+        except LocalEntryNotFoundError as error:
+            # Of a snapshot that was fetched in part, the caller sees whether the part is enough.
+            if partial := getattr(error, "snapshot_path", None):
+                snapshots.append(Path(partial))
+        except HFValidationError as error:
+            raise Refused(f"{repository!r} is no name of a repository: {error}") from None
+    return snapshots
+
+
+def hub_download(repository: str) -> Path:
+    """Fetch a model's config, tokenizer and weights (safetensors where there are any); returns the snapshot.
+
+    Raises Unreachable within seconds if the hub does not answer, Refused if it has no such model for this user.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.utils import get_session
+
+    must_answer(constants.ENDPOINT, lambda seconds: get_session().head(constants.ENDPOINT, timeout=seconds))
+    print(f"fetching {repository} from the hub", file=sys.stderr)
+    try:
+        folder = Path(
+            snapshot_download(repository, allow_patterns=HUB_SMALL + HUB_SAFETENSORS, etag_timeout=ANSWER_SECONDS)
+        )
+        if not list(folder.glob("model*.safetensors")):
+            snapshot_download(repository, allow_patterns=HUB_SMALL + HUB_PICKLED, etag_timeout=ANSWER_SECONDS)
+    except GatedRepoError:
+        raise Refused(
+            f"{repository}: its owners must grant access first. Ask on its page, then run: hf auth login"
+        ) from None
+    except RepositoryNotFoundError:
+        raise Refused(f"{repository}: the hub has no such model, or it is private (hf auth login)") from None
+    except Exception as error:  # its HTTP client, and so the kind of its errors, differs between versions
+        raise Unreachable(in_words(error)) from None
+    return folder
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps what it fetched."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)

@@ -1,7 +1,8 @@
 """Decoding in a child process, so that an image that kills its decoder kills no one else.
 
-`python -m extract.ray_engine.decoder` is the child: lists of items in (pickled); for each item, in order, a line out
-(JSON) and, if it is an image, its pixels.
+`python -m extract.ray_engine.decoder` is the child: questions in (pickled): what decodes, and a list of items; for each
+item, in order, a line out (JSON) that names its content and says why it is bad or of which shape its pixels are, then
+the pixels.
 """
 
 import json
@@ -10,26 +11,25 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import BinaryIO
+from math import prod
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from extract import contents, decoding
-from extract.ahead import ahead
-from extract.decoding import BadImage
+from extract import contents, engine
+from extract.engine import BadImage, prefetch
 from extract.errors import Failed
-from extract.images import SIDE
 from extract.plan import Item
 
 CHILD = ("-m", "extract.ray_engine.decoder")
 TRIES = 2  # the kernel, short of memory, may have killed a child that is not to blame
 READERS = 4  # threads that read files ahead, while one image is decoded; elsewhere it takes more of them
-SHAPE = (SIDE, SIDE, 3)
 Answer = np.ndarray | BadImage
+Prepare = Callable[[list[bytes]], list[Any]]  # as Family.decoder gives it
 
 
 class Decoder:
@@ -39,11 +39,13 @@ class Decoder:
         self._child = child  # the interpreter's arguments
         self.process = self._start()
 
-    def decode(self, items: Sequence[Item]) -> Iterator[Answer]:
-        """[224, 224, 3] uint8 RGB of each item, or why not. An image that kills two children is bad."""
+    def decode(self, items: Sequence[Item], prepare: Prepare) -> Iterator[Answer]:
+        """Each item's uint8 pixels, or why there are none. An image that kills two children is bad."""
+        if self.process.poll() is not None:
+            self.process = self._start()
         done = tries = 0
         while done < len(items):
-            for answer in self._answers(items[done:]):
+            for answer in self._answers(items[done:], prepare):
                 yield answer
                 done, tries = done + 1, 0
             if done < len(items):  # the child died of this item: it decodes one after the other
@@ -73,32 +75,37 @@ class Decoder:
             raise Failed(f"no decoder can be started ({command}: {_death(process.returncode)})")
         return process
 
-    def _answers(self, items: Sequence[Item]) -> Iterator[Answer]:
-        """As many as the child lives to give."""
+    def _answers(self, items: Sequence[Item], prepare: Prepare) -> Iterator[Answer]:
+        """As many as the child lives to give. Raises Failed where the child says that the run cannot go on."""
         told = self.process.stdout
         assert self.process.stdin
         assert told
         try:
-            pickle.dump(items, self.process.stdin)
+            pickle.dump((prepare, items), self.process.stdin)
             self.process.stdin.flush()
+            for item in items:
+                line = told.readline()
+                if not line.endswith(b"\n"):
+                    return
+                about = json.loads(line)
+                if failure := about.get("failure"):
+                    raise Failed(failure)
+                if about["content"] != item.content:
+                    raise Failed(f"a decoder answered for {about['content']}; it was asked for {item.content}")
+                if about["reason"]:
+                    yield BadImage(item.content, about["reason"])
+                    continue
+                size = prod(about["shape"])
+                pixels = told.read(size)
+                if len(pixels) < size:
+                    return
+                yield np.frombuffer(pixels, dtype=np.uint8).reshape(about["shape"])
         except BrokenPipeError:
             return
-        for item in items:
-            line = told.readline()
-            if not line.endswith(b"\n"):
-                return
-            reason = json.loads(line)
-            if isinstance(reason, dict):
-                self.close()
-                self.process = self._start()
-                raise Failed(reason["failure"])
-            if reason:
-                yield BadImage(item.content, reason)
-                continue
-            pixels = told.read(SIDE * SIDE * 3)
-            if len(pixels) < SIDE * SIDE * 3:
-                return
-            yield np.frombuffer(pixels, dtype=np.uint8).reshape(SHAPE)
+        except BaseException:  # or nobody asks on: the next question must not be given what is left to say of this one
+            self.process.kill()
+            self.close()
+            raise
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -127,21 +134,23 @@ def main() -> None:
         answers.write(b"ready\n")
         answers.flush()
         while True:
-            items = pickle.load(sys.stdin.buffer)
+            prepare, items = pickle.load(sys.stdin.buffer)
             try:
-                _answer(items, answers)
+                _answer(items, prepare, answers)
             except Failed as error:  # the place that holds the images is out of reach
                 answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
                 answers.flush()
 
 
-def _answer(items: Sequence[Item], answers: BinaryIO) -> None:
+def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
     readers = max(READERS, contents.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
-        for item, data in zip(items, ahead(pool, decoding.read, items, 2 * readers), strict=True):
-            result = decoding.pixels(item, data)
-            reason, image = (result.reason, b"") if isinstance(result, BadImage) else ("", result.tobytes())
-            answers.write(json.dumps(reason).encode() + b"\n" + image)
+        for item, data in zip(items, prefetch(pool, engine.read, items, 2 * readers), strict=True):
+            pixels = engine.pixels(item, data, prepare)
+            bad = isinstance(pixels, BadImage)
+            reason, shape = (pixels.reason, []) if bad else ("", pixels.shape)
+            about = {"content": item.content, "reason": reason, "shape": shape}
+            answers.write(json.dumps(about).encode() + b"\n" + (b"" if bad else pixels.tobytes()))
             answers.flush()
 
 

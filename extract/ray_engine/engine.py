@@ -1,6 +1,7 @@
 """A plan's parts through Ray Data: decoders in a pool of tasks, encoders in a pool of actors, files by the workers."""
 
 import platform
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -10,17 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from extract import decoding, images, machine, stage
+from extract import encoders, engine, images, machine
 from extract.config import ExtractConfig
+from extract.engine import EncoderJob
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
 from extract.parts import Held
 from extract.places import Place
 from extract.plan import Item, Part, cut, unique
 from extract.progress import bar, say
-from extract.ray_engine import decoder, mishaps, weights, workers
-from extract.ray_engine.connection import Connection
-from extract.ray_engine.pool import Pool
+from extract.ray_engine import decoder, workers
+from extract.ray_engine.cluster import Connection, Pool
 
 if TYPE_CHECKING:
     from ray.data import DataContext, Dataset
@@ -29,6 +30,10 @@ BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as 
 PIXELS = 3 * images.SIDE**2  # bytes of one image
 BLOCKS_AHEAD = 2  # decoded parts that may wait for each encoder
 TRIES = 3  # more for a worker that died, before the run is looked at; Ray Data's own number has no end
+
+COLOUR = re.compile(r"\x1b\[\d*m")
+MACHINE = re.compile(r"\bip[=:] ?([\w.:]+)")
+REASON = re.compile(r"^[\w.]+(?:Error|Exception)\b.*$", re.MULTILINE)  # a traceback's last, unindented
 
 
 class RayEngine(AbstractContextManager["RayEngine"]):
@@ -44,7 +49,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
     def processor(self, config: ExtractConfig) -> tuple[str, str]:
         """Device and dtype, as the cluster's machines have them; the driver's may have no GPU."""
         if self.connection.address == "local" or config.device == "cpu":
-            return stage.LocalEngine().processor(config)
+            return engine.LocalEngine().processor(config)
         self.connection.open()
         gpus = sum(node.gpus for node in self.connection.nodes())
         if config.device == "cuda" and not gpus:
@@ -59,9 +64,9 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         try:
             return "cuda", ray.get(asked)
         except ray.exceptions.RayError as error:
-            raise mishaps.stopped("--dtype auto", error) from None
+            raise stopped("--dtype auto", error) from None
 
-    def encode(self, encoder: stage.Encoder, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
+    def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
         """Encode and write what is left, in parts. Returns content -> reason for bad images.
 
         Raises Failed if a machine cannot go on, or if Ray loses work again and again without a part being finished.
@@ -71,11 +76,11 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         from ray.data.exceptions import ExecutionTimeoutError
 
         bad: dict[str, str] = {}
-        with bar(None, label, len(left), f"{encoder.kind}s", config.quiet) as rows_bar:
+        with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
             while left:
-                parts = self._parts(encoder, left, config)
+                parts = self._parts(job, left, config)
                 try:
-                    for report in self._stream(parts, encoder, config):
+                    for report in self._stream(parts, job, config):
                         if report.failure:
                             raise Failed(report.failure)
                         _refuse_blind(report, left)
@@ -83,62 +88,61 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                         rows_bar.update(report.rows)
                     break
                 except ray.exceptions.RayTaskError as error:
-                    raise mishaps.stopped(encoder.located.slug, error) from None
+                    raise stopped(job.located.slug, error) from None
                 except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
-                    left = self._after(error, encoder, left, bad)
+                    left = self._after(error, job, left, bad)
                     rows_bar.update(rows_bar.total - len(left) - rows_bar.n)
-        encoder.folder.sweep_torn()
+        job.folder.sweep_torn()
         return bad
 
-    def _parts(self, encoder: stage.Encoder, left: list[Item], config: ExtractConfig) -> list[Part]:
+    def _parts(self, job: EncoderJob, left: list[Item], config: ExtractConfig) -> list[Part]:
         """The local engine's plan, but for the size of parts that are too large for one block."""
-        from extract import engine
-
-        rows = engine.PART_ROWS[encoder.device][encoder.kind]
-        if encoder.kind == "image":
+        rows = engine.PART_ROWS[job.device][job.kind]
+        if job.kind == "image":
             return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
         # its tokenizer alone is used here, and the driver may have no GPU
-        return stage.text_parts(left, stage.load(replace(encoder, device="cpu"), config), rows)
+        return engine.text_parts(left, engine.load(replace(job, device="cpu"), config), rows)
 
-    def _stream(self, parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig) -> Iterator[workers.Report]:
+    def _stream(self, parts: Sequence[Part], job: EncoderJob, config: ExtractConfig) -> Iterator[workers.Report]:
         """Run the parts; yield what became of each, in the order in which they end."""
         from ray.data import DataContext
         from ray.util.annotations import RayDeprecationWarning
 
-        pool = Pool.of(self.connection.nodes(), encoder.device)
-        pixels = len(parts[0].items) * PIXELS if encoder.kind == "image" else 0
+        pool = Pool.of(self.connection.nodes(), job.device)
+        pixels = len(parts[0].items) * PIXELS if job.kind == "image" else 0
         with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
             with warnings.catch_warnings():
                 # that numbers of tries have no name of their own yet, as numbers of CPUs do
                 warnings.simplefilter("ignore", RayDeprecationWarning)
-                stream = _pipeline(parts, encoder, config, pool)
+                stream = _pipeline(parts, job, config, pool)
             for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
                 yield from workers.reports(batch)
 
-    def _after(self, error: Exception, encoder: stage.Encoder, left: list[Item], bad: dict[str, str]) -> list[Item]:
+    def _after(self, error: Exception, job: EncoderJob, left: list[Item], bad: dict[str, str]) -> list[Item]:
         """What is left once Ray has given up on a run: all but finished parts, and images known to be bad."""
-        held = Held.scan(encoder.folder)
+        held = Held.scan(job.folder)
         still = [item for item in unique(left, held) if item.content not in bad]
         if len(still) == len(left):
             raise Failed(
-                f"{encoder.located.slug}: Ray gave up before a part was finished: {mishaps.in_words(error)}\n"
+                f"{job.located.slug}: Ray gave up before a part was finished: {error_in_words(error)}\n"
                 "Finished parts are kept; run the same command again when the cluster is well."
             ) from None
         lost = f"Ray lost work ({type(error).__name__})"
-        say(f"{encoder.located.slug}: {lost}; going on with {len(still):,} that are left")
+        say(f"{job.located.slug}: {lost}; going on with {len(still):,} that are left")
         return still
 
 
-def _pipeline(parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> "Dataset":
+def _pipeline(parts: Sequence[Part], job: EncoderJob, config: ExtractConfig, pool: Pool) -> "Dataset":
     """Parts, through decoders if they hold images, and encoders, to reports. Nothing runs before it is read from."""
     import ray.data
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
     rows = [workers.block(part) for part in parts]
     stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-    if encoder.kind == "image":
+    prepare = encoders.decoder(job.located)
+    if prepare is not None:
         stream = stream.map_batches(
-            partial(workers.decode, child=decoder.CHILD, data=_anywhere(config.data)),
+            partial(workers.decode, prepare=prepare, child=decoder.CHILD, data=_anywhere(config.data)),
             batch_size=1,  # a row is a part
             num_cpus=pool.decoder_cpus,
             compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
@@ -146,7 +150,7 @@ def _pipeline(parts: Sequence[Part], encoder: stage.Encoder, config: ExtractConf
         )
     return stream.map_batches(
         workers.Encode,
-        fn_constructor_args=(_job(encoder, config, pool),),
+        fn_constructor_args=(_worker_job(job, config, pool),),
         batch_size=1,
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
@@ -160,9 +164,9 @@ def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
     """Raise Failed if a machine could not read an image that the driver can: else it would count as a bad one."""
     unread = {image.content: image.reason for image in report.bad if image.unread}
     for item in left if unread else ():
-        if item.content in unread and isinstance(decoding.read(item), bytes):
+        if item.content in unread and isinstance(engine.read(item), bytes):
             raise Failed(
-                f"machine {report.reader} of the cluster: {item.source} {unread[item.content]}; the driver can.\n"
+                f"machine {report.reader} of the cluster: {item.source!s} {unread[item.content]}; the driver can.\n"
                 "Every machine must see all that lies in the dataset's folder, also what a link in it leads to.\n"
                 "Finished parts are kept. Mend that machine, or leave it out, and run the same command again."
             )
@@ -181,20 +185,18 @@ def _anywhere(place: Place) -> Place:
     return place.absolute() if isinstance(place, Path) else place
 
 
-def _job(encoder: stage.Encoder, config: ExtractConfig, pool: Pool) -> workers.Job:
-    from extract import engine
-
+def _worker_job(job: EncoderJob, config: ExtractConfig, pool: Pool) -> workers.WorkerJob:
     load = partial(
-        weights.load,
-        encoder.located,
-        device=encoder.device,
-        dtype=encoder.dtype,
+        workers.load,
+        job.located,
+        device=job.device,
+        dtype=job.dtype,
         max_tokens=config.max_tokens,
         compile=config.compile,
     )
-    folder = replace(encoder.folder, path=_anywhere(encoder.folder.path))
-    batch_size = config.batch_size or engine.BATCH_SIZE[encoder.device]
-    return workers.Job(load, folder, batch_size, pool.threads, platform.node())
+    folder = replace(job.folder, path=_anywhere(job.folder.path))
+    batch_size = config.batch_size or engine.BATCH_SIZE[job.device]
+    return workers.WorkerJob(load, folder, batch_size, pool.threads, platform.node())
 
 
 def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":
@@ -211,3 +213,20 @@ def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":
             object_store_memory=blocks * pixels
         )
     return context
+
+
+def error_in_words(error: Exception) -> str:
+    """The machine, if Ray tells, and the reason: what was raised there, else what Ray says first."""
+    told = COLOUR.sub("", str(error)).strip() or type(error).__name__
+    machine = MACHINE.search(told)
+    raised = REASON.findall(told)
+    reason = raised[-1] if raised else told.splitlines()[0]
+    return f"machine {machine[1]} of the cluster: {reason}" if machine else reason
+
+
+def stopped(what: str, error: Exception) -> Failed:
+    """For what was raised on a machine and would be raised again: no package there, another version, a sick GPU."""
+    return Failed(
+        f"{what}: {error_in_words(error)}\nFinished parts are kept. Mend that machine, or leave it out, and run the "
+        "same command again; every machine needs the driver's versions of memefuse and its libraries."
+    )

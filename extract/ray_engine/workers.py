@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from extract import store, versions
-from extract.decoding import BadImage
-from extract.errors import Failed
-from extract.images import SIDE
+from extract import encoders, store, versions
+from extract.encoders import catalogue
+from extract.encoders.family import Encoder, Incomplete, Located
+from extract.encoders.weights import combine, digest, sha256
+from extract.engine import BadImage, Batches, write_parts
+from extract.errors import Failed, Refused
 from extract.parts import Folder
 from extract.places import Place, Remote
 from extract.plan import Part
@@ -23,8 +25,8 @@ Batch = dict[str, np.ndarray]  # a block of Ray Data: columns of equal length
 
 
 @dataclass(frozen=True)
-class Job:
-    """What an encoder must know."""
+class WorkerJob:
+    """What an encoder on a machine of the cluster must know."""
 
     load: Callable[[], Any]  # returns an encoder, once for each actor
     folder: Folder
@@ -55,22 +57,25 @@ def reports(batch: Batch) -> Iterator[Report]:
         yield Report(**told | {"bad": [BadImage(**bad) for bad in told["bad"]]})
 
 
-def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
-    """One part's images -> the part, its pixels [n, 224, 224, 3] and, of those that are bad, the reason.
+def decode(batch: Batch, prepare: decoder.Prepare, child: tuple[str, ...], data: Place) -> Batch:
+    """One part's images -> the part, its pixels [n, height, width, 3] and, of those that are bad, the reason.
 
-    child: the decoder's command. data: the folder that all images lie in; every machine must see it.
+    prepare: as `encoders.decoder` gives it. child: the decoder's command. data: the folder that all images lie in;
+    every machine must see it.
     """
     part: Part = pickle.loads(batch["part"][0])
-    pixels = np.zeros((1, len(part.items), SIDE, SIDE, 3), dtype=np.uint8)
+    pixels = np.zeros((1, len(part.items), 0), dtype=np.uint8)
     reasons = [""] * len(part.items)
     try:
         failure = _unseen(data)
         if not failure:
-            for row, result in enumerate(decoder.of_this_process(child).decode(part.items)):
+            for row, result in enumerate(decoder.of_this_process(child).decode(part.items, prepare)):
                 if isinstance(result, BadImage):
                     reasons[row] = result.reason
-                else:
-                    pixels[0, row] = result
+                    continue
+                if not pixels.size:
+                    pixels = np.zeros((1, len(part.items), *result.shape), dtype=np.uint8)
+                pixels[0, row] = result
     except Failed as error:
         failure = f"machine {platform.node()} of the cluster: {error}"
     told = json.dumps({"reasons": reasons, "failure": failure, "reader": platform.node()})
@@ -80,10 +85,9 @@ def decode(batch: Batch, child: tuple[str, ...], data: Place) -> Batch:
 class Encode:
     """One encoder of the pool. Loads its weights with the first part that it is given."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: WorkerJob) -> None:
         self.job = job
-        self.batch_size = job.batch_size
-        self.encoder: Any = None
+        self.batches: Batches | None = None
 
     def __call__(self, batch: Batch) -> Batch:
         """A part, decoded if it holds images -> its file, and a report."""
@@ -118,36 +122,30 @@ class Encode:
     def _encode(self, part: Part, decoded: list[np.ndarray | BadImage]) -> None:
         if fault := _unseen(self.job.folder.path):
             raise Failed(fault)
-        if self.encoder is None:
-            self._load()
+        batches = self.batches or self._load()
         import torch
 
-        from extract import engine
-
         while True:
-            how = (self.encoder, self.folder, self.batch_size, _nobody)
             try:
-                if decoded:
-                    engine.encode_decoded([part], iter(decoded), *how)
-                else:
-                    engine.encode_texts([part], *how)
+                write_parts([part], batches, self.folder, prepared=iter(decoded) if decoded else None)
                 return
             except torch.OutOfMemoryError:
-                self.batch_size //= 2
-                if self.batch_size == 0:
+                if batches.batch_size == 1:
                     raise Failed(
                         f"the GPU's memory on {platform.node()} does not hold one {self.folder.kind}"
                     ) from None
+                self.batches = batches = Batches(batches.encoder, batches.batch_size // 2)
                 torch.cuda.empty_cache()
 
-    def _load(self) -> None:
+    def _load(self) -> Batches:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as errors.run has it; before torch is read in
         import torch
 
         torch.set_num_threads(self.job.threads)
-        self.encoder = self.job.load()
+        self.batches = Batches(self.job.load(), self.job.batch_size)
         # a part is sealed with the versions of the machine that encoded it
         self.folder = replace(self.job.folder, versions=versions.installed(self.job.folder.kind))
+        return self.batches
 
 
 def landed(folder: Folder, part: Part) -> bool:
@@ -170,5 +168,36 @@ def _unseen(folder: Place) -> str:
     return f"machine {platform.node()} of the cluster sees no folder {folder}: every machine must see it, at this path"
 
 
-def _nobody(rows: int) -> None:
-    """Progress is reported by the part, by the driver."""
+def here(located: Located) -> Located:
+    """The same weights on this machine: at the driver's path if that is shared, else by name, as any user finds them.
+
+    Raises Refused, naming this machine, if they cannot be had here or are others than the driver's.
+    """
+    if _digest(located) == located.weights:
+        return located
+    try:
+        named = catalogue.locate(located.kind, catalogue.full_name(located))
+    except Refused as refusal:
+        raise Refused(f"machine {platform.node()} of the cluster: {refusal}") from None
+    if named.weights != located.weights:
+        raise Refused(
+            f"machine {platform.node()} of the cluster has other weights of {located.name} than the driver:\n"
+            f"  {named.path}: sha256 {named.weights[:8]}, the driver's {located.path}: {located.weights[:8]}.\n"
+            "Put the same there, or share the folder."
+        )
+    return named
+
+
+def _digest(located: Located) -> str:
+    """What lies at the driver's path on this machine; empty if that is no such encoder."""
+    try:
+        if located.path.is_file():
+            return combine({located.path.name: sha256(located.path)})
+        return digest(catalogue.files(located.kind, located.path))
+    except (Incomplete, OSError):
+        return ""
+
+
+def load(located: Located, **how: Any) -> Encoder:
+    """The encoder itself, its weights found and their digest checked on this machine. how: as for encoders.load."""
+    return encoders.load(here(located), **how)

@@ -311,7 +311,7 @@ def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
     [
         (["--features", "/nowhere"], "no features folder /nowhere"),
         (["--from-sweep", "/nowhere.json"], "/nowhere.json cannot be read"),
-        (["--device", "cuda"], "--device cuda: torch sees no CUDA device here"),
+        (["--device", "cuda"], "--device cuda: "),
     ],
 )
 def test_refusals_have_status_2_and_no_traceback(options, says, capsys, monkeypatch):

@@ -100,20 +100,6 @@ def test_infinity_is_no_result():
         records.to_lines([record(seconds=float("inf"))])
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "new" / "comparison.md"
-    records.write(path, "old ±")
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        records.write(path, "new")
-    assert path.read_text(encoding="utf-8") == "old ±"
-    assert [each.name for each in path.parent.iterdir()] == ["comparison.md"]
-
-
 def test_code_version_is_a_word():
     assert records.code_version().strip()
     assert " " not in records.code_version()

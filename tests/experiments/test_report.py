@@ -1,6 +1,7 @@
 """The command: a sound page from whatever compare left, the same bytes every time, nothing of a dataset as markup."""
 
 import csv
+import importlib.util
 import json
 import re
 import subprocess
@@ -14,7 +15,6 @@ import planted
 import pytest
 
 from experiments import compare, report
-from experiments.pages import needed
 from extract import errors, store
 
 SMALL = {"train": 60, "dev": 40, "test": 40}
@@ -239,7 +239,7 @@ def test_another_dataset_is_refused(folder, tmp_path, capsys):
 
 @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
 def test_a_missing_library_is_named_with_the_way_out(folder, monkeypatch, capsys, missing):
-    monkeypatch.setattr(needed, "find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else object())
     assert errors.run(lambda: report.main(["--reports", str(folder / "out")])) == 2
     assert capsys.readouterr().err == (
         f"error: pages need {missing}, not installed here. Run: pip install 'memefuse[report]'\n"

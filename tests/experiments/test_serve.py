@@ -209,7 +209,7 @@ def test_another_encoder_is_refused_at_the_start(world, capsys, tmp_path, monkey
 
 def test_what_is_not_installed_is_named(monkeypatch, capsys):
     there = util.find_spec
-    monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else there(name))
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "uvicorn" else there(name))
     assert errors.run(lambda: serve.main([])) == 2
     said = capsys.readouterr().err
     assert said == "error: serving needs uvicorn, not installed here. Run: pip install 'memefuse[serve]'\n"

@@ -68,9 +68,9 @@ def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy):
     where = ["--data", str(copy / "data"), "--features", str(copy / "features"), "--device", "cpu", "--quiet"]
     encoders = ["--text-encoder", str(copy / "bert"), "--image-encoder", str(copy / "resnet")]
     extract([*where, *encoders, "--dtype", other, "--max-tokens", "16"])
-    there = {path: store.read_rows(path).fingerprint for path in (copy / "features").glob("*/train.h5")}
+    there = {path: store.read_rows(path).identity.fingerprint for path in (copy / "features").glob("*/train.h5")}
     main([MLP, *tiny(copy, "--dtype", "auto", "--seeds", "1", "--steps", "1")])
-    assert {path: store.read_rows(path).fingerprint for path in there} == there
+    assert {path: store.read_rows(path).identity.fingerprint for path in there} == there
     assert len(there) == 2
     [result] = runs(copy, MLP)
     assert (result.text.identity.settings["precision"], result.text.identity.settings["max_tokens"]) == (other, 16)

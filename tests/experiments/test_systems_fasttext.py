@@ -66,7 +66,7 @@ def test_published_as_features_and_not_made_again(tmp_path, monkeypatch):
     encoders.publish_fasttext(tmp_path / "fasttext", splits)
     rows = store.read(tmp_path / "fasttext" / "dev.h5")
     assert rows.vector.shape == (3, 150)
-    assert rows.kind == "text"
+    assert rows.identity.kind == "text"
     assert rows.content[0].decode() == hashlib.sha256(TEXTS[0].encode()).hexdigest()
     store.verify(tmp_path / "fasttext" / "train.h5")
     monkeypatch.setattr(encoders, "learn_fasttext", lambda texts: pytest.fail("trained again"))

@@ -50,7 +50,7 @@ def test_a_library_that_is_missing_is_named_before_any_work(name, library, folde
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == library else found(name, *more)
     )
-    with pytest.raises(Refused, match=f"{name} needs {library}: pip install 'memefuse"):
+    with pytest.raises(Refused, match=f"{name} needs {library}, not installed here. Run: pip install 'memefuse"):
         main([name, "--stand-in", "--data", str(folder / "data"), "--features", str(tmp_path / "features")])
     assert not list(tmp_path.iterdir())
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from extract import dataset, inspect, publish, store
 from extract.errors import Failed, Refused
+from extract.locks import locked
 from extract.places import Remote, glob, place
 from extract.remote import Unreachable
 
@@ -170,9 +171,7 @@ def test_a_bad_image_elsewhere_is_named_and_skipped(local, memory, upload, extra
 
 
 def test_two_extractions_into_one_bucket_are_not_run_at_once(local, bucket, extract, capsys):
-    from extract import leases
-
-    with leases.held(bucket / "fake-image/.lock"):
+    with locked(bucket / "fake-image", "another extraction", "--features"):
         assert extract(local, bucket) == (2, 0, 0)
     assert f"another extraction (process {os.getpid()} on " in capsys.readouterr().err
     assert extract(local, bucket)[0] == 0

@@ -24,3 +24,12 @@ def test_what_the_system_refuses_is_told_in_a_line(tmp_path, capsys):
 )
 def test_it_is_never_told_without_a_reason(error, told):
     assert errors.told(error) == told
+
+
+def test_all_packages_that_are_missing_are_named_with_the_way_out():
+    errors.need(["os", "json"], "pages need", "report")
+    with pytest.raises(errors.Refused) as refused:
+        errors.need(["os", "no_such_thing", "nor_this"], "pages need", "report")
+    assert str(refused.value) == (
+        "pages need no_such_thing, nor_this, not installed here. Run: pip install 'memefuse[report]'"
+    )

@@ -169,7 +169,7 @@ def test_without_pyarrow_the_way_out_is_named(tmp_path, monkeypatch):
     write_parquet(tmp_path, numbered([{"img": "1.png"}]))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
-        Refused, match=r"train\.parquet: reading Parquet needs pyarrow .*: pip install 'memefuse\[cloud\]'$"
+        Refused, match=r"train\.parquet: reading Parquet needs pyarrow, .*: pip install 'memefuse\[cloud\]'$"
     ):
         dataset.read(tmp_path, "train")
 

@@ -99,7 +99,7 @@ def test_a_missing_package_and_an_unknown_protocol_are_refused(monkeypatch):
     with pytest.raises(Refused, match=r"^nope://b/x: no file system is called nope:// \(.*nope"):
         remote.filesystem("nope://b/x")
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    with pytest.raises(Refused, match=r"s3:// needs a package .*: pip install 'memefuse\[cloud\]'$"):
+    with pytest.raises(Refused, match=r"s3:// needs fsspec, not installed here. Run: pip install 'memefuse\[cloud\]'$"):
         remote.filesystem("s3://b/x")
 
 

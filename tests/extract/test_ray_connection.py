@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from extract import leases
+from extract import locks
 from extract.config import ExtractConfig
 from extract.errors import Refused
 from extract.ray_engine import connection, mishaps
@@ -32,7 +32,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     with pytest.raises(Refused) as refusal:
         connection.Connection("local")
     assert str(refusal.value) == (
-        "--engine ray needs no_such_thing, not installed here. Install: pip install 'memefuse[ray]'"
+        "--engine ray needs no_such_thing, not installed here. Run: pip install 'memefuse[ray]'"
     )
 
 
@@ -57,7 +57,7 @@ def test_only_ones_own_dead_drivers_scratch_folders_are_removed(tmp_path, monkey
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     with monkeypatch.context() as patch:
-        patch.setattr(leases, "kernel", lambda: "another machine")
+        patch.setattr(locks, "kernel", lambda: "another machine")
         theirs = connection.scratch_folder()
         theirs = theirs.rename(str(theirs).replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
     alive = connection.scratch_folder()

@@ -156,7 +156,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
         torch.from_numpy(np.stack([decoding.decode(each) for each in items])).permute(0, 3, 1, 2)
     )
     np.testing.assert_array_equal(features.vector, expected)
-    assert features.versions == versions.installed("image"), "not those of the machine that encoded"
+    assert features.identity.versions == versions.installed("image"), "not those of the machine that encoded"
 
 
 def test_a_finished_part_is_not_encoded_again(tmp_path):

@@ -156,22 +156,6 @@ def test_a_client_that_fails_is_quoted(tmp_path: Path) -> None:
     assert "Check pip's or npm's configuration (mirror, proxy), or name a folder" in message
 
 
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({"MEMEFUSE_CACHE": "/own", "XDG_CACHE_HOME": "/xdg"}, Path("/own")),
-        ({"XDG_CACHE_HOME": "/xdg"}, Path("/xdg/memefuse")),
-        ({}, Path("~/.cache/memefuse").expanduser()),
-    ],
-)
-def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: Path) -> None:
-    for variable in ("MEMEFUSE_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, value)
-    assert registries.cache_root() == expected
-
-
 def test_pieces_in_several_wheels_are_joined_in_order(tmp_path: Path) -> None:
     folder = text_folder(tmp_path / "tiny")
     whole = io.BytesIO()

@@ -8,11 +8,14 @@ import time
 
 import pytest
 
-from extract import leases
+from extract import locks
 from extract.errors import Refused
+from extract.locks import locked
 from extract.places import Remote
 
 pytest_plugins = ["elsewhere"]
+
+OTHER = "another extraction", "--features"
 
 
 def lock_of(away, **changes) -> Remote:
@@ -24,53 +27,56 @@ def lock_of(away, **changes) -> Remote:
 
 def test_the_second_is_refused_and_the_lock_goes_with_the_first(away):
     lock = away / ".lock"
-    with leases.held(lock):
+    with locked(away, *OTHER):
         holder = json.loads(lock.read_bytes())
         assert (holder["process"], holder["host"]) == (os.getpid(), socket.gethostname())
         with (
             pytest.raises(Refused, match=rf"another extraction \(process {os.getpid()} on .*\) is writing to {away};"),
-            leases.held(lock),
+            locked(away, *OTHER),
         ):
             pass
     assert not lock.exists()
-    with leases.held(lock):
+    with locked(away, *OTHER):
         pass
 
 
 def test_another_machines_lock_counts_until_it_is_too_old(away, monkeypatch):
-    monkeypatch.setattr(leases, "PAUSE", 0.0)
+    monkeypatch.setattr(locks, "PAUSE", 0.0)
     lock = lock_of(away, renewed=time.time() - 100)
-    with pytest.raises(Refused) as refused, leases.held(lock):
+    with pytest.raises(Refused) as refused, locked(away, *OTHER):
         pass
     assert "(process 7 on other)" in str(refused.value)
     assert "it said so 100 s ago" in str(refused.value)
     assert f"its lock ends 10 minutes after it was last renewed; or delete {lock}" in str(refused.value)
-    with leases.held(lock_of(away, renewed=time.time() - 601)):
+    lock_of(away, renewed=time.time() - 601)
+    with locked(away, *OTHER):
         assert json.loads(lock.read_bytes())["process"] == os.getpid()
 
 
 def test_a_process_of_this_machine_that_has_ended_holds_nothing(away, monkeypatch):
-    monkeypatch.setattr(leases, "PAUSE", 0.0)
+    monkeypatch.setattr(locks, "PAUSE", 0.0)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    mine = {"host": socket.gethostname(), "kernel": leases.kernel()}
-    with leases.held(lock_of(away, process=ended.pid, **mine)):
+    mine = {"host": socket.gethostname(), "kernel": locks.kernel()}
+    lock_of(away, process=ended.pid, **mine)
+    with locked(away, *OTHER):
         pass
-    with pytest.raises(Refused), leases.held(lock_of(away, process=os.getpid(), **mine)):
+    lock_of(away, process=os.getpid(), **mine)
+    with pytest.raises(Refused), locked(away, *OTHER):
         pass
 
 
 def test_of_two_that_take_over_at_once_one_gives_way(memory, monkeypatch):
     lock = lock_of(memory, renewed=0.0)
-    monkeypatch.setattr(leases.time, "sleep", lambda _: lock_of(memory, token="the other's"))
-    with pytest.raises(Refused, match=r"another extraction \(process 7 on other\)"), leases.held(lock):
+    monkeypatch.setattr(locks.time, "sleep", lambda _: lock_of(memory, token="the other's"))
+    with pytest.raises(Refused, match=r"another extraction \(process 7 on other\)"), locked(memory, *OTHER):
         pass
     assert json.loads(lock.read_bytes())["token"] == "the other's"
 
 
 def test_a_lock_is_renewed(memory, monkeypatch):
-    monkeypatch.setattr(leases, "RENEWAL", 0.01)
-    with leases.held(memory / ".lock"):
+    monkeypatch.setattr(locks, "RENEWAL", 0.01)
+    with locked(memory, *OTHER):
         first = json.loads((memory / ".lock").read_bytes())["renewed"]
         deadline = time.monotonic() + 10
         while json.loads((memory / ".lock").read_bytes())["renewed"] == first:
@@ -79,9 +85,9 @@ def test_a_lock_is_renewed(memory, monkeypatch):
 
 
 def test_a_bucket_that_is_not_there_is_refused(bucket):
-    nowhere = Remote("s3://no-such-bucket/features/bert/.lock")
+    nowhere = Remote("s3://no-such-bucket/features/bert")
     with (
         pytest.raises(Refused, match=r"^s3://no-such-bucket/features/bert cannot be written: .*--features$"),
-        leases.held(nowhere),
+        locked(nowhere, *OTHER),
     ):
         pass

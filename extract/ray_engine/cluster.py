@@ -1,23 +1,24 @@
-"""A command's connection to Ray: made when there is something to encode, quiet, and closed with the command."""
+"""A Ray cluster: a command's connection to it, made when there is something to encode, and what it holds."""
 
 import hashlib
-import importlib.util
 import logging
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from extract import leases
-from extract.errors import Refused
+from extract import locks
+from extract.errors import Refused, need
 from extract.machine import cores
-from extract.ray_engine.pool import Node
 
+THREADS = 4  # of one encoder on a CPU, at the most: its batches are small
+ENCODER_SHARE = 0.8  # of its cores; the rest is the decoders', one for each core, who mostly wait for it
 NEEDED = ("ray", "pyarrow", "pandas")  # by ray.data
 ANSWER_SECONDS = 10.0
 SCRATCH = "memefuse-"  # and the driver's machine and process id
@@ -37,17 +38,56 @@ START = (
 VERSIONS = "Install the cluster's versions here: `pip install -c constraints.txt 'memefuse[ray]'` on every machine."
 
 
+@dataclass(frozen=True)
+class Node:
+    """What one machine of the cluster offers."""
+
+    cpus: float
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Encoders (actors, for the whole run) and decoders (tasks, one part each), and Ray's accounts of them."""
+
+    encoders: int
+    cpus: float  # of each encoder, as Ray counts them
+    gpus: int  # of each encoder
+    threads: int  # of each encoder's arithmetic
+    decoders: int  # at a time
+    decoder_cpus: float  # of each decoder, as Ray counts them
+
+    @classmethod
+    def of(cls, nodes: Sequence[Node], device: str) -> "Pool":
+        """One encoder a GPU; on CPUs one for every THREADS cores. Every node that encodes has room for decoders.
+
+        device: "cpu" or "cuda". Raises Refused where there is nothing to encode with.
+        """
+        cores = sum(int(node.cpus) for node in nodes)
+        if device == "cuda":
+            encoders = sum(int(node.gpus) for node in nodes)
+            if not encoders or not cores:
+                raise Refused(f"the Ray cluster has {encoders} GPUs and {cores} CPU cores; --device cuda needs both")
+            return cls(encoders, cpus=0, gpus=1, threads=1, decoders=cores, decoder_cpus=1)
+        if not cores:
+            raise Refused("the Ray cluster has no CPU core to encode with")
+        threads = min(THREADS, *(int(node.cpus) for node in nodes if node.cpus >= 1))
+        encoders = sum(int(node.cpus) // threads for node in nodes)
+        share = round(ENCODER_SHARE * threads, 2)
+        return cls(encoders, share, gpus=0, threads=threads, decoders=cores, decoder_cpus=round(1 - ENCODER_SHARE, 2))
+
+
 @contextmanager
 def _native_stderr_muted() -> Iterator[None]:
     """Ray's own code announces its log level on the file descriptor, past sys.stderr."""
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with open(os.devnull, "w") as sink:
         os.dup2(sink.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def scratch_folder() -> Path:
@@ -76,7 +116,7 @@ def scratch_folder() -> Path:
 
 def _machine() -> str:
     """Where a process number counts: this machine, since it was started, and this container. A folder may be shared."""
-    return hashlib.sha256(f"{socket.gethostname()} {leases.kernel()}".encode()).hexdigest()[:6]
+    return hashlib.sha256(f"{socket.gethostname()} {locks.kernel()}".encode()).hexdigest()[:6]
 
 
 def _knock(address: str) -> None:
@@ -96,11 +136,7 @@ class Connection:
 
     def __init__(self, address: str) -> None:
         """address: "local", "auto" or HOST:PORT. Raises Refused where Ray is not installed."""
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            raise Refused(
-                f"--engine ray needs {', '.join(missing)}, not installed here. Install: pip install 'memefuse[ray]'"
-            )
+        need(NEEDED, "--engine ray needs", "ray")
         self.address = address
         self._opened = False
         self._scratch: Path | None = None
@@ -146,7 +182,7 @@ class Connection:
         import ray
 
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return [Node(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive]
+        return [Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._opened:

@@ -1,14 +1,57 @@
-"""Text and image features of one split, joined by id."""
+"""What a features folder holds, and text and image features of one split joined by id."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from extract.errors import listing
-from extract.store.arrays import Taken, Vectors
-from extract.store.schema import Features, StoreError, first
+from extract import places
+from extract.errors import Refused, listing
+from extract.places import Place
+from extract.store.schema import Features, Lazy, StoreError, Vectors, first
+from extract.store.splits import read_rows
 
 IN_MEMORY = 1 << 28  # bytes of vectors that are copied when they are put into another order; more stay on disk
+
+
+@dataclass(frozen=True)
+class EncoderFolder:
+    """`features/<encoder>`: which kind of vectors it holds, for which splits."""
+
+    name: str
+    kind: str  # "text" or "image"
+    pooling: str  # "cls", "pooled", "grid", ...; empty where its files do not say
+    splits: dict[str, Place]
+
+
+def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
+    """What a features folder holds, by encoder; without `tests` as if it held no test split, and none is opened.
+
+    Raises Refused when there is no such folder.
+    """
+    places.refuse_unreachable(features)
+    if not features.is_dir():
+        raise Refused(f"no features folder {features}; run: python -m extract --features {features}")
+    splits: dict[str, dict[str, Place]] = {}
+    for path in places.glob(features, "[!.]*/[!.]*.h5"):
+        if tests or not path.stem.startswith("test"):
+            splits.setdefault(path.parent.name, {})[path.stem] = path
+    return {name: _folder(name, files) for name, files in splits.items()}
+
+
+def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
+    encoder = read_rows(next(iter(files.values()))).identity
+    return EncoderFolder(name, encoder.kind, encoder.pooling, files)
+
+
+def split_path(folder: EncoderFolder, split: str) -> Place:
+    """The file of a split; `dev` takes dev.h5, else dev_seen.h5, likewise `test`. Raises Refused without either."""
+    for name in (split, f"{split}_seen"):
+        if name in folder.splits:
+            return folder.splits[name]
+    raise Refused(
+        f"features of {folder.name} have no split {split}, only {', '.join(folder.splits)}; "
+        f"run: python -m extract --split {split}"
+    )
 
 
 @dataclass(frozen=True)
@@ -61,7 +104,9 @@ def join(text: Features, image: Features) -> Pairs:
         names, counts = np.unique(side.ids, return_counts=True)
         if (counts > 1).any():
             twice = [str(name) for name in names[counts > 1]]
-            raise StoreError(f"{side.encoder}/{side.split}: {len(twice):,} ids occur twice; first: {first(twice)}")
+            raise StoreError(
+                f"{side.identity.name}/{side.split}: {len(twice):,} ids occur twice; first: {first(twice)}"
+            )
     ids, text_rows, image_rows = np.intersect1d(text.ids, image.ids, assume_unique=True, return_indices=True)
     order = np.argsort(text_rows)
     text_rows, image_rows = text_rows[order], image_rows[order]
@@ -81,7 +126,7 @@ def join(text: Features, image: Features) -> Pairs:
 def _refuse_contradictions(text: Features, image: Features, text_rows: np.ndarray, image_rows: np.ndarray) -> None:
     said, shown = text.label[text_rows], image.label[image_rows]
     lines = [
-        f"{text.ids[text_rows[row]]}  {text.encoder}: {said[row]}, {image.encoder}: {shown[row]}"
+        f"{text.ids[text_rows[row]]}  {text.identity.name}: {said[row]}, {image.identity.name}: {shown[row]}"
         for row in np.flatnonzero(said != shown)
     ]
     if lines:
@@ -97,3 +142,14 @@ def _take(vector: Vectors, rows: np.ndarray) -> Vectors:
         return vector
     few = len(rows) * vector.shape[1] * 4 <= IN_MEMORY
     return vector[rows] if few else Taken(vector, rows)
+
+
+class Taken(Lazy):
+    """Some rows of `vector`, in an order of their own."""
+
+    def __init__(self, vector: Vectors, rows: np.ndarray) -> None:
+        self.vector, self.rows = vector, rows
+        self.shape = len(rows), vector.shape[1]
+
+    def _rows(self, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(self.vector[self.rows[numbers]], np.float32)

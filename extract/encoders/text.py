@@ -1,0 +1,156 @@
+"""Text encoders of transformers: BERT and its kin. Importing this takes no torch; loading does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from extract.encoders.family import Incomplete, Located
+from extract.encoders.weights import RECIPE, TOKENIZER, VOCABULARIES, read_json, weights_of
+from extract.errors import Refused
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from extract.encoders.text_model import TextModel
+
+LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
+# These count positions from pad_token_id + 1: 514 of them hold 512 word pieces.
+OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer"}
+
+
+class TransformersText:
+    """A transformers model and its tokenizer: one vector a text.
+
+    A text's vector does not depend on the texts that share its batch, to the last bit; on another padded length only by
+    rounding. So texts are padded to a length that depends on themselves alone.
+    """
+
+    # the first token, the mean over tokens, the model's own pooler
+    poolings: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("cls", "mean", "pooler")}
+    forms: ClassVar[tuple[str, ...]] = ("transformers",)
+    row_by_row: bool | None = True
+
+    def __init__(self, located: Located, model: "TextModel", tokenizer: Any, *, max_tokens: int) -> None:
+        self.located = located
+        self.max_tokens = self.longest = max_tokens  # word pieces, specials included
+        parameter = next(model.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self.dim = model.dim
+        self._model = model
+        self._tokenizer = tokenizer
+        self._closing = _closing_specials(tokenizer)
+        self._pad_id = tokenizer.pad_token_id or 0  # masked out: any id does
+
+    @classmethod
+    def form(cls, kind: str, path: Path) -> str:
+        return "transformers" if read_json(path / "config.json") else ""
+
+    @classmethod
+    def files(cls, kind: str, folder: Path) -> list[Path]:
+        config = read_json(folder / "config.json")
+        if config.get("model_type") == "resnet" or (folder / RECIPE).exists():
+            raise Incomplete("holds an image encoder")
+        if not config:
+            raise Incomplete("has no config.json")
+        tokenizer = [folder / name for name in TOKENIZER if (folder / name).exists()]
+        if VOCABULARIES.isdisjoint(path.name for path in tokenizer):
+            raise Incomplete("has no tokenizer (tokenizer.json or a vocabulary)")
+        return [folder / "config.json", *tokenizer, *weights_of(folder)]
+
+    @classmethod
+    def settings(cls, located: Located, *, dtype: str, max_tokens: int) -> dict[str, str | int]:
+        limit = position_limit(located)
+        if limit and max_tokens > limit:
+            raise Refused(f"--max-tokens is {max_tokens}, but {located.name} reads at most {limit} word pieces")
+        return {
+            "weights": located.weights,
+            "family": located.family,
+            "pooling": located.pooling,
+            "max_tokens": max_tokens,
+            "precision": dtype,
+        }
+
+    @classmethod
+    def load(
+        cls, located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool = False
+    ) -> "TransformersText":
+        """Raises Refused if the checkpoint lacks weights that the asked-for vector needs."""
+        from extract.encoders import text_model
+
+        model, tokenizer = text_model.read(located)
+        return cls(located, text_model.freeze(model, device, dtype, compile), tokenizer, max_tokens=max_tokens)
+
+    @classmethod
+    def unfrozen(cls, located: Located) -> "TextModel":
+        from extract.encoders import text_model
+
+        return text_model.read(located)[0]
+
+    @classmethod
+    def decoder(cls, located: Located) -> None:
+        return None
+
+    def prepare(self, contents: list[str]) -> list[list[int]]:
+        """Word pieces with specials, not truncated."""
+        if not contents:
+            return []
+        # A tokenizer file may ask for truncation and padding of its own; these arguments switch both off.
+        encoding = self._tokenizer(
+            contents,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return encoding["input_ids"]
+
+    def length(self, content: list[int]) -> int:
+        """Word pieces that a text is padded to; a tokenizer without specials makes nothing of no text."""
+        return min(self.max_tokens, max(1, -(-len(content) // LENGTH_STEP)) * LENGTH_STEP)
+
+    def encode(self, batch: Sequence[list[int]], pad_to: int | None = None) -> "Tensor":
+        """Vectors [batch, dim] on the encoder's device. Texts beyond max_tokens are cut; their closing specials stay.
+
+        pad_to: word pieces to pad the batch to; the length of its longest text by default. Raises ValueError if it is
+            less than that text has.
+        """
+        import torch
+
+        cut = [self._cut(ids) for ids in batch]
+        longest = max((len(ids) for ids in cut), default=0)
+        length = max((self.length(ids) for ids in batch), default=1) if pad_to is None else pad_to
+        if longest > length:
+            raise ValueError(f"pad_to is {length}, but a text has {longest} word pieces")
+        ids = torch.tensor([row + [self._pad_id] * (length - len(row)) for row in cut])
+        mask = torch.arange(length) < torch.tensor([len(row) for row in cut])[:, None]
+        with torch.inference_mode():
+            return self._model(self._on_device(ids), self._on_device(mask.long()))
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        if len(ids) <= self.max_tokens:
+            return ids
+        return ids[: self.max_tokens - self._closing] + ids[len(ids) - self._closing :]
+
+    def _on_device(self, batch: "Tensor") -> "Tensor":
+        return batch.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else batch
+
+
+def position_limit(located: Located) -> int | None:
+    """Word pieces that the model has positions for, specials included; None if its positions are relative."""
+    config = read_json(located.path / "config.json")
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    return positions - config.get("pad_token_id", 1) - 1 if config["model_type"] in OFFSET_POSITIONS else positions
+
+
+def architecture(located: Located) -> str:
+    """What transformers calls it: "bert", "mpnet", ..."""
+    return str(read_json(located.path / "config.json").get("model_type", ""))
+
+
+def _closing_specials(tokenizer: Any) -> int:
+    """Specials at a text's end, as [SEP]."""
+    mask = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    return next((count for count, special in enumerate(reversed(mask)) if not special), len(mask))
