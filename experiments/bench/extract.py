@@ -78,7 +78,7 @@ def _refuse(args: argparse.Namespace) -> None:
         return
     for kind, name in named.items():
         located = catalogue.locate(kind, name or ENCODERS[kind])
-        if located.pooling != (first := catalogue.POOLINGS[kind][0]):
+        if located.pooling != (first := catalogue.default_pooling(kind, located.family)):
             raise errors.Refused(
                 f"{name}: the notebook's way, to compare with, has {kind} vectors by {first}; take {located.name}"
             )

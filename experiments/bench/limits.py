@@ -4,11 +4,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from extract import contents
-from extract.ahead import ahead
+from extract import contents, images
 from extract.dataset import Meme
-from extract.decoding import decode
+from extract.engine import decode, prefetch
 from extract.machine import cores
 from extract.plan import Item
 
@@ -19,5 +19,5 @@ def decode_seconds(memes: Sequence[Meme]) -> float:
     threads = contents.readers(items[0].source, cores())
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         start = time.perf_counter()
-        deque(ahead(pool, decode, items, window=4 * threads), maxlen=0)
+        deque(prefetch(pool, partial(decode, prepare=images.decode_each), items, window=4 * threads), maxlen=0)
         return time.perf_counter() - start

@@ -16,7 +16,7 @@ from PIL import Image
 
 from extract.contents import Source
 from extract.dataset import Meme
-from extract.encoders.catalogue import Located
+from extract.encoders.family import Located
 
 BATCH = 32  # rows
 
@@ -45,9 +45,9 @@ class ImageNotebook:
     """float32, NCHW, BatchNorm as it comes, Pillow in the main process."""
 
     def __init__(self, located: Located, device: str) -> None:
-        from extract.encoders import image_model
+        from extract.encoders import resnet_model
 
-        self.normalise, model = image_model.read(located)
+        self.normalise, model = resnet_model.read(located)
         self.model = model.to(device)
         self.device = device
 

@@ -10,9 +10,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-from extract import engine, publish, stage
+from extract import encoders, engine, publish, stage
 from extract.config import ExtractConfig
-from extract.encoders import image_encoders, text_encoders
 
 
 class Pipeline:
@@ -29,9 +28,8 @@ class Pipeline:
         }
         encoder = stage.choose_encoders(ExtractConfig(**self.options))[0]
         self.kind, self.located, self.device = kind, encoder.located, encoder.device
-        self.module: Any = text_encoders if kind == "text" else image_encoders
-        more = {"max_tokens": 128} if kind == "text" else {}
-        self.encoder = self.module.load(encoder.located, device=encoder.device, dtype=encoder.dtype, **more)
+        where = {"device": encoder.device, "dtype": encoder.dtype}
+        self.encoder: Any = encoders.load(encoder.located, max_tokens=128, **where)
 
     def run(self, features: Path) -> None:
         """From files to a published HDF5."""
@@ -39,7 +37,7 @@ class Pipeline:
         with (
             open(os.devnull, "w") as sink,
             redirect_stderr(sink),
-            mock.patch.object(self.module, "load", return_value=self.encoder),
+            mock.patch.object(encoders, "load", return_value=self.encoder),
         ):
             encoder = stage.choose_encoders(config)[0]
             splits = stage.read_splits(config, ["train"])
@@ -56,12 +54,14 @@ class Pipeline:
             rng = np.random.default_rng(0)
             pixels = torch.from_numpy(rng.integers(0, 256, (size, 224, 224, 3), dtype=np.uint8)).permute(0, 3, 1, 2)
             ready: Any = pixels.to(self.device)
+            encode = self.encoder.vectors
         else:
             size = size * 128 // 32
             ready = [[101, *range(2000, 2030), 102]] * size
+            encode = self.encoder.encode
         with engine.batches_at_once(self.encoder.device, engine.BATCH_SIZE[self.device]) as each_of:
             for _ in range(2):  # the first warms up
                 start = time.perf_counter()
-                list(each_of(self.encoder.encode, [ready] * batches))[-1].cpu()
+                list(each_of(encode, [ready] * batches))[-1].cpu()
                 seconds = time.perf_counter() - start
         return seconds / (batches * size)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from experiments.evaluate.runs import scores_of
 from systems_command import lines, quicken, tiny
 
 from experiments.data import Split
 from experiments.evaluate import statistics, tests
-from experiments.evaluate.runs import scores_of
 from experiments.evaluate.scores import statistic
 from experiments.results.records import write
 from experiments.systems import inputs, results, run, tables
