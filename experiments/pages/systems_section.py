@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from experiments.comparison_tables import PAIR_WORDS
 from experiments.pages.document import Block, Bullets, Grid, Section
 from experiments.systems import tables
+from experiments.tables import PAIR_WORDS
 
 
 def section(reports: Path) -> Section | None:

@@ -155,14 +155,14 @@ def table(options: argparse.Namespace) -> None:
 
 def show(results: "list[Result]", options: argparse.Namespace, write: bool = False) -> None:
     """Print results beside memefuse's heads, which are trained here where they were not yet."""
-    from experiments.results import records
     from experiments.systems import run, tables
+    from extract.files import write_text
 
     beside = {each.key: run.own_heads(each, options.out, options.device) for each in results}
     print(tables.terminal(results, beside, options.out))
     if write:
-        records.write(options.out / "systems.md", tables.page(results, beside, options.out))
-        records.write(options.out / "systems.csv", tables.comma_separated(results, beside, options.out))
+        write_text(options.out / "systems.md", tables.page(results, beside, options.out))
+        write_text(options.out / "systems.csv", tables.comma_separated(results, beside, options.out))
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -20,8 +20,9 @@ from jaxtyping import Float
 from experiments.systems.published import FASTTEXT, STAND_INS, System
 from extract import store
 from extract.dataset import Meme
-from extract.encoders import catalogue, text_encoders
-from extract.encoders.catalogue import Located
+from extract.encoders import catalogue
+from extract.encoders.family import Located
+from extract.encoders.text import architecture, position_limit
 from extract.errors import Failed, Refused
 from extract.places import Place
 from extract.store import EncoderIdentity
@@ -138,9 +139,9 @@ def refuse_unfit(system: System, names: Mapping[str, str], train: Sequence[str])
 
 def refuse_all_but_bert(located: Located | None) -> None:
     """Raise Refused for a text encoder that cannot read a grid's cells, before it is loaded."""
-    if located is not None and (architecture := text_encoders.architecture(located)) != "bert":
+    if located is not None and (kind := architecture(located)) != "bert":
         raise Refused(
-            f"{located.name} is of type {architecture!r}; a grid's cells are read by a BERT, whose positions are "
+            f"{located.name} is of type {kind!r}; a grid's cells are read by a BERT, whose positions are "
             "absolute and can be given to each: take bert-base-uncased or all-MiniLM-L6-v2"
         )
 
@@ -156,8 +157,8 @@ def is_other(kind: str, name: str, published: str) -> bool:
 def with_pooling(kind: str, name: str) -> tuple[str, str]:
     """An encoder's name without its pooling, and its pooling."""
     base, colon, pooling = name.rpartition(":")
-    plain = not colon or pooling not in catalogue.POOLINGS[kind]
-    return (name, catalogue.POOLINGS[kind][0]) if plain else (base, pooling)
+    poolings = catalogue.poolings(kind)
+    return (base, pooling) if colon and pooling in poolings else (name, poolings[0])
 
 
 def way_out(refusals: Sequence[tuple[str, str, str]], command: Sequence[str]) -> str:
@@ -201,7 +202,7 @@ def published_settings(folder: Place) -> Mapping[str, Any]:
     """With which a folder's vectors of train were made; empty where there are none that can be read."""
     path = folder / "train.h5"
     try:
-        return store.read_rows(path).settings if path.exists() else {}
+        return store.read_rows(path).identity.settings if path.exists() else {}
     except store.StoreError:
         return {}  # stage 1 will say so
 
@@ -213,7 +214,7 @@ def stage_1(arguments: Sequence[str]) -> int:
 
 def word_pieces(located: Located | None, most: int) -> int:
     """As many as asked for, or as many as the text encoder has positions for."""
-    limit = text_encoders.position_limit(located) if located else None
+    limit = position_limit(located) if located else None
     return min(most, limit or most)
 
 
@@ -269,12 +270,13 @@ def publish_fasttext(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> Non
 
 
 def fasttext_rows(encoder: str, split: str, memes: Sequence[Meme], settings: dict[str, Any]) -> store.Rows:
-    return store.Rows(
-        encoder=encoder, kind="text", split=split, ids=np.array([meme.id for meme in memes]), label=labels(memes),
-        content=np.array([meme.text_content for meme in memes], dtype="S64"), fingerprint=store.fingerprint(settings),
-        settings=settings, versions={"gensim": metadata.version("gensim")}, dropped=[],
-        tokens=np.array([len(meme.text.split()) for meme in memes], dtype=np.int32),
-    )  # fmt: skip
+    versions = {"gensim": metadata.version("gensim")}
+    identity = EncoderIdentity(
+        "text", encoder, settings["vector_size"], store.fingerprint(settings), settings, versions
+    )
+    content = np.array([meme.text_content for meme in memes], dtype="S64")
+    words = np.array([len(meme.text.split()) for meme in memes], dtype=np.int32)
+    return store.Rows(identity, split, np.array([meme.id for meme in memes]), labels(memes), content, [], words)
 
 
 def labels(memes: Sequence[Meme]) -> np.ndarray:

@@ -19,7 +19,7 @@ from experiments.systems.published import FASTTEXT
 from extract import contents, dataset, images, store
 from extract.contents import Source
 from extract.dataset import Meme
-from extract.encoders.catalogue import Located
+from extract.encoders.family import Located
 from extract.errors import Failed, Refused, listing
 from extract.machine import cores
 from extract.places import Place
@@ -237,11 +237,8 @@ def join(
         """Rows of an encoder that stands in the model: vectors of no width."""
         is_text = side.identity.kind == "text"
         content = [meme.text_content if is_text else digests[meme.image] for meme in memes]
-        return store.Features(
-            encoder=side.identity.name, kind=side.identity.kind, split=name, ids=np.array([meme.id for meme in memes]),
-            label=labels(memes), content=np.array(content, dtype="S64"), fingerprint=side.identity.fingerprint,
-            settings={}, versions={}, dropped=[], vector=np.zeros((len(memes), 0), np.float32),
-        )  # fmt: skip
+        ids, nothing = np.array([meme.id for meme in memes]), np.zeros((len(memes), 0), np.float32)
+        return store.Features(side.identity, name, ids, labels(memes), np.array(content, "S64"), [], vector=nothing)
 
     pairs = store.join(*(read(side) for side in sides))
     wanted = [meme.id for meme in memes]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from experiments.systems.encoders import Side, refuse_all_but_bert
 from experiments.systems.inputs import GRID
 from experiments.systems.published import Shape, System
-from extract.encoders import image_encoders, text_encoders
-from extract.encoders.catalogue import Located
+from extract import encoders
+from extract.encoders.family import Located
 from heads.mlp import StackedMLP
 
 IMAGE, TEXT = 0, 1  # rows of the transformer's modality embeddings
@@ -47,7 +47,7 @@ def branch(side: Side) -> Branch:
         return cached(side.identity.kind, side.identity.dim)
     assert side.located is not None
     if side.identity.kind == "text":
-        text = text_encoders.unfrozen(side.located)
+        text = encoders.unfrozen(side.located)
         return Branch(("input_ids", "attention_mask"), text, text.dim)
     image = TrainedImage(side.located)
     return Branch(("pixels",), image, image.dim)
@@ -70,7 +70,7 @@ class TrainedImage(nn.Module):
     def __init__(self, located: Located) -> None:
         """Raises Refused if the weights are not those of a ResNet."""
         super().__init__()
-        self.encoder = image_encoders.unfrozen(located)
+        self.encoder = encoders.unfrozen(located)
         self.dim = self.encoder.dim
 
     def train(self, mode: bool = True) -> "TrainedImage":
@@ -131,7 +131,7 @@ class MultimodalTransformer(nn.Module):
         """
         super().__init__()
         refuse_all_but_bert(located)
-        self.bert = text_encoders.unfrozen(located).model
+        self.bert = encoders.unfrozen(located).model
         self.bert.pooler = None  # the class has a layer of its own
         self.train_text = train_text
         self.bert.requires_grad_(train_text)

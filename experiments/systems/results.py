@@ -17,15 +17,15 @@ from torch import Tensor
 
 from experiments.data import Split
 from experiments.evaluate import statistics
-from experiments.evaluate.runs import mean_threshold, records, scores_of
-from experiments.evaluate.scores import Scores, row, statistic
-from experiments.results.records import Row, code_version, revive, to_lines, without_nan, write
+from experiments.evaluate.scores import Scores, mean_threshold, records, row, statistic
+from experiments.results.records import Row, code_version, revive, to_lines, without_nan
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.inputs import digest_of
 from experiments.systems.published import Published
 from experiments.training import Trained
 from extract.errors import Failed
-from extract.store import NO_LABEL, replacing
+from extract.files import replacing, write_text
+from extract.store import NO_LABEL
 from heads.metrics import probabilities
 
 RESULT = "result.json"
@@ -118,12 +118,12 @@ def conclude(out: Path, trained: Sequence[Trained], splits: Sequence[Split], **a
     if not result.is_own:
         features = {used.name: used.identity.fingerprint for used in (result.text, result.image)}
         labels = {split.name: split.pairs.label for split in scored}
-        write(folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
+        write_text(folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
         for split in scored:
-            write(folder / f"predictions_{split.name}.csv", predictions(split, trained, dev))
-        write(folder / "report.md", report(result, trained, labelled))
+            write_text(folder / f"predictions_{split.name}.csv", predictions(split, trained, dev))
+        write_text(folder / "report.md", report(result, trained, labelled))
     write_scores(folder, trained, labelled)
-    write(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
     return result
 
 
@@ -158,7 +158,7 @@ def rows(trained: Sequence[Trained], splits: Sequence[Split]) -> list[Row]:
     """A row for each head and split, with intervals over memes as `compare` has them."""
     table = []
     for split in splits:
-        scores = {each.name: scores_of(each, split.name, split.pairs.label) for each in trained}
+        scores = {each.name: Scores.of(each, split.name, split.pairs.label) for each in trained}
         draws = statistics.bootstrap(split.labelled.group, {name: statistic(each) for name, each in scores.items()})
         table += [row(each, draws[name]) for name, each in scores.items()]
     return table
@@ -172,7 +172,7 @@ def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Spli
         tensors[f"{split.name} label"] = torch.from_numpy(labelled.pairs.label.astype(np.int64))
         tensors[f"{split.name} group"] = torch.from_numpy(labelled.group.astype(np.int64))
         for each in trained:
-            scores = scores_of(each, split.name, split.pairs.label)
+            scores = Scores.of(each, split.name, split.pairs.label)
             tensors[f"{split.name} logit {each.name}"] = scores.logit.contiguous()
             tensors[f"threshold {each.name}"] = scores.threshold
             tensors[f"temperature {each.name}"] = scores.temperature

@@ -1,7 +1,6 @@
 """Run one system under one of its settings, train memefuse's own heads beside it, or ask it of one meme."""
 
 import hashlib
-import importlib.util
 import json
 import sys
 import time
@@ -14,27 +13,26 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from experiments import compare, training
 from experiments import data as loading
+from experiments import training
 from experiments.data import Split
-from experiments.results.models import KeptEncoder
-from experiments.results.records import write
-from experiments.scoring.encoding import Content
-from experiments.scoring.vectors import Source
+from experiments.options import DEFAULT_HEADS
+from experiments.scoring.vectors import VectorSource, image_item, text_item
 from experiments.systems import encoders, inputs
 from experiments.systems.encoders import Side, UsedEncoder, Wanted
 from experiments.systems.inputs import Column, Dataset, Inputs
 from experiments.systems.published import FASTTEXT, Setting, System
 from experiments.systems.results import MEMEFUSE, RESULT, Result, conclude, read_result, run_folder
-from experiments.tables import bare
 from experiments.training import Trained
+from experiments.words import bare
 from extract import machine as devices
 from extract.dataset import Meme
 from extract.encoders import catalogue
-from extract.errors import Failed, Refused
+from extract.errors import Failed, Refused, need
+from extract.files import replacing, write_text
 from extract.locks import locked
 from extract.places import Place, place
-from extract.store import NO_LABEL, replacing
+from extract.store import NO_LABEL
 from heads.metrics import best_threshold
 from heads.train import HeadSettings, fit
 
@@ -160,9 +158,7 @@ def refuse_missing(system: System, wanted: Wanted) -> None:
     """Raise Refused, naming the way out, unless the libraries are installed that this run takes beyond the core."""
     needed = ["accelerate"] * (system.design != "heads")
     needed += ["gensim"] * (encoders.named("text", system.text, wanted) == FASTTEXT)
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Refused(f"{system.name} needs {' and '.join(missing)}: pip install 'memefuse[systems]'")
+    need(needed, f"{system.name} needs", "systems")
 
 
 def train_heads(job: Job) -> list[Trained]:
@@ -211,7 +207,7 @@ def train_seed(job: Job, seed: int, folder: Path) -> None:
     for name, tensors in (("model", model.state_dict()), ("logits", logit)):
         with replacing(folder / f"{name}.safetensors") as aside:
             save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, aside)
-    write(folder / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
+    write_text(folder / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
 
 
 def with_threshold(
@@ -276,15 +272,16 @@ def own_heads(result: Result, out: Path, device: str) -> Result | str:
     done = read_result(run_folder(out, MEMEFUSE, f"{text}+{image}", key))
     if done is not None:
         return done
-    device, start = training.device(device), time.perf_counter()  # heads train side by side: their seconds overlap
-    trained = training.heads(data, training.runs(compare.HEADS, OWN_SEEDS, {}), device, "none")
+    device, start = (
+        devices.resolve_device(device),
+        time.perf_counter(),
+    )  # heads train side by side: their seconds overlap
+    trained = training.heads(data, training.runs(DEFAULT_HEADS.split(","), OWN_SEEDS, {}), device, "none")
     [precision] = {each.fitted.precision for each in trained if each.fitted}
     used = [
-        UsedEncoder(side.name, beside.published, beside.stand_in, False, split_side.identity)
-        for side, beside, split_side in (
-            (data.text, result.text, data.train.pairs.text), (data.image, result.image, data.train.pairs.image),
-        )
-    ]  # fmt: skip
+        UsedEncoder(identity.name, beside.published, beside.stand_in, False, identity)
+        for identity, beside in zip(data.encoders.values(), (result.text, result.image), strict=True)
+    ]
     return conclude(
         out, trained, splits, system=MEMEFUSE, setting=f"{data.text.name}+{data.image.name}", key=key, text=used[0],
         image=used[1], data=result.data, features=result.features, train_memes=len(splits[0]), drawn=0, balanced=False,
@@ -366,13 +363,12 @@ def inputs_of_one(meme: Meme, sides: tuple[Side, Side], result: Result, system: 
 
 def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
     """[1, dim] from the encoder that made the run's vectors, or from the vectors that stage 1 keeps."""
-    identity, features = side.identity, place(result.features)
-    kept = KeptEncoder(identity.kind, identity.name, identity.dim, identity.fingerprint, identity.settings)
-    source = Source(kept, device, side.name, features if features.is_dir() else None)
-    content = Content.of_text(meme.text) if identity.kind == "text" else Content.of_image(meme.image)
-    vector, bad = source.vectors([content], lambda count: None)
+    features = place(result.features)
+    source = VectorSource(side.identity, device, side.name, features if features.is_dir() else None)
+    item = text_item(meme.text) if side.identity.kind == "text" else image_item(meme.image)
+    vector, bad = source.vectors([item], lambda count: None)
     if bad:
-        raise Refused(f"{meme.image}: {bad[content.digest]}")
+        raise Refused(f"{meme.image}: {bad[item.content]}")
     return vector
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from experiments import tables
-from experiments.comparison_tables import NAMES, WIDTH, main_table, pairs_table
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.results.records import Figure, Pair, Row
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Result, all_results, folder_of, read_scores
-from experiments.tables import Table, bare, difference, interval, probability, with_spread
+from experiments.tables import WIDTH, Table, main_table, pairs_table
+from experiments.words import bare, conclusion, difference, interval, probability, with_spread
+from heads.metrics import METRICS
+from heads.models import singles
 
 SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}
 READING = f"""\
@@ -187,7 +189,7 @@ def terminal(results: Sequence[Result], beside: Beside, out: Path) -> str:
 def sentence(pair: Pair) -> str:
     return (
         f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
-        f"Holm's p {probability(pair.p_holm)}: {tests.conclusion(pair)}."
+        f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
     )
 
 
@@ -199,9 +201,9 @@ def pairs(section: Section) -> list[Pair]:
         scores, group = section.scores(result)
         if heads := SYSTEMS[result.system].heads:
             by_head = {head: f"{result.system} {head}" for head in heads}
-            single = result.best_head([by_head[head] for head in heads if head in tests.SINGLE])
+            single = result.best_head([by_head[head] for head in heads if head in singles()])
             for head, name in by_head.items():
-                tested += both_measures(scores[name], scores[single], group) if head not in tests.SINGLE else []
+                tested += both_measures(scores[name], scores[single], group) if head not in singles() else []
         if own := section.own_beside(result):
             theirs, _ = section.scores(own)
             tested += both_measures(scores[result.best_head()], theirs[own.best_head()], group)
@@ -248,11 +250,10 @@ def how(section: Section) -> Table:
         own = section.own_beside(each)
         drawn = "" if not each.drawn else " drawn" if each.drawn == each.train_memes else f" of {each.drawn:,} drawn"
         memes = f"{each.train_memes:,}" + " balanced" * each.balanced + drawn
-        rows.append(
-            [section.label(each, each.system), " ".join(each.trained) or "none", memes]
-            + [f"{each.steps:,}" if each.steps else "dev's best", str(each.seeds), each.precision]
-            + [f"{each.seconds:,.1f}", f"{own.seconds:,.1f}" if own else ""]
-        )
+        trains, steps = " ".join(each.trained) or "none", f"{each.steps:,}" if each.steps else "dev's best"
+        seconds = [f"{each.seconds:,.1f}", f"{own.seconds:,.1f}" if own else ""]
+        line = [section.label(each, each.system), trains, memes, steps, str(each.seeds), each.precision]
+        rows.append([*line, *seconds])
     header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
     return Table("", header, rows)
 
@@ -302,7 +303,7 @@ def comma_separated(results: Sequence[Result], beside: Beside, out: Path) -> str
                 "seconds": f"{result.seconds:.3f}", "published": published(result.published),
             }  # fmt: skip
             for row in result.rows:
-                values = {f"{name}_{part}": getattr(row.metrics[name], part) for name in NAMES for part in parts}
+                values = {f"{name}_{part}": getattr(row.metrics[name], part) for name in METRICS for part in parts}
                 line = about | {"head": row.name, "split": row.split}
                 line |= {name: "" if value != value else f"{value:.6f}" for name, value in values.items()}
                 if writer is None:

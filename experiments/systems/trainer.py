@@ -21,7 +21,7 @@ from transformers.trainer_callback import ProgressCallback
 from experiments.systems.inputs import Inputs, collate
 from experiments.systems.models import Classifier, hateful
 from experiments.systems.published import Training
-from experiments.tables import bare
+from experiments.words import bare
 from extract.machine import cores
 from heads.metrics import auc_roc
 
@@ -103,7 +103,7 @@ class Checkpoint:
         return how.patience > 0 and waited >= how.patience
 
     def best(self, how: Training) -> Path:
-        """The checkpoint whose weights an ended training has: its best one, wherever the folder now lies, or the last."""
+        """The checkpoint whose weights an ended training has: its best, wherever the folder now lies, or the last."""
         return self.path.parent / Path(self.state["best_model_checkpoint"]).name if how.patience else self.path
 
 

@@ -21,7 +21,8 @@ import hashlib
 from experiments.systems import encoders
 encoders.CBOW["bucket"] = 1000
 texts = [f"the cat sat on mat {number % 3}" for number in range(30)]
-print(hashlib.sha256(encoders.fasttext_vectors(texts + ["catlike"], encoders.learn_fasttext(texts)).tobytes()).hexdigest())
+vectors = encoders.fasttext_vectors(texts + ["catlike"], encoders.learn_fasttext(texts))
+print(hashlib.sha256(vectors.tobytes()).hexdigest())
 """
 
 

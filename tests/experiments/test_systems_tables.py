@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from experiments.evaluate.runs import scores_of
 from systems_command import lines, quicken, tiny
 
 from experiments.data import Split
 from experiments.evaluate import statistics, tests
-from experiments.evaluate.scores import statistic
-from experiments.results.records import write
+from experiments.evaluate.scores import Scores, statistic
 from experiments.systems import inputs, results, run, tables
 from experiments.systems.__main__ import main
 from experiments.training import Trained
 from extract import store
 from extract.errors import Failed
+from extract.files import write_text
 from heads.settings import HeadSettings
 
 pytest_plugins = ["systems_folder"]
@@ -103,10 +102,11 @@ def test_the_table_names_its_split_tests_in_pairs_and_says_what_they_show(ran, c
 
 def split_of(ids: np.ndarray, label: np.ndarray, text: np.ndarray, image: np.ndarray, name: str = "test") -> Split:
     """Memes of these contents, without vectors."""
+    nothing = np.zeros((len(ids), 0), np.float32)
     sides = [
         store.Features(
-            encoder=kind, kind=kind, split=name, ids=ids, label=label.astype(np.int8), content=content,
-            fingerprint="", settings={}, versions={}, dropped=[], vector=np.zeros((len(ids), 0), np.float32),
+            store.EncoderIdentity(kind, kind, 0, "", {}, {}), name, ids, label.astype(np.int8), content, [],
+            vector=nothing,
         )
         for kind, content in (("text", text), ("image", image))
     ]  # fmt: skip
@@ -131,12 +131,12 @@ def test_kept_scores_are_tested_as_those_in_memory_are(tmp_path):
     trained, split = planted(np.random.default_rng(0), {"good": 1.0, "bad": 3.0})
     results.write_scores(tmp_path, trained, [split])
     kept, group = results.read_scores(tmp_path, "test")
-    good, bad = (scores_of(each, "test", split.pairs.label) for each in trained)
+    good, bad = (Scores.of(each, "test", split.pairs.label) for each in trained)
     assert len(group) == 280
     draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (good, bad)})
     wanted = [tests.by_auc_roc(good, bad, group, draws), tests.by_accuracy(good, bad, draws)]
     assert tables.both_measures(kept["good"], kept["bad"], group) == wanted
-    assert tests.conclusion(tests.corrected(wanted)[0]) == "a gain"
+    assert tests.corrected(wanted)[0].conclusion == "gain"
     by_auc_roc, _ = tests.corrected(tables.both_measures(kept["bad"], kept["good"], group))
     loss = r"-\.\d{3} \[-\.\d{3}, -\.\d{3}\], Holm's p <\.001: a loss\."
     assert re.fullmatch(rf"bad vs good, test AUC-ROC: {loss}", tables.sentence(by_auc_roc))
@@ -162,6 +162,6 @@ def test_memes_are_told_apart_by_all_that_figures_hang_on():
 
 
 def test_a_record_of_another_version_is_passed_over(tmp_path, capsys):
-    write(tmp_path / "systems" / "lab" / "published-00000000" / "result.json", "{}")
+    write_text(tmp_path / "systems" / "lab" / "published-00000000" / "result.json", "{}")
     assert results.all_results(tmp_path) == []
     assert "another version wrote it" in capsys.readouterr().err
