@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.options import parser as parser_of
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
 from extract.errors import Refused
@@ -26,12 +27,8 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.systems",
-        description="Run a published system on memes, or show all that were run beside memefuse's own heads.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    what = "Run a published system on memes, or show all that were run beside memefuse's own heads."
+    parser = parser_of("systems", what, EXAMPLE)
     add = parser.add_argument
     add("name", nargs="?", choices=[*SYSTEMS, TABLE], metavar="NAME", help="a system of --list, or table")
     add("--list", action="store_true", help="say which systems there are")
@@ -159,9 +156,10 @@ def show(results: "list[Result]", options: argparse.Namespace, write: bool = Fal
     from extract.files import write_text
 
     beside = {each.key: run.own_heads(each, options.out, options.device) for each in results}
-    print(tables.terminal(results, beside, options.out))
+    sections = tables.shown(results, beside, options.out)
+    print(tables.terminal(sections))
     if write:
-        write_text(options.out / "systems.md", tables.page(results, beside, options.out))
+        write_text(options.out / "systems.md", tables.page(sections))
         write_text(options.out / "systems.csv", tables.comma_separated(results, beside, options.out))
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,17 +23,16 @@ from extract.encoders.family import Located
 from extract.errors import Failed, Refused, listing
 from extract.machine import cores
 from extract.places import Place
+from extract.store.schema import Vectors
 
 GRID = 7 * 7  # cells of an image's grid
 PAD_TO = 8  # word pieces: batches are padded to a multiple of this
 
 
-@runtime_checkable
 class Column(Protocol):
-    """Anything that has an entry for each meme."""
+    """Anything that has an entry for each meme, read when it is asked for."""
 
     def __getitem__(self, row: int) -> Any: ...
-    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -47,49 +46,36 @@ class Inputs:
     split: str
     label: Int[np.ndarray, " n"]  # -1 where there is none
     columns: Mapping[str, Column]
+    rows: Int[np.ndarray, " m"] | None = None  # those of label and columns that it holds, in this order; None: all
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.label if self.rows is None else self.rows)
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        row = number if self.rows is None else int(self.rows[number])
         return {name: column[row] for name, column in self.columns.items()} | {"labels": int(self.label[row])}
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "Inputs":
         """Some rows, in the order given."""
-        columns = {name: Picked(column, rows) for name, column in self.columns.items()}
-        return Inputs(self.split, self.label[rows], columns)
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
 
 @dataclass(frozen=True)
-class Picked:
-    """Some rows of a column, each read when it is asked for."""
+class CachedVectors:
+    """Stage 1's vectors of some memes; grids as their cells."""
 
-    column: Column
-    rows: Int[np.ndarray, " m"]
+    vector: Vectors  # of a whole file
+    rows: Int[np.ndarray, " n"]  # of the file
+    cells: int  # 0: not a grid
 
-    def __getitem__(self, row: int) -> Any:
-        return self.column[int(self.rows[row])]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-@dataclass(frozen=True)
-class Grids:
-    """Stage 1's grids, each as its cells."""
-
-    vector: Column  # [n] of [cells * channels]
-
-    def __getitem__(self, row: int) -> Float[np.ndarray, "cells channels"]:
-        return np.asarray(self.vector[row]).reshape(GRID, -1)
-
-    def __len__(self) -> int:
-        return len(self.vector)
+    def __getitem__(self, row: int) -> Float[np.ndarray, "*shape"]:
+        vector = np.asarray(self.vector[int(self.rows[row])])
+        return vector.reshape(self.cells, -1) if self.cells else vector
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images, decoded as stage 1 does, whenever one is asked for."""
+    """Images, decoded as stage 1 does."""
 
     sources: Sequence[Source]
 
@@ -98,9 +84,6 @@ class Pictures:
             return images.decode(self.sources[row].read_bytes()).transpose(2, 0, 1)
         except (images.Undecodable, OSError) as error:
             raise Failed(f"{self.sources[row]}: {error}") from None
-
-    def __len__(self) -> int:
-        return len(self.sources)
 
 
 def collate(memes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -149,40 +132,18 @@ def read_memes(data: Place, on_error: str) -> dict[str, list[Meme]]:
     return {split.name: sorted(split.memes, key=lambda meme: meme.id) for split in splits}
 
 
-@dataclass(frozen=True)
-class DecodedOnce:
-    """An image's sha256, or why it cannot be decoded."""
+def usable(
+    memes: Mapping[str, Sequence[Meme]], on_error: str
+) -> tuple[dict[str, list[Meme]], dict[Source, str], list[str]]:
+    """The memes whose images can be decoded, the images' sha256, and what was left out, in sentences.
 
-    digest: str
-    fault: str
-
-
-def decode_once(sources: Sequence[Source]) -> dict[Source, DecodedOnce]:
-    """Try every image that an encoder trains on before any training, so that none stops it half-way."""
-
-    def one(source: Source) -> DecodedOnce:
-        try:
-            images.decode(source.read_bytes())
-        except (images.Undecodable, OSError) as error:
-            return DecodedOnce("", str(error))
-        return DecodedOnce(contents.digest(source), "")
-
-    threads = contents.readers(sources[0], cores()) if sources else 1
-    with ThreadPoolExecutor(threads) as pool:
-        tried = pool.map(one, sources)
-        bar = tqdm(tried, "looking at images", len(sources), unit=" images", leave=False, disable=None, delay=2)
-        return dict(zip(sources, bar, strict=True))
-
-
-def leave_out_broken(
-    memes: Mapping[str, Sequence[Meme]], tried: Mapping[Source, DecodedOnce], on_error: str
-) -> tuple[dict[str, list[Meme]], list[str]]:
-    """The memes whose images can be decoded, and what was left out, in sentences.
-
-    Raises Refused naming all that cannot, unless they are to be skipped.
+    Every image that an encoder trains on is decoded once before any training, so that none stops it half-way. Raises
+    Refused naming all that cannot be, unless they are to be skipped.
     """
-    bad = {split: [meme for meme in rows if tried[meme.image].fault] for split, rows in memes.items()}
-    lost = [f"{split}: {meme.id}  {meme.image}: {tried[meme.image].fault}" for split in bad for meme in bad[split]]
+    tried = decode_once(list(dict.fromkeys(meme.image for rows in memes.values() for meme in rows)))
+    digests = {source: digest for source, (digest, fault) in tried.items() if not fault}
+    bad = {split: [meme for meme in rows if meme.image not in digests] for split, rows in memes.items()}
+    lost = [f"{split}: {meme.id}  {meme.image}: {tried[meme.image][1]}" for split in bad for meme in bad[split]]
     if lost and on_error == "stop":
         raise Refused(
             f"the images of {len(lost):,} of {sum(map(len, memes.values())):,} memes cannot be decoded; nothing was "
@@ -195,7 +156,25 @@ def leave_out_broken(
         for split, rows in bad.items()
         if rows
     ]
-    return {split: [meme for meme in rows if not tried[meme.image].fault] for split, rows in memes.items()}, notes
+    good = {split: [meme for meme in rows if meme.image in digests] for split, rows in memes.items()}
+    return good, digests, notes
+
+
+def decode_once(sources: Sequence[Source]) -> dict[Source, tuple[str, str]]:
+    """Every image's sha256, and why it cannot be decoded; one of the two is empty."""
+
+    def one(source: Source) -> tuple[str, str]:
+        try:
+            images.decode(source.read_bytes())
+        except (images.Undecodable, OSError) as error:
+            return "", str(error)
+        return contents.digest(source), ""
+
+    threads = contents.readers(sources[0], cores()) if sources else 1
+    with ThreadPoolExecutor(threads) as pool:
+        tried = pool.map(one, sources)
+        bar = tqdm(tried, "looking at images", len(sources), unit=" images", leave=False, disable=None, delay=2)
+        return dict(zip(sources, bar, strict=True))
 
 
 def load(
@@ -209,20 +188,18 @@ def load(
     """
     if sides[0].name == FASTTEXT:
         publish_fasttext(features / FASTTEXT, memes)
-    splits, inputs, said = [], [], list(notes)
+    splits, said = [], list(notes)
     for name, rows in memes.items():
         split, lost = join(name, rows, digests, sides, features)
         if lost:
             said.append(f"{name}: {len(lost):,} memes without vectors left out: {shortened(lost)}.")
         splits.append(split)
-    for number, split in enumerate(splits):
-        if number < 2:  # train and dev
-            splits[number], unlabelled = both_classes(split)
-            said += unlabelled
-    identified = [replace(side, identity=getattr(splits[0].pairs, side.identity.kind).identity) for side in sides]
-    for split in splits:
-        inputs.append(inputs_of(split, memes[split.name], sides, max_tokens))
-    return Dataset(splits, inputs, (identified[0], identified[1]), said)
+    for number in (0, 1):  # train and dev
+        splits[number], unlabelled = both_classes(splits[number])
+        said += unlabelled
+    read = splits[0].pairs
+    identified = (replace(sides[0], identity=read.text.identity), replace(sides[1], identity=read.image.identity))
+    return Dataset(splits, [inputs_of(each, memes[each.name], sides, max_tokens) for each in splits], identified, said)
 
 
 def join(
@@ -247,20 +224,19 @@ def join(
 
 
 def inputs_of(split: Split, memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> Inputs:
-    pairs = split.pairs
-    by_id = {meme.id: meme for meme in memes}
+    pairs, by_id = split.pairs, {meme.id: meme for meme in memes}
     columns = contents_of([by_id[name] for name in pairs.ids.tolist()], sides, max_tokens)
-    for side, vector, rows in zip(
-        sides, (pairs.text.vector, pairs.image.vector), (pairs.text_rows, pairs.image_rows), strict=True
-    ):
+    files = ((pairs.text, pairs.text_rows), (pairs.image, pairs.image_rows))
+    for side, (file, rows) in zip(sides, files, strict=True):
         if side.cached:
-            columns |= vector_column(side, Picked(vector, rows))
+            columns |= vector_column(side, file.vector, rows)
     return Inputs(split.name, pairs.label.astype(np.int64), columns)
 
 
-def vector_column(side: Side, vectors: Column) -> dict[str, Column]:
+def vector_column(side: Side, vector: Vectors, rows: Int[np.ndarray, " n"]) -> dict[str, Column]:
     """A cached side's vectors under the name that models read them by."""
-    return {"grid": Grids(vectors)} if side.is_grid else {f"{side.identity.kind}_vec": vectors}
+    name = "grid" if side.is_grid else f"{side.identity.kind}_vec"
+    return {name: CachedVectors(vector, rows, GRID if side.is_grid else 0)}
 
 
 def contents_of(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> dict[str, Column]:

@@ -26,6 +26,7 @@ from experiments.systems.results import MEMEFUSE, RESULT, Result, conclude, read
 from experiments.training import Trained
 from experiments.words import bare
 from extract import machine as devices
+from extract.contents import Source
 from extract.dataset import Meme
 from extract.encoders import catalogue
 from extract.errors import Failed, Refused, need
@@ -142,12 +143,11 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
 
 def prepare(system: System, sides: tuple[Side, Side], request: Request, device: str) -> Dataset:
     """Read the memes, have stage 1 make the vectors of what is frozen, and join them."""
-    memes, digests = inputs.read_memes(request.data, request.on_error), {}
+    memes = inputs.read_memes(request.data, request.on_error)
+    digests: dict[Source, str] = {}
     notes: list[str] = []
     if sides[1].trains:
-        tried = inputs.decode_once(list(dict.fromkeys(meme.image for rows in memes.values() for meme in rows)))
-        memes, notes = inputs.leave_out_broken(memes, tried, request.on_error)
-        digests = {source: each.digest for source, each in tried.items()}
+        memes, digests, notes = inputs.usable(memes, request.on_error)
     encoders.extract(
         sides, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens
     )  # fmt: skip
@@ -357,7 +357,7 @@ def inputs_of_one(meme: Meme, sides: tuple[Side, Side], result: Result, system: 
         if side.cached:
             learned = side.name == FASTTEXT
             vector = fasttext_vector(meme, result) if learned else encoded(side, meme, result, device)
-            columns |= inputs.vector_column(side, vector)
+            columns |= inputs.vector_column(side, vector, np.arange(1))
     return Inputs("meme", np.array([NO_LABEL]), columns)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -84,11 +85,15 @@ class Section:
         key = f" {result.key[:8]}" if alike[result.system + variant(result)] > 1 else ""
         return name + variant(result) + marks + key
 
-    def named_rows(self, result: Result, split: str) -> list[Row]:
-        """Rows of a split, called by system and head."""
-        pair = f" on {result.setting}" if result.is_own else ""
-        rows = [row for row in result.rows if row.split == split]
-        return [replace(row, name=self.label(result, row.name) + pair) for row in rows]
+    def named_rows(self, split: str) -> list[Row]:
+        """All rows of a split, called by system and head."""
+        rows = []
+        for result in self.results + self.own:
+            pair = f" on {result.setting}" if result.is_own else ""
+            rows += [
+                replace(row, name=self.label(result, row.name) + pair) for row in result.rows if row.split == split
+            ]
+        return rows
 
     def scores(self, result: Result) -> tuple[dict[str, Scores], np.ndarray]:
         """A run's scores where systems are tested, by head, under the names that tables give them; and groups."""
@@ -131,19 +136,29 @@ class Shown:
     how: Table
     pairs: Table | None
     notes: list[str]
+    sentences: list[str]  # on the pairs
+    every_metric: list[Table]  # a table for each split
+
+
+def shown(results: Sequence[Result], beside: Beside, out: Path) -> list[Shown]:
+    """Every section of these results."""
+    parts = []
+    for heading, section in sections(results, beside, out).items():
+        tested = tested_pairs(section)
+        pairs = pairs_table(tested, "", ("reached", "against it")) if tested else None
+        said = [sentence(pair) for pair in tested if pair.measure == "auc_roc"]
+        metrics = [
+            main_table(section.named_rows(split), f"Every metric on {split}") for split in section.results[0].memes
+        ]
+        parts.append(Shown(heading, reached(section), how(section), pairs, notes(section), said, metrics))
+    return parts
 
 
 def recorded(out: Path) -> list[Shown]:
     """Every section, from what lies under reports/systems alone: nothing is trained and nothing written."""
     every = all_results(out)
-    results = [each for each in every if not each.is_own]
-    beside = {each.key: recorded_beside(each, [own for own in every if own.is_own], out) for each in results}
-    shown = []
-    for heading, section in sections(results, beside, out).items():
-        tested = pairs(section)
-        table = pairs_table(tested, "", ("reached", "against it")) if tested else None
-        shown.append(Shown(heading, reached(section), how(section), table, notes(section)))
-    return shown
+    results, own = [[each for each in every if each.is_own == is_own] for is_own in (False, True)]
+    return shown(results, {each.key: recorded_beside(each, own, out) for each in results}, out)
 
 
 def recorded_beside(result: Result, own: Sequence[Result], out: Path) -> Result | str:
@@ -163,26 +178,22 @@ def recorded_beside(result: Result, own: Sequence[Result], out: Path) -> Result 
     )
 
 
-def page(results: Sequence[Result], beside: Beside, out: Path) -> str:
-    """Markdown: a section for each dataset."""
+def page(sections: Sequence[Shown]) -> str:
+    """Markdown."""
     lines = ["# The systems that this design comes from, and memefuse's heads"]
-    for heading, section in sections(results, beside, out).items():
-        lines += ["", f"## {heading}", "", tables.markdown(reached(section)), ""]
-        lines += [tables.markdown(how(section)), ""] + [f"- {note}" for note in notes(section)]
-        if tested := pairs(section):
-            lines += ["", tables.markdown(pairs_table(tested, "", ("reached", "against it")))]
-        for split in section.results[0].memes:
-            rows = [row for each in section.results + section.own for row in section.named_rows(each, split)]
-            lines += ["", tables.markdown(main_table(rows, f"Every metric on {split}"))]
+    for each in sections:
+        lines += ["", f"## {each.heading}", "", tables.markdown(each.reached), "", tables.markdown(each.how), ""]
+        lines += [f"- {note}" for note in each.notes]
+        for table in filter(None, [each.pairs, *each.every_metric]):
+            lines += ["", tables.markdown(table)]
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
-def terminal(results: Sequence[Result], beside: Beside, out: Path) -> str:
+def terminal(sections: Sequence[Shown]) -> str:
     parts = []
-    for heading, section in sections(results, beside, out).items():
-        parts += [heading, tables.plain(reached(section)), tables.plain(how(section))]
-        said = [sentence(pair) for pair in pairs(section) if pair.measure == "auc_roc"] + notes(section)
-        parts.append("\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in said))
+    for each in sections:
+        said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*each.sentences, *each.notes]]
+        parts += [each.heading, tables.plain(each.reached), tables.plain(each.how), "\n".join(said)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -193,7 +204,7 @@ def sentence(pair: Pair) -> str:
     )
 
 
-def pairs(section: Section) -> list[Pair]:
+def tested_pairs(section: Section) -> list[Pair]:
     """lab's fusions against its single modality that is better on dev; each system against memefuse's heads on its
     encoders, of each the head that is best on dev. Holm-corrected over all pairs of the section, of both measures."""
     tested: list[Pair] = []
@@ -289,25 +300,26 @@ def notes(section: Section) -> list[str]:
 
 def comma_separated(results: Sequence[Result], beside: Beside, out: Path) -> str:
     """A line for each system or own head, setting and split, with every metric and its interval."""
-    parts = ("mean", "sd", "low", "high")
-    text = io.StringIO()
-    writer: csv.DictWriter | None = None
+    lines = []
     for section in sections(results, beside, out).values():
         for result in section.results + section.own:
-            about = {
-                "data": result.data, "memes": result.content[:8], "system": result.system, "setting": result.setting,
-                "key": result.key[:8], "head": "", "split": "", "text": result.text.name, "image": result.image.name,
-                "stand_in": int(result.stands_in), "encoders_trained": " ".join(result.trained),
-                "train_memes": result.train_memes, "train_of": result.train_of, "steps": result.steps,
-                "capped": int(result.capped), "seeds": result.seeds, "precision": result.precision,
-                "seconds": f"{result.seconds:.3f}", "published": published(result.published),
-            }  # fmt: skip
             for row in result.rows:
-                values = {f"{name}_{part}": getattr(row.metrics[name], part) for name in METRICS for part in parts}
-                line = about | {"head": row.name, "split": row.split}
-                line |= {name: "" if value != value else f"{value:.6f}" for name, value in values.items()}
-                if writer is None:
-                    writer = csv.DictWriter(text, list(line), lineterminator="\n")
-                    writer.writeheader()
-                writer.writerow(line)
+                line = {
+                    "data": result.data, "memes": result.content[:8], "system": result.system,
+                    "setting": result.setting, "key": result.key[:8], "head": row.name, "split": row.split,
+                    "text": result.text.name, "image": result.image.name, "stand_in": int(result.stands_in),
+                    "encoders_trained": " ".join(result.trained), "train_memes": result.train_memes,
+                    "train_of": result.train_of, "steps": result.steps, "capped": int(result.capped),
+                    "seeds": result.seeds, "precision": result.precision, "seconds": f"{result.seconds:.3f}",
+                    "published": published(result.published),
+                }  # fmt: skip
+                for name in METRICS:
+                    for part in ("mean", "sd", "low", "high"):
+                        value = getattr(row.metrics[name], part)
+                        line[f"{name}_{part}"] = "" if math.isnan(value) else f"{value:.6f}"
+                lines.append(line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     return text.getvalue()

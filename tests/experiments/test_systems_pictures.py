@@ -54,6 +54,6 @@ def test_a_look_at_an_image_says_what_it_is_or_why_it_is_none(tmp_path):
     (tmp_path / "none.png").write_bytes(b"")
     sources = [tmp_path / name for name in ("one.png", "none.png", "absent.png")]
     good, empty, absent = inputs.decode_once(sources).values()
-    assert (len(good.digest), good.fault) == (64, "")
-    assert empty.fault == "empty file"
-    assert "No such file" in absent.fault
+    assert (len(good[0]), good[1]) == (64, "")
+    assert empty[1] == "empty file"
+    assert "No such file" in absent[1]
