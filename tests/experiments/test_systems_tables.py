@@ -165,3 +165,33 @@ def test_a_record_of_another_version_is_passed_over(tmp_path, capsys):
     write_text(tmp_path / "systems" / "lab" / "published-00000000" / "result.json", "{}")
     assert results.all_results(tmp_path) == []
     assert "another version wrote it" in capsys.readouterr().err
+
+
+def test_a_record_of_the_version_before_is_read(ran):
+    """It had the parts of an encoder's identity side by side, and no versions of libraries."""
+    [new] = [each.results[0] for each in in_sections(ran) if each.own]
+    path = results.folder_of(ran / "reports", new) / "result.json"
+    about = written = json.loads(path.read_text())
+    for kind in ("text", "image"):
+        identity = about[kind].pop("identity")
+        about[kind] |= {"slug": identity["name"]} | {key: identity[key] for key in ("dim", "fingerprint", "settings")}
+    before = path.parent.parent / "before" / "result.json"
+    write_text(before, json.dumps(written))
+    try:
+        read = results.read_result(before.parent)
+    finally:
+        shutil.rmtree(before.parent)
+    versions = {kind: replace(getattr(new, kind).identity, versions={}) for kind in ("text", "image")}
+    assert read == replace(
+        new, **{kind: replace(getattr(new, kind), identity=identity) for kind, identity in versions.items()}
+    )
+
+
+def test_holms_family_is_all_pairs_of_a_section(ran):
+    """As its reading says: of both measures together."""
+    [section] = [each for each in in_sections(ran) if each.own]
+    pairs = tables.tested_pairs(section)
+    assert {pair.measure for pair in pairs} == {"auc_roc", "accuracy"}
+    wanted = statistics.holm(np.array([pair.p for pair in pairs]))
+    assert [pair.p_holm for pair in pairs] == pytest.approx(wanted)
+    assert "over all pairs of the section, of both measures together" in tables.READING

@@ -180,16 +180,41 @@ def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, ca
     assert f"{MLP} * + vs" not in printed
 
 
-def test_the_report_shows_what_was_run(copy):
+def test_the_report_shows_what_was_run_and_trains_and_writes_nothing(copy):
     assert systems_section.section(copy / "elsewhere") is None
     main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    shutil.rmtree(copy / "features")  # of which a report takes nothing
+    left = there(copy / "reports")
     [part] = systems_section.section(copy / "reports").parts
+    assert there(copy / "reports") == left
     assert "train 48, dev 20, test 12 memes" in part.title
     reached, how, pairs = (block.table for block in part.blocks if isinstance(block, Grid))
     for table in (reached, how, pairs):
         assert any(row[0].startswith(MLP) for row in table.rows)
         assert {len(row) for row in table.rows} == {len(table.header)}
     assert any("stand-ins" in sentence for sentence in part.blocks[-1].sentences)
+
+
+def test_a_report_without_memefuses_heads_says_how_to_train_them(copy):
+    main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    shutil.rmtree(copy / "reports/systems/memefuse")
+    left = there(copy / "reports")
+    [part] = systems_section.section(copy / "reports").parts
+    assert there(copy / "reports") == left
+    told = f"they were not trained yet. Run: python -m experiments.systems table --out {copy / 'reports'}"
+    assert any(sentence.endswith(told) for sentence in part.blocks[-1].sentences)
+
+
+def there(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_seed_is_no_plural(copy, capsys):
+    main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    image = next((copy / "data" / "img").iterdir())
+    capsys.readouterr()
+    main([MLP, "--out", str(copy / "reports"), "--device", "cpu", "--predict", str(image), "words"])
+    assert "(dev); 1 seed ." in capsys.readouterr().out
 
 
 def test_seconds_of_heads_that_train_side_by_side_are_not_added_up(copy, monkeypatch):

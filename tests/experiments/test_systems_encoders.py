@@ -1,4 +1,4 @@
-"""fastText's vectors: the same wherever they are made, kept as stage 1's are, of the train split's texts alone."""
+"""Which encoders stand in for which; fastText's vectors, the same wherever they are made, of train's texts alone."""
 
 import hashlib
 import os
@@ -94,3 +94,38 @@ def test_dev_and_test_texts_teach_it_nothing(tmp_path):
 def test_texts_without_a_frequent_word_are_refused():
     with pytest.raises(Refused, match="words that occur 5 times or more; the 2 texts of train have none"):
         encoders.learn_fasttext(["a b", "c d"])
+
+
+def test_a_grid_is_asked_of_a_stand_in_where_a_grid_was_published():
+    wanted = encoders.Wanted({"text": None, "image": None}, True, ())
+    assert encoders.named("image", "resnet18:grid", wanted) == "resnet50-keras:grid"
+    assert encoders.named("text", "bert-base-uncased:pooler", wanted) == "all-MiniLM-L6-v2"
+    assert encoders.named("text", "fasttext", wanted) == "fasttext"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "published", "is_other"),
+    [
+        ("text", "bert-base-uncased", "bert-base-uncased", False),
+        ("text", "google-bert/bert-base-uncased", "bert-base-uncased", False),
+        ("text", "/models/bert-base-uncased:pooler", "bert-base-uncased:pooler", False),
+        ("text", "bert-base-uncased:cls", "bert-base-uncased", False),
+        ("text", "bert-base-uncased", "bert-base-uncased:pooler", True),
+        ("text", "all-MiniLM-L6-v2", "bert-base-uncased", True),
+        ("image", "resnet18:grid", "resnet18:grid", False),
+        ("image", "resnet50-keras:grid", "resnet18:grid", True),
+        ("text", "fasttext", "fasttext", False),
+    ],
+)
+def test_what_stands_in_is_told_from_what_was_published(kind, name, published, is_other):
+    assert encoders.is_other(kind, name, published) == is_other
+
+
+def test_a_stand_in_out_of_reach_is_not_offered_again():
+    refusals = [
+        ("text", "all-MiniLM-L6-v2", "all-MiniLM-L6-v2: no registry\nmore"),
+        ("image", "resnet50", "resnet50: none"),
+    ]
+    said = encoders.way_out(refusals, ["lab", "--stand-in"])
+    assert said.splitlines()[:2] == ["all-MiniLM-L6-v2: no registry", "resnet50: none"]
+    assert "--text-encoder all-MiniLM-L6-v2" not in said
