@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ GRID = 7 * 7  # cells of an image's grid
 PAD_TO = 8  # word pieces: batches are padded to a multiple of this
 
 
+@runtime_checkable
 class Column(Protocol):
     """Anything that has an entry for each meme, read when it is asked for."""
 
