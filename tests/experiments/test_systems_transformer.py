@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from tiny_encoders import resnet, resnet_folder, text_folder
 from torch import Tensor, nn
 
-from experiments.systems import sides
-from experiments.systems.fusion import Branch, Classifier
-from experiments.systems.memes import Memes, collate
-from experiments.systems.multimodal_transformer import MultimodalTransformer
+from experiments.systems import encoders
+from experiments.systems.encoders import Wanted
+from experiments.systems.inputs import Inputs, collate
+from experiments.systems.models import Branch, Classifier, MultimodalTransformer
 from experiments.systems.published import SYSTEMS
-from experiments.systems.sides import Wanted
 from extract.encoders import catalogue
 from extract.errors import Refused
 
@@ -33,7 +32,7 @@ def net(bert: Path) -> Any:
     return tiny_systems.transformer(bert).module.eval()
 
 
-def batch(memes: Memes) -> dict[str, Tensor]:
+def batch(memes: Inputs) -> dict[str, Tensor]:
     rows = collate([memes[row] for row in range(len(memes))])
     return {name: rows[name] for name in ("grid", "input_ids", "attention_mask")}
 
@@ -108,7 +107,7 @@ def test_a_frozen_bert_drops_nothing_in_training(bert: Path) -> None:
     assert tiny_systems.transformer(bert, train_text=True).module.train().bert.training  # type: ignore[union-attr, operator]
 
 
-def fitted(model: Branch, rows: Memes, steps: int, learning_rate: float) -> list[float]:
+def fitted(model: Branch, rows: Inputs, steps: int, learning_rate: float) -> list[float]:
     """The loss of every step, over all rows, without dropout."""
     classifier = Classifier(model)
     for module in classifier.modules():
@@ -148,7 +147,7 @@ def test_an_encoder_that_is_no_bert_is_refused(tmp_path: Path, kind: str) -> Non
     names: dict[str, str | None] = {"text": located.name, "image": str(resnet_folder(tmp_path / "net", resnet()))}
     for attempt in (
         lambda: MultimodalTransformer(located, channels=4, cells=9, classes=2, train_text=True),
-        lambda: sides.choose(SYSTEMS["multimodal-transformer"], Wanted(names, False, ("text",)), []),
+        lambda: encoders.choose(SYSTEMS["multimodal-transformer"], Wanted(names, False, ("text",)), []),
     ):
         with pytest.raises(Refused) as refused:
             attempt()

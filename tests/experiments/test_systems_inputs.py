@@ -1,14 +1,17 @@
-"""Images that an encoder trains on are all looked at before any training."""
+"""Batches and draws of memes; images that an encoder trains on are all looked at before any training."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from planted_memes import memes
 from systems_command import tiny
 from trained import picture
 
-from experiments.systems import pictures, results
+from experiments.systems import inputs, results
 from experiments.systems.__main__ import main
+from experiments.systems.inputs import padded, undersampled
 from extract.errors import Refused
 
 pytest_plugins = ["systems_folder"]
@@ -52,7 +55,30 @@ def test_an_encoder_that_trains_skips_images_that_are_none(copy, capsys):
 def test_a_look_at_an_image_says_what_it_is_or_why_it_is_none(tmp_path):
     (tmp_path / "one.png").write_bytes(picture((1, 2, 3)))
     (tmp_path / "none.png").write_bytes(b"")
-    good, empty, absent = pictures.looks([tmp_path / name for name in ("one.png", "none.png", "absent.png")])
-    assert (len(good.digest), good.fault) == (64, "")
-    assert empty.fault == "empty file"
-    assert "No such file" in absent.fault
+    sources = [tmp_path / name for name in ("one.png", "none.png", "absent.png")]
+    good, empty, absent = inputs.decode_once(sources).values()
+    assert (len(good[0]), good[1]) == (64, "")
+    assert empty[1] == "empty file"
+    assert "No such file" in absent[1]
+
+
+def test_batches_pad_word_pieces_and_mask_what_they_padded():
+    ids, mask = padded([[1, 5, 2], [1, 2]])
+    assert ids.tolist() == [[1, 5, 2, 0, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0, 0]]
+    assert mask.sum(dim=1).tolist() == [3, 2]
+
+
+def test_undersampling_keeps_all_of_the_smaller_class_and_as_many_of_the_larger():
+    label = np.array([0] * 10 + [1] * 4)
+    rows = undersampled(label)
+    assert np.bincount(label[rows]).tolist() == [4, 4]
+    assert (np.diff(rows) > 0).all()
+    assert np.array_equal(rows, undersampled(label))
+
+
+def test_a_take_keeps_rows_together():
+    some = memes(10).take(np.array([7, 2]))
+    assert [some[row]["labels"] for row in (0, 1)] == [memes(10)[row]["labels"] for row in (7, 2)]
+    assert np.array_equal(some[0]["text_vec"], memes(10)[7]["text_vec"])
+    assert np.array_equal(some.take(np.array([1]))[0]["image_vec"], memes(10)[2]["image_vec"])
+    assert len(some) == 2

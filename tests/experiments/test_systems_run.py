@@ -16,7 +16,7 @@ from trained import picture
 from experiments import training
 from experiments.pages import systems_section
 from experiments.pages.document import Grid
-from experiments.systems import job, results, trainer
+from experiments.systems import results, run, trainer
 from experiments.systems.__main__ import main
 from extract import machine, store
 from extract.__main__ import main as extract
@@ -73,17 +73,17 @@ def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy):
     assert {path: store.read_rows(path).identity.fingerprint for path in there} == there
     assert len(there) == 2
     [result] = runs(copy, MLP)
-    assert (result.text.settings["precision"], result.text.settings["max_tokens"]) == (other, 16)
+    assert (result.text.identity.settings["precision"], result.text.identity.settings["max_tokens"]) == (other, 16)
 
 
 def test_stage_2s_heads_run_in_the_precision_that_is_recorded_and_know_their_recipe(copy, monkeypatch):
     short = HeadSettings(learning_rate=1e-3, weight_decay=0.0, max_epochs=2)
-    monkeypatch.setattr(job.Job, "recipe", short)
+    monkeypatch.setattr(run.Job, "recipe", short)
     for dtype in ("float32", "bfloat16"):
         main(["lab", *tiny(copy, "--seeds", "1", "--dtype", dtype)])
     made = {each.precision: each for each in runs(copy, "lab")}
     assert set(made) == {"float32", "bfloat16"}
-    monkeypatch.setattr(job.Job, "recipe", replace(short, patience=3))
+    monkeypatch.setattr(run.Job, "recipe", replace(short, patience=3))
     main(["lab", *tiny(copy, "--seeds", "1")])
     assert len(runs(copy, "lab")) == 3
 
@@ -171,25 +171,50 @@ def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, ca
     told = f"{MLP} published: training diverged (seed 0, 1), so there is nothing to measure."
     [row] = [line for line in capsys.readouterr().out.splitlines() if line.startswith(MLP) and "*" in line][:1]
     assert row.count("undefined") == 4
-    [run] = [each for each in runs(copy, MLP) if each.seeds == 2]
-    assert run.notes[-1] == told
-    assert np.isnan([figure.mean for each in run.rows for figure in each.metrics.values()]).all()
+    [result] = [each for each in runs(copy, MLP) if each.seeds == 2]
+    assert result.notes[-1] == told
+    assert np.isnan([figure.mean for each in result.rows for figure in each.metrics.values()]).all()
     main(["table", "--out", str(copy / "reports")])
     printed = capsys.readouterr().out
     assert told in " ".join(printed.split())
     assert f"{MLP} * + vs" not in printed
 
 
-def test_the_report_shows_what_was_run(copy):
+def test_the_report_shows_what_was_run_and_trains_and_writes_nothing(copy):
     assert systems_section.section(copy / "elsewhere") is None
     main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    shutil.rmtree(copy / "features")  # of which a report takes nothing
+    left = there(copy / "reports")
     [part] = systems_section.section(copy / "reports").parts
+    assert there(copy / "reports") == left
     assert "train 48, dev 20, test 12 memes" in part.title
     reached, how, pairs = (block.table for block in part.blocks if isinstance(block, Grid))
     for table in (reached, how, pairs):
         assert any(row[0].startswith(MLP) for row in table.rows)
         assert {len(row) for row in table.rows} == {len(table.header)}
     assert any("stand-ins" in sentence for sentence in part.blocks[-1].sentences)
+
+
+def test_a_report_without_memefuses_heads_says_how_to_train_them(copy):
+    main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    shutil.rmtree(copy / "reports/systems/memefuse")
+    left = there(copy / "reports")
+    [part] = systems_section.section(copy / "reports").parts
+    assert there(copy / "reports") == left
+    told = f"they were not trained yet. Run: python -m experiments.systems table --out {copy / 'reports'}"
+    assert any(sentence.endswith(told) for sentence in part.blocks[-1].sentences)
+
+
+def there(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_seed_is_no_plural(copy, capsys):
+    main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
+    image = next((copy / "data" / "img").iterdir())
+    capsys.readouterr()
+    main([MLP, "--out", str(copy / "reports"), "--device", "cpu", "--predict", str(image), "words"])
+    assert "(dev); 1 seed ." in capsys.readouterr().out
 
 
 def test_seconds_of_heads_that_train_side_by_side_are_not_added_up(copy, monkeypatch):

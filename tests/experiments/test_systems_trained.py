@@ -9,10 +9,9 @@ from test_image_encoders import KERAS, images, pattern
 from tiny_encoders import resnet, resnet_folder, text_folder, transformers_resnet_folder
 from torch import Tensor, nn
 
-from experiments.systems.fusion import Branch, Classifier, Concat, cached
-from experiments.systems.memes import padded
+from experiments.systems.inputs import padded
+from experiments.systems.models import Branch, Classifier, Concat, TrainedImage, cached
 from experiments.systems.published import Shape
-from experiments.systems.trained_encoders import TrainedImage
 from extract.encoders import catalogue, image_encoders, text_encoders
 
 FP32 = 1e-4  # of the largest value: stage 1 folds batch norms and packs weights, which rounds differently

@@ -1,14 +1,13 @@
 """Concat over cached vectors: its layers, its two kinds of logit, and what it can and cannot express."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from planted_memes import IMAGE_DIM, TEXT_DIM, concat, memes
 
 from experiments.systems import trainer
-from experiments.systems.fusion import Classifier, hateful, loss
-from experiments.systems.memes import collate, padded, undersampled
+from experiments.systems.inputs import collate
+from experiments.systems.models import Classifier, hateful, loss
 from experiments.systems.published import Shape, Training
 from heads.metrics import auc_roc
 from heads.models import EarlyFusionHead
@@ -68,25 +67,3 @@ def test_the_classifier_gives_loss_and_logit():
     out = Classifier(concat(Shape()))(**batch)
     assert out["logit"].shape == (3,)
     assert out["loss"].ndim == 0
-
-
-def test_batches_pad_word_pieces_and_mask_what_they_padded():
-    ids, mask = padded([[1, 5, 2], [1, 2]])
-    assert ids.tolist() == [[1, 5, 2, 0, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0, 0]]
-    assert mask.sum(dim=1).tolist() == [3, 2]
-
-
-def test_undersampling_keeps_all_of_the_smaller_class_and_as_many_of_the_larger():
-    label = np.array([0] * 10 + [1] * 4)
-    rows = undersampled(label)
-    assert np.bincount(label[rows]).tolist() == [4, 4]
-    assert (np.diff(rows) > 0).all()
-    assert np.array_equal(rows, undersampled(label))
-
-
-def test_a_take_keeps_rows_together():
-    some = memes(10).take(np.array([7, 2]))
-    assert some.ids.tolist() == ["train-7", "train-2"]
-    assert np.array_equal(some[0]["text_vec"], memes(10)[7]["text_vec"])
-    assert np.array_equal(some.take(np.array([1]))[0]["image_vec"], memes(10)[2]["image_vec"])
-    assert some.array("text_vec").shape == (2, TEXT_DIM)
