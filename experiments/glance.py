@@ -11,12 +11,11 @@ from pathlib import Path
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from extract import contents, dataset
-from extract.contents import Source
+from extract import archive, dataset, places
 from extract.dataset import Fault, Meme
 from extract.images import FORMATS
 from extract.machine import cores
-from extract.places import Place
+from extract.places import Place, Source
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".webp": "WEBP", ".bmp": "BMP"}
@@ -90,8 +89,8 @@ class Glance:
 def look(data: Place, quiet: bool = False) -> Glance:
     """Read every split and the header of every image. Raises Refused when there is no dataset."""
     names = dataset.find_splits(data)
-    if dataset.unpack_images(data):
-        print(f"unpacked {data / dataset.ARCHIVE}", file=sys.stderr)
+    if archive.unpack_images(data):
+        print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
     read = [dataset.read(data, name) for name in names]
     paths = list(dict.fromkeys(meme.image for split in read for meme in split.memes))
     found = dict(zip(paths, pictures(paths, quiet), strict=True))
@@ -107,7 +106,7 @@ def pictures(paths: Sequence[Source], quiet: bool) -> Iterable[Picture]:
 
 def header(source: Source) -> Picture:
     """Read an image's header. Whether its pixels are whole shows only in `python -m extract`."""
-    size = contents.size(source)
+    size = places.size(source)
     if not size:
         return Picture(size, reason="empty file")
     Image.MAX_IMAGE_PIXELS = None  # nothing is decoded here
@@ -162,7 +161,7 @@ def digests(splits: Sequence[Split]) -> dict[Source, str]:
     paths = {path for twins in of_size.values() if len(twins) > 1 for path in twins}
     alone = {path: str(path) for twins in of_size.values() if len(twins) == 1 for path in twins}
     with ThreadPoolExecutor(cores()) as pool:
-        return alone | dict(zip(paths, pool.map(dataset.file_digest, paths), strict=True))
+        return alone | dict(zip(paths, pool.map(places.digest, paths), strict=True))
 
 
 def with_both_labels(memes: Sequence[Meme]) -> int:

@@ -5,18 +5,19 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from extract import contents
 from extract.ahead import ahead
-from extract.dataset import Meme
 from extract.decoding import decode
+
+from extract import places
+from extract.dataset import Meme
 from extract.machine import cores
 from extract.plan import Item
 
 
 def decode_seconds(memes: Sequence[Meme]) -> float:
     """Seconds to read, check and decode these memes' images when nothing else is done."""
-    items = [Item(contents.digest(meme.image), meme.image) for meme in memes]
-    threads = contents.readers(items[0].source, cores())
+    items = [Item(places.digest(meme.image), meme.image) for meme in memes]
+    threads = places.readers(items[0].source, cores())
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         start = time.perf_counter()
         deque(ahead(pool, decode, items, window=4 * threads), maxlen=0)

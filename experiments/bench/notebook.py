@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from extract.contents import Source
 from extract.dataset import Meme
 from extract.encoders.catalogue import Located
+from extract.places import Source
 
 BATCH = 32  # rows
 

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from extract import dataset, images
-from extract.contents import Source
+from extract import images, places
 from extract.errors import Failed
+from extract.places import Source
 
 BATCH = {"cpu": 8, "cuda": 64}  # contents
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this, as extract does
@@ -58,7 +58,7 @@ class Content:
         """Raises OSError when the file cannot be read."""
         if isinstance(image, bytes):
             return cls(hashlib.sha256(image).hexdigest(), image)
-        return cls(dataset.file_digest(image), image)
+        return cls(places.digest(image), image)
 
 
 def text_vectors(contents: Sequence[Content], encoder: EncodesText) -> Iterator[Vectors]:

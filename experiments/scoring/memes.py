@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments.scoring.scorer import Given, Score, Scorer
-from extract import dataset
+from extract import archive, dataset
 from extract.dataset import Meme
 from extract.errors import Failed, Refused, listing
 from extract.places import Place
@@ -26,8 +26,8 @@ def of_split(data: Place, split: str) -> dataset.Split:
     names = dataset.choose_splits(data, split)
     if len(names) > 1:
         raise Refused(f"--split {split} is {', '.join(names)}: name one of them")
-    if dataset.unpack_images(data):
-        print(f"unpacked {data / dataset.ARCHIVE}", file=sys.stderr)
+    if archive.unpack_images(data):
+        print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
     return dataset.read(data, names[0])
 
 

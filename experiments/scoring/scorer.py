@@ -19,7 +19,7 @@ from experiments.results.models import SIDES, Kept
 from experiments.scoring import vector_cache
 from experiments.scoring.encoding import Content
 from experiments.scoring.vectors import Report, Source
-from extract import contents, images
+from extract import images, places
 from extract import machine as devices
 from extract.errors import Refused
 from extract.places import Place, place
@@ -30,7 +30,7 @@ class Given:
     """A meme to score. A side that is None is not known; "" is a meme without words."""
 
     text: str | None
-    image: contents.Source | bytes | None  # where it lies, or what is in it
+    image: places.Source | bytes | None  # where it lies, or what is in it
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from experiments.systems.build import GRID, Side, is_grid, reads_vectors
 from experiments.systems.memes import NO_LABEL, Column, Grids, Memes, Pictures, Rows
 from experiments.systems.pictures import Usable
 from experiments.systems.published import FASTTEXT
-from extract import dataset, store
-from extract.contents import Source
+from extract import archive, dataset, store
 from extract.dataset import Meme
 from extract.encoders.family import Located
 from extract.encoders.text import position_limit
 from extract.errors import Refused
-from extract.places import Place
+from extract.places import Place, Source
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def read(data: Place, on_error: str) -> dict[str, list[Meme]]:
     if missing:
         raise Refused(f"{data} has no {' and no '.join(missing)}; a system trains on train and dev watches it")
     wanted = dataset.choose_splits(data, "train,dev") + [name for name in names if name.startswith("test")]
-    dataset.unpack_images(data)
+    archive.unpack_images(data)
     splits = [dataset.read(data, name) for name in wanted]
     if on_error == "stop":
         dataset.refuse_faults(splits)

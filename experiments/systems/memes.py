@@ -12,8 +12,8 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from extract import images
-from extract.contents import Source
 from extract.errors import Failed
+from extract.places import Source
 
 PAD_TO = 8  # word pieces: batches are padded to a multiple of this
 NO_LABEL = -1

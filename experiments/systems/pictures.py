@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from extract import contents, images
-from extract.contents import Source
+from extract import images, places
 from extract.dataset import Meme
 from extract.errors import Refused, listing
 from extract.machine import cores
+from extract.places import Source
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def usable(memes: Mapping[str, Sequence[Meme]], on_error: str) -> Usable:
 
 
 def looks(sources: Sequence[Source]) -> list[Look]:
-    threads = contents.readers(sources[0], cores()) if sources else 1
+    threads = places.readers(sources[0], cores()) if sources else 1
     with ThreadPoolExecutor(threads) as pool:
         seen = pool.map(look, sources)
         return list(tqdm(seen, "looking at images", len(sources), unit=" images", leave=False, disable=None, delay=2))
@@ -64,4 +64,4 @@ def look(source: Source) -> Look:
         images.decode(source.read_bytes())
     except (images.Undecodable, OSError) as error:
         return Look("", str(error))
-    return Look(contents.digest(source), "")
+    return Look(places.digest(source), "")
