@@ -2,24 +2,27 @@
 
 Reads features/. Writes comparison.md, .csv, .tex and .json, predictions_<split>.csv and models/<head>.safetensors with
 its .json, all the same bytes for the same input; and runs.jsonl, a record per run and split, wall time included.
+
+From Python: `from experiments.compare import compare`.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.options import BALANCES, DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import parser as parser_of
 from extract import errors
-from extract.machine import resolve_device
-from extract.places import place
+from extract.places import Place, place
 
 if TYPE_CHECKING:
     from experiments.data import Data
+    from experiments.results.folder import Results
 
-HEADS = ("text", "image", "early", "late")
-BALANCES = ("none", "pos_weight", "undersample")
-EXAMPLE = """\
+EXAMPLES = """\
 examples:
   python -m experiments.compare
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras --seeds 10
@@ -27,20 +30,72 @@ examples:
 """
 
 
+def compare(
+    features: Place | str = "features",
+    *,
+    text_encoder: str | None = None,
+    image_encoder: str | None = None,
+    heads: str | Sequence[str] = DEFAULT_HEADS,
+    seeds: int = 5,
+    out: Path | str | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    references: str = "all",
+    calibrate: str = "none",
+    balance: str | None = None,
+    from_sweep: Path | str | None = None,
+    quiet: bool = True,
+) -> "Results":
+    """Train heads on the vectors in `features` and return how they do on dev and test.
+
+    out: a folder to write to; None writes nothing. quiet: print nothing. The others are as on the command line.
+    Raises Refused for what cannot be compared, StoreError for features that are damaged.
+    """
+    from experiments import data as stored
+    from experiments import training
+    from experiments.evaluate.comparison import evaluate, size
+    from experiments.results import folder
+    from experiments.search.ranking import Choice, read_choice
+    from experiments.words import choice_cautions
+    from extract.machine import resolve_device
+
+    names, device = head_names(heads), resolve_device(device)
+    choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
+    data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
+    data = replace(data, notes=data.notes + choice_cautions(choice, data.encoders, names))
+    if out is not None:
+        folder.prepare(Path(out))
+        if not overwrite:
+            folder.refuse_other_dataset(Path(out), [size(split) for split in data.splits])
+    if not quiet:
+        print(describe(data), file=sys.stderr)
+    balanced = {"balance": balance} if balance else {}
+    runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | balanced for head in names})
+    trained = training.heads(data, runs, device, calibrate, quiet)
+    trained += training.references(data, quiet) if references == "all" else []
+    results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
+    if out is not None:
+        folder.write(Path(out), data, trained, results)
+    return results
+
+
+def describe(data: "Data") -> str:
+    sides = " + ".join(f"{encoder.name} ({encoder.dim:,})" for encoder in data.encoders.values())
+    return f"{sides}: {', '.join(f'{len(split):,} {split.name}' for split in data.splits)}"
+
+
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.compare",
-        description="Train heads on the vectors in FEATURES and write a table of how they do on dev and test.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = parser_of(
+        "compare", "Train heads on the vectors in FEATURES and write a table of how they do on dev and test.", EXAMPLES
     )
     add = parser.add_argument
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", metavar="E", help="which text vectors, when there are several")
     add("--image-encoder", metavar="E", help="which image vectors, when there are several")
-    add("--heads", type=head_names, default=HEADS, metavar="H,H", help=f"default: {','.join(HEADS)}")
+    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
+    add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
     add(
@@ -59,55 +114,16 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def head_names(text: str) -> tuple[str, ...]:
-    """Names in the table's order, each once."""
-    asked = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in HEADS]
-    if unknown or not asked:
-        raise argparse.ArgumentTypeError(f"unknown head {', '.join(unknown)}; there are {', '.join(HEADS)}")
-    return tuple(name for name in HEADS if name in asked)
-
-
-def at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seeds: at least 1")
-    return int(text)
-
-
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import comparison_tables, training
-    from experiments import data as loading
-    from experiments.evaluate import comparison as outcome
-    from experiments.results import folder
-    from experiments.search import choice as chosen
+    from experiments import tables
 
-    device = resolve_device(options.device)
-    choice = chosen.read(options.from_sweep) if options.from_sweep else chosen.NOTHING
-    data = loading.load(
-        options.features, options.text_encoder or choice.text_encoder, options.image_encoder or choice.image_encoder
-    )
-    data = replace(data, notes=data.notes + choice.cautions(data.text.name, data.image.name, options.heads))
-    folder.prepare(options.out)
-    print(describe(data), file=sys.stderr)
-    balance = {"balance": options.balance} if options.balance else {}
-    settings = {head: choice.heads.get(head, {}) | balance for head in options.heads}
-    runs = training.runs(options.heads, options.seeds, settings)
-    trained = training.heads(data, runs, device, options.calibrate)
-    trained += training.references(data) if options.references == "all" else []
-    comparison = outcome.compare(data, trained, options.seeds, options.calibrate)
-    folder.write(options.out, data, trained, comparison)
-    print(comparison_tables.terminal(comparison))
+    results = compare(**vars(options), quiet=False)
+    print(tables.terminal(results.comparison))
     print(
         f"Written to {options.out}: comparison.md, .csv, .tex, .json, runs.jsonl, predictions, models.", file=sys.stderr
     )
-
-
-def describe(data: "Data") -> str:
-    sides = f"{data.text.name} ({data.text.dim:,}) + {data.image.name} ({data.image.dim:,})"
-    sizes = ", ".join(f"{len(split):,} {split.name}" for split in (data.train, data.dev, *data.tests))
-    return f"{sides}: {sizes}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Find a features folder's pair of encoders, check that its files belong together, and join them into splits."""
+"""A features folder as a comparison reads it: a pair of encoders whose files belong together, joined into splits."""
 
 import dataclasses
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -13,20 +13,10 @@ from experiments.evaluate import statistics
 from extract import store
 from extract.errors import Refused, listing
 from extract.places import Place
+from extract.store import EncoderIdentity
 
 GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """What made one side's vectors."""
-
-    name: str  # its folder under features/
-    dim: int
-    fingerprint: str
-    settings: dict[str, Any]
-    versions: dict[str, str]  # of the libraries that made them
 
 
 @dataclass(frozen=True)
@@ -60,12 +50,33 @@ class Split:
 class Data:
     """All that a comparison reads."""
 
-    text: Encoder
-    image: Encoder
+    text: EncoderIdentity
+    image: EncoderIdentity
     train: Split
     dev: Split
     tests: list[Split]
     notes: list[str]  # what was left out, in sentences
+    features: Place  # the folder that all was read from
+
+    @property
+    def encoders(self) -> dict[str, EncoderIdentity]:
+        """By side."""
+        return {"text": self.text, "image": self.image}
+
+    @property
+    def splits(self) -> list[Split]:
+        """Train, dev and the test splits."""
+        return [self.train, self.dev, *self.tests]
+
+
+def digest(splits: Sequence[Split], sides: Sequence[str] = ("text", "image")) -> str:
+    """Return a sha256 (hex) over ids, labels and the contents of these sides, in the order of ids."""
+    sha256 = hashlib.sha256()
+    for split in splits:
+        contents = [getattr(split.pairs, f"{side}_content") for side in sides]
+        for column in (split.pairs.ids, split.pairs.label, *contents):
+            sha256.update("\n".join(str(value) for value in column.tolist()).encode() + b"\0")
+    return sha256.hexdigest()
 
 
 def load(
@@ -76,11 +87,8 @@ def load(
     Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
     when files are damaged or contradict each other.
     """
-    found = store.encoders(features, tests)
-    sides = [
-        choose(found, "text", text_encoder, features),
-        choose(found, "image", image_encoder, features),
-    ]
+    folders = store.encoders(features, tests)
+    sides = [choose(folders, "text", text_encoder, features), choose(folders, "image", image_encoder, features)]
     train, dev, test_splits = splits_of(sides)
     wanted = [train, dev, *test_splits]
     files = [{split: store.read(side.splits[split]) for split in wanted} for side in sides]
@@ -94,16 +102,18 @@ def load(
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
-    return Data(text, image, splits[train], splits[dev], [splits[split] for split in test_splits], notes)
+    return Data(text, image, splits[train], splits[dev], [splits[split] for split in test_splits], notes, features)
 
 
-def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place) -> store.EncoderFolder:
+def choose(
+    folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
+) -> store.EncoderFolder:
     """The encoder of that kind that was named, or the only one there is with a vector a meme."""
-    there = listing([f"{folder.name} ({_held(folder)}: {', '.join(folder.splits)})" for folder in found.values()])
+    there = listing([f"{folder.name} ({_held(folder)}: {', '.join(folder.splits)})" for folder in folders.values()])
     if name is None:
-        of_kind = candidates(found, kind)
+        of_kind = candidates(folders, kind)
     else:
-        of_kind = [folder for folder in found.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
+        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
     if [folder for folder in of_kind if folder.pooling == GRID]:
         raise Refused(
             f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
@@ -114,14 +124,14 @@ def choose(found: dict[str, store.EncoderFolder], kind: str, name: str | None, f
     if name is not None:
         raise Refused(f"{features} holds no {kind} features of {name}. It holds:\n{there}")
     if not of_kind:
-        inside = f"It holds:\n{there}" if found else "It is empty."
+        inside = f"It holds:\n{there}" if folders else "It is empty."
         raise Refused(f"{features} holds no {kind} features. {inside}\nRun: python -m extract --features {features}")
     raise Refused(f"{features} holds {len(of_kind)} {kind} encoders; name one with --{kind}-encoder:\n{there}")
 
 
-def candidates(found: dict[str, store.EncoderFolder], kind: str) -> list[store.EncoderFolder]:
+def candidates(folders: dict[str, store.EncoderFolder], kind: str) -> list[store.EncoderFolder]:
     """The encoders of that kind that heads can be trained on: those with one vector a meme, not a grid of them."""
-    return [folder for folder in found.values() if folder.kind == kind and folder.pooling != GRID]
+    return [folder for folder in folders.values() if folder.kind == kind and folder.pooling != GRID]
 
 
 def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
@@ -139,11 +149,11 @@ def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
     )
 
 
-def agreed(side: store.EncoderFolder, files: list[store.Features]) -> Encoder:
+def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIdentity:
     """What all of an encoder's files agree on. Raises StoreError when they come from different encoders or settings."""
     first, encoders = files[0].identity, [file.identity for file in files]
     if len({(each.kind, each.fingerprint, each.dim) for each in encoders}) == 1:
-        return Encoder(side.name, first.dim, first.fingerprint, first.settings, first.versions)
+        return dataclasses.replace(first, name=side.name)
     keys = sorted({key for each in encoders for key in each.settings})
     differ = [key for key in keys if len({repr(each.settings.get(key)) for each in encoders}) > 1]
     lines = [

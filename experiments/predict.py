@@ -1,33 +1,78 @@
-"""python -m experiments.predict: what the trained heads say of a new meme, or of many."""
+"""python -m experiments.predict: what the trained heads say of a new meme, or of many.
+
+from experiments.predict import predict
+
+result = predict(image="meme.png", text="look how many people love you")
+print(result.scores[0].probability)
+print(predict(split="test", data="data/my_memes").table)
+"""
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from experiments.scoring import options as model_options
+from experiments.options import add_model, model_arguments
+from experiments.options import parser as parser_of
 from extract import errors
-from extract.errors import Failed, Refused
-from extract.places import place
+from extract.errors import Failed, Refused, listing
+from extract.places import Place, place
 
 if TYPE_CHECKING:
-    from experiments.scoring.scorer import Score, Scorer
+    from experiments.scoring.memes import Predictions
 
-EXAMPLE = """\
+EXAMPLES = """\
 examples:
   python -m experiments.predict --image meme.png --text "look how many people love you"
   python -m experiments.predict --model reports/my_memes --data data/my_memes --split test --out predictions.csv
   python -m experiments.predict --model reports/my_memes - < this_morning.jsonl
 """
 DATA = Path("data/hateful_memes")
+DIGITS = 6  # of a probability in CSV
+
+
+def predict(
+    lines: str | None = None,
+    *,
+    image: Path | str | None = None,
+    text: str | None = None,
+    split: str | None = None,
+    data: Place | str | None = None,
+    on_error: str = "stop",
+    quiet: bool = True,
+    **model: Any,
+) -> "Predictions":
+    """Score memes that are named in exactly one way: one meme, a split of a dataset, or JSON lines.
+
+    lines: a file of rows (id, img, text); "-" is stdin.
+    image, text: one meme; "" is a meme without words. Without one of them, the heads that do not look at it answer.
+    split, data: a split of the dataset in `data`, or with `lines` where their `img` starts from.
+    on_error: "stop", or "skip": leave out what cannot be used, and list it in the result.
+    model: what Scorer.load takes: model, head, threshold, features, cache, text_encoder, image_encoder, device.
+    Raises Refused for what cannot be meant, Failed for images that cannot be decoded.
+    """
+    one_meme = image is not None or text is not None
+    _refuse_unclear(one_meme, split, lines)
+    from experiments.scoring import memes
+    from experiments.scoring.scorer import Scorer
+    from extract.images import Undecodable
+
+    scorer = Scorer.load(**model)
+    if one_meme:
+        try:
+            return memes.Predictions([str(image or "text")], [scorer.score(image, text)], scorer, [])
+        except Undecodable as error:
+            raise Failed(f"{image} cannot be scored: {error}") from None
+    folder = place(str(data)) if data is not None else None
+    rows = memes.of_lines(lines, folder) if lines is not None else memes.of_split(folder or DATA, str(split), quiet)
+    return memes.score(rows, scorer, skip=on_error == "skip", quiet=quiet)
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.predict",
-        description="Probability and label of memes, and what each modality alone says. Encodes a meme only once.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = parser_of(
+        "predict",
+        "Probability and label of memes, and what each modality alone says. Encodes a meme only once.",
+        EXAMPLES,
     )
     add = parser.add_argument
     add("lines", nargs="?", metavar="JSONL", help="score these rows (id, img, text); - reads them from stdin")
@@ -42,81 +87,44 @@ def parser() -> argparse.ArgumentParser:
         default="stop",
         help="rows and images that cannot be used (default: stop)",
     )
-    model_options.add(parser)
+    add_model(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-    refuse_unclear(options)
-
-    from experiments.scoring import csv_files
-
-    if options.out:
-        csv_files.prepare(options.out)
-    scorer = model_options.scorer(options)
-    if options.lines is None and options.split is None:
-        ids, scores = [str(options.image or "text")], [one(options, scorer)]
-    else:
-        ids, scores = many(options, scorer)
-    if options.out:
-        csv_files.write(options.out, csv_files.predictions(ids, scores))
-        print(f"{len(scores):,} memes written to {options.out}", file=sys.stderr)
-    elif options.lines is None and options.split is None:
-        print(described(scores[0], scorer))
-    else:
-        sys.stdout.write(csv_files.predictions(ids, scores))
-
-
-def refuse_unclear(options: argparse.Namespace) -> None:
-    """Raise Refused unless the options name memes in exactly one way."""
     one_meme = options.image is not None or options.text is not None
-    ways = [one_meme, options.split is not None, options.lines is not None]
-    if sum(ways) != 1:
-        what = "what to score is not clear" if any(ways) else "nothing to score"
-        raise Refused(f"{what}: give --image and --text, or --split, or a JSONL file (- for stdin). See --help")
-
-
-def one(options: argparse.Namespace, scorer: "Scorer") -> "Score":
-    from extract.images import Undecodable
-
-    try:
-        return scorer.score(image=options.image, text=options.text)
-    except Undecodable as error:
-        raise Failed(f"{options.image} cannot be scored: {error}") from None
-
-
-def many(options: argparse.Namespace, scorer: "Scorer") -> "tuple[list[str], list[Score]]":
+    _refuse_unclear(one_meme, options.split, options.lines)
     from experiments.scoring import memes
 
-    if options.split is not None:
-        split = memes.of_split(options.data or DATA, options.split)
+    if options.out:
+        memes.refuse_unwritable(options.out)
+    what = {name: getattr(options, name) for name in ("lines", "image", "text", "split", "data", "on_error")}
+    result = predict(**what, quiet=False, **model_arguments(options))
+    if result.left_out:
+        print(
+            f"{len(result.left_out):,} memes left out:\n{listing(result.left_out, len(result.left_out))}",
+            file=sys.stderr,
+        )
+    if options.out:
+        memes.write(options.out, memes.csv_text(result.table, DIGITS))
+        print(f"{len(result.scores):,} memes written to {options.out}", file=sys.stderr)
+    elif one_meme:
+        from experiments import tables, words
+
+        score, scorer = result.scores[0], result.scorer
+        shown = (words.meme(score, scorer), tables.plain(tables.meme_table(score, scorer)), words.modalities(score))
+        print("\n\n".join(filter(None, shown)))
     else:
-        split = memes.of_lines(options.lines, options.data)
-    scored = memes.score(split, scorer, skip=options.on_error == "skip")
-    return [meme.id for meme in scored.memes], scored.scores
+        sys.stdout.write(memes.csv_text(result.table, DIGITS))
 
 
-def described(score: "Score", scorer: "Scorer") -> str:
-    """One meme's probability and label, what every head says, and a sentence on the modalities."""
-    from experiments.scoring.verdict import looks_at, modalities, origin
-    from experiments.tables import Table, bare, plain
-
-    rows = [
-        [
-            head,
-            looks_at(scorer.heads[head]),
-            bare(its.probability),
-            f"{bare(its.lowest)} to {bare(its.highest)}",
-            bare(its.threshold),
-            str(its.label),
-        ]
-        for head, its in score.opinions.items()
-    ]
-    header = ["head", "looks at", "probability", "of its runs", "label 1 from", "label"]
-    because = origin(score.opinions[score.head], scorer)
-    parts = [f"probability {bare(score.probability)}, label {score.label} ({because})", plain(Table("", header, rows))]
-    return "\n\n".join(part for part in (*parts, modalities(score, scorer.heads)) if part)
+def _refuse_unclear(one_meme: bool, split: str | None, lines: str | None) -> None:
+    """Raise Refused unless memes are named in exactly one way."""
+    named = [one_meme, split is not None, lines is not None]
+    if sum(named) != 1:
+        what = "what to score is not clear" if any(named) else "nothing to score"
+        raise Refused(f"{what}: give --image and --text, or --split, or a JSONL file (- for stdin). See --help")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""python -m experiments.submit: a split's predictions as the competition wants them: id, proba, label."""
+"""python -m experiments.submit: a split's predictions as the competition wants them: id, proba, label.
+
+From Python: `from experiments.submit import submit`.
+"""
 
 import argparse
 import csv
@@ -7,61 +10,71 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from experiments.scoring import options as model_options
+from experiments.options import add_model, model_arguments
+from experiments.options import parser as parser_of
 from extract import errors
 from extract.errors import Failed, Refused, listing
-from extract.places import place
+from extract.places import Place, place
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from extract.dataset import Split
 
 DATA = Path("data/hateful_memes")
-EXAMPLE = """\
+DIGITS = 9  # of a probability
+EXAMPLES = """\
 examples:
   python -m experiments.submit --split test_unseen --out submission.csv
   python -m experiments.submit --model reports/my_memes --data data/my_memes --split test --head early
 """
 
 
+def submit(
+    data: Place | str = DATA, *, split: str = "test", out: Path | str | None = None, quiet: bool = True, **model: Any
+) -> "pd.DataFrame":
+    """Score every meme of a split; return id, proba and label in the order of its file.
+
+    out: a CSV file to write; None writes nothing. model: as `predict` has it.
+    Raises Refused for rows that cannot be scored, Failed for images that cannot be decoded.
+    """
+    from experiments.scoring import memes
+    from experiments.scoring.scorer import Scorer
+
+    if out is not None:
+        memes.refuse_unwritable(Path(out))
+    rows = memes.of_split(place(str(data)), split, quiet)
+    refuse_incomplete(rows)
+    scored = memes.score(rows, Scorer.load(**model), skip=False, quiet=quiet)
+    table = scored.table.rename(columns={"probability": "proba"})
+    submission = table[["id", "proba", "label"]]
+    text = memes.csv_text(submission, DIGITS)
+    check([meme.id for meme in rows.memes], text)
+    if out is not None:
+        memes.write(Path(out), text)
+    if not quiet:
+        said = f"{len(table):,} memes of {rows.name} by the head {scored.scorer.deciding.name}"
+        print(f"{out}: {said}, {int(table['label'].sum()):,} of label 1", file=sys.stderr)
+    return submission
+
+
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.submit",
-        description="Score every meme of a split and write id, proba, label in the order of its file.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = parser_of(
+        "submit", "Score every meme of a split and write id, proba, label in the order of its file.", EXAMPLES
     )
     add = parser.add_argument
     add("--data", type=place, default=DATA, metavar="DIR", help=f"the dataset (default: {DATA})")
     add("--split", default="test", metavar="NAME", help="the split to predict (default: test)")
     add("--out", type=Path, default=Path("submission.csv"), metavar="FILE", help="default: submission.csv")
-    model_options.add(parser)
+    add_model(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-
-    from experiments.scoring import csv_files, memes
-
-    csv_files.prepare(options.out)
-    split = memes.of_split(options.data, options.split)
-    refuse_incomplete(split)
-    scorer = model_options.scorer(options)
-    scored = memes.score(split, scorer, skip=False)
-    rows = [
-        (meme.id, f"{score.probability:.9f}", str(score.label))
-        for meme, score in zip(scored.memes, scored.scores, strict=True)
-    ]
-    submission = csv_files.comma_separated(["id", "proba", "label"], rows)
-    check([meme.id for meme in split.memes], submission)
-    csv_files.write(options.out, submission)
-    ones = sum(label == "1" for _, _, label in rows)
-    print(
-        f"{options.out}: {len(rows):,} memes of {split.name} by the head {scorer.chosen.name}, {ones:,} of label 1",
-        file=sys.stderr,
-    )
+    submit(options.data, split=options.split, out=options.out, quiet=False, **model_arguments(options))
 
 
 def refuse_incomplete(split: "Split") -> None:

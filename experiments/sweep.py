@@ -2,26 +2,31 @@
 
 Reads train and dev under features/. Writes records.jsonl, a line per run that only grows: a sweep that was stopped goes
 on where it stood. From it sweep.md (a ranking), sweep.png and .svg, and sweep.json for `compare --from-sweep`.
+
+From Python: `from experiments.sweep import sweep`.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from experiments.compare import HEADS, at_least_one, head_names
+from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import parser as parser_of
 from extract import errors
-from extract.files import write_text
-from extract.machine import resolve_device
-from extract.places import place
+from extract.places import Place, place
 
 if TYPE_CHECKING:
-    from experiments.search.tasks import Task
-    from experiments.search.trials import Log, Trial
+    import pandas as pd
+
+    from experiments.search.ranking import Candidate, Choice
+    from experiments.search.trials import Log, Task, Trial
     from heads.settings import HeadSettings
 
-EXAMPLE = """\
+EXAMPLES = """\
 examples:
   python -m experiments.sweep
   python -m experiments.sweep --heads early,late --grid hidden=128,256 learning_rate=1e-3,3e-4 dropout=0.2,0.5
@@ -30,15 +35,148 @@ examples:
 """
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep came to; as a pandas frame: `table`."""
+
+    ranked: "list[Candidate]"  # best mean dev AUC-ROC first
+    choice: "Choice"  # what compare's `from_sweep` takes
+    trials: "list[Trial]"  # one per run, in the order asked for
+    others: int  # configurations in the same record that this sweep did not ask for
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each configuration, best first: head, encoders, settings, mean and spread of dev AUC-ROC."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"head": each.head, "text_encoder": each.text_encoder, "image_encoder": each.image_encoder}
+            | each.settings
+            | {"dev_auc_mean": each.mean, "dev_auc_sd": each.sd, "seeds": len(each.auc)}
+            for each in self.ranked
+        )
+
+
+def sweep(
+    features: Place | str = "features",
+    *,
+    heads: str | Sequence[str] = DEFAULT_HEADS,
+    grid: Sequence[str] | Mapping[str, Sequence[Any]] = (),
+    random: int | None = None,
+    sweep_seed: int = 0,
+    seeds: int = 3,
+    text_encoder: str = "all",
+    image_encoder: str = "all",
+    device: str = "auto",
+    out: Path | str = "reports/sweep",
+    quiet: bool = True,
+) -> Sweep:
+    """Train every configuration that the record under `out` does not hold yet, and rank all that was asked for.
+
+    grid: values by setting, or words as on the command line; none: some around the shipped recipe. quiet: print
+    nothing. Raises Refused for what cannot be meant or read.
+    """
+    from experiments.search import grid as grids
+
+    values = dict(grid) if isinstance(grid, Mapping) else grids.parse(grid)
+    tried = grids.combinations(values, random, sweep_seed)
+    names = head_names(heads)
+
+    from dataclasses import replace
+
+    from experiments.search import ranking, trials
+    from experiments.words import left_behind
+    from extract.machine import resolve_device
+    from heads.settings import HeadSettings
+
+    device = resolve_device(device)
+    loaded, notes = trials.pairs(place(str(features)), text_encoder, image_encoder)
+    runs = [HeadSettings(**settings, seed=seed) for settings in tried for seed in range(seeds)]
+    tasks = trials.tasks(loaded, names)
+    if random and len(tried) < random:
+        notes.append(f"--random {random}: the grid holds no more than {len(tried):,}; all are tried.")
+    for note in notes if not quiet else ():
+        print(note, file=sys.stderr)
+    with trials.Log(Path(out) / "records.jsonl") as log:
+        done = train(tasks, runs, log, device, quiet)
+        others = len({trial.configuration for trial in log.trials} - {trial.configuration for trial in done})
+    ranked = ranking.rank(done)
+    choice, on_pair = ranking.choose(ranked)
+    result = Sweep(ranked, replace(choice, notes=left_behind(ranked, on_pair)), done, others)
+    write(Path(out), result, scoring(features, Path(out)))
+    return result
+
+
+def scoring(features: Place | str, out: Path) -> str:
+    """Return the command that scores the choice on test."""
+    return f"python -m experiments.compare --features {features} --from-sweep {out / 'sweep.json'}"
+
+
+def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: str, quiet: bool) -> "list[Trial]":
+    """Train what the record does not hold yet; return all that was asked for, in its order."""
+    from tqdm import tqdm
+
+    from experiments import training
+    from experiments.results.records import code_version
+    from experiments.search.trials import train_grid
+
+    code, held = code_version(), log.done()
+    digests = [task.rows for task in tasks]
+    keys = [task.key(run, rows) for task, rows in zip(tasks, digests, strict=True) for run in runs]
+    missing = sum(key not in held for key in keys)
+    if not quiet:
+        print(
+            f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {len(runs):,} settings and seeds; "
+            f"{len(keys) - missing:,} in the record, {missing:,} to train",
+            file=sys.stderr,
+        )
+    with tqdm(total=missing, unit="run", disable=quiet or None, file=sys.stderr) as bar:
+        for task, rows in zip(tasks, digests, strict=True):
+            left = [run for run in runs if task.key(run, rows) not in held]
+            if not left:
+                continue
+            bar.set_description(" ".join([task.head, *(encoder.name for encoder in task.encoders.values())]))
+            split_rows = training.rows(task.data.train), training.rows(task.data.dev)
+            for fitted in train_grid(*split_rows, {task.head: left}, device=device):
+                log.append(task.trials(fitted, rows, code))
+                bar.update(len(fitted.runs))
+    held = log.done()
+    return [held[key] for key in keys]
+
+
+def write(out: Path, result: Sweep, command: str) -> None:
+    """Write sweep.md, sweep.json and the plot; that only where matplotlib is installed."""
+    from experiments import tables
+    from experiments.search.trials import described
+    from extract.files import write_text
+    from heads.settings import HeadSettings
+
+    reading = reading_of(result, command)
+    write_text(
+        out / "sweep.md", tables.sweep_markdown(result.ranked, result.trials, described(HeadSettings()), reading)
+    )
+    write_text(out / "sweep.json", json.dumps(asdict(result.choice), indent=1, ensure_ascii=False) + "\n")
+    try:
+        from experiments.search import plots
+    except ModuleNotFoundError as missing:
+        if missing.name != "matplotlib":
+            raise
+        return
+    plots.write(out, result.ranked)
+
+
+def reading_of(result: Sweep, command: str) -> list[str]:
+    from experiments.words import sweep_reading
+
+    return sweep_reading(result.ranked, result.trials, result.others, result.choice.notes, command)
+
+
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.sweep",
-        description="Try head settings and encoders on train and dev, and rank them by dev AUC-ROC.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = parser_of(
+        "sweep", "Try head settings and encoders on train and dev, and rank them by dev AUC-ROC.", EXAMPLES
     )
     add = parser.add_argument
-    add("--heads", type=head_names, default=HEADS, metavar="H,H", help=f"default: {','.join(HEADS)}")
+    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
     add(
         "--grid",
         nargs="+",
@@ -59,91 +197,22 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
+    result = sweep(**vars(options), quiet=False)
 
-    from experiments.search import grid
+    from importlib.util import find_spec
 
-    tried = grid.combinations(grid.parse(options.grid), options.random, options.sweep_seed)
-
-    from experiments.search import tasks as search
-    from experiments.search.trials import Log
-    from heads.settings import HeadSettings
-
-    device = resolve_device(options.device)
-    loaded, notes = search.pairs(options.features, options.text_encoder, options.image_encoder)
-    runs = [HeadSettings(**settings, seed=seed) for settings in tried for seed in range(options.seeds)]
-    tasks = search.tasks(loaded, options.heads)
-    if options.random and len(tried) < options.random:
-        notes.append(f"--random {options.random}: the grid holds no more than {len(tried):,}; all are tried.")
-    for note in notes:
-        print(note, file=sys.stderr)
-    with Log(options.out / "records.jsonl") as log:
-        trials = train(tasks, runs, log, device)
-        others = len({trial.configuration for trial in log.trials} - {trial.configuration for trial in trials})
-    scoring = f"python -m experiments.compare --features {options.features} --from-sweep {options.out / 'sweep.json'}"
-    write(options.out, trials, others, scoring)
-
-
-def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: str) -> "list[Trial]":
-    """Train what the record does not hold yet; returns all that was asked for, in its order."""
-    from tqdm import tqdm
-
-    from experiments import training
-    from experiments.results import records
-    from experiments.search import tasks as search
-
-    code, held = records.code_version(), log.done()
-    digests = [task.rows for task in tasks]
-    keys = [task.key(run, rows) for task, rows in zip(tasks, digests, strict=True) for run in runs]
-    missing = sum(key not in held for key in keys)
-    print(
-        f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {len(runs):,} settings and seeds; "
-        f"{len(keys) - missing:,} in the record, {missing:,} to train",
-        file=sys.stderr,
-    )
-    with tqdm(total=missing, unit="run", disable=None, file=sys.stderr) as bar:
-        for task, rows in zip(tasks, digests, strict=True):
-            left = [run for run in runs if task.key(run, rows) not in held]
-            if not left:
-                continue
-            bar.set_description(" ".join([task.head, *(encoder.name for encoder in task.encoders.values())]))
-            seen = training.rows(task.data.train), training.rows(task.data.dev)
-            for fitted in search.sweep(*seen, {task.head: left}, device=device):
-                log.append(task.trials(fitted, rows, code))
-                bar.update(len(fitted.runs))
-    held = log.done()
-    return [held[key] for key in keys]
-
-
-def write(out: Path, trials: "list[Trial]", others: int, scoring: str) -> None:
-    """sweep.md, sweep.json and the plot; the best on the terminal."""
     from experiments import tables
-    from experiments.search import ranking
-    from experiments.search import tasks as search
+    from experiments.search.trials import described
     from heads.settings import HeadSettings
 
-    ranked = ranking.rank(trials)
-    recipe = search.described(HeadSettings())
-    write_text(out / "sweep.md", ranking.page(ranked, trials, others, recipe, scoring))
-    choice = json.dumps(ranking.chosen(ranked), indent=1, ensure_ascii=False)
-    write_text(out / "sweep.json", choice + "\n")
-    print(tables.plain(ranking.best_table(ranked, recipe)), end="\n\n")
-    print(tables.plain(ranking.table(ranked, shown=10)), end="\n\n")
-    print("\n".join(ranking.reading(ranked, trials, others, scoring)))
-    plots = draw(out, trials)
-    print(f"Written to {out}: sweep.md, sweep.json, {plots}records.jsonl.", file=sys.stderr)
-
-
-def draw(out: Path, trials: "list[Trial]") -> str:
-    """Names of the plots written; says so where matplotlib is not installed."""
-    from experiments.search import ranking
-
-    if fault := errors.not_installed(["matplotlib"], "report"):
-        print(f"no plot: it needs {fault}", file=sys.stderr)
-        return ""
-    from experiments.search import plots as sweep_plots
-
-    sweep_plots.write(out, ranking.rank(trials))
-    return "sweep.png, sweep.svg, "
+    print(tables.plain(tables.best_table(result.ranked, described(HeadSettings()))), end="\n\n")
+    print(tables.plain(tables.ranking_table(result.ranked, shown=10)), end="\n\n")
+    print("\n".join(reading_of(result, scoring(options.features, options.out))))
+    drawn = find_spec("matplotlib") is not None
+    if not drawn:
+        print(f"no plot: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)
+    plots = "sweep.png, sweep.svg, " if drawn else ""
+    print(f"Written to {options.out}: sweep.md, sweep.json, {plots}records.jsonl.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,39 @@
-"""How figures are written, and a table as plain text, Markdown or LaTeX."""
+"""Tables as text, Markdown, CSV and LaTeX, and those of a comparison. Everything is read from records."""
 
-import math
-import re
-from collections.abc import Sequence
+import csv
+import io
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import Figure, Pair
+from experiments.results.records import Comparison, Pair, Row, Slice, SplitSize
+from experiments.search.ranking import Candidate, best_of_each, swept
+from experiments.search.trials import Trial
+from experiments.words import (
+    READING,
+    bare,
+    candidate_score,
+    conclusion,
+    encoders,
+    heading,
+    interval,
+    looks_at,
+    probability,
+    signed,
+    summary,
+    undefined,
+    with_spread,
+)
+from heads.metrics import DECISIONS, METRICS
 
-UNDEFINED = "undefined"
+if TYPE_CHECKING:
+    from experiments.scoring.scorer import Score, Scorer
+
+PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
+LINEAR_TITLE = "Each head against logistic regression on the same vectors"
+WIDTH = 110  # columns of a terminal
 
 
 @dataclass(frozen=True)
@@ -18,37 +44,6 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     rule_before: Sequence[int] = ()  # rows that a line separates from those above
-
-
-def bare(value: float) -> str:
-    """Three digits without the zero before the point: .812, -.034, 1.000."""
-    if math.isnan(value):
-        return UNDEFINED
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:z.3f}")
-
-
-def signed(value: float) -> str:
-    """A difference: +.019, -.004, +1.000."""
-    return bare(value) if math.isnan(value) or value < 0 else f"+{bare(value)}"
-
-
-def with_spread(figure: Figure) -> str:
-    """.812±.004: mean and standard deviation over seeds; the mean alone where there is but one."""
-    return bare(figure.mean) + ("" if math.isnan(figure.sd) else f"±{bare(figure.sd)}")
-
-
-def interval(figure: Figure) -> str:
-    return "" if math.isnan(figure.low) or math.isnan(figure.high) else f"[{bare(figure.low)}, {bare(figure.high)}]"
-
-
-def difference(pair: Pair) -> str:
-    """With its interval: +.019 [-.004, +.041]."""
-    return f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
-
-
-def probability(p: float) -> str:
-    """A p-value: .043, <.001."""
-    return "<.001" if p < 0.001 else bare(p)
 
 
 def plain(table: Table) -> str:
@@ -100,3 +95,233 @@ def escape(text: str) -> str:
     written = "".join(special.get(character, character) for character in text)
     # a leading minus is a minus, not a hyphen; so is one that opens an interval
     return written.replace("[-", "[$-$").replace(", -", ", $-$") if not written.startswith("-") else f"$-${written[1:]}"
+
+
+def of_split(comparison: Comparison, split: str) -> list[Row]:
+    return [row for row in comparison.rows if row.split == split]
+
+
+def main_table(rows: Sequence[Row], title: str) -> Table:
+    """Every metric that people ask for first, at threshold 0.5."""
+    shown = ("average_precision", *DECISIONS)
+    header = ["", "AUC-ROC", "95% interval", *(METRICS[name].title for name in shown)]
+    cells = [
+        [row.name, with_spread(row.metrics["auc_roc"]), interval(row.metrics["auc_roc"])]
+        + [with_spread(row.metrics[name]) for name in shown]
+        for row in rows
+    ]
+    return Table(title, header, cells, first_reference(rows))
+
+
+def tuned_table(rows: Sequence[Row], title: str) -> Table:
+    """What dev's threshold gives, and how well probabilities are calibrated."""
+    rows = [row for row in rows if row.tuned]
+    header = ["", "threshold", *(METRICS[name].title for name in DECISIONS), "ECE", "Brier"]
+    cells = [
+        [row.name, bare(row.threshold)]
+        + [with_spread(row.tuned[name]) for name in DECISIONS]
+        + [with_spread(row.metrics[name]) for name in ("ece", "brier")]
+        for row in rows
+    ]
+    return Table(title, header, cells, first_reference(rows))
+
+
+def first_reference(rows: Sequence[Row]) -> list[int]:
+    return [number for number, row in enumerate(rows) if number and row.kind != rows[number - 1].kind]
+
+
+def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fusion", "single")) -> Table:
+    """`sides`: what to call the first and the second of each pair."""
+    header = ["", "split", "measure", *sides, "difference", "95% interval", "p", "p (Holm)", "shows"]
+    cells = []
+    for pair in pairs:
+        alone = f" (+{pair.only_head} -{pair.only_against})" if pair.measure == "accuracy" else ""
+        cells.append(
+            [
+                f"{pair.head} vs {pair.against}",
+                pair.split,
+                METRICS[pair.measure].title,
+                bare(pair.of_head),
+                bare(pair.of_against),
+                signed(pair.difference) + alone,
+                f"[{signed(pair.low)}, {signed(pair.high)}]",
+                probability(pair.p),
+                probability(pair.p_holm),
+                conclusion(pair),
+            ]
+        )
+    return Table(title, header, cells)
+
+
+def linear_table(pairs: Sequence[Pair], title: str = LINEAR_TITLE) -> Table:
+    return pairs_table(pairs, title, ("head", "regression"))
+
+
+def slices_table(slices: Sequence[Slice], title: str) -> Table:
+    heads = list(slices[0].auc_roc)
+    cells = [
+        [piece.name, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
+        + [f"{bare(piece.auc_roc[head].mean)} {interval(piece.auc_roc[head])}".strip() for head in heads]
+        for piece in slices
+    ]
+    return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
+
+
+def terminal(comparison: Comparison) -> str:
+    """The scored test splits (dev where there is none), and the summary."""
+    parts = []
+    for size in comparison.splits:
+        if size.name in shown_first(comparison):
+            rows = of_split(comparison, size.name)
+            parts.append(plain(main_table(rows, heading(size))) if rows else heading(size))
+            parts += undefined(rows)
+    said = [textwrap.fill(sentence, WIDTH) for sentence in [*summary(comparison), *comparison.notes]]
+    return "\n\n".join([*parts, "\n".join(said)]) + "\n"
+
+
+def shown_first(comparison: Comparison) -> list[str]:
+    """Test splits, and dev where no test split can judge."""
+    tests = [size.name for size in comparison.splits if size.name.startswith("test")]
+    return tests + [split for split in comparison.judged if split not in tests]
+
+
+def test_first(comparison: Comparison) -> list[SplitSize]:
+    first = shown_first(comparison)
+    return sorted(comparison.splits, key=lambda size: size.name not in first)
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The whole report: summary, a section per split, fusions, slices, how to read it, what was compared."""
+    lines = ["# Text, image or both?", "", encoders(comparison) + ".", ""]
+    lines += [f"- {sentence}" for sentence in [*summary(comparison), *comparison.notes]]
+    for size in test_first(comparison):
+        rows = of_split(comparison, size.name)
+        if rows:
+            lines += ["", f"## {heading(size)}", "", markdown(main_table(rows, "")), ""]
+            lines += ["At the threshold tuned on dev, and calibration:", "", markdown(tuned_table(rows, ""))]
+            lines += [line for sentence in undefined(rows) for line in ("", sentence)]
+        elif not size.labelled:
+            lines += ["", f"## {heading(size)}", "", f"Probabilities are in predictions_{size.name}.csv."]
+        slices = [piece for piece in comparison.slices if piece.split == size.name]
+        if slices:
+            lines += ["", f"### Slices of {size.name}", "", markdown(slices_table(slices, ""))]
+    if comparison.pairs:
+        lines += ["", "## Each fusion against the better single modality", ""]
+        lines += [markdown(pairs_table(comparison.pairs, ""))]
+        lines += [
+            "",
+            "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right.",
+        ]
+    if comparison.linear:
+        lines += ["", f"## {LINEAR_TITLE}", "", markdown(linear_table(comparison.linear, ""))]
+    return "\n".join([*lines, "", "## How to read this", "", READING, "", *provenance(comparison)]) + "\n"
+
+
+def provenance(comparison: Comparison) -> list[str]:
+    lines = ["## What was compared", ""]
+    for side, encoder in comparison.encoders.items():
+        lines.append(f"- {side}: {encoder.name}, {encoder.dim:,} dims, fingerprint `{encoder.fingerprint[:16]}`")
+    written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
+    for settings in dict.fromkeys(written.values()):
+        heads = ", ".join(head for head, its in written.items() if its == settings)
+        lines.append(f"- {heads}: `{settings}`")
+    sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
+    lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
+    lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
+    return [*lines, f"- code: {comparison.code}; run: {comparison.run}"]
+
+
+def comparison_latex(comparison: Comparison) -> str:
+    """The main table of every scored split, and the fusions' table."""
+    parts = [f"% needs \\usepackage{{booktabs,graphicx}}\n% run {comparison.run}"]
+    for size in test_first(comparison):
+        rows = of_split(comparison, size.name)
+        if rows:
+            parts.append(latex(main_table(rows, heading(size))))
+    if comparison.pairs:
+        parts.append(latex(pairs_table(comparison.pairs, "Each fusion against the better single modality.")))
+    if comparison.linear:
+        parts.append(latex(linear_table(comparison.linear)))
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_csv(comparison: Comparison) -> str:
+    """A line per head, split and threshold; empty where a metric is undefined or has no interval."""
+    out = io.StringIO()
+    parts = ("mean", "sd", "low", "high")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["split", "name", "kind", "seeds", "chosen_by", "threshold"]
+        + [f"{name}_{part}" for name in METRICS for part in parts]
+    )
+    for row in comparison.rows:
+        lines = [("fixed", 0.5, row.metrics)]
+        lines += [("dev", row.threshold, row.metrics | row.tuned)] if row.tuned else []
+        for chosen, threshold, figures in lines:
+            values = [getattr(figures[name], part) for name in METRICS for part in parts]
+            written = ["" if value != value else f"{value:.6f}" for value in values]
+            writer.writerow([row.split, row.name, row.kind, row.seeds, chosen, f"{threshold:.6f}", *written])
+    return out.getvalue()
+
+
+def sweep_markdown(
+    ranked: Sequence[Candidate], trials: Sequence[Trial], recipe: Mapping[str, Any], reading: Sequence[str]
+) -> str:
+    """A sweep's page: its best of each head, its ranking, and how to read them. recipe: the shipped settings."""
+    seeds = len(ranked[0].auc)
+    first = trials[0]
+    lines = [
+        f"# Sweep: {len(ranked):,} configurations x {seeds} seed{'s' * (seeds > 1)}, ranked by dev AUC-ROC",
+        f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
+        markdown(best_table(ranked, recipe)),
+        markdown(ranking_table(ranked)),
+        "\n".join(reading),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def ranking_table(ranked: Sequence[Candidate], shown: int = 20) -> Table:
+    """The best candidates of a sweep, with the settings that differ anywhere in it."""
+    names = swept(ranked)
+    rows = [
+        [str(place), each.head, " + ".join(each.encoders), candidate_score(each), *setting_cells(each, names)]
+        for place, each in enumerate(ranked[:shown], start=1)
+    ]
+    title = f"The best {len(rows):,} of {len(ranked):,}"
+    return Table(title, ["rank", "head", "encoders", "dev AUC-ROC", *names], rows)
+
+
+def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
+    """Each head's best, beside the shipped recipe on the same encoders where it was tried too."""
+    names = swept(ranked)
+    rows = []
+    for head, best in best_of_each(ranked).items():
+        same = [each for each in ranked if (each.head, each.encoders) == (head, best.encoders)]
+        shipped = next((each for each in same if each.settings == recipe), None)
+        against = ["not tried", ""] if shipped is None else [candidate_score(shipped), signed(best.mean - shipped.mean)]
+        tried = f"{sum(each.head == head for each in ranked):,}"
+        encoders = " + ".join(best.encoders)
+        rows.append([head, tried, encoders, candidate_score(best), *against, *setting_cells(best, names)])
+    header = ["head", "tried", "encoders", "best dev AUC-ROC", "shipped recipe", "gain", *names]
+    return Table("The best of each head", header, rows)
+
+
+def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
+    values = [candidate.settings[name] for name in names]
+    return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def meme_table(score: "Score", scorer: "Scorer") -> Table:
+    """What every head says of one meme."""
+    rows = [
+        [
+            head,
+            looks_at(scorer.heads[head]),
+            bare(its.probability),
+            f"{bare(its.lowest)} to {bare(its.highest)}",
+            bare(its.threshold),
+            str(its.label),
+        ]
+        for head, its in score.opinions.items()
+    ]
+    return Table("", ["head", "looks at", "probability", "of its runs", "label 1 from", "label"], rows)

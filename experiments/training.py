@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from experiments.data import Data, Split
-from experiments.tables import bare
+from experiments.words import bare
 from heads.metrics import best_threshold, fit_temperature
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit
 
@@ -40,21 +40,24 @@ def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) ->
     return {head: [HeadSettings(**chosen.get(head, {}), seed=seed) for seed in range(seeds)] for head in heads}
 
 
-def heads(data: Data, asked: dict[str, list[HeadSettings]], device: str, calibrate: str) -> list[Trained]:
-    """Train all runs of each head; a line on stderr for each as it is done.
+def heads(
+    data: Data, asked: dict[str, list[HeadSettings]], device: str, calibrate: str, quiet: bool = False
+) -> list[Trained]:
+    """Train all runs of each head; unless `quiet`, a line on stderr for each as it is done.
 
     On a CPU heads train side by side, with a share of the cores each: a small product gains little from a second core,
     and where other programs are on the cores, threads that wait for each other at every product lose most of the time.
     """
-    read = {split.name: rows(split) for split in (data.train, data.dev, *data.tests)}
-    train, dev = read.pop(data.train.name), read[data.dev.name]
-    with Live(sum(len(settings) for settings in asked.values())) as live, side_by_side(len(asked), device) as workers:
+    split_rows = {split.name: rows(split) for split in data.splits}
+    train, dev = split_rows.pop(data.train.name), split_rows[data.dev.name]
+    count = sum(len(settings) for settings in asked.values())
+    with Live(count, quiet) as live, side_by_side(len(asked), device) as workers:
 
         def one(head: str) -> Trained:
             share = CACHE_BYTES // workers
             fitted = fit(head, train, dev, asked[head], device=device, progress=live.progress, cache_bytes=share)
             live.done(head, fitted)
-            logit = {split: fitted.logits(its_rows) for split, its_rows in read.items()}
+            logit = {split: fitted.logits(its_rows) for split, its_rows in split_rows.items()}
             threshold, temperature = chosen_on_dev(data, logit, calibrate)
             described = [dataclasses.asdict(run) for run in asked[head]]
             epochs = fitted.best_epoch.tolist()
@@ -62,9 +65,9 @@ def heads(data: Data, asked: dict[str, list[HeadSettings]], device: str, calibra
 
         with ThreadPoolExecutor(workers) as pool:
             # the wide ones, which come last in a table, start first: what is left for the end is short
-            found = {head: pool.submit(one, head) for head in reversed(asked)}
+            futures = {head: pool.submit(one, head) for head in reversed(asked)}
             try:
-                return [found[head].result() for head in asked]
+                return [futures[head].result() for head in asked]
             except BaseException:
                 live.stop()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -83,20 +86,21 @@ def side_by_side(jobs: int, device: str) -> Iterator[int]:
         torch.set_num_threads(cores)
 
 
-def references(data: Data) -> list[Trained]:
+def references(data: Data, quiet: bool = False) -> list[Trained]:
     """Fit the baselines. They are never recalibrated: they stand as they are."""
     from experiments.references import references as fit_all  # scikit-learn takes a second to import
 
-    print("references: logistic regression, nearest neighbours", file=sys.stderr)
-    found = []
+    if not quiet:
+        print("references: logistic regression, nearest neighbours", file=sys.stderr)
+    trained = []
     for each in fit_all(data):
         threshold, temperature = chosen_on_dev(data, each.logit, "none")
-        found.append(
+        trained.append(
             Trained(
                 each.name, "reference", [each.settings], [0], each.logit, threshold, temperature, each.seconds, None
             )
         )
-    return found
+    return trained
 
 
 def chosen_on_dev(
@@ -116,13 +120,14 @@ def rows(split: Split) -> Rows:
 class Live:
     """A line per head as it is done, and below, on a terminal, how far those in training are."""
 
-    def __init__(self, runs: int) -> None:
-        self.bar = tqdm(total=runs, unit="run", leave=False, disable=None, file=sys.stderr)
+    def __init__(self, runs: int, quiet: bool) -> None:
+        self.bar = tqdm(total=runs, unit="run", leave=False, disable=quiet or None, file=sys.stderr)
+        self.quiet = quiet
         self.finished: dict[str, int] = {}  # runs, by head
         self.stopped = False
 
     def __enter__(self) -> "Live":
-        self.bar.write(f"{'head':8}{'runs':>5}{'epochs':>9}{'dev AUC-ROC':>14}{'seconds':>9}", file=sys.stderr)
+        self.say(f"{'head':8}{'runs':>5}{'epochs':>9}{'dev AUC-ROC':>14}{'seconds':>9}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,4 +151,8 @@ class Live:
         spread = f"±{bare(auc.std().item())}" if len(auc) > 1 else ""
         span = f"{epochs.min()}-{epochs.max()}" if len(auc) > 1 else f"{epochs.min()}"
         shown = f"{bare(auc.mean().item())}{spread}"
-        self.bar.write(f"{head:8}{len(auc):>5}{span:>9}{shown:>14}{fitted.seconds:>9.1f}", file=sys.stderr)
+        self.say(f"{head:8}{len(auc):>5}{span:>9}{shown:>14}{fitted.seconds:>9.1f}")
+
+    def say(self, line: str) -> None:
+        if not self.quiet:
+            self.bar.write(line, file=sys.stderr)

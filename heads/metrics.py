@@ -2,15 +2,40 @@
 
 A metric that is undefined (one class only; no meme called hateful; a score that is no number, as of a training that
 diverged) is nan, never a number. Where it is defined it is what scikit-learn gives with `zero_division=nan`.
+
+To add a metric: one entry in METRICS. Those made of counts get intervals from the bootstrap, too.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-METRICS = (
-    "accuracy", "precision", "recall", "f1", "macro_f1", "auc_roc", "average_precision", "ece", "brier"
-)  # fmt: skip
+
+class Counts(NamedTuple):
+    """Memes by label and by what they are called, of any shape: torch, NumPy, or plain numbers."""
+
+    hits: Any  # label 1, called 1
+    false_alarms: Any  # label 0, called 1
+    misses: Any  # label 1, called 0
+    rest: Any  # label 0, called 0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What people call a metric, how it is computed, and why it can be undefined."""
+
+    title: str
+    of_counts: Callable[[Counts], Any] | None = None  # for decisions at a threshold; floats in, 0 / 0 is nan
+    of_scores: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None  # else: logits, probabilities, labels -> [run]
+    undefined: str = ""  # because ...
+
+
+def _f1(hits: Any, false_alarms: Any, misses: Any) -> Any:
+    return 2 * hits / (2 * hits + false_alarms + misses)
 
 
 def _ratio(above: Tensor, below: Tensor) -> Float[Tensor, "*shape"]:
@@ -70,25 +95,46 @@ def brier(probability: Float[Tensor, "run n"], label: Int[Tensor, " n"]) -> Floa
     return (probability.double() - label.double()).square().mean(dim=1)
 
 
-def _counts(predicted: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def confusion(predicted: Bool[Tensor, "run n"], label: Int[Tensor, " n"]) -> Counts:
+    """Count each run's hits, false alarms, misses and the rest, [run] each."""
     positive = label.bool()
     hits = (predicted & positive).sum(dim=1)
     false_alarms = (predicted & ~positive).sum(dim=1)
     misses = positive.sum() - hits
-    return hits, false_alarms, misses, label.shape[0] - hits - false_alarms - misses
+    return Counts(hits, false_alarms, misses, label.shape[0] - hits - false_alarms - misses)
 
 
-def _decisions(predicted: Tensor, label: Tensor) -> dict[str, Float[Tensor, " run"]]:
-    hits, false_alarms, misses, rest = _counts(predicted, label)
-    f1 = _ratio(2 * hits, 2 * hits + false_alarms + misses)
-    other_f1 = _ratio(2 * rest, 2 * rest + false_alarms + misses)
-    return {
-        "accuracy": _ratio(hits + rest, torch.full_like(hits, label.shape[0])),
-        "precision": _ratio(hits, hits + false_alarms),
-        "recall": _ratio(hits, hits + misses),
-        "f1": f1,
-        "macro_f1": (f1 + other_f1) / 2,
-    }
+# In the order of tables.
+METRICS = {
+    "auc_roc": Metric(
+        "AUC-ROC",
+        of_scores=lambda logit, probability, label: auc_roc(logit, label),
+        undefined="the split holds one class only",
+    ),
+    "average_precision": Metric(
+        "AP",
+        of_scores=lambda logit, probability, label: average_precision(logit, label),
+        undefined="no meme has label 1",
+    ),
+    "accuracy": Metric("accuracy", lambda of: (of.hits + of.rest) / (of.hits + of.false_alarms + of.misses + of.rest)),
+    "precision": Metric(
+        "precision", lambda of: of.hits / (of.hits + of.false_alarms), undefined="no meme was given label 1"
+    ),
+    "recall": Metric("recall", lambda of: of.hits / (of.hits + of.misses), undefined="no meme has label 1"),
+    "f1": Metric(
+        "F1",
+        lambda of: _f1(of.hits, of.false_alarms, of.misses),
+        undefined="no meme has label 1 or was given it",
+    ),
+    "macro_f1": Metric(
+        "macro-F1",
+        lambda of: (_f1(of.hits, of.false_alarms, of.misses) + _f1(of.rest, of.misses, of.false_alarms)) / 2,
+        undefined="one of the labels neither occurs nor was given",
+    ),
+    "ece": Metric("ECE", of_scores=lambda logit, probability, label: expected_calibration_error(probability, label)),
+    "brier": Metric("Brier", of_scores=lambda logit, probability, label: brier(probability, label)),
+}
+DECISIONS = tuple(name for name, metric in METRICS.items() if metric.of_counts)  # these depend on a threshold
 
 
 def probabilities(
@@ -99,26 +145,37 @@ def probabilities(
     return torch.sigmoid(logit if temperature is None else logit / temperature[:, None])
 
 
+def called(
+    logit: Float[Tensor, "run n"],
+    threshold: Float[Tensor, " run"] | float = 0.5,
+    temperature: Float[Tensor, " run"] | None = None,
+) -> Bool[Tensor, "run n"]:
+    """Return whether each meme's probability reaches `threshold` (one, or one per run)."""
+    limit = threshold[:, None] if isinstance(threshold, Tensor) else threshold
+    return probabilities(logit, temperature) >= limit
+
+
 def evaluate(
     logit: Float[Tensor, "run n"],
     label: Int[Tensor, " n"],
     threshold: Float[Tensor, " run"] | float = 0.5,
     temperature: Float[Tensor, " run"] | None = None,
 ) -> dict[str, Float[Tensor, " run"]]:
-    """Every metric of `METRICS`. A meme is called hateful if its probability reaches `threshold` (one, or one per run).
+    """Compute every metric of METRICS. A meme is called hateful if its probability reaches `threshold`.
 
     Raises ValueError if a label is neither 0 nor 1, or there is no row.
     """
     check_labels(label)
     probability = probabilities(logit, temperature)
-    limit = threshold[:, None] if isinstance(threshold, Tensor) else threshold
-    decisions = _decisions(probability >= limit, label)
-    return {name: _where_numbers(value, logit) for name, value in decisions.items()} | {
-        "auc_roc": auc_roc(logit, label),
-        "average_precision": average_precision(logit, label),
-        "ece": expected_calibration_error(probability, label),
-        "brier": brier(probability, label),
-    }
+    counts = confusion(called(logit, threshold, temperature), label)
+    floats = Counts(*(count.double() for count in counts))
+    values = {}
+    for name, metric in METRICS.items():
+        if metric.of_counts:
+            values[name] = _where_numbers(metric.of_counts(floats), logit)
+        elif metric.of_scores:
+            values[name] = metric.of_scores(logit, probability, label)
+    return values
 
 
 def check_labels(label: Int[Tensor, " n"]) -> None:

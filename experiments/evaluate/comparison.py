@@ -1,19 +1,20 @@
-"""From trained heads to a Comparison: score every split, judge every fusion, cut slices."""
+"""From trained heads to a Comparison: score every split, test every fusion, cut slices."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from experiments.data import Data, Encoder, Split
+from experiments.data import Data, Split, digest
 from experiments.evaluate import statistics, tests
-from experiments.evaluate.runs import scores_of
-from experiments.evaluate.scores import chance, row, statistic
+from experiments.evaluate.scores import Scores, chance, row, statistic
 from experiments.evaluate.slices import slices
 from experiments.results.records import NAN, Comparison, Figure, Row, SplitSize, code_version, versions
 from experiments.training import Trained
 
 
-def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
+def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
     """Score dev and every labelled test split; judge fusions on the test splits that hold both labels, else on dev."""
     [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
     splits = [data.dev, *data.tests]
@@ -25,31 +26,30 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         notes.append(
             "No test split has both labels: fusions are judged on dev, which flatters, for it chose the epochs."
         )
+    scores = {
+        split.name: {each.name: Scores.of(each, split.name, split.pairs.label) for each in trained} for split in scored
+    }
     rows: list[Row] = []
     draws = {}
-    scores = {
-        split.name: {each.name: scores_of(each, split.name, split.pairs.label) for each in trained} for split in scored
-    }
     for split in scored:
-        found = scores[split.name]
+        of_split = scores[split.name]
         draws[split.name] = statistics.bootstrap(
-            split.labelled.group, {name: statistic(each) for name, each in found.items()}
+            split.labelled.group, {name: statistic(each) for name, each in of_split.items()}
         )
-        rows += [row(each, draws[split.name][name]) for name, each in found.items()]
+        rows += [row(each, draws[split.name][name]) for name, each in of_split.items()]
         if any(each.kind == "reference" for each in trained):
             rows.append(chance_row(split))
     dev = [each for each in rows if each.split == data.dev.name]
     single = tests.better_single(dev)
     pairs, linear, parts = [], [], []
     for split in judged:
-        found = scores[split.name]
-        group = split.labelled.group
-        pairs += tests.pairs(single, found, group, draws[split.name]) if single else []
-        linear += tests.linear_pairs(dev, found, group, draws[split.name])
-        parts += slices(split.labelled, data.train, [each for each in found.values() if each.kind == "head"])
-    return Comparison(
-        encoders={"text": described(data.text), "image": described(data.image)},
-        splits=[size(split) for split in (data.train, *splits)],
+        of_split, group = scores[split.name], split.labelled.group
+        pairs += tests.fusion_pairs(single, of_split, group, draws[split.name]) if single else []
+        linear += tests.linear_pairs(dev, of_split, group, draws[split.name])
+        parts += slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
+    comparison = Comparison(
+        encoders=data.encoders,
+        splits=[size(split) for split in data.splits],
         seeds=seeds,
         settings={each.name: without_seed(each) for each in trained if each.kind == "head"},
         calibration=calibration,
@@ -64,6 +64,8 @@ def compare(data: Data, trained: Sequence[Trained], seeds: int, calibration: str
         code=code_version(),
         versions=versions(),
     )
+    run = hashlib.sha256(comparison.to_json().encode()).hexdigest()[:16]
+    return replace(comparison, run=run, features=str(data.features))
 
 
 def chance_row(split: Split) -> Row:
@@ -78,17 +80,8 @@ def has_both_labels(split: Split) -> bool:
 def size(split: Split) -> SplitSize:
     labelled = split.labelled
     texts = int(labelled.group.max(initial=-1)) + 1
-    return SplitSize(split.name, len(split), len(labelled), int((labelled.pairs.label == 1).sum()), texts)
-
-
-def described(encoder: Encoder) -> dict[str, object]:
-    return {
-        "name": encoder.name,
-        "dim": encoder.dim,
-        "fingerprint": encoder.fingerprint,
-        "settings": encoder.settings,
-        "versions": encoder.versions,
-    }
+    positive = int((labelled.pairs.label == 1).sum())
+    return SplitSize(split.name, len(split), len(labelled), positive, texts, digest([split]))
 
 
 def without_seed(trained: Trained) -> dict[str, object]:

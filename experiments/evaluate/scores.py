@@ -1,5 +1,6 @@
 """From a head's logits to its figures: metrics of every run, their mean, spread and interval over memes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,30 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from experiments.evaluate import statistics
-from experiments.results.records import NAN, Figure, Row
-from heads.metrics import METRICS, evaluate, probabilities
+from experiments.results.records import NAN, Figure, Record, Row
+from experiments.training import Trained
+from extract.store import NO_LABEL
+from heads.metrics import (
+    DECISIONS,
+    METRICS,
+    Counts,
+    best_threshold,
+    called,
+    confusion,
+    evaluate,
+    probabilities,
+)
 
-DECISIONS = ("accuracy", "precision", "recall", "f1", "macro_f1")  # the metrics that depend on a threshold
-TUNED = "tuned_"  # prefix of such a metric's draws at the threshold tuned on dev
+TUNED = "tuned_"  # prefix of a decision's draws at the threshold tuned on dev
 MEAN_ACCURACY = "mean_accuracy"  # draws of the accuracy of the runs' mean probability, at 0.5
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What every run comes to at one threshold."""
+
+    metrics: dict[str, Float[np.ndarray, " run"]]
+    counts: dict[str, Int[np.ndarray, " run"]]  # hits, false_alarms, misses, rest
 
 
 @dataclass(frozen=True)
@@ -28,6 +47,13 @@ class Scores:
     threshold: Float[Tensor, " run"]  # probability, tuned on dev
     temperature: Float[Tensor, " run"]  # fitted on dev, or ones
 
+    @classmethod
+    def of(cls, trained: Trained, split: str, label: Int[np.ndarray, " meme"]) -> "Scores":
+        """Return the logits on the memes of a split that have a label."""
+        labelled = np.flatnonzero(label != NO_LABEL)
+        logit = trained.logit[split][:, labelled]
+        return cls(trained.name, trained.kind, split, logit, label[labelled], trained.threshold, trained.temperature)
+
     @property
     def positive(self) -> Bool[np.ndarray, " meme"]:
         return self.label == 1
@@ -38,24 +64,81 @@ class Scores:
 
     @property
     def right(self) -> Bool[np.ndarray, " meme"]:
-        """Whether the runs' mean probability falls on the label's side of 0.5."""
+        """Return whether the runs' mean probability falls on the label's side of 0.5."""
         return (self.probability.mean(axis=0) >= 0.5) == self.positive
 
     def metrics(self, threshold: Float[Tensor, " run"] | float) -> dict[str, Float[np.ndarray, " run"]]:
-        """Every metric of every run; NaN where it is undefined."""
-        label = torch.from_numpy(self.label.astype(np.int64))
-        found = evaluate(self.logit, label, threshold, self.temperature)
-        return {name: found[name].numpy() for name in METRICS}
+        """Compute every metric of every run; NaN where it is undefined."""
+        values = evaluate(self.logit, self._labels, threshold, self.temperature)
+        return {name: value.numpy() for name, value in values.items()}
+
+    def at(self, threshold: Float[Tensor, " run"] | float) -> "AtThreshold":
+        """Compute metrics and count decisions of every run; empty where no meme has a label."""
+        if not len(self.label):
+            return AtThreshold({}, {})
+        counts = confusion(called(self.logit, threshold, self.temperature), self._labels)
+        return AtThreshold(self.metrics(threshold), {name: values.numpy() for name, values in counts._asdict().items()})
+
+    @property
+    def _labels(self) -> Int[Tensor, " meme"]:
+        return torch.from_numpy(self.label.astype(np.int64))
+
+
+def records(
+    trained: Sequence[Trained],
+    labels: Mapping[str, Int[np.ndarray, " meme"]],
+    features: dict[str, str],
+    code: str,
+    run: str = "",
+) -> list[Record]:
+    """Return a record for each run on each split of `labels`; without metrics where the split has no labels.
+
+    features: the encoders' fingerprints by name. code: memefuse's version. run: names their comparison.
+    """
+    rows = []
+    for each in trained:
+        for split, label in labels.items():
+            scores = Scores.of(each, split, label)
+            half, tuned = scores.at(0.5), scores.at(scores.threshold)
+            for number, settings in enumerate(each.settings):
+                rows.append(
+                    Record(
+                        head=each.name,
+                        kind=each.kind,
+                        seed=settings.get("seed", 0),
+                        split=split,
+                        memes=len(scores.label),
+                        settings=settings,
+                        best_epoch=each.best_epoch[number],
+                        threshold=float(each.threshold[number]),
+                        temperature=float(each.temperature[number]),
+                        metrics={name: float(values[number]) for name, values in half.metrics.items()},
+                        tuned={name: float(values[number]) for name, values in tuned.metrics.items()},
+                        counts={name: int(values[number]) for name, values in half.counts.items()},
+                        tuned_counts={name: int(values[number]) for name, values in tuned.counts.items()},
+                        features=features,
+                        code=code,
+                        seconds=round(each.seconds, 3),
+                        run=run,
+                    )
+                )
+    return rows
+
+
+def mean_threshold(trained: Trained, dev: str, label: Int[np.ndarray, " meme"]) -> float:
+    """Return the threshold of the runs' mean probability, tuned on dev as each run's own is."""
+    mean = probabilities(trained.logit[dev], trained.temperature).mean(dim=0, keepdim=True)
+    return best_threshold(torch.logit(mean), torch.from_numpy(label.astype(np.int64))).item()
 
 
 def statistic(scores: Scores) -> statistics.Statistic:
-    """What the bootstrap recomputes on each resample: means over runs, all metrics but the calibration error.
+    """Return what the bootstrap recomputes on each resample: means over runs, all metrics but the calibration error.
 
     ECE is left out: resampling memes adds noise to every bin, and so would only ever raise it.
     """
     probability, positive = scores.probability, scores.positive
     rankings = [statistics.ranking(score, positive) for score in scores.logit.double().numpy()]
-    called = {"": probability >= 0.5, TUNED: probability >= scores.threshold.numpy()[:, None]}
+    decided = {"": probability >= 0.5, TUNED: probability >= scores.threshold.numpy()[:, None]}
     squared_gap = ((probability - positive) ** 2).mean(axis=0).astype(np.float32)
     right = scores.right.astype(np.float32)
 
@@ -64,36 +147,28 @@ def statistic(scores: Scores) -> statistics.Statistic:
         memes = weight.sum(axis=0)
         draws = {"auc_roc": areas[0], "average_precision": areas[1]}
         draws |= {"brier": squared_gap @ weight / memes, MEAN_ACCURACY: right @ weight / memes}
-        for prefix, predicted in called.items():
-            for name, runs in decisions(predicted, positive, weight).items():
+        for prefix, predicted in decided.items():
+            for name, runs in weighted_decisions(predicted, positive, weight).items():
                 draws[prefix + name] = runs.mean(axis=0)
         return draws
 
     return recompute
 
 
-def decisions(
+def weighted_decisions(
     predicted: Bool[np.ndarray, "run meme"], positive: Bool[np.ndarray, " meme"], weight: statistics.Weights
 ) -> dict[str, Float[np.ndarray, "run draw"]]:
-    """The metrics of `DECISIONS` with memes counted `weight` times, by the same formulas as heads.metrics."""
+    """Compute the metrics of DECISIONS with memes counted `weight` times."""
     hits = (predicted & positive).astype(np.float32) @ weight
-    called = predicted.astype(np.float32) @ weight
+    said_one = predicted.astype(np.float32) @ weight
     positives, memes = positive.astype(np.float32) @ weight, weight.sum(axis=0)
-    wrong = called + positives - 2 * hits
-    rest = memes - hits - wrong
+    counts = Counts(hits, said_one - hits, positives - hits, memes - said_one - positives + hits)
     with np.errstate(divide="ignore", invalid="ignore"):
-        f1, other_f1 = 2 * hits / (2 * hits + wrong), 2 * rest / (2 * rest + wrong)
-        return {
-            "accuracy": (hits + rest) / memes,
-            "precision": hits / called,
-            "recall": hits / positives,
-            "f1": f1,
-            "macro_f1": (f1 + other_f1) / 2,
-        }
+        return {name: of_counts(counts) for name in DECISIONS if (of_counts := METRICS[name].of_counts)}
 
 
 def row(scores: Scores, draws: dict[str, statistics.Draws]) -> Row:
-    """A head's line in the table."""
+    """Return a head's line in the table."""
     at_half, tuned = scores.metrics(0.5), scores.metrics(scores.threshold)
     return Row(
         scores.name,
@@ -107,7 +182,7 @@ def row(scores: Scores, draws: dict[str, statistics.Draws]) -> Row:
 
 
 def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None) -> Figure:
-    """Mean and spread over runs with the bootstrap's interval. Undefined as a whole where it is for any run."""
+    """Return mean and spread over runs with the bootstrap's interval; undefined as a whole where any run is."""
     undefined = int(np.isnan(runs).sum())
     if undefined:
         return Figure(NAN, undefined=undefined)
@@ -118,17 +193,17 @@ def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None) -> F
 
 
 def chance(label: Int[np.ndarray, " n"]) -> dict[str, float]:
-    """What a fair coin is expected to score (and, for calibration, always saying one half)."""
+    """Return what a fair coin is expected to score (and, for calibration, always saying one half).
+
+    Decisions are of the counts that it is expected to make.
+    """
     share = float(np.mean(label))
-    f1, other_f1 = share / (share + 0.5), (1 - share) / (1.5 - share)
-    return {
-        "accuracy": 0.5,
-        "precision": share,
-        "recall": 0.5,
-        "f1": f1,
-        "macro_f1": (f1 + other_f1) / 2,
-        "auc_roc": 0.5,
-        "average_precision": share,
-        "ece": abs(share - 0.5),
-        "brier": 0.25,
-    }
+    expected = Counts(share / 2, (1 - share) / 2, share / 2, (1 - share) / 2)
+    scored = {"auc_roc": 0.5, "average_precision": share, "ece": abs(share - 0.5), "brier": 0.25}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decided = {
+            name: float(of_counts(Counts(*map(np.float64, expected))))
+            for name in DECISIONS
+            if (of_counts := METRICS[name].of_counts)
+        }
+    return {name: (scored | decided)[name] for name in METRICS if name in scored or name in decided}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.special import bdtr, ndtr
+from scipy.special import ndtr
+from scipy.stats import binomtest, rankdata
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from extract.machine import cores
@@ -164,12 +165,6 @@ def running(weight: Weights, memes: Int[np.ndarray, " some"]) -> Float[np.ndarra
     return sums
 
 
-def midranks(score: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Ranks from 1, equal scores sharing their mean rank."""
-    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[inverse.reshape(-1)]
-
-
 def placements(
     score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme"]
 ) -> tuple[Float[np.ndarray, " positive"], Float[np.ndarray, " negative"]]:
@@ -177,9 +172,9 @@ def placements(
 
     Ties count one half; the mean of either is the AUC-ROC. In O(n log n) by midranks (Sun and Xu 2014).
     """
-    rank = midranks(score)
+    rank = rankdata(score)
     up, down = score[positive], score[~positive]
-    return (rank[positive] - midranks(up)) / len(down), 1 - (rank[~positive] - midranks(down)) / len(up)
+    return (rank[positive] - rankdata(up)) / len(down), 1 - (rank[~positive] - rankdata(down)) / len(up)
 
 
 def delong(
@@ -240,7 +235,8 @@ def clustered_error(
 def mcnemar(right_a: Bool[np.ndarray, " meme"], right_b: Bool[np.ndarray, " meme"]) -> Discordant:
     """Exact McNemar test: of the memes that one head alone gets right, is it as often the one as the other?"""
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    return Discordant(only_a, only_b, min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5))))
+    discordant = only_a + only_b
+    return Discordant(only_a, only_b, float(binomtest(only_a, discordant).pvalue) if discordant else 1.0)
 
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:

@@ -1,27 +1,173 @@
-"""Write a comparison's files, each whole or not at all."""
+"""A comparison's folder, written whole or not at all, and read back.
+
+comparison.md, .csv, .tex and .json, runs.jsonl, predictions_<split>.csv and models/. comparison.json names the others
+by their sha256, so that a file of another comparison is seen. All are written aside, in STAGED; its renaming to
+COMPLETE is the moment at which the new comparison is there. From then on whoever comes next, a reader or a writer,
+moves its files into place, and removes what was made from the comparison before.
+"""
 
 import csv
 import hashlib
 import io
-import json
 import os
-from collections.abc import Sequence
+import re
+import shutil
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors.torch import save as serialise
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from experiments import comparison_tables
+from experiments import tables
 from experiments.data import Data, Split
-from experiments.evaluate.comparison import described
-from experiments.evaluate.runs import mean_threshold, records
-from experiments.results.records import Comparison, to_lines
+from experiments.evaluate.scores import records
+from experiments.results import frames, models
+from experiments.results.records import NAN, Comparison, Figure, Record, Row, SplitSize, from_lines, to_lines
 from experiments.training import Trained
-from extract.errors import Refused
-from extract.files import replacing, write_text
+from extract.errors import Refused, listing
+from extract.locks import locked
 from extract.store import NO_LABEL
 from heads.metrics import probabilities
 from heads.models import HEADS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AGAIN = "Run: python -m experiments.compare --out {folder}"
+STAGED, COMPLETE = ".staged", ".complete"
+RUNS = "runs.jsonl"  # a record per run and split
+COLUMNS = ("id", "label", "head", "seed", "probability")
+
+
+@dataclass(frozen=True)
+class HeadPredictions:
+    """What a head or a reference says of a split's memes."""
+
+    name: str
+    seeds: list[int]
+    by_run: Float[np.ndarray, "run meme"]  # probability of label 1
+
+    @property
+    def probability(self) -> Float[np.ndarray, " meme"]:
+        """The mean over runs."""
+        return self.by_run.mean(axis=0)
+
+    @property
+    def says_one(self) -> Bool[np.ndarray, " meme"]:
+        """Whether the runs' mean probability reaches one half."""
+        return self.probability >= 0.5
+
+
+@dataclass(frozen=True)
+class SplitPredictions:
+    """A split's memes, and what every head and reference says of them."""
+
+    split: str
+    ids: list[str]
+    label: Int[np.ndarray, " meme"]  # 0, 1, or -1 where there is none
+    heads: dict[str, HeadPredictions]
+
+    @property
+    def labelled(self) -> Bool[np.ndarray, " meme"]:
+        return self.label != NO_LABEL
+
+    @property
+    def positive(self) -> Bool[np.ndarray, " meme"]:
+        return self.label == 1
+
+    def right(self, head: str) -> Bool[np.ndarray, " meme"]:
+        """Whether a head's mean probability falls on the label's side of one half; False where there is no label."""
+        return (self.heads[head].says_one == self.positive) & self.labelled
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a comparison came to; as pandas frames: `table`, `tests`, `predictions`, `runs`."""
+
+    comparison: Comparison
+    records: list[Record]
+    predicted: dict[str, SplitPredictions]  # by split
+    history: dict[str, models.History]  # by head; a head whose model is gone is missing
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each split, head or reference and threshold; columns as in comparison.csv."""
+        return frames.table(self.comparison)
+
+    @property
+    def tests(self) -> "pd.DataFrame":
+        """A row for each pair of heads that was tested."""
+        return frames.tests(self.comparison)
+
+    @property
+    def predictions(self) -> "pd.DataFrame":
+        """A row for each meme, head and seed: split, id, label, head, seed, probability."""
+        return frames.predictions(self.predicted.values())
+
+    @property
+    def runs(self) -> "pd.DataFrame":
+        """A row for each head, seed and split: metrics at 0.5, and, as tuned_*, at dev's threshold."""
+        return frames.runs(self.records)
+
+    @property
+    def heads(self) -> list[str]:
+        """Trained heads in the table's order."""
+        return list(self.comparison.settings)
+
+    @property
+    def judged(self) -> str:
+        """The first split on which fusions were judged: a test split where there is one with both labels."""
+        return self.comparison.judged[0]
+
+    @property
+    def dev(self) -> str:
+        return next(split for split in self.predicted if split.startswith("dev"))
+
+    @property
+    def best_on_dev(self) -> str:
+        """The head with the highest AUC-ROC on dev: test has no say in it."""
+        return max(self.heads, key=lambda head: self.auc(head, self.dev).mean)
+
+    def auc(self, head: str, split: str) -> Figure:
+        """AUC-ROC; undefined for a head, reference or split that was not scored."""
+        row = self.rows(split).get(head)
+        return row.metrics["auc_roc"] if row else Figure(NAN)
+
+    def size(self, split: str) -> SplitSize:
+        return next(size for size in self.comparison.splits if size.name == split)
+
+    def rows(self, split: str) -> dict[str, Row]:
+        """The table's rows of a split by name; empty where it was only predicted."""
+        return {row.name: row for row in self.comparison.rows if row.split == split}
+
+
+def results_of(data: Data, trained: Sequence[Trained], comparison: Comparison) -> Results:
+    """Put together what a folder would hold, without one."""
+    splits = [data.dev, *data.tests]
+    labels = {split.name: split.pairs.label for split in splits}
+    features = {identity.name: identity.fingerprint for identity in comparison.encoders.values()}
+    return Results(
+        comparison,
+        records(trained, labels, features, comparison.code, comparison.run),
+        {split.name: predicted(split, trained) for split in splits},
+        {each.name: models.History.of(each.fitted) for each in trained if each.fitted},
+    )
+
+
+def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
+    heads = {
+        each.name: HeadPredictions(
+            each.name,
+            [settings.get("seed", 0) for settings in each.settings],
+            probabilities(each.logit[split.name], each.temperature).numpy(),
+        )
+        for each in trained
+    }
+    return SplitPredictions(split.name, split.pairs.ids.tolist(), split.pairs.label.astype(int), heads)
 
 
 def prepare(out: Path) -> None:
@@ -34,72 +180,168 @@ def prepare(out: Path) -> None:
         raise Refused(f"--out {out}: cannot write there: permission denied")
 
 
-def write(out: Path, data: Data, trained: Sequence[Trained], comparison: Comparison) -> None:
-    """comparison.*, runs.jsonl, predictions_<split>.csv and models/ under `out`."""
-    kept = [each for each in trained if each.fitted is not None]
-    forget_all_but(out / "models", [each.name for each in kept])
-    # a hundred runs' weights take longer to hash and write than all that is said of them
-    with ThreadPoolExecutor() as pool:
-        saved = [pool.submit(save, out / "models", each, data, comparison.code) for each in kept]
-        write_texts(out, data, trained, comparison)
-        for each in saved:
-            each.result()
+def refuse_other_dataset(out: Path, splits: Sequence[SplitSize]) -> None:
+    """Raise Refused where `out` holds a comparison on other memes: not one of its splits is among these."""
+    try:
+        there = Comparison.from_json((out / "comparison.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    old, new = ({split.digest for split in sizes if split.digest} for sizes in (there.splits, splits))
+    if old and old.isdisjoint(new):
+        raise Refused(
+            f"{out} holds a comparison on other memes (of {there.features}, {there.splits[0].memes:,} in train); name "
+            "another folder with --out, or replace it with --overwrite"
+        )
 
 
-def forget_all_but(models: Path, heads: Sequence[str]) -> None:
-    """Remove heads of an earlier comparison: predict would take their word beside that of the new ones."""
-    for head in HEADS:
-        if head not in heads:
-            for ending in ("json", "safetensors"):
-                (models / f"{head}.{ending}").unlink(missing_ok=True)
+def write(out: Path, data: Data, trained: Sequence[Trained], results: Results) -> None:
+    """Write a comparison's files in the place of those of the comparison before, all or none."""
+    with locked(out, "another comparison", "--out"):
+        complete(out)
+        staged = out / STAGED
+        shutil.rmtree(staged, ignore_errors=True)
+        (staged / "models").mkdir(parents=True)
+        heads = [each for each in trained if each.fitted is not None]
+        # a hundred runs' weights take longer to hash and write than all that is said of them
+        with ThreadPoolExecutor() as pool:
+            saved = [pool.submit(models.save, staged / "models", each, data, results.comparison) for each in heads]
+            write_texts(staged, results)
+            for each in saved:
+                each.result()
+        # runs.jsonl holds wall times, and comparison.json is to be the same each time
+        files = {str(path.relative_to(staged)): digest(path) for path in walk(staged) if path.name != RUNS}
+        comparison = replace(results.comparison, files=files)
+        (staged / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
+        for path in walk(staged):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        staged.rename(out / COMPLETE)
+        complete(out)
 
 
-def write_texts(out: Path, data: Data, trained: Sequence[Trained], comparison: Comparison) -> None:
-    """All but models/."""
-    for ending, text in (
-        ("md", comparison_tables.markdown(comparison)),
-        ("csv", comparison_tables.comma_separated(comparison)),
-        ("tex", comparison_tables.latex(comparison)),
-        ("json", comparison.to_json()),
-    ):
-        write_text(out / f"comparison.{ending}", text)
-    splits = [data.dev, *data.tests]
-    features = {side.name: side.fingerprint for side in (data.text, data.image)}
-    labels = {split.name: split.pairs.label for split in splits}
-    write_text(out / "runs.jsonl", to_lines(records(trained, labels, features, comparison.code)))
-    for split in splits:
-        write_text(out / f"predictions_{split.name}.csv", predictions(split, trained))
+def write_texts(folder: Path, results: Results) -> None:
+    """All but comparison.json and models/."""
+    comparison = results.comparison
+    texts = {
+        "comparison.md": tables.comparison_markdown(comparison),
+        "comparison.csv": tables.comparison_csv(comparison),
+        "comparison.tex": tables.comparison_latex(comparison),
+        RUNS: to_lines(results.records),
+    }
+    texts |= {f"predictions_{split}.csv": predictions_csv(each) for split, each in results.predicted.items()}
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
-def predictions(split: Split, trained: Sequence[Trained]) -> str:
-    """id, label (empty where there is none), head, the mean probability over its runs, and each run's."""
+def predictions_csv(split: SplitPredictions) -> str:
+    """A line for each head, seed and meme; the label is empty where there is none."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "label", "head", "probability", "by_run"])
-    for each in trained:
-        by_run = probabilities(each.logit[split.name], each.temperature)
-        for name, label, runs in zip(split.pairs.ids, split.pairs.label, by_run.T, strict=True):
-            said = " ".join(f"{probability:.6f}" for probability in runs.tolist())
-            writer.writerow([name, "" if label == NO_LABEL else label, each.name, f"{runs.mean():.6f}", said])
+    writer.writerow(COLUMNS)
+    labels = ["" if label == NO_LABEL else str(label) for label in split.label.tolist()]
+    for head in split.heads.values():
+        for seed, run in zip(head.seeds, head.by_run.tolist(), strict=True):
+            writer.writerows(
+                (name, label, head.name, seed, f"{probability:.6f}")
+                for name, label, probability in zip(split.ids, labels, run, strict=True)
+            )
     return out.getvalue()
 
 
-def save(folder: Path, trained: Trained, data: Data, code: str) -> None:
-    """A head's runs, and all that it takes to use them on new memes."""
-    assert trained.fitted is not None
-    weights = serialise({name: part.contiguous() for name, part in trained.fitted.state().items()})
-    with replacing(folder / f"{trained.name}.safetensors") as aside:
-        aside.write_bytes(weights)
-    about = {
-        "head": trained.name,
-        # two files are not renamed at once: this tells a reader whether they belong together
-        "weights": hashlib.sha256(weights).hexdigest(),
-        "runs": trained.settings,
-        "text": described(data.text),
-        "image": described(data.image),
-        "threshold": trained.threshold.tolist(),
-        "mean_threshold": mean_threshold(trained, data.dev.name, data.dev.pairs.label),
-        "temperature": trained.temperature.tolist(),
-        "code": code,
-    }
-    write_text(folder / f"{trained.name}.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+def complete(out: Path) -> None:
+    """Move a comparison that was written whole into place, and remove what was made from the one before."""
+    ready = out / COMPLETE
+    if not ready.is_dir():
+        return
+    names = sorted((path.relative_to(ready) for path in walk(ready)), key=lambda name: name == Path("comparison.json"))
+    if names:
+        new = Comparison.from_json((ready / "comparison.json").read_text(encoding="utf-8")).files
+        for path in made_from_a_comparison(out):
+            if path.name != RUNS and str(path.relative_to(out)) not in new:
+                path.unlink(missing_ok=True)
+    for name in names:  # comparison.json last: until it is gone from here, a killed move is begun anew
+        (out / name).parent.mkdir(exist_ok=True)
+        os.replace(ready / name, out / name)
+    shutil.rmtree(ready)
+
+
+def made_from_a_comparison(out: Path) -> Iterator[Path]:
+    """Yield what compare and report leave in a folder, this version and the one before; not comparison.json."""
+    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, "predictions_*.csv"):
+        yield from out.glob(pattern)
+    yield from (out / "models" / f"{head}.{ending}" for head in HEADS for ending in ("json", "safetensors"))
+    yield from (out / name for name in sorted(drawings(out / "report.md") - drawings(out / "dataset.md")))
+    yield from (out / "report.md", out / "report.html")
+
+
+def drawings(page: Path) -> set[str]:
+    """The files that a page in Markdown shows."""
+    with suppress(OSError):
+        return set(re.findall(r"\]\((figures/[\w.-]+\.svg)\)", page.read_text(encoding="utf-8")))
+    return set()
+
+
+def walk(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(folder: Path) -> Results:
+    """Read what `write` has written. Raises Refused when there is none, or its files do not belong together."""
+    if (folder / COMPLETE).is_dir():  # its writer was killed while it moved files
+        with locked(folder, "a comparison", "--out"):
+            complete(folder)
+    again = AGAIN.format(folder=folder)
+    path = folder / "comparison.json"
+    if not path.is_file():
+        raise Refused(f"{folder} holds no comparison.json. {again}")
+    try:
+        comparison = Comparison.from_json(path.read_text(encoding="utf-8"))
+        rows = from_lines((folder / RUNS).read_text(encoding="utf-8"))
+        refuse_strangers(folder, comparison, rows)
+        names = [size.name for size in comparison.splits if size.name != "train"]
+        split_predictions = {name: read_predictions(folder / f"predictions_{name}.csv", name) for name in names}
+    except FileNotFoundError as error:
+        raise Refused(f"{error.filename} is missing. {again}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"{folder} holds what another version of compare wrote ({type(error).__name__}: {error}). {again}"
+        ) from None
+    histories = {head: models.read_history(folder / "models" / f"{head}.safetensors") for head in comparison.settings}
+    return Results(comparison, rows, split_predictions, {head: its for head, its in histories.items() if its})
+
+
+def read_predictions(path: Path, split: str) -> SplitPredictions:
+    """Read a predictions_<split>.csv: of every head and seed the same memes in the same order."""
+    import pandas as pd
+
+    frame = pd.read_csv(path, dtype={"id": str, "head": str}, keep_default_na=False, na_values={"label": [""]})
+    if list(frame.columns) != list(COLUMNS):
+        raise ValueError(f"{path.name} has the columns {', '.join(frame.columns)}")
+    heads: dict[str, HeadPredictions] = {}
+    ids: list[str] = []
+    label = np.empty(0, dtype=int)
+    for name, rows in frame.groupby("head", sort=False):
+        runs = list(rows.groupby("seed", sort=False))
+        first = runs[0][1]
+        ids, label = first["id"].tolist(), first["label"].fillna(NO_LABEL).to_numpy(dtype=int)
+        by_run = np.stack([run["probability"].to_numpy() for _, run in runs])
+        heads[str(name)] = HeadPredictions(str(name), [int(seed) for seed, _ in runs], by_run)
+    return SplitPredictions(split, ids, label, heads)
+
+
+def refuse_strangers(folder: Path, comparison: Comparison, rows: Sequence[Record]) -> None:
+    """Raise Refused unless every file is that of this comparison. Models may be gone: a report does without."""
+    if not comparison.files:
+        raise ValueError("it does not name its files")
+    odd = [f"{RUNS} is of another comparison"] if {row.run for row in rows} != {comparison.run} else []
+    for name, expected in comparison.files.items():
+        path = folder / name
+        if (path.exists() or not name.startswith("models/")) and digest(path) != expected:
+            odd.append(f"{name} is not the file that comparison.json names")
+    if odd:
+        raise Refused(f"{folder} holds files of two comparisons:\n{listing(odd)}\n{AGAIN.format(folder=folder)}")

@@ -1,19 +1,26 @@
-"""Heads as compare kept them: every run, what dev chose for it, and the encoders whose vectors it takes."""
+"""Trained heads on disk: every run, what dev chose for it, and the encoders whose vectors it takes."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError
+from jaxtyping import Float, Int
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as deserialise
+from safetensors.torch import save as serialise
 from torch import Tensor
 
+from experiments.data import Data
+from experiments.evaluate.scores import mean_threshold
+from experiments.results.records import Comparison
+from experiments.training import Trained
 from extract.errors import Refused, listing
+from extract.store import EncoderIdentity
 from heads.fitted import Fitted
 from heads.metrics import probabilities
 from heads.models import HEADS
@@ -21,27 +28,33 @@ from heads.rows import Rows
 from heads.settings import HeadSettings
 
 SIDES = ("text", "image")
+CURVES = ("train_loss", "dev_loss", "dev_auc")
 
 
 @dataclass(frozen=True)
-class KeptEncoder:
-    """The encoder that made one side's vectors."""
+class History:
+    """A head's learning curves; NaN once a run has stopped."""
 
-    kind: str  # "text" or "image"
-    name: str  # its folder under features/
-    dim: int
-    fingerprint: str
-    settings: dict[str, Any]  # what the fingerprint covers
+    train_loss: Float[np.ndarray, "epoch run"]
+    dev_loss: Float[np.ndarray, "epoch run"]
+    dev_auc: Float[np.ndarray, "epoch run"]
+    best_epoch: Int[np.ndarray, " run"]  # 1 is the first
+
+    @classmethod
+    def of(cls, fitted: Fitted) -> "History":
+        curves = fitted.history
+        best_epoch = fitted.best_epoch.numpy()
+        return cls(curves.train_loss.numpy(), curves.dev_loss.numpy(), curves.dev_auc.numpy(), best_epoch)
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedHead:
     """All runs of one head."""
 
     fitted: Fitted
     temperature: Float[Tensor, " run"]  # fitted on dev, or ones
     threshold: float  # probability, tuned on dev for the runs' mean
-    encoders: dict[str, KeptEncoder]  # by side
+    encoders: dict[str, EncoderIdentity]  # by side
 
     @property
     def name(self) -> str:
@@ -55,34 +68,60 @@ class Kept:
     @property
     def sides(self) -> tuple[str, ...]:
         """What it looks at: "text", "image" or both."""
-        return tuple(side for side, scale in zip(SIDES, self.fitted.scaling, strict=True) if len(scale.mean))
+        return HEADS[self.name].sides
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of the encoders, whether it looks at both or not."""
+        return tuple(self.encoders[side].fingerprint for side in SIDES)
 
     def probability(
         self, text_vec: Float[np.ndarray, "meme text_dim"], image_vec: Float[np.ndarray, "meme image_dim"]
     ) -> Float[np.ndarray, "run meme"]:
-        """Probability of label 1. The vector of a side that this head does not look at may have no columns."""
+        """Return probabilities of label 1. A vector that this head does not look at may have no columns."""
         logit = self.fitted.logits(Rows(text_vec, image_vec, np.full(len(text_vec), -1)))
         return probabilities(logit, self.temperature).numpy()
 
 
-def load(model: Path) -> dict[str, Kept]:
-    """The heads in a comparison's folder, in the table's order.
+def save(folder: Path, trained: Trained, data: Data, comparison: Comparison) -> None:
+    """Write a head's runs, and all that it takes to use them on new memes, to <head>.safetensors and <head>.json."""
+    assert trained.fitted is not None
+    weights = serialise({name: part.contiguous() for name, part in trained.fitted.state().items()})
+    (folder / f"{trained.name}.safetensors").write_bytes(weights)
+    about = {
+        "head": trained.name,
+        "run": comparison.run,
+        "weights": hashlib.sha256(weights).hexdigest(),  # tells a reader whether the two files belong together
+        "runs": trained.settings,
+        "text": asdict(data.text),
+        "image": asdict(data.image),
+        "threshold": trained.threshold.tolist(),
+        "mean_threshold": mean_threshold(trained, data.dev.name, data.dev.pairs.label),
+        "temperature": trained.temperature.tolist(),
+        "code": comparison.code,
+    }
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (folder / f"{trained.name}.json").write_text(text, encoding="utf-8")
+
+
+def load(model: Path) -> dict[str, SavedHead]:
+    """Read the heads in a comparison's folder, in the table's order.
 
     Raises Refused when there is none, or one cannot be used.
     """
     folder = model / "models" if (model / "models").is_dir() else model
-    found = {head: read(folder / f"{head}.json") for head in HEADS if (folder / f"{head}.json").is_file()}
-    if not found:
+    heads = {head: load_head(folder / f"{head}.json") for head in HEADS if (folder / f"{head}.json").is_file()}
+    if not heads:
         others = [f"--model {path.parent}" for path in sorted(model.glob("*/models"))]
         hint = (
             f"There are some in:\n{listing(others)}" if others else f"Run: python -m experiments.compare --out {model}"
         )
         raise Refused(f"{model} holds no trained heads. {hint}")
-    return found
+    return heads
 
 
-def read(path: Path) -> Kept:
-    """One head, from its JSON and the safetensors beside it. Raises Refused unless the two belong together."""
+def load_head(path: Path) -> SavedHead:
+    """Read one head from its JSON and the safetensors beside it. Raises Refused unless the two belong together."""
     again = "Run experiments.compare again."
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
@@ -90,11 +129,11 @@ def read(path: Path) -> Kept:
         if hashlib.sha256(weights).hexdigest() != about["weights"]:
             raise Refused(f"{path.with_suffix('.safetensors')} is damaged, or not what {path.name} tells of. {again}")
         runs = [HeadSettings(**run) for run in about["runs"]]
-        return Kept(
+        return SavedHead(
             fitted=Fitted.from_state(about["head"], runs, deserialise(weights)),
             temperature=torch.tensor(about["temperature"], dtype=torch.float64),
             threshold=float(about["mean_threshold"]),
-            encoders={side: encoder(side, about[side]) for side in SIDES},
+            encoders={side: identity(side, about[side]) for side in SIDES},
         )
     except OSError as error:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}. {again}") from None
@@ -104,20 +143,31 @@ def read(path: Path) -> Kept:
         raise Refused(f"{path} is not what this version of memefuse writes: {error}. {again}") from None
 
 
-def encoder(kind: str, about: dict[str, Any]) -> KeptEncoder:
-    return KeptEncoder(kind, about["name"], about["dim"], about["fingerprint"], about["settings"])
+def identity(kind: str, about: Mapping[str, Any]) -> EncoderIdentity:
+    """Read an encoder's identity; the version before wrote it without its kind."""
+    fields = {name: about[name] for name in ("name", "dim", "fingerprint", "settings")}
+    return EncoderIdentity(kind=kind, versions=about.get("versions", {}), **fields)
 
 
-def choose(heads: dict[str, Kept], asked: str | None) -> Kept:
-    """The head that was asked for, else the one with the highest AUC-ROC on dev; test has no say.
+def read_history(path: Path) -> History | None:
+    """Read a head's learning curves without its weights; None where there is no such file."""
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="np") as file:
+        train, dev, auc = (file.get_tensor(f"history.{name}") for name in CURVES)
+        return History(train, dev, auc, file.get_tensor("best_epoch"))
 
-    Raises Refused when it was not kept, or when heads of different vectors leave the choice open.
+
+def choose(heads: Mapping[str, SavedHead], asked: str | None) -> SavedHead:
+    """Return the head that was asked for, else the one with the highest AUC-ROC on dev; test has no say.
+
+    Raises Refused when it was not saved, or when heads of different vectors leave the choice open.
     """
     if asked is not None:
         if asked not in heads:
             raise Refused(f"head {asked} is not among those kept: {', '.join(heads)}")
         return heads[asked]
-    if len({fingerprints(head) for head in heads.values()}) > 1:
+    if len({head.fingerprints for head in heads.values()}) > 1:
         lines = [f"{head.name}: {', '.join(head.encoders[side].name for side in SIDES)}" for head in heads.values()]
         raise Refused(
             f"heads of different comparisons lie together; name one with --head, or compare anew:\n{listing(lines)}"
@@ -125,10 +175,6 @@ def choose(heads: dict[str, Kept], asked: str | None) -> Kept:
     return max(heads.values(), key=lambda head: head.dev_auc)
 
 
-def alike(heads: dict[str, Kept], chosen: Kept) -> dict[str, Kept]:
-    """Those of the heads that take the same vectors as the chosen one."""
-    return {name: head for name, head in heads.items() if fingerprints(head) == fingerprints(chosen)}
-
-
-def fingerprints(head: Kept) -> tuple[str, ...]:
-    return tuple(head.encoders[side].fingerprint for side in SIDES)
+def alike(heads: Mapping[str, SavedHead], chosen: SavedHead) -> dict[str, SavedHead]:
+    """Return those of the heads that take the same vectors as the chosen one."""
+    return {name: head for name, head in heads.items() if head.fingerprints == chosen.fingerprints}

@@ -5,13 +5,16 @@ import math
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from extract.store import EncoderIdentity
+
 NAN = float("nan")
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
+CONCLUSIONS = ("gain", "loss", "unconfirmed gain", "unconfirmed loss", "none", "untested")
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,14 @@ class Record:
     best_epoch: int  # 1 is the first; 0 where there are no epochs
     threshold: float  # probability, tuned on dev
     temperature: float  # that logits were divided by; 1 unless fitted on dev
-    metrics: dict[str, float]  # at threshold 0.5
+    metrics: dict[str, float]  # at threshold 0.5; empty where the split was only predicted
     tuned: dict[str, float]  # at `threshold`
+    counts: dict[str, int]  # at 0.5: hits, false_alarms, misses, rest
+    tuned_counts: dict[str, int]  # at `threshold`
     features: dict[str, str]  # fingerprint by encoder, text and image
     code: str  # version of this code
     seconds: float  # wall time to train all runs of the head together
+    run: str  # names the comparison that it belongs to
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Pair:
     p_holm: float  # corrected over all pairs of its table, of all measures and splits
     only_head: int = 0  # accuracy: memes that only the head gets right
     only_against: int = 0
+    conclusion: str = "untested"  # one of CONCLUSIONS, from p_holm and the interval
 
     @property
     def difference(self) -> float:
@@ -100,13 +107,14 @@ class SplitSize:
     labelled: int
     positive: int  # memes of label 1
     texts: int  # groups of equal text
+    digest: str = ""  # sha256 over ids, labels and contents
 
 
 @dataclass(frozen=True)
 class Comparison:
     """All that comparison.md, .csv, .tex and .json show. Made from the same input, it is the same."""
 
-    encoders: dict[str, dict[str, Any]]  # "text" and "image": name, dim, fingerprint, settings, versions
+    encoders: dict[str, EncoderIdentity]  # by side, "text" and "image"
     splits: list[SplitSize]
     seeds: int
     settings: dict[str, dict[str, Any]]  # by head, without the seed
@@ -121,6 +129,9 @@ class Comparison:
     notes: list[str]
     code: str
     versions: dict[str, str]  # of what trained and scored
+    run: str = ""  # names this comparison in its folder's other files: a digest of all the above
+    features: str = ""  # the folder that vectors were read from
+    files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
 
     @classmethod
     def from_json(cls, text: str) -> "Comparison":
@@ -171,7 +182,7 @@ def versions() -> dict[str, str]:
 
 def code_version() -> str:
     """`git describe` of a checkout, else the installed version."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     if (home / ".git").exists():
         command = ["git", "-C", str(home), "describe", "--always", "--dirty", "--tags"]
         try:

@@ -15,18 +15,17 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.results import models
-from experiments.results.models import SIDES, Kept
+from experiments.results.models import SIDES, SavedHead
 from experiments.scoring import vector_cache
-from experiments.scoring.encoding import Content
-from experiments.scoring.vectors import Report, Source
-from extract import images, places
-from extract import machine as devices
+from experiments.scoring.vectors import Report, VectorSource, image_item, text_item
+from extract import images, machine, places
 from extract.errors import Refused
 from extract.places import Place, place
+from extract.plan import Item
 
 
 @dataclass(frozen=True)
-class Given:
+class Unscored:
     """A meme to score. A side that is None is not known; "" is a meme without words."""
 
     text: str | None
@@ -51,9 +50,9 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Score:
-    """What the chosen head says of a meme, and what every head that could answer says."""
+    """What the deciding head says of a meme, and what every head that could answer says."""
 
-    head: str  # the chosen one
+    head: str  # the deciding one
     opinions: dict[str, Opinion]  # by head, in the table's order
 
     @property
@@ -73,9 +72,9 @@ class Score:
 class Scorer:
     """The heads of one comparison, and where vectors for them come from."""
 
-    chosen: Kept
-    heads: dict[str, Kept]  # all that take the same vectors, in the table's order
-    sources: dict[str, Source]  # by side
+    deciding: SavedHead
+    heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
+    sources: dict[str, VectorSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
 
     @classmethod
@@ -103,15 +102,15 @@ class Scorer:
         Raises Refused when there are no such heads.
         """
         heads = models.load(Path(model))
-        chosen = models.choose(heads, head)
-        where = devices.resolve_device(device)
+        deciding = models.choose(heads, head)
+        where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
         sources = {}
         for side, asked in zip(SIDES, (text_encoder, image_encoder), strict=True):
-            encoder = chosen.encoders[side]
-            held = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
-            sources[side] = Source(encoder, where, asked, place(str(features)) if features else None, held)
-        return cls(chosen, models.alike(heads, chosen), sources, threshold)
+            encoder = deciding.encoders[side]
+            kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
+            sources[side] = VectorSource(encoder, where, asked, place(str(features)) if features else None, kept)
+        return cls(deciding, models.alike(heads, deciding), sources, threshold)
 
     def ready(self) -> None:
         """Load the encoders that the heads need. Raises Refused when they are not those of the heads."""
@@ -122,56 +121,55 @@ class Scorer:
     def score(self, image: Path | str | bytes | None = None, text: str | None = None) -> Score:
         """One meme. Without one side, the heads that do not look at it answer.
 
-        Raises Refused when the chosen head looks at a side that is not given, images.Undecodable when there is no image
-        in what is given.
+        Raises Refused when the deciding head looks at a side that is not given, images.Undecodable when there is no
+        image in what is given.
         """
-        given = Given(text, Path(image) if isinstance(image, str) else image)
-        scores, bad = self.score_all([given])
+        scores, bad = self.score_all([Unscored(text, Path(image) if isinstance(image, str) else image)])
         if bad:
             raise images.Undecodable(bad[0])
         assert scores[0] is not None
         return scores[0]
 
     def score_all(
-        self, given: Sequence[Given], done: Report = lambda count: None
+        self, memes: Sequence[Unscored], done: Report = lambda count: None
     ) -> tuple[list[Score | None], dict[int, str]]:
         """Many memes, all with the same sides. None where an image cannot be decoded, and why, by place.
 
         done: called with a number of contents that have just been encoded.
         """
-        there = {side for side in SIDES if all(getattr(meme, side) is not None for meme in given)}
+        there = {side for side in SIDES if all(getattr(meme, side) is not None for meme in memes)}
         self._refuse_blind(there)
         answering = [head for head in self.heads.values() if there.issuperset(head.sides)]
-        vectors = {side: np.zeros((len(given), 0), np.float32) for side in SIDES}
+        vectors = {side: np.zeros((len(memes), 0), np.float32) for side in SIDES}
         bad: dict[int, str] = {}
         for side in ("image", "text"):  # an image that fails spares its text
             if any(side in head.sides for head in answering):
-                vectors[side] = self._vectors(side, given, bad, done)
+                vectors[side] = self._vectors(side, memes, bad, done)
         opinions = [self._opinions(head, head.probability(vectors["text"], vectors["image"])) for head in answering]
         scores = [
-            None if row in bad else Score(self.chosen.name, {each[row].head: each[row] for each in opinions})
-            for row in range(len(given))
+            None if row in bad else Score(self.deciding.name, {each[row].head: each[row] for each in opinions})
+            for row in range(len(memes))
         ]
         return scores, bad
 
     def _vectors(
-        self, side: str, given: Sequence[Given], bad: dict[int, str], done: Report
+        self, side: str, memes: Sequence[Unscored], bad: dict[int, str], done: Report
     ) -> Float[np.ndarray, "meme dim"]:
         """Of memes that are not bad, zero for the others; those that turn out to be bad are added."""
-        contents: dict[int, Content] = {}
-        for row, meme in enumerate(given):
+        items: dict[int, Item] = {}
+        for row, meme in enumerate(memes):
             if row not in bad:
                 try:
-                    contents[row] = content(side, meme)
+                    items[row] = _item(side, meme)
                 except OSError as error:
                     bad[row] = f"cannot be read: {error.strerror}"
-        found, reasons = self.sources[side].vectors(list(contents.values()), done)
-        bad |= {row: reasons[its.digest] for row, its in contents.items() if its.digest in reasons}
-        vectors = np.zeros((len(given), found.shape[1]), np.float32)
-        vectors[list(contents)] = found
+        of_items, reasons = self.sources[side].vectors(list(items.values()), done)
+        bad |= {row: reasons[item.content] for row, item in items.items() if item.content in reasons}
+        vectors = np.zeros((len(memes), of_items.shape[1]), np.float32)
+        vectors[list(items)] = of_items
         return vectors
 
-    def _opinions(self, head: Kept, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
+    def _opinions(self, head: SavedHead, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
         threshold = head.threshold if self.threshold is None else self.threshold
         columns = (probability.mean(axis=0), probability.min(axis=0), probability.max(axis=0))
         return [
@@ -180,20 +178,21 @@ class Scorer:
         ]
 
     def _refuse_blind(self, there: set[str]) -> None:
-        missing = [side for side in self.chosen.sides if side not in there]
+        missing = [side for side in self.deciding.sides if side not in there]
         if missing:
             able = [head.name for head in self.heads.values() if there.issuperset(head.sides)]
             instead = f", or choose the head {able[0]}" if able else ""
+            sides = " and ".join(self.deciding.sides)
             raise Refused(
-                f"the head {self.chosen.name} looks at {' and '.join(self.chosen.sides)}, and {missing[0]} is missing: "
+                f"the head {self.deciding.name} looks at {sides}, and {missing[0]} is missing: "
                 f'give it (text "" is a meme without words){instead}'
             )
 
 
-def content(side: str, given: Given) -> Content:
+def _item(side: str, meme: Unscored) -> Item:
     """Raises OSError when an image cannot be read."""
     if side == "text":
-        assert given.text is not None
-        return Content.of_text(given.text)
-    assert given.image is not None
-    return Content.of_image(given.image)
+        assert meme.text is not None
+        return text_item(meme.text)
+    assert meme.image is not None
+    return image_item(meme.image)

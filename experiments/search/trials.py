@@ -1,17 +1,30 @@
-"""What a sweep has tried: a record per run, in a file that only grows, so that a sweep goes on where it stopped."""
+"""What a sweep trains, and the record of it: a line per run in a file that only grows, so that a sweep goes on where it
+stopped. Train and dev are read, test is never opened."""
 
+import dataclasses
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from experiments import data as stored
+from experiments.data import Data, digest
 from experiments.results.records import revive, without_nan
-from extract.errors import Failed, Refused
+from extract import store
+from extract.errors import Failed, Refused, listing
 from extract.locks import flock
+from extract.places import Place
+from extract.store import EncoderIdentity
+from heads.fitted import stacks
+from heads.models import HEADS
+from heads.train import Fitted, HeadSettings, Progress, Rows, fit
+
+AT_ONCE = 48  # runs: what a kill may cost
 
 
 @dataclass(frozen=True)
@@ -90,15 +103,15 @@ class Log:
         whole = held.rfind(b"\n") + 1
         if whole < len(held):
             self.file.truncate(whole)
-        found = []
+        trials = []
         for number, line in enumerate(held[:whole].splitlines(), start=1):
             try:
-                found.append(revive(Trial, json.loads(line)))
+                trials.append(revive(Trial, json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise Refused(
                     f"{self.path}: line {number} is no record of a sweep; remove that line, or give another --out"
                 ) from None
-        return found
+        return trials
 
     def append(self, trials: Sequence[Trial]) -> None:
         """Raises Failed when the disk refuses."""
@@ -120,3 +133,124 @@ class Log:
 
 def by_key(trials: Iterable[Trial]) -> dict[str, Trial]:
     return {trial.key: trial for trial in trials}
+
+
+def train_grid(
+    train: Rows,
+    dev: Rows,
+    grid: Mapping[str, Sequence[HeadSettings]],
+    *,
+    device: str = "cpu",
+    progress: Callable[[Progress], None] | None = None,
+) -> Iterator[Fitted]:
+    """Train every run of every head in stacks, giving back each stack as it is done. Takes no test rows.
+
+    grid: runs by head, in any order; a run scores the same in any company.
+    """
+    for head, runs in grid.items():
+        for members in stacks(runs):
+            for start in range(0, len(members), AT_ONCE):
+                asked = [runs[member] for member in members[start : start + AT_ONCE]]
+                yield fit(head, train, dev, asked, device=device, progress=progress)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A head on the encoders it looks at: the part of a trial that its settings do not say."""
+
+    head: str
+    data: Data
+
+    @property
+    def encoders(self) -> dict[str, EncoderIdentity]:
+        """By side; only those that the head looks at."""
+        return {side: self.data.encoders[side] for side in HEADS[self.head].sides}
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Fingerprints by kind."""
+        return {kind: encoder.fingerprint for kind, encoder in self.encoders.items()}
+
+    @property
+    def rows(self) -> str:
+        """sha256 (hex) over what train and dev hold: another meme or label makes another trial."""
+        return digest([self.data.train, self.data.dev], HEADS[self.head].sides)
+
+    def key(self, run: HeadSettings, rows: str) -> str:
+        return key(self.head, self.features, rows, described(run), run.seed)
+
+    def trials(self, fitted: Fitted, rows: str, code: str) -> list[Trial]:
+        """A record per run."""
+        encoders, label = self.encoders, self.data.dev.pairs.label
+        return [
+            Trial(
+                head=self.head,
+                text_encoder=encoders["text"].name if "text" in encoders else "",
+                image_encoder=encoders["image"].name if "image" in encoders else "",
+                settings=described(run),
+                seed=run.seed,
+                dev_auc=float(fitted.dev_auc[place]),
+                best_epoch=int(fitted.best_epoch[place]),
+                dev_memes=len(label),
+                dev_positive=int((label == 1).sum()),
+                features=self.features,
+                rows=rows,
+                code=code,
+                seconds=round(fitted.seconds / len(fitted.runs), 3),
+            )
+            for place, run in enumerate(fitted.runs)
+        ]
+
+
+def described(run: HeadSettings) -> dict[str, Any]:
+    """All settings but the seed."""
+    return {name: value for name, value in dataclasses.asdict(run).items() if name != "seed"}
+
+
+def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:
+    """Train and dev of every pair of encoders asked for ("all" is all of a kind), and in words what was left out.
+
+    No test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.
+    """
+    folders = store.encoders(features, tests=False)
+    asked = {"text": text_encoder, "image": image_encoder}
+    sides: dict[str, list[store.EncoderFolder]] = {"text": [], "image": []}
+    notes = []
+    for kind, name in asked.items():
+        of_kind = stored.candidates(folders, kind)
+        if name != "all" or len(of_kind) < 2:
+            sides[kind] = [stored.choose(folders, kind, None if name == "all" else name, features)]
+            continue
+        for folder in of_kind:
+            whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
+            sides[kind] += [folder] if whole else []
+            notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
+    if not all(sides.values()):
+        raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
+    loaded = [stored.load(features, text.name, image.name, tests=False) for text, image in product(*sides.values())]
+    different, doubles = without_doubles(loaded)
+    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+
+
+def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:
+    """Pairs of encoders that differ: one that lies in two folders (by name and by path) would be tried twice."""
+    name: dict[str, str] = {}  # of the first folder with that fingerprint
+    doubles: dict[str, str] = {}
+    different = []
+    for data in loaded:
+        sides = (data.text, data.image)
+        again = [side for side in sides if name.setdefault(side.fingerprint, side.name) != side.name]
+        doubles |= {side.name: f"{side.name} is left out: it is {name[side.fingerprint]} again." for side in again}
+        different += [] if again else [data]
+    return different, list(doubles.values())
+
+
+def tasks(loaded: Sequence[Data], heads: Sequence[str]) -> list[Task]:
+    """Return every head on every pair; a head of one modality once for each of its encoders."""
+    different: dict[tuple[str, ...], Task] = {}
+    for head in heads:
+        for data in loaded:
+            task = Task(head, data)
+            names = [encoder.name for encoder in task.encoders.values()]
+            different.setdefault((head, *names), task)
+    return list(different.values())

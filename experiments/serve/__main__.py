@@ -5,7 +5,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from experiments.scoring import options as model_options
+from experiments.options import add_model, model_arguments
+from experiments.options import parser as parser_of
 from extract import errors
 from extract.errors import Refused
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1"  # no other machine reaches it; other users of this one do
 LIBRARIES = ("starlette", "uvicorn", "python_multipart")
-EXAMPLE = """\
+EXAMPLES = """\
 examples:
   python -m experiments.serve
   python -m experiments.serve --model reports/my_memes --port 8001
@@ -22,14 +23,10 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.serve",
-        description="A page, for this machine alone, that scores a meme and shows what each head says. Ctrl-C ends it.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    what = "A page, for this machine alone, that scores a meme and shows what each head says. Ctrl-C ends it."
+    parser = parser_of("serve", what, EXAMPLES)
     parser.add_argument("--port", type=port, default=8000, metavar="N", help="default: 8000; 0 takes any that is free")
-    model_options.add(parser)
+    add_model(parser)
     return parser
 
 
@@ -43,7 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     errors.need(LIBRARIES, "serving needs", "serve")
     with listening(options.port) as door:
-        scorer = model_options.scorer(options)
+        from experiments.scoring.scorer import Scorer
+
+        scorer = Scorer.load(**model_arguments(options))
         print("loading the encoders", file=sys.stderr)
         scorer.ready()
 

@@ -20,8 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from experiments.scoring.scorer import Opinion, Score, Scorer
-from experiments.scoring.verdict import looks_at, modalities, origin
-from experiments.tables import bare
+from experiments.words import bare, looks_at, modalities, probability_origin
 from extract.errors import Failed
 from extract.images import Undecodable
 
@@ -120,9 +119,9 @@ def file(name: str, media_type: str) -> Any:
 def described(scorer: Scorer) -> dict[str, Any]:
     """What the page says of the model before any meme."""
     return {
-        "encoders": {side: source.kept.name for side, source in scorer.sources.items()},
-        "head": scorer.chosen.name,
-        "dev": bare(scorer.chosen.dev_auc),
+        "encoders": {side: source.encoder.name for side, source in scorer.sources.items()},
+        "head": scorer.deciding.name,
+        "dev": bare(scorer.deciding.dev_auc),
         "image_bytes": IMAGE_BYTES,
         "text_characters": TEXT_CHARACTERS,
     }
@@ -141,8 +140,8 @@ def told(score: Score, scorer: Scorer) -> dict[str, Any]:
         "head": score.head,
         "label": score.label,
         "probability": bare(score.probability),
-        "origin": origin(score.opinions[score.head], scorer),
-        "modalities": modalities(score, scorer.heads),
+        "origin": probability_origin(score.opinions[score.head], scorer),
+        "modalities": modalities(score),
         "opinions": [opinion(its) for its in score.opinions.values()],
     }
 

@@ -107,12 +107,21 @@ def locate(kind: str, name: str) -> Located:
 
 def family_of(located: Located) -> type[Family]:
     """The class that loads a located encoder."""
-    return next(family for family in _families(located.kind) if located.family in family.forms)
+    return _family_with(located.kind, located.family)
+
+
+def default_pooling(kind: str, form: str = "") -> str:
+    """The pooling that no name mentions, of the family with that form (as Located.family says it)."""
+    return _family_with(kind, form).poolings[kind][0]
+
+
+def _family_with(kind: str, form: str) -> type[Family]:
+    return next((family for family in _families(kind) if form in family.forms), _families(kind)[-1])
 
 
 def full_name(located: Located) -> str:
     """What `locate` finds it by on another machine: its name, and its pooling unless that is its family's default."""
-    default = family_of(located).poolings[located.kind][0]
+    default = default_pooling(located.kind, located.family)
     return located.name if located.pooling == default else f"{located.name}:{located.pooling}"
 
 

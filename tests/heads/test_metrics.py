@@ -71,7 +71,7 @@ def test_each_run_may_have_its_own_threshold():
 def test_one_class_leaves_ranking_undefined():
     found = metrics.evaluate(torch.tensor([[-1.0, 1.0]]), torch.tensor([0, 0]))
     assert found["accuracy"].item() == 0.5
-    assert [name for name in metrics.METRICS if found[name].isnan()] == ["recall", "auc_roc", "average_precision"]
+    assert [name for name in metrics.METRICS if found[name].isnan()] == ["auc_roc", "average_precision", "recall"]
     found = metrics.evaluate(torch.tensor([[-1.0, 1.0]]), torch.tensor([1, 1]))
     assert [name for name in metrics.METRICS if found[name].isnan()] == ["auc_roc"]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from heads.optim import StackedAdamW
 from heads.settings import HeadSettings
+from heads.stack import StackedAdamW
 
 SAME = [HeadSettings(learning_rate=0.01, weight_decay=0.5)] * 3
 OWN = [HeadSettings(learning_rate=rate, weight_decay=decay) for rate, decay in ((0.01, 0.5), (0.1, 0.0), (0.003, 4.0))]

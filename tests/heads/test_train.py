@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from heads import train as training
 from heads.metrics import auc_roc
 from heads.models import HEADS
-from heads.optim import StackedAdamW
 from heads.rows import BLOCK, Feed, Rows, Scaling
 from heads.settings import HeadSettings, seeded
-from heads.stack import balance_weights
+from heads.stack import StackedAdamW, balance_weights
 from heads.train import Fitted, fit
 
 TEXT, IMAGE = 6, 10

@@ -1,0 +1,82 @@
+"""Records as pandas frames, for people who read on in Python. pandas is imported when a frame is made."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from experiments.results.records import Comparison, Figure, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.results.folder import SplitPredictions
+
+
+def table(comparison: Comparison) -> "pd.DataFrame":
+    """Return a row for each split, head or reference and threshold ("fixed" is 0.5, "dev" the one tuned there).
+
+    Every metric has four columns: _mean, _sd over seeds, and _low and _high of its interval over memes.
+    """
+    import pandas as pd
+
+    rows = []
+    for row in comparison.rows:
+        at = [("fixed", 0.5, row.metrics)] + ([("dev", row.threshold, row.metrics | row.tuned)] if row.tuned else [])
+        for chosen_by, threshold, figures in at:
+            about = {"split": row.split, "name": row.name, "kind": row.kind, "seeds": row.seeds}
+            rows.append(about | {"chosen_by": chosen_by, "threshold": threshold} | columns(figures))
+    return pd.DataFrame(rows)
+
+
+def columns(figures: dict[str, Figure]) -> dict[str, float]:
+    return {
+        f"{name}_{part}": getattr(figure, part)
+        for name, figure in figures.items()
+        for part in ("mean", "sd", "low", "high")
+    }
+
+
+def tests(comparison: Comparison) -> "pd.DataFrame":
+    """Return a row for each tested pair; `family` says which of them are Holm-corrected together."""
+    import pandas as pd
+
+    families = {"fusion": comparison.pairs, "linear": comparison.linear}
+    return pd.DataFrame(
+        {"family": family} | asdict(pair) | {"difference": pair.difference}
+        for family, pairs in families.items()
+        for pair in pairs
+    )
+
+
+def predictions(splits: "Iterable[SplitPredictions]") -> "pd.DataFrame":
+    """Return a row for each split, head, seed and meme: its label (-1 where there is none) and probability of 1."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame(
+            {
+                "split": split.split,
+                "id": split.ids,
+                "label": split.label,
+                "head": head.name,
+                "seed": seed,
+                "probability": run,
+            }
+        )
+        for split in splits
+        for head in split.heads.values()
+        for seed, run in zip(head.seeds, head.by_run, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def runs(records: Sequence[Record]) -> "pd.DataFrame":
+    """Return a row for each head, seed and split: its metrics at 0.5 and, as tuned_*, at dev's threshold."""
+    import pandas as pd
+
+    def flat(record: Record) -> dict[str, Any]:
+        about = {name: getattr(record, name) for name in ("head", "kind", "seed", "split", "memes", "best_epoch")}
+        about |= {"threshold": record.threshold, "temperature": record.temperature, "seconds": record.seconds}
+        return about | record.metrics | {f"tuned_{name}": value for name, value in record.tuned.items()}
+
+    return pd.DataFrame(map(flat, records))

@@ -1,0 +1,278 @@
+"""Every sentence about a comparison or a sweep, and how numbers are written. Records hold what is shown."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.results.records import Comparison, Figure, Pair, Row, SplitSize
+from experiments.search.ranking import Candidate, Choice, auc_error
+from experiments.search.trials import Trial
+from extract.store import EncoderIdentity
+from heads.metrics import METRICS
+from heads.models import HEADS, fusions, singles
+
+if TYPE_CHECKING:
+    from experiments.results.models import SavedHead
+    from experiments.scoring.scorer import Opinion, Score, Scorer
+
+UNDEFINED = "undefined"
+CONCLUSIONS = {  # of records.CONCLUSIONS
+    "gain": "a gain",
+    "loss": "a loss",
+    "unconfirmed gain": "no firm evidence of a gain",
+    "unconfirmed loss": "no firm evidence of a loss",
+    "none": "no evidence of a gain",
+    "untested": "no test possible",
+}
+LOOKS_AT = {("text",): "text alone", ("image",): "image alone", ("text", "image"): "both together"}
+READING = """\
+Figures are means ± standard deviation over seeds. Intervals are 95% percentile bootstrap intervals of that mean over
+memes (2,000 resamples of groups of equal text; seeds held fixed): they say how far the figure may lie from what more
+memes of this kind would show. AUC-ROC and AP (average precision) depend on no threshold; accuracy, precision, recall,
+F1 and macro-F1 are at probability 0.5, and again at the threshold with the best macro-F1 on dev. ECE (expected
+calibration error, 15 bins) and Brier score are better when lower.
+
+A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
+means over seeds, tested by DeLong's test with Obuchowski's variance for groups of equal text. Accuracy: of the seeds'
+mean probability at 0.5, tested by McNemar's exact test, which takes memes as independent. p-values are Holm-corrected
+over all rows of the table, both measures and all splits: whichever row is quoted, a false alarm anywhere in it is no
+likelier than .05. "A gain" takes a corrected p below .05 and an interval without 0; where only one of the two says so,
+there is "no firm evidence".
+
+What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
+"LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
+
+Slices have 1.96 clustered standard errors on either side, and no interval with fewer than 10 memes of either label.
+
+References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
+LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned
+on dev. All see the same standardised vectors as the heads; "LR balanced" sees both scaled to one norm, as heads do."""
+
+
+def bare(value: float) -> str:
+    """Three digits without the zero before the point: .812, -.034, 1.000."""
+    if math.isnan(value):
+        return UNDEFINED
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:z.3f}")
+
+
+def signed(value: float) -> str:
+    """A difference: +.019, -.004, +1.000."""
+    return bare(value) if math.isnan(value) or value < 0 else f"+{bare(value)}"
+
+
+def with_spread(figure: Figure) -> str:
+    """.812±.004: mean and standard deviation over seeds; the mean alone where there is but one."""
+    return bare(figure.mean) + ("" if math.isnan(figure.sd) else f"±{bare(figure.sd)}")
+
+
+def interval(figure: Figure) -> str:
+    return "" if math.isnan(figure.low) or math.isnan(figure.high) else f"[{bare(figure.low)}, {bare(figure.high)}]"
+
+
+def difference(pair: Pair) -> str:
+    """With its interval: +.019 [-.004, +.041]."""
+    return f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
+
+
+def probability(p: float) -> str:
+    """A p-value: .043, <.001."""
+    return "<.001" if p < 0.001 else bare(p)
+
+
+def conclusion(pair: Pair) -> str:
+    """Return what a pair shows, in words."""
+    return CONCLUSIONS[pair.conclusion]
+
+
+def fusion_sentence(pair: Pair) -> str:
+    """One sentence on a fusion's AUC-ROC."""
+    p = f"p {'<' if pair.p_holm < 0.001 else '='} {bare(max(pair.p_holm, 0.001))}"
+    return (
+        f"{pair.head} vs {pair.against} (the better single modality on dev): {pair.split} AUC-ROC "
+        f"{bare(pair.of_head)} vs {bare(pair.of_against)}, {difference(pair)}, {p} (Holm): {conclusion(pair)}."
+    )
+
+
+def summary(comparison: Comparison) -> list[str]:
+    """A sentence per fusion and judged split, or why there is none; then, per judged split, one on all heads against
+    regressions and one on what its size allows to see."""
+    said = [fusion_sentence(pair) for pair in comparison.pairs if pair.measure == "auc_roc"]
+    if comparison.judged and not said:
+        said = [no_fusion()]
+    sizes = {size.name: size for size in comparison.splits}
+    for split in comparison.judged:
+        heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
+        said += against_linear([pair for pair in comparison.linear if pair.split == split])
+        said += [precision(sizes[split], heads)] if heads else []
+    return said
+
+
+def no_fusion() -> str:
+    return f"No fusion is judged: that takes {any_of(fusions())}, and {any_of(singles())} to compare with."
+
+
+def any_of(names: Sequence[str]) -> str:
+    """ "early, late or mean"."""
+    return " or ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
+
+
+def against_linear(pairs: Sequence[Pair]) -> list[str]:
+    """What the heads' hidden layers are worth on one split, in one sentence; none without a pair."""
+    if not pairs:
+        return []
+    heads: dict[str, list[str]] = {}  # by what they show
+    for pair in pairs:
+        heads.setdefault(conclusion(pair), []).append(pair.head)
+    differences = ", ".join(f"{pair.head} {signed(pair.difference)}" for pair in pairs)
+    if len(heads) == 1:
+        concluded = conclusion(pairs[0])
+    else:
+        concluded = "; ".join(f"{what} for {', '.join(names)}" for what, names in heads.items())
+    return [f"Heads vs logistic regression on the same vectors: {pairs[0].split} AUC-ROC {differences}: {concluded}."]
+
+
+def precision(size: SplitSize, heads: Sequence[Row]) -> str:
+    """How far an AUC-ROC on so many memes can be trusted: half the interval of the best head."""
+    figures = [row.metrics["auc_roc"] for row in heads if np.isfinite(row.metrics["auc_roc"].high)]
+    if not figures:
+        return f"{size.labelled:,} memes in {size.name} are too few for an interval."
+    best = max(figures, key=lambda figure: figure.mean)
+    texts = f" ({size.texts:,} distinct texts)" if size.texts < size.labelled else ""
+    return (
+        f"With {size.labelled:,} memes{texts} in {size.name}, an AUC-ROC of {bare(best.mean)} is good to "
+        f"±{bare((best.high - best.low) / 2)}."
+    )
+
+
+def heading(size: SplitSize) -> str:
+    if not size.labelled:
+        return f"{size.name}: {size.memes:,} memes without labels, predicted but not scored"
+    without = f", {size.memes - size.labelled:,} more without a label" if size.labelled < size.memes else ""
+    return f"{size.name}: {size.labelled:,} memes, {size.positive / size.labelled:.0%} of label 1{without}"
+
+
+def undefined(rows: Sequence[Row]) -> list[str]:
+    """Which metrics are undefined for whom, and why."""
+    names: dict[str, list[str]] = {}  # of rows, by metric
+    for row in rows:
+        for name, figure in row.metrics.items():
+            if figure.undefined:
+                seeds = f" ({figure.undefined} of {row.seeds} seeds)" if figure.undefined < row.seeds else ""
+                names.setdefault(name, []).append(row.name + seeds)
+    return [
+        f"{METRICS[name].title} is undefined for {', '.join(who)}: {METRICS[name].undefined}."
+        for name, who in names.items()
+    ]
+
+
+def encoders(comparison: Comparison) -> str:
+    text, image = (comparison.encoders[side] for side in ("text", "image"))
+    return f"{text.name} ({text.dim:,}) + {image.name} ({image.dim:,}), {comparison.seeds} seeds"
+
+
+def choice_cautions(choice: Choice, encoders: Mapping[str, EncoderIdentity], heads: Sequence[str]) -> list[str]:
+    """What must be said of these heads compared under a sweep's choice, on these encoders."""
+    names = tuple(encoder.name for encoder in encoders.values())
+    notes = list(choice.notes) if names == (choice.text_encoder, choice.image_encoder) else []
+    tuned = [head for head in heads if head in choice.heads]
+    rest = [head for head in heads if head not in choice.heads]
+    if not tuned or not rest:
+        return notes
+    return [
+        *notes,
+        f"Tuned by the sweep: {', '.join(tuned)}; with the shipped settings: {', '.join(rest)}. "
+        "A difference between one of the former and one of the latter may be the tuning's.",
+    ]
+
+
+def candidate_score(candidate: Candidate) -> str:
+    """A candidate's dev AUC-ROC, as ".812±.004"."""
+    return with_spread(Figure(candidate.mean, candidate.sd))
+
+
+def left_behind(ranked: Sequence[Candidate], on_pair: Sequence[Candidate]) -> list[str]:
+    """Which single modality on other encoders beats those on the chosen pair: compare holds a fusion to the latter."""
+    best, here = (next((each for each in some if len(each.encoders) == 1), None) for some in (ranked, on_pair))
+    if best is None or here is None or not best.mean > here.mean:
+        return []
+    fusion = next((each for each in ranked if len(each.encoders) == 2), None)
+    behind = fusion is not None and fusion.mean <= best.mean
+    level = f", and is not beaten by any fusion ({candidate_score(fusion)})" if fusion and behind else ""
+    return [
+        f"On dev, {best.head} on {best.encoders[0]} ({candidate_score(best)}) beats {here.head} on {here.encoders[0]} "
+        f"({candidate_score(here)}), the better single modality on the chosen encoders{level}: a fusion's gain over "
+        "the latter need not be one over the former."
+    ]
+
+
+def sweep_reading(
+    ranked: Sequence[Candidate], trials: Sequence[Trial], others: int, notes: Sequence[str], scoring: str
+) -> list[str]:
+    """How far a sweep's ranking can be trusted.
+
+    others: configurations in the record that this sweep did not ask for. notes: of its choice. scoring: the command
+    that scores the choice on test.
+    """
+    best, of = ranked[0].mean, trials[0]
+    error = auc_error(best, of.dev_positive, of.dev_memes - of.dev_positive)
+    within = sum(candidate.mean >= best - error for candidate in ranked)
+    tried = f"{len(ranked):,} configurations were tried"
+    tried += f", and {others:,} more in the same record by other sweeps." if others else "."
+    return [
+        "Figures are means ± standard deviation over seeds.",
+        tried,
+        "The best of many dev scores is optimistic: part of its lead is luck with these memes.",
+        f"The best one's standard error over memes is {bare(error)} (Hanley & McNeil 1982); {within:,} configurations",
+        "lie within that of it, and this dev split cannot tell them apart.",
+        *several_versions(trials),
+        *notes,
+        f"What the choice is worth only test can say, and only once: `{scoring}`.",
+    ]
+
+
+def several_versions(trials: Sequence[Trial]) -> list[str]:
+    """A sweep that goes on after the code has changed keeps what the older code scored."""
+    codes = list(dict.fromkeys(trial.code for trial in trials))
+    if len(codes) < 2:
+        return []
+    return [
+        f"Runs of {len(codes)} versions of memefuse ({', '.join(codes)}) are ranked together: if training differs "
+        "between them, so do these scores. Another --out trains all of them anew."
+    ]
+
+
+def looks_at(head: "SavedHead") -> str:
+    return LOOKS_AT[head.sides]
+
+
+def meme(score: "Score", scorer: "Scorer") -> str:
+    """One meme's probability and label, and whose they are."""
+    origin = probability_origin(score.opinions[score.head], scorer)
+    return f"probability {bare(score.probability)}, label {score.label} ({origin})"
+
+
+def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
+    """Which head a probability is of, and from where on its label is 1."""
+    runs = f"mean of {opinion.runs} runs" if opinion.runs > 1 else "1 run"
+    tuned = "as asked for" if scorer.threshold is not None else "tuned on dev"
+    return f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
+
+
+def modalities(score: "Score") -> str:
+    """What text and image say on their own, and what the fusion makes of it; empty unless there are all three."""
+    if len(HEADS[score.head].sides) < 2 or not {"text", "image"} <= score.opinions.keys():
+        return ""
+    text, image = score.opinions["text"], score.opinions["image"]
+    if text.label != image.label:
+        sides_with = "text" if text.label == score.label else "image"
+        return (
+            f"The text alone says label {text.label}, the image alone label {image.label}; "
+            f"{score.head} sides with the {sides_with}."
+        )
+    if text.label == score.label:
+        return f"The text alone and the image alone say label {text.label}, too."
+    return f"The text alone and the image alone say label {text.label}; only together do they come to {score.label}."

@@ -1,0 +1,72 @@
+"""A sweep's choice is read as it was meant, or refused with every fault."""
+
+import json
+
+import pytest
+
+from experiments import words
+from experiments.search.ranking import Choice, read_choice
+from extract.errors import Refused
+from extract.store import EncoderIdentity
+
+
+def written(tmp_path, value) -> object:
+    path = tmp_path / "choice.json"
+    path.write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+    return path
+
+
+def test_encoders_and_settings_are_read(tmp_path):
+    value = {"text_encoder": "bert", "image_encoder": None, "heads": {"early": {"hidden": 64, "dropout": 0.1}}}
+    found = {"early": {"hidden": 64, "dropout": 0.1}}
+    assert read_choice(written(tmp_path, value)) == Choice("bert", None, found, [])
+    assert read_choice(written(tmp_path, value | {"notes": ["so"]})) == Choice("bert", None, found, ["so"])
+    assert read_choice(written(tmp_path, {})) == Choice(None, None, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (
+            {"heads": {"earlier": {}, "text": {"width": 3, "seed": 1, "hidden": "many"}}},
+            "  unknown head earlier\n  text: unknown setting width\n  text: unknown setting seed\n"
+            "  text: hidden must be int, not 'many'",
+        ),
+        ({"heads": {"text": {"hidden": 0}}}, "hidden must be at least 1, not 0"),
+        ({"heads": {"text": {"dropout": 1}}}, "dropout must be at least 0 and below 1, not 1"),
+        ({"heads": [1]}, "is not what a sweep writes"),
+        ([], "is not what a sweep writes"),
+        ("{", "is not what a sweep writes: Expecting property name"),
+    ],
+)
+def test_faults_are_named(tmp_path, value, fault):
+    with pytest.raises(Refused) as refused:
+        read_choice(written(tmp_path, value))
+    assert fault in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(Refused, match=r"none.json cannot be read: No such file"):
+        read_choice(tmp_path / "none.json")
+
+
+def cautions(choice: Choice, text: str, heads: list[str]) -> list[str]:
+    names = {"text": text, "image": "resnet"}
+    encoders = {side: EncoderIdentity(side, name, 4, "", {}, {}) for side, name in names.items()}
+    return words.choice_cautions(choice, encoders, heads)
+
+
+def test_a_sweep_s_notes_hold_on_its_own_encoders_only():
+    choice = Choice("bert", "resnet", {"text": {"hidden": 8}, "early": {"hidden": 8}}, ["mind this"])
+    assert cautions(choice, "bert", ["text", "early"]) == ["mind this"]
+    assert cautions(choice, "another", ["text", "early"]) == []
+
+
+def test_heads_that_were_not_tuned_are_named_beside_those_that_were():
+    choice = Choice(None, None, {"early": {"hidden": 64}}, [])
+    assert cautions(choice, "bert", ["text", "image", "early"]) == [
+        "Tuned by the sweep: early; with the shipped settings: text, image. A difference between one of the former and "
+        "one of the latter may be the tuning's."
+    ]
+    assert cautions(choice, "bert", ["text"]) == cautions(choice, "bert", ["early"]) == []
+    assert cautions(Choice(), "bert", ["text", "early"]) == []

@@ -1,0 +1,314 @@
+"""Intervals and tests against scikit-learn, statsmodels, SciPy and quadratic-time definitions."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import ndtr
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from experiments.evaluate import statistics
+
+
+@st.composite
+def tied_scores(draw, runs: int = 1, min_size: int = 4, max_size: int = 40):
+    """Scores of a few values (so ties abound) for memes of both classes."""
+    count = draw(st.integers(min_size, max_size))
+    positive = draw(arrays(bool, count).filter(lambda y: y.any() and not y.all()))
+    scores = draw(arrays(np.int8, (runs, count), elements=st.integers(-3, 3)))
+    return scores / 2.0, positive
+
+
+def draw_memes(generator, memes: int, apart: float, siblings: int = 1, shared: float = 0.0):
+    """Scores that lie `apart` by class; `siblings` memes in a row share their label and a part of their score."""
+    families = memes // siblings
+    label = np.repeat(generator.random(families) < 0.5, siblings)
+    common = np.repeat(generator.normal(size=families), siblings)
+    noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * generator.normal(size=memes)
+    return label * apart + noise, label, np.repeat(np.arange(families), siblings)
+
+
+def areas(scores, positive):
+    """The bootstrap's statistic, as the table uses it."""
+    rankings = [statistics.ranking(score, positive) for score in np.atleast_2d(scores)]
+    return lambda weight: {
+        "auc_roc": np.mean([statistics.weighted_areas(rank, weight)[0] for rank in rankings], axis=0)
+    }
+
+
+def theta(positive_scores, negative_scores):
+    """DeLong's kernel for all pairs: 1, one half for a tie, 0."""
+    return np.greater.outer(positive_scores, negative_scores) + 0.5 * np.equal.outer(positive_scores, negative_scores)
+
+
+@given(tied_scores(), st.data())
+def test_weighted_areas_are_scikit_learns_with_ties_and_repeats(memes, data):
+    scores, positive = memes
+    times = data.draw(arrays(np.int8, len(positive), elements=st.integers(0, 3)))
+    times[[int(np.argmax(positive)), int(np.argmin(positive))]] += 1
+    auc_roc, precision = statistics.weighted_areas(
+        statistics.ranking(scores[0], positive), np.stack([times, times * 0 + 1], axis=1).astype(np.float32)
+    )
+    np.testing.assert_allclose(auc_roc[0], roc_auc_score(positive, scores[0], sample_weight=times), atol=1e-6)
+    np.testing.assert_allclose(
+        precision[0], average_precision_score(positive, scores[0], sample_weight=times), atol=1e-6
+    )
+    np.testing.assert_allclose(auc_roc[1], roc_auc_score(positive, scores[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_areas_of_one_class_are_undefined(label):
+    ranked = statistics.ranking(np.arange(3.0), np.full(3, label))
+    auc_roc, precision = statistics.weighted_areas(ranked, np.ones((3, 2), np.float32))
+    assert np.isnan(auc_roc).all()
+    assert np.isnan(precision).all() == (not label)
+
+
+@given(tied_scores())
+def test_placements_are_the_mean_kernel(memes):
+    (score,), positive = memes
+    pairs = theta(score[positive], score[~positive])
+    up, down = statistics.placements(score, positive)
+    np.testing.assert_allclose(up, pairs.mean(axis=1), atol=1e-12)
+    np.testing.assert_allclose(down, pairs.mean(axis=0), atol=1e-12)
+
+
+@given(tied_scores(runs=2, min_size=6))
+def test_delong_is_the_structural_component_covariance(memes):
+    """DeLong et al. 1988: S10 / m + S01 / n from numpy's covariance of the quadratic-time components."""
+    scores, positive = memes
+    if min(positive.sum(), (~positive).sum()) < 2:
+        return
+    kernels = np.stack([theta(score[positive], score[~positive]) for score in scores])
+    covariance = np.cov(kernels.mean(axis=2)) / positive.sum() + np.cov(kernels.mean(axis=1)) / (~positive).sum()
+    contrast = np.array([1, -1])
+    found = statistics.delong(scores[:1], scores[1:], positive, np.arange(len(positive)))
+    np.testing.assert_allclose(found.difference, contrast @ kernels.mean(axis=(1, 2)), atol=1e-12)
+    np.testing.assert_allclose(found.standard_error**2, contrast @ covariance @ contrast, atol=1e-12)
+
+
+def test_clustered_delong_is_obuchowskis_sums():
+    """Obuchowski 1997, written out as in the paper: groups of one label and of both."""
+    generator = np.random.default_rng(0)
+    group = np.repeat(np.arange(20), 3)
+    positive = generator.random(60) < 0.5
+    positive[:3], positive[3:6] = True, False
+    score = generator.normal(size=60) + positive
+    up, down = statistics.placements(score, positive)
+    area, m, n = up.mean(), positive.sum(), (~positive).sum()
+    x = [sum(up[group[positive] == g] - area) for g in range(20)]
+    y = [sum(down[group[~positive] == g] - area) for g in range(20)]
+    with_x, with_y = len(set(group[positive])), len(set(group[~positive]))
+    s10 = with_x / ((with_x - 1) * m) * sum(value**2 for value in x)
+    s01 = with_y / ((with_y - 1) * n) * sum(value**2 for value in y)
+    s11 = 20 / 19 * sum(a * b for a, b in zip(x, y, strict=True))
+    expected = s10 / m + s01 / n + 2 * s11 / (m * n)
+    np.testing.assert_allclose(statistics.auc_error(score[None], positive, group) ** 2, expected, rtol=1e-10)
+
+
+def test_delong_over_runs_is_about_the_mean_of_their_areas():
+    generator = np.random.default_rng(1)
+    positive = generator.random(80) < 0.4
+    a, b = generator.normal(size=(3, 80)) + positive, generator.normal(size=(5, 80))
+    found = statistics.delong(a, b, positive, np.arange(80))
+    expected = np.mean([roc_auc_score(positive, s) for s in a]) - np.mean([roc_auc_score(positive, s) for s in b])
+    np.testing.assert_allclose(found.difference, expected)
+    again = statistics.delong(np.repeat(a, 2, axis=0), b[::-1], positive, np.arange(80))
+    np.testing.assert_allclose([again.standard_error, again.p], [found.standard_error, found.p])
+
+
+def test_delong_names_what_it_cannot_tell():
+    positive = np.array([True, True, False, False])
+    perfect, constant = np.array([[3.0, 2.0, 1.0, 0.0]]), np.zeros((1, 4))
+    alone = np.arange(4)
+    same = statistics.delong(perfect, perfect, positive, alone)
+    assert (same.difference, same.p) == (0, 1)
+    apart = statistics.delong(perfect, constant, positive, alone)
+    assert (apart.difference, apart.standard_error) == (0.5, 0)
+    assert np.isnan(apart.p)
+    assert np.isnan(statistics.delong(perfect, constant, np.ones(4, bool), alone).p)
+    assert np.isnan(statistics.delong(perfect, constant, positive, np.array([0, 0, 1, 2])).standard_error)
+
+
+@pytest.mark.parametrize("runs", [(5, 5), (3, 10), (7, 7), (9, 6)])
+def test_rounding_of_means_over_runs_is_no_difference(runs):
+    """Fifths do not sum to 1 in float64: two heads without a fault must still be found equal, for certain."""
+    positive = np.arange(40) % 2 == 1
+    a, b = (np.tile(positive + scale, (count, 1)) for count, scale in zip(runs, (1.0, 2.0), strict=True))
+    found = statistics.delong(a, b, positive, np.arange(40))
+    assert (found.difference, found.standard_error, found.p) == (0, 0, 1)
+    constant = statistics.delong(a, np.zeros((runs[1], 40)), positive, np.arange(40))
+    assert (constant.difference, constant.standard_error) == (pytest.approx(0.5), 0)
+    assert np.isnan(constant.p)
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_mcnemar_is_statsmodels_and_scipys(only_a, only_b):
+    right_a = np.r_[np.ones(only_a, bool), np.zeros(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
+    right_b = np.r_[np.zeros(only_a, bool), np.ones(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
+    found = statistics.mcnemar(right_a, right_b)
+    assert (found.only_a, found.only_b) == (only_a, only_b)
+    np.testing.assert_allclose(found.p, reference_mcnemar([[7, only_a], [only_b, 4]], exact=True).pvalue)
+    if only_a + only_b:
+        np.testing.assert_allclose(found.p, binomtest(only_a, only_a + only_b).pvalue)
+
+
+def test_draws_that_wait_are_dropped_when_one_is_stopped():
+    done = []
+
+    def stopped(weight):
+        raise KeyboardInterrupt
+
+    def slow(weight):
+        time.sleep(0.05)
+        done.append(weight)
+        return {"mean": weight.mean(axis=0)}
+
+    with pytest.raises(KeyboardInterrupt):
+        statistics.bootstrap(np.arange(50), {"first": stopped} | {str(number): slow for number in range(40)}, threads=1)
+    assert len(done) < 20
+
+
+@given(arrays(float, st.integers(1, 8), elements=st.floats(0, 1)))
+@settings(max_examples=20)  # statsmodels takes 40 ms each
+def test_holm_is_statsmodels(p):
+    np.testing.assert_allclose(statistics.holm(p), multipletests(p, method="holm")[1])
+
+
+def test_holm_leaves_undefined_tests_out():
+    np.testing.assert_allclose(statistics.holm(np.array([0.01, np.nan, 0.04])), [0.02, np.nan, 0.04])
+
+
+def test_groups_join_equal_texts_but_not_empty_ones():
+    key = np.array([b"b", b"a", b"b", b"", b""])
+    group = statistics.groups(key, key == b"")
+    assert group[0] == group[2]
+    assert sorted(np.bincount(group)) == [1, 1, 1, 2]
+
+
+def test_resamples_move_groups_whole_and_draw_as_many_groups_as_there_are():
+    group = np.array([0, 1, 0, 2, 3, 3, 3])
+    weight = np.concatenate(list(statistics.resamples(group, 50, seed=0)), axis=1)
+    assert weight.shape == (7, 50)
+    np.testing.assert_array_equal(weight[0], weight[2])
+    np.testing.assert_array_equal(weight[4], weight[6])
+    np.testing.assert_array_equal(weight[[0, 1, 3, 4]].sum(axis=0), 4)
+    assert len(np.unique(weight, axis=1).T) > 10
+
+
+def test_resamples_do_not_depend_on_how_many_are_held(monkeypatch):
+    group = np.arange(10)
+    whole = np.concatenate(list(statistics.resamples(group, 30, seed=3)), axis=1)
+    monkeypatch.setattr(statistics, "CHUNK", 40)
+    monkeypatch.setattr(statistics, "NARROWEST", 1)
+    parts = list(statistics.resamples(group, 30, seed=3))
+    assert [part.shape[1] for part in parts] == [4] * 7 + [2]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_bootstrap_uses_the_same_memes_for_all_heads():
+    score, positive, group = draw_memes(np.random.default_rng(0), 60, 1.0)
+    draws = statistics.bootstrap(group, {"a": areas(score, positive), "b": areas(2 * score + 1, positive)}, draws=50)
+    np.testing.assert_array_equal(draws["a"]["auc_roc"], draws["b"]["auc_roc"])
+    assert draws["a"]["auc_roc"].std() > 0.01
+
+
+@pytest.mark.parametrize("threads", [1, 3, 16])
+def test_bootstrap_is_the_same_whatever_the_number_of_threads(threads, monkeypatch):
+    monkeypatch.setattr(statistics, "CHUNK", 400)
+    score, positive, group = draw_memes(np.random.default_rng(0), 90, 1.0)
+    gap = np.random.default_rng(1).random(90).astype(np.float32)  # no whole numbers: an order of summation would show
+    heads = {name: areas(scores, positive) for name, scores in (("a", score), ("b", -score))}
+    heads = {name: lambda weight, area=area: area(weight) | {"gap": gap @ weight} for name, area in heads.items()}
+    expected = [{name: each(weight) for name, each in heads.items()} for weight in statistics.resamples(group, 200, 0)]
+    found = statistics.bootstrap(group, heads, draws=200, threads=threads)
+    for name in heads:
+        for metric in ("auc_roc", "gap"):
+            whole = np.concatenate([part[name][metric] for part in expected])
+            np.testing.assert_array_equal(found[name][metric], whole)
+
+
+def test_a_fault_in_one_thread_ends_the_bootstrap():
+    def broken(weight):
+        raise ValueError("no such head")
+
+    with pytest.raises(ValueError, match="no such head"):
+        statistics.bootstrap(np.arange(9), {"a": broken})
+
+
+@given(st.integers(0, 70), st.integers(1, 3))
+def test_running_sums_are_cumulative_sums(count, draws):
+    weight = np.arange(80 * draws, dtype=np.float32).reshape(80, draws)
+    memes = np.random.default_rng(count).integers(80, size=count)
+    expected = np.concatenate([np.zeros((1, draws)), np.cumsum(weight[memes], axis=0)])
+    np.testing.assert_array_equal(statistics.running(weight, memes)[: count + 1], expected)
+
+
+def test_interval_is_undefined_when_many_draws_are():
+    draws = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(statistics.interval(draws), (0.025, 0.975))
+    draws[:10] = np.nan
+    assert np.isnan(statistics.interval(draws)).all()
+
+
+@given(tied_scores(runs=2, min_size=8), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_permuting_memes_changes_no_test(memes, random):
+    scores, positive = memes
+    shuffled = random.sample(range(len(positive)), len(positive))
+    group = np.arange(len(positive)) // 2
+    before = statistics.delong(scores[:1], scores[1:], positive, group)
+    after = statistics.delong(scores[:1, shuffled], scores[1:, shuffled], positive[shuffled], group[shuffled])
+    np.testing.assert_allclose(
+        [after.difference, after.standard_error], [before.difference, before.standard_error], atol=1e-9
+    )
+
+
+def covered(simulations: int, draws: int, memes: int, **family) -> tuple[float, float, float]:
+    """How often the true AUC-ROC lies in the bootstrap's interval by groups, with every meme alone, and in DeLong's."""
+    apart, truth = 1.0, float(ndtr(1.0 / np.sqrt(2)))  # of two normals of unit variance
+    hits = np.zeros(3)
+    for simulation in range(simulations):
+        score, positive, group = draw_memes(np.random.default_rng(simulation), memes, apart, **family)
+        for kind, moving in enumerate((group, np.arange(memes))):
+            found = statistics.bootstrap(moving, {"head": areas(score, positive)}, draws=draws, seed=simulation)
+            low, high = statistics.interval(found["head"]["auc_roc"])
+            hits[kind] += low <= truth <= high
+        error = 1.96 * statistics.auc_error(score[None], positive, group)
+        hits[2] += abs(statistics.placements(score, positive)[0].mean() - truth) <= error
+    by_group, alone, delong = hits / simulations
+    return by_group, alone, delong
+
+
+def test_interval_covers_as_often_as_it_says():
+    by_group, alone, delong = covered(300, 300, memes=240)
+    assert by_group == alone
+    # three standard errors of 300 tosses of .95 are .038
+    assert 0.91 <= by_group <= 0.988
+    assert 0.91 <= delong <= 0.988
+
+
+@pytest.mark.slow
+def test_interval_covers_as_often_as_it_says_with_siblings():
+    by_group, alone, delong = covered(1000, 500, memes=600, siblings=4, shared=0.9)
+    # three standard errors of 1,000 tosses of .95 are .021; a little more, for both rest on large numbers of families
+    assert 0.92 <= by_group <= 0.972
+    assert 0.92 <= delong <= 0.972
+    assert alone < 0.8  # what forgetting the families costs
+
+
+@pytest.mark.slow
+def test_delong_raises_false_alarms_as_often_as_it_says():
+    alarms = 0
+    for simulation in range(2000):
+        generator = np.random.default_rng(simulation)
+        score, positive, group = draw_memes(generator, 300, 1.0, siblings=2, shared=0.5)
+        other = positive + generator.normal(size=300)
+        alarms += statistics.delong(score[None], other[None], positive, group).p < 0.05
+    assert 0.035 <= alarms / 2000 <= 0.065
