@@ -139,7 +139,7 @@ def prepared(encoders, tmp_path_factory):
         shutil.copy("data/hateful_memes/test.jsonl", "data/hateful_memes/test_unseen.jsonl")
         shutil.copy(next(Path("data/my_memes/img").iterdir()), "meme.png")
         mine = ["--data", "data/my_memes", "--features", "features/my_memes"]
-        call(["extract", "--text-encoder", "all-MiniLM-L6-v2", "--image-encoder", "resnet50-keras", *mine])
+        call(["extract", "--text-encoder", "all-MiniLM-L6-v2", *mine])
         call(["extract"])
         call(["experiments.compare", "--seeds", "2"])
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
