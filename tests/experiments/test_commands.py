@@ -73,11 +73,21 @@ def test_help_shows_an_example_and_imports_nothing_heavy(name):
     assert answer.stdout.endswith("STATUS 0 HEAVY []\n")
 
 
+def extras_named(path: Path) -> set[str]:
+    """Extras of memefuse in a file's text, and in what it gives to errors.need and errors.not_installed."""
+    text = path.read_text()
+    named = set(re.findall(r"memefuse\[(\w+)\]", text))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("need", "not_installed"):
+            named |= {node.args[-1].value} if isinstance(node.args[-1], ast.Constant) else set()
+    return named
+
+
 def test_every_extra_that_a_message_names_is_there():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     files = [path for room in ("extract", "experiments") for path in ROOT.glob(f"{room}/**/*.py")]
-    named = {extra for path in files for extra in re.findall(r"memefuse\[(\w+)\]", path.read_text())}
-    assert {"report", "serve"} <= named <= set(extras)
+    named = set().union(*map(extras_named, files))
+    assert {"cloud", "ray", "report", "serve", "systems"} <= named <= set(extras)
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -145,7 +155,7 @@ def prepared(encoders, tmp_path_factory):
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
         call(["experiments.compare", *few, "--features", "features/my_memes", "--out", "reports/my_memes"])
         call(["experiments.sweep", "--heads", "early", "--grid", "hidden=16,32", "--seeds", "1"])
-        call(["experiments.systems", "lab", "--seeds", "1"])
+        call(["experiments.systems", "lab", "--seeds", "1", "--features", "features/lab"])
     return folder
 
 
