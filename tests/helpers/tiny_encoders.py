@@ -159,7 +159,8 @@ def locate_elsewhere(kind: str, name: str, **environment: str) -> subprocess.Com
     """In a process of its own: huggingface_hub reads its environment on import. Says which libraries it took."""
     code = f"""
 import sys
-from extract import catalogue, errors
+from extract import errors
+from extract.encoders import catalogue
 def main():
     print(catalogue.locate({kind!r}, {name!r}).source)
     print(sorted({{"torch", "transformers", "torchvision"}} & set(sys.modules)))
