@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from experiments.pages.document import Block, Bullets, Grid, Section
-from experiments.systems import tables
 from experiments.tables import PAIR_WORDS
 
 
 def section(reports: Path) -> Section | None:
-    """What `experiments.systems table` shows, from its records alone; None where no system was run under `reports`."""
+    """Show what `experiments.systems table` shows, from its records alone; None where no system was run."""
+    if not (reports / "systems").is_dir():
+        return None
+    from experiments.systems import tables  # here: few reports have systems, which bring much with them
+
     parts = []
     for number, each in enumerate(tables.recorded(reports)):
         blocks: list[Block] = [Grid(each.reached), Grid(each.how)]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 import trained
+from experiments.scoring.verdict import modalities, origin
 from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict
 from experiments.scoring.scorer import Given, Opinion, Score, Scorer
-from experiments.scoring.verdict import modalities, origin
 from extract import errors, images
 from extract.dataset import read
 

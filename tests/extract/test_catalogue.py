@@ -15,7 +15,7 @@ from tiny_encoders import (
     transformers_resnet_folder,
 )
 
-from extract.encoders import catalogue, fetch, hub, packages, registries
+from extract.encoders import catalogue, packages, weights
 from extract.errors import Refused
 
 NOBODY = "http://127.0.0.1:9"  # the port of a service that discards; nobody listens
@@ -32,7 +32,7 @@ def _no_network_and_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "no hub cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no torch cache"))
     monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "no cache"))
-    for module, name in ((hub, "download"), (catalogue, "fetch_url"), (registries, "_run")):
+    for module, name in ((weights, "hub_download"), (catalogue, "fetch_url"), (packages, "_run")):
         monkeypatch.setattr(module, name, reached)
 
 
@@ -175,7 +175,7 @@ def test_torchvisions_weights_are_taken_from_torch_hubs_cache(tmp_path: Path, mo
 
 
 def test_torchvision_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "fetch_url", fetch.fetch_url)
+    monkeypatch.setattr(catalogue, "fetch_url", weights.fetch_url)
     monkeypatch.setattr(catalogue, "_torchvision_url", lambda name: f"{NOBODY}/{name}.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(Refused) as refused:
@@ -190,7 +190,7 @@ def test_torchvision_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, m
 def test_torchvisions_weights_are_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = torch_home(monkeypatch, tmp_path / "there", "resnet18", resnet())
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "here"))
-    monkeypatch.setattr(catalogue, "fetch_url", fetch.fetch_url)
+    monkeypatch.setattr(catalogue, "fetch_url", weights.fetch_url)
     content = [b"something else", published.read_bytes()]
     with serving(lambda path: (200, {}, content[0])) as (address, asked):
         monkeypatch.setattr(catalogue, "_torchvision_url", lambda name: f"{address}/{name}.pth")
@@ -211,7 +211,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         serving(lambda path: (200, {}, b"")) as (address, _),
         pytest.raises(Refused, match=r"cannot write .*/file/net: "),
     ):
-        fetch.fetch_url(f"{address}/net", tmp_path / "file" / "net", "")
+        weights.fetch_url(f"{address}/net", tmp_path / "file" / "net", "")
 
 
 # Encoders that both the hub and a registry have

@@ -5,9 +5,9 @@ import os
 
 import pytest
 from broken_images import Broken
+from extract.decoding import BadImage
 
 from extract import decoding
-from extract.decoding import BadImage
 from extract.errors import Failed
 from extract.plan import Item
 

@@ -44,14 +44,14 @@ def encode_texts(folder, splits, rows=3, encoder=None):
     held = Held.scan(folder)
     items = [Item(meme.text_content, meme.text) for split in splits for meme in split.memes]
     left = by_length(unique(items, held), lambda item: len(str(item.source)))
-    engine.encode_texts(cut(left, rows), encoder, folder, batch_size=2, done=lambda count: None)
+    engine.write_parts(cut(left, rows), engine.Batches(encoder, 2), folder)
     return ["".join(map(chr, ids[1:-1])) for ids in encoder.encoded]
 
 
 def check_published(folder, split):
     """Every row's vector is that of its own text."""
     features = store.read(folder.published(split.name))
-    tokens = FakeText().tokenize([meme.text for meme in split.memes])
+    tokens = FakeText().prepare([meme.text for meme in split.memes])
     np.testing.assert_array_equal(features.vector, np.stack([text_vector(ids, 8) for ids in tokens]))
     assert features.ids.tolist() == [meme.id for meme in split.memes]
     assert features.label.tolist() == [meme.label for meme in split.memes]
@@ -76,7 +76,7 @@ def test_part_size_and_order_never_change_the_published_file(tmp_path_factory, d
         items = unique([Item(meme.text_content, meme.text) for meme in split.memes], set())
         if shuffled:
             shuffler.shuffle(items)
-        engine.encode_texts(cut(items, size), FakeText(), folder, batch_size=2, done=lambda count: None)
+        engine.write_parts(cut(items, size), engine.Batches(FakeText(), 2), folder)
         publish([folder], [split], {}, skip=False)
         check_published(folder, split)
         files.append(folder.published("train").read_bytes())
@@ -128,7 +128,7 @@ def test_parts_of_an_unfinished_run_are_used_and_then_swept_away(tmp_path):
     folder = folder_of(tmp_path)
     split = text_split("train", [(i, "x" * i, 0) for i in range(10)])
     items = by_length([Item(meme.text_content, meme.text) for meme in split.memes], lambda item: len(str(item.source)))
-    engine.encode_texts(cut(items, 3)[:2], FakeText(), folder, batch_size=2, done=lambda count: None)
+    engine.write_parts(cut(items, 3)[:2], engine.Batches(FakeText(), 2), folder)
     assert encode_texts(folder, [split]) == ["x" * i for i in range(6, 10)]
     publish([folder], [split], {}, skip=False)
     check_published(folder, split)
@@ -209,8 +209,8 @@ def test_long_texts_keep_their_length_before_truncation(tmp_path):
 class NoSpecials(FakeText):
     """As GPT-2's: an empty text has no word piece at all."""
 
-    def tokenize(self, texts):
-        return [ids[1:-1] for ids in super().tokenize(texts)]
+    def prepare(self, contents):
+        return [ids[1:-1] for ids in super().prepare(contents)]
 
 
 @pytest.mark.parametrize("max_tokens", [4, 16])
@@ -250,7 +250,7 @@ def encode_images(folder, splits, rows=4, batch_size=3, encoder=None):
     held = Held.scan(folder)
     items = [Item(c, m.image) for split in splits for m, c in zip(split.memes, split.content["image"], strict=True)]
     parts = cut(unique(items, held), rows)
-    bad = engine.encode_images(parts, encoder or FakeImage(), folder, batch_size, done=lambda count: None)
+    bad = engine.write_parts(parts, engine.Batches(encoder or FakeImage(), batch_size), folder)
     return {image.content: image.reason for image in bad}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from broken_images import OutOfReach
+from extract.decoding import BadImage
 from fake_encoders import FakeImage, FakeText
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from PIL import Image
 from tiny_encoders import text_folder
 
 from extract import decoding, store, versions
-from extract.decoding import BadImage
 from extract.encoders import catalogue
 from extract.errors import Failed, Refused
 from extract.parts import Folder

@@ -17,11 +17,11 @@ from types import SimpleNamespace
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
 
-from extract import engine, errors
+from extract import encoders, engine, errors, images
 from extract.__main__ import main
-from extract.encoders import catalogue, image_encoders, text_encoders
-from extract.ray_engine import weights
-from extract.ray_engine.connection import ENVIRONMENT
+from extract.encoders import catalogue
+from extract.ray_engine import workers
+from extract.ray_engine.cluster import ENVIRONMENT
 
 HELPERS = Path(__file__).parent
 PART_ROWS = 8
@@ -71,17 +71,17 @@ def fall_ill():
 
 
 def load(located, log, seconds, mishap=None, **how):
-    """In place of weights.load: a fake that logs each batch before its vectors are. mishap: called first."""
+    """In place of workers.load: a fake that logs each batch before its vectors are. mishap: called first."""
     if mishap:
         mishap()
     fake = FakeImage() if located.kind == "image" else FakeText()
     encode = fake.encode
 
-    def slow(content, **how):
+    def slow(batch):
         with open(log, "a") as file:
-            file.write(f"{located.kind} {len(content)} {os.getpid()}\n")
+            file.write(f"{located.kind} {len(batch)} {os.getpid()}\n")
         time.sleep(seconds)
-        return encode(content, **how)
+        return encode(batch)
 
     fake.encode = slow
     return fake
@@ -91,10 +91,10 @@ def install(log: Path, seconds=0.0, setattr=setattr, mishap=None):
     """Fake encoders for both engines, in small parts. setattr: monkeypatch's, where it is to be undone."""
     setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind))
     fake = partial(load, log=str(log), seconds=seconds, mishap=mishap)
-    setattr(weights, "load", fake)
-    for module in (text_encoders, image_encoders):
-        setattr(module, "settings", lambda located, **how: {"weights": located.slug})
-        setattr(module, "load", fake)
+    setattr(workers, "load", fake)
+    setattr(encoders, "settings", lambda located, **how: {"weights": located.slug})
+    setattr(encoders, "load", fake)
+    setattr(encoders, "decoder", lambda located: images.decode_each if located.kind == "image" else None)
     setattr(engine, "PART_ROWS", {device: {"text": PART_ROWS, "image": PART_ROWS} for device in ("cpu", "cuda")})
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from extract import images
+
 
 def text_vector(token_ids: list[int], dim: int) -> np.ndarray:
     digest = hashlib.sha256(str(token_ids).encode()).digest()
@@ -15,29 +17,41 @@ def text_vector(token_ids: list[int], dim: int) -> np.ndarray:
 class FakeText:
     """Word lengths as token ids; counts what it encodes."""
 
+    row_by_row = True
+
     def __init__(self, dim: int = 8, max_tokens: int = 16) -> None:
-        self.dim, self.max_tokens, self.device = dim, max_tokens, torch.device("cpu")
+        self.dim, self.longest, self.device = dim, max_tokens, torch.device("cpu")
         self.encoded: list[list[int]] = []
 
-    def tokenize(self, texts: list[str]) -> list[list[int]]:
-        return [[1, *(ord(letter) for letter in text), 2] for text in texts]
+    def prepare(self, contents: list[str]) -> list[list[int]]:
+        return [[1, *(ord(letter) for letter in text), 2] for text in contents]
 
-    def encode(self, token_ids: list[list[int]], pad_to: int | None = None) -> Tensor:
-        assert pad_to is None or all(min(len(ids), self.max_tokens) <= pad_to for ids in token_ids)
-        self.encoded += token_ids
-        return torch.from_numpy(np.stack([text_vector(ids, self.dim) for ids in token_ids]))
+    def length(self, content: list[int]) -> int:
+        return min(self.longest, max(1, -(-len(content) // 8)) * 8)
+
+    def encode(self, batch: list[list[int]]) -> Tensor:
+        assert len({self.length(ids) for ids in batch}) == 1
+        self.encoded += batch
+        return torch.from_numpy(np.stack([text_vector(ids, self.dim) for ids in batch]))
 
 
 class FakeImage:
-    """The mean colour and a corner pixel; remembers the batch sizes it has seen."""
+    """The mean colour and a corner pixel; remembers the batch sizes it has seen. Short batches are filled up."""
 
-    dim = 6
+    dim, longest, row_by_row = 6, 1, False
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
         self.batches: list[int] = []
 
-    def encode(self, pixels: Tensor) -> Tensor:
+    def prepare(self, contents: list[bytes]) -> list[np.ndarray | images.Undecodable]:
+        return images.decode_each(contents)
+
+    def length(self, content: np.ndarray) -> int:
+        return 1
+
+    def encode(self, batch: list[np.ndarray]) -> Tensor:
+        pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
         assert pixels.dtype == torch.uint8
         assert pixels.shape[1:] == (3, 224, 224)
         self.batches.append(len(pixels))

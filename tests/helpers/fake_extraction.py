@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import torch
 from fake_encoders import FakeImage, FakeText
 
-from extract import engine, errors
+from extract import encoders, engine, errors
 from extract.__main__ import main
-from extract.encoders import catalogue, image_encoders, text_encoders
+from extract.encoders import catalogue
 
 PART_ROWS = 8
 
@@ -19,20 +19,19 @@ def run(log: Path, argv: list[str]) -> int:
     def logged(encoder):
         encode = encoder.encode
 
-        def slow(content, **how):
+        def slow(batch):
             # one line a batch, on disk before the vectors are: what the log lacks was not encoded
             with open(log, "a") as file:
-                file.write(f"{encoder.__class__.__name__} {len(content)}\n")
+                file.write(f"{encoder.__class__.__name__} {len(batch)}\n")
             time.sleep(0.004)
-            return encode(content, **how)
+            return encode(batch)
 
         encoder.encode = slow
         return encoder
 
     catalogue.locate = lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind)
-    for module, fake in ((text_encoders, FakeText), (image_encoders, FakeImage)):
-        module.settings = lambda located, **how: {"weights": located.slug}
-        module.load = lambda located, fake=fake, **how: logged(fake())
+    encoders.settings = lambda located, **how: {"weights": located.slug}
+    encoders.load = lambda located, **how: logged({"text": FakeText, "image": FakeImage}[located.kind]())
     engine.PART_ROWS = {"cpu": {"text": PART_ROWS, "image": PART_ROWS}}
     print("ready", flush=True)
     return errors.run(lambda: main(argv))

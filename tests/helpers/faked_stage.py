@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from fake_encoders import FakeImage, FakeText
 
-from extract import engine
+from extract import encoders, engine
 from extract.__main__ import main
-from extract.encoders import catalogue, image_encoders, text_encoders
+from extract.encoders import catalogue
 from extract.errors import run
 
 OPTIONS = ["--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "1"]
@@ -18,14 +18,13 @@ def extract(monkeypatch):
     """`python -m extract` with fake encoders and small parts. Gives the number of texts and images encoded."""
     made: list[FakeText | FakeImage] = []
 
-    def load(fake):
-        made.append(fake)
-        return fake
+    def load(located, **how):
+        made.append({"text": FakeText, "image": FakeImage}[located.kind]())
+        return made[-1]
 
     monkeypatch.setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind))
-    for module, fake in ((text_encoders, FakeText), (image_encoders, FakeImage)):
-        monkeypatch.setattr(module, "settings", lambda located, **how: {"weights": located.slug})
-        monkeypatch.setattr(module, "load", lambda located, fake=fake, **how: load(fake()))
+    monkeypatch.setattr(encoders, "settings", lambda located, **how: {"weights": located.slug})
+    monkeypatch.setattr(encoders, "load", load)
     monkeypatch.setattr(engine, "PART_ROWS", {"cpu": {"text": 5, "image": 5}})
 
     def call(data, features, *more):

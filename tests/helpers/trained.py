@@ -12,9 +12,10 @@ from fake_encoders import FakeImage, FakeText
 from PIL import Image
 
 from experiments import compare
+from extract import encoders as real
 from extract.__main__ import main as extract
-from extract.encoders import catalogue, image_encoders, text_encoders
-from extract.encoders.catalogue import Located
+from extract.encoders import catalogue
+from extract.encoders.family import Located
 
 SIZES = {"train": 40, "dev": 20, "test": 12}
 QUICK = {"hidden": 8, "batch_size": 16, "learning_rate": 1e-2, "max_epochs": 4}
@@ -37,26 +38,17 @@ class Encoders:
         base, _, pooling = name.partition(":")
         return replace(self.found[kind], name=base, pooling=pooling or self.found[kind].pooling)
 
-    def load_text(self, located: Located, **how: object) -> FakeText:
-        self.loaded.append("text")
-        fake = FakeText()
+    def load(self, located: Located, **how: object) -> FakeText | FakeImage:
+        self.loaded.append(located.kind)
+        fake: FakeText | FakeImage = FakeText() if located.kind == "text" else FakeImage()
         encode = fake.encode
 
-        def counted(token_ids, pad_to=None):
-            self.texts += len(token_ids)
-            return encode(token_ids, pad_to)
-
-        fake.encode = counted
-        return fake
-
-    def load_image(self, located: Located, **how: object) -> FakeImage:
-        self.loaded.append("image")
-        fake = FakeImage()
-        encode = fake.encode
-
-        def counted(pixels):
-            self.images += len({image.numpy().tobytes() for image in pixels})  # a short batch is filled up
-            return encode(pixels)
+        def counted(batch):
+            if located.kind == "text":
+                self.texts += len(batch)
+            else:
+                self.images += len({image.tobytes() for image in batch})  # a short batch is filled up
+            return encode(batch)
 
         fake.encode = counted
         return fake
@@ -67,8 +59,7 @@ def encoders():
     fakes = Encoders()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "locate", fakes.locate)
-        patch.setattr(text_encoders, "load", fakes.load_text)
-        patch.setattr(image_encoders, "load", fakes.load_image)
+        patch.setattr(real, "load", fakes.load)
         yield fakes
 
 

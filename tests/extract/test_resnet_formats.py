@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torchvision.models import resnet50
 
-from extract.encoders import keras_resnet
+from extract.encoders import resnet_formats
 from extract.errors import Refused
 
 GENERATOR = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_names_layouts_and_biases(tmp_path: Path) -> None:
         **norm("bn3a_branch1", 8),
         **norm("bn5c_branch2b", 8),
     }
-    state = keras_resnet.convert(write(tmp_path, tensors))
+    state = resnet_formats.from_keras(write(tmp_path, tensors))
     expected = {
         "conv1.weight": tensors["conv1/kernel"].transpose(3, 2, 0, 1),
         "layer2.0.downsample.0.weight": tensors["res3a_branch1/kernel"].transpose(3, 2, 0, 1),
@@ -77,16 +77,16 @@ def test_every_tensor_of_torchvisions_resnet50_has_a_keras_name(tmp_path: Path) 
                 tensors |= norm(f"bn{stage}{block}_branch{branch}", 1)
     tensors |= {"conv1/kernel": draw(1, 1, 1, 1), **norm("bn_conv1", 1)}
     names = {name for name in resnet50().state_dict() if not name.endswith("num_batches_tracked")}
-    assert keras_resnet.convert(write(tmp_path, tensors)).keys() == names
+    assert resnet_formats.from_keras(write(tmp_path, tensors)).keys() == names
 
 
 def test_files_of_another_model_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {"conv1/kernel": draw(1, 1, 1, 1)}, spare=b"1234")
     with pytest.raises(Refused, match="4 bytes of the shards belong to no tensor"):
-        keras_resnet.convert(tmp_path)
+        resnet_formats.from_keras(tmp_path)
     write(tmp_path, {"block1_conv1/kernel": draw(1, 1, 1, 1)})
     with pytest.raises(Refused, match="ResNet-50 has no layer 'block1_conv1'"):
-        keras_resnet.convert(tmp_path)
+        resnet_formats.from_keras(tmp_path)
     (tmp_path / "group1-shard1of1.bin").write_bytes(b"123")
     with pytest.raises(Refused, match=r"block1_conv1/kernel \(float32\) cannot be cut out of the shards"):
-        keras_resnet.convert(tmp_path)
+        resnet_formats.from_keras(tmp_path)

@@ -13,8 +13,9 @@ from tiny_encoders import POSITIONS, text_folder
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
 
-from extract.encoders import catalogue, onednn, text_encoders
-from extract.encoders.text_model import TextEncoder
+from extract import encoders
+from extract.encoders import catalogue, onednn
+from extract.encoders.text import TransformersText
 from extract.errors import Refused
 
 TEXTS = ["", "a", "you say so", "when the cat. said no, again!", "ünïcödé — 100% OK 😀", "x" * 30, "\u202etxet\x00\n"]
@@ -27,9 +28,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: text_folder(root / kind, kind) for kind in ("bert", "distilbert", "mpnet")}
 
 
-def load(folder: Path, pooling: str = "cls", dtype: str = "float32", max_tokens: int = 32) -> TextEncoder:
+def load(folder: Path, pooling: str = "cls", dtype: str = "float32", max_tokens: int = 32) -> TransformersText:
     located = catalogue.locate("text", f"{folder}:{pooling}")
-    return text_encoders.load(located, device="cpu", dtype=dtype, max_tokens=max_tokens)
+    return encoders.load(located, device="cpu", dtype=dtype, max_tokens=max_tokens)
 
 
 load_once = functools.cache(load)  # Hypothesis calls a test many times
@@ -60,7 +61,7 @@ def test_a_padded_batch_gives_what_transformers_gives_each_text_alone(
     folders: dict[str, Path], kind: str, pooling: str
 ) -> None:
     encoder = load(folders[kind], pooling)
-    vectors = encoder.encode(encoder.tokenize(TEXTS))
+    vectors = encoder.encode(encoder.prepare(TEXTS))
     alone = torch.stack([reference(folders[kind], text, pooling) for text in TEXTS])
     assert vectors.dtype == torch.float32
     assert vectors.shape == (len(TEXTS), encoder.dim)
@@ -69,7 +70,7 @@ def test_a_padded_batch_gives_what_transformers_gives_each_text_alone(
 
 def test_a_lost_mask_would_be_seen(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load(folders["bert"])
-    ids = encoder.tokenize(["a"])
+    ids = encoder.prepare(["a"])
     right = encoder.encode(ids, pad_to=32)
     monkeypatch.setattr(encoder, "_on_device", torch.ones_like)
     wrong = encoder.encode(ids, pad_to=32)
@@ -80,23 +81,23 @@ def test_a_lost_mask_would_be_seen(folders: dict[str, Path], monkeypatch: pytest
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_a_vector_does_not_depend_on_its_batch(folders: dict[str, Path], texts: list[str], random) -> None:
     encoder = load_once(folders["bert"])
-    ids = encoder.tokenize(texts)
+    ids = encoder.prepare(texts)
     together = encoder.encode(ids, pad_to=32)
     order = random.sample(range(len(ids)), len(ids))
     assert torch.equal(encoder.encode([ids[row] for row in order], pad_to=32), together[order])
     assert torch.equal(torch.cat([encoder.encode([row], pad_to=32) for row in ids]), together)
 
 
-def test_tokenize_neither_cuts_nor_pads(folders: dict[str, Path]) -> None:
+def test_preparing_neither_cuts_nor_pads(folders: dict[str, Path]) -> None:
     encoder = load(folders["bert"])
-    assert encoder.tokenize([]) == []
-    assert [len(ids) for ids in encoder.tokenize(["", "a", "ab", "a" * 90])] == [2, 3, 4, 92]
+    assert encoder.prepare([]) == []
+    assert [len(ids) for ids in encoder.prepare(["", "a", "ab", "a" * 90])] == [2, 3, 4, 92]
 
 
 def test_a_long_text_is_cut_and_keeps_its_closing_special(folders: dict[str, Path]) -> None:
     encoder = load(folders["mpnet"], max_tokens=8)
     tokenizer = AutoTokenizer.from_pretrained(folders["mpnet"])
-    (ids,) = encoder.tokenize(["the quick brown fox"])
+    (ids,) = encoder.prepare(["the quick brown fox"])
     assert encoder._cut(ids) == tokenizer("the quick brown fox", truncation=True, max_length=8)["input_ids"]
     torch.testing.assert_close(
         encoder.encode([ids])[0], reference(folders["mpnet"], "the quick brown fox", "cls", 8), atol=FP32, rtol=0
@@ -106,7 +107,7 @@ def test_a_long_text_is_cut_and_keeps_its_closing_special(folders: dict[str, Pat
 def test_padding_to_less_than_a_text_is_refused(folders: dict[str, Path]) -> None:
     encoder = load(folders["bert"])
     with pytest.raises(ValueError, match="pad_to is 4, but a text has 5 word pieces"):
-        encoder.encode(encoder.tokenize(["a", "abc"]), pad_to=4)
+        encoder.encode(encoder.prepare(["a", "abc"]), pad_to=4)
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("bert", POSITIONS), ("distilbert", POSITIONS), ("mpnet", POSITIONS - 2)])
@@ -114,17 +115,17 @@ def test_more_tokens_than_positions_are_refused_before_any_work(
     folders: dict[str, Path], kind: str, limit: int
 ) -> None:
     located = catalogue.locate("text", str(folders[kind]))
-    assert text_encoders.settings(located, dtype="float32", max_tokens=limit)["max_tokens"] == limit
-    encoder = text_encoders.load(located, device="cpu", dtype="float32", max_tokens=limit)
-    assert encoder.encode(encoder.tokenize(["a" * 100])).isfinite().all()
+    assert encoders.settings(located, dtype="float32", max_tokens=limit)["max_tokens"] == limit
+    encoder = encoders.load(located, device="cpu", dtype="float32", max_tokens=limit)
+    assert encoder.encode(encoder.prepare(["a" * 100])).isfinite().all()
     with pytest.raises(Refused, match=f"--max-tokens is {limit + 1}, but .* reads at most {limit} word pieces"):
-        text_encoders.settings(located, dtype="float32", max_tokens=limit + 1)
+        encoders.settings(located, dtype="float32", max_tokens=limit + 1)
 
 
 def test_settings_name_what_changes_a_number(folders: dict[str, Path]) -> None:
     def of(pooling: str = "cls", dtype: str = "float32", max_tokens: int = 32) -> dict[str, str | int]:
         located = catalogue.locate("text", f"{folders['bert']}:{pooling}")
-        return text_encoders.settings(located, dtype=dtype, max_tokens=max_tokens)
+        return encoders.settings(located, dtype=dtype, max_tokens=max_tokens)
 
     assert of() == of()
     assert len({str(case) for case in (of(), of("mean"), of(dtype="bfloat16"), of(max_tokens=16))}) == 4
@@ -133,7 +134,7 @@ def test_settings_name_what_changes_a_number(folders: dict[str, Path]) -> None:
 
 def test_bfloat16_stays_close(folders: dict[str, Path]) -> None:
     exact, short = (load(folders["bert"], dtype=dtype) for dtype in ("float32", "bfloat16"))
-    ids = exact.tokenize(TEXTS)
+    ids = exact.prepare(TEXTS)
     assert short.encode(ids).dtype == torch.float32
     assert torch.cosine_similarity(short.encode(ids), exact.encode(ids)).min() > 0.999
 
@@ -142,7 +143,7 @@ def test_packed_layers_change_nothing_but_rounding(folders: dict[str, Path], mon
     packed = load(folders["bert"])
     monkeypatch.setattr(onednn, "fits", lambda device, dtype: False)
     plain = load(folders["bert"])
-    ids = packed.tokenize(TEXTS)
+    ids = packed.prepare(TEXTS)
     torch.testing.assert_close(packed.encode(ids), plain.encode(ids), atol=FP32, rtol=0)
 
 
@@ -178,8 +179,8 @@ def test_a_model_without_a_cls_token_needs_another_pooling(tmp_path: Path) -> No
     with pytest.raises(Refused, match=r"puts no \[CLS\] token first. Take .*bert:mean"):
         load(folder)
     encoder = load(folder, "mean")
-    assert encoder.tokenize(["", "ab"]) == [[], encoder.tokenize(["ab"])[0]]
-    assert torch.equal(encoder.encode(encoder.tokenize([""])), torch.zeros(1, 32))
+    assert encoder.prepare(["", "ab"]) == [[], encoder.prepare(["ab"])[0]]
+    assert torch.equal(encoder.encode(encoder.prepare([""])), torch.zeros(1, 32))
 
 
 def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_a_folders_own_code_is_not_run(tmp_path: Path) -> None:
 
 def test_pickled_weights_load_and_hostile_ones_do_not_run(tmp_path: Path, folders: dict[str, Path]) -> None:
     folder = text_folder(tmp_path / "pickled", safe=False)
-    ids = load(folder).tokenize(TEXTS)
+    ids = load(folder).prepare(TEXTS)
     torch.testing.assert_close(load(folder).encode(ids), load(folders["bert"]).encode(ids), atol=FP32, rtol=0)
     torch.save({"weight": Hostile(tmp_path / "ran")}, folder / "pytorch_model.bin")
     with pytest.raises(Refused, match="pickled holds more than tensors; it was not loaded"):
@@ -224,8 +225,8 @@ class Hostile:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_gpu_vectors_equal_cpu_vectors(folders: dict[str, Path], dtype: str) -> None:
     here = load(folders["bert"], "mean", dtype)
-    there = text_encoders.load(here.located, device="cuda", dtype=dtype, max_tokens=32)
-    ids = here.tokenize(TEXTS)
+    there = encoders.load(here.located, device="cuda", dtype=dtype, max_tokens=32)
+    ids = here.prepare(TEXTS)
     atol = 1e-4 if dtype == "float32" else 0.05  # bfloat16 keeps 8 bits; values are about 1
     torch.testing.assert_close(there.encode(ids).cpu(), here.encode(ids), atol=atol, rtol=0)
 
@@ -243,8 +244,8 @@ MINILM = {
 @pytest.mark.weights
 def test_minilm_gives_its_known_vectors() -> None:
     located = catalogue.locate("text", "all-MiniLM-L6-v2")
-    encoder = text_encoders.load(located, device="cpu", dtype="float32", max_tokens=128)
-    vectors = encoder.encode(encoder.tokenize(list(MINILM)))
+    encoder = encoders.load(located, device="cpu", dtype="float32", max_tokens=128)
+    vectors = encoder.encode(encoder.prepare(list(MINILM)))
     for vector, (first, norm) in zip(vectors, MINILM.values(), strict=True):
         # The known values are rounded to five digits, the norm to four.
         torch.testing.assert_close(vector[:8], torch.tensor(first), atol=2e-5, rtol=0)
@@ -254,9 +255,9 @@ def test_minilm_gives_its_known_vectors() -> None:
 @pytest.mark.weights
 def test_mpnet_pads_right_and_tells_meanings_apart() -> None:
     located = catalogue.locate("text", "all-mpnet-base-v2:mean")
-    encoder = text_encoders.load(located, device="cpu", dtype="float32", max_tokens=384)
+    encoder = encoders.load(located, device="cpu", dtype="float32", max_tokens=384)
     texts = ["a man is eating food", "someone has a meal", "the stock market fell sharply on monday afternoon"]
-    ids = encoder.tokenize(texts)
+    ids = encoder.prepare(texts)
     together = encoder.encode(ids)
     torch.testing.assert_close(torch.cat([encoder.encode([row]) for row in ids]), together, atol=FP32, rtol=0)
     near, far = (torch.cosine_similarity(together[0], together[other], dim=0) for other in (1, 2))
