@@ -10,7 +10,7 @@ from drawn import QUICK, seeds, state_bytes
 
 from experiments import data as loading
 from experiments import references, training
-from experiments.bench import random_features
+from experiments.bench import random_inputs
 from extract import store
 from extract.store import reading
 from heads.rows import BLOCK, Rows
@@ -21,12 +21,12 @@ SIZES, DIMS = {"train": 3 * BLOCK + 100, "dev": 600, "test": 700}, (6, 9)
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    return random_features.publish(tmp_path_factory.mktemp("one"), SIZES, DIMS)
+    return random_inputs.publish_vectors(tmp_path_factory.mktemp("one"), SIZES, DIMS)
 
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory):
-    return random_features.publish(tmp_path_factory.mktemp("sharded"), SIZES, DIMS, shard_rows=1000)
+    return random_inputs.publish_vectors(tmp_path_factory.mktemp("sharded"), SIZES, DIMS, shard_rows=1000)
 
 
 def trained(features, **how):

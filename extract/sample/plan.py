@@ -1,4 +1,4 @@
-"""Which sample memes there are: what each says, shows and is labelled.
+"""Which sample memes there are: what each says, shows and is labelled, and why one modality alone stays at chance.
 
 Memes come in groups of four, one for each pair of topics: two captions with the same wording, two pictures with the
 same light, size and lettering, each caption once on each picture (what Hateful Memes calls benign confounders). The
@@ -6,14 +6,16 @@ label is 1 when caption and picture disagree. So every caption occurs once with 
 the same in all four: text alone and image alone stay at chance by construction, and only the pair decides.
 """
 
+import tomllib
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from extract.drawing.words import captions
 from extract.errors import Refused, listing
 
-DRAWING: Final = 1  # count up when the same settings would draw other memes
+DRAWING: Final = 2  # count up when the same settings would draw other memes
 GROUP: Final = 4  # memes, one per pair of topics
 JPEG_EVERY: Final = 5  # groups; the others are PNG
 
@@ -54,8 +56,8 @@ class Meme:
     id: str
     split: str
     group: int  # counted from 0 in its split; memes of a group share all but caption and scene
-    says: str  # what the caption talks of: "country" | "city"
-    shows: str  # what the picture shows: "country" | "city"
+    says: str  # topic of the caption: "country" | "city"
+    shows: str  # topic of the picture
     text: str
     img: str  # path below the folder
 
@@ -69,7 +71,7 @@ class Meme:
 
 
 def plan(settings: SampleSettings) -> dict[str, list[Meme]]:
-    """Every meme of every split, in file order, without drawing any."""
+    """Return every meme of every split, in file order, without drawing any."""
     counts = settings.splits()
     digits = max(5, len(str(2 * sum(counts.values()))))  # five, as in Hateful Memes
     numbers = iter(Random(f"{settings.seed} ids").sample(range(10**digits), sum(counts.values())))
@@ -94,5 +96,27 @@ def plan(settings: SampleSettings) -> dict[str, list[Meme]]:
 
 
 def rng_of(settings: SampleSettings, split: str, group: int, what: str) -> Random:
-    """The random numbers of one thing about one group; nobody else's drawing moves them."""
+    """Return the random numbers of one thing about one group; nobody else's drawing moves them."""
     return Random(f"{settings.seed} {split} {group} {what}")
+
+
+def captions(rng: Random) -> dict[str, str]:
+    """Return one caption per topic: the same wording and neutral words, each with its own topic's words."""
+    words = vocabulary()
+    wording = rng.choice(words["wordings"])
+    neutral = {slot: rng.choice(phrases) for slot, phrases in words["neutral"].items()}
+    texts = {}
+    for topic, own in words["topics"].items():
+        acts, things = rng.sample(own["acts"], 2), rng.sample(own["things"], 2)
+        slots = {"thing": things[0], "thing2": things[1], "place": rng.choice(own["places"])}
+        for number, act in zip(("", "2"), acts, strict=True):
+            verb, doing, rest = act.split(maxsplit=2)
+            slots |= {f"do{number}": f"{verb} {rest}", f"doing{number}": f"{doing} {rest}"}
+        texts[topic] = wording.format(**neutral, **slots)
+    return texts
+
+
+@cache
+def vocabulary() -> dict[str, Any]:
+    """Return what captions.toml holds: `wordings`, `neutral` words by slot, and each of the `topics`' own words."""
+    return tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
