@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from experiments.evaluate import statistics
-from experiments.results.records import NAN, Comparison, Figure, Record, Row
+from experiments.results.records import NAN, Figure, Record, Row
 from experiments.training import Trained
 from extract.store import NO_LABEL
 from heads.metrics import (
@@ -85,13 +85,14 @@ class Scores:
 
 
 def records(
-    trained: Sequence[Trained], labels: Mapping[str, Int[np.ndarray, " meme"]], about: Comparison
-) -> list[Record]:
+    trained: Sequence[Trained], labels: Mapping[str, Int[np.ndarray, " meme"]], features: dict[str, str], code: str,
+    name: str,
+) -> list[Record]:  # fmt: skip
     """Return a record for each run on each split of `labels`; without metrics where the split has no labels.
 
-    about: the comparison that they belong to.
+    features: the encoders' fingerprints by name. code: memefuse's version. name: of the comparison or system's run that
+    they belong to.
     """
-    features = {identity.name: identity.fingerprint for identity in about.encoders.values()}
     rows = []
     for each in trained:
         for split, label in labels.items():
@@ -114,9 +115,9 @@ def records(
                         counts={name: int(values[run]) for name, values in half.counts.items()},
                         tuned_counts={name: int(values[run]) for name, values in tuned.counts.items()},
                         features=features,
-                        code=about.code,
+                        code=code,
                         seconds=round(each.seconds, 3),
-                        run=about.run,
+                        run=name,
                     )
                 )
     return rows

@@ -149,9 +149,10 @@ def results_of(data: Data, trained: Sequence[Trained], comparison: Comparison) -
     """Put together what a folder would hold, without one."""
     splits = [data.dev, *data.tests]
     labels = {split.name: split.pairs.label for split in splits}
+    features = {identity.name: identity.fingerprint for identity in data.encoders.values()}
     return Results(
         comparison,
-        records(trained, labels, comparison),
+        records(trained, labels, features, comparison.code, comparison.run),
         {split.name: predicted(split, trained) for split in splits},
         {each.name: models.History.of(each.fitted) for each in trained if each.fitted},
     )
