@@ -30,9 +30,8 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
 if TYPE_CHECKING:
-    from extract.encoders.family import Located
-
     from extract.dataset import Meme
+    from extract.encoders.family import Located
 
 NOTEBOOK_BATCH = 32  # rows
 AVERAGED_EVERY = 4  # steps, as in heads.stack

@@ -149,7 +149,7 @@ def results_of(data: Data, trained: Sequence[Trained], comparison: Comparison) -
     """Put together what a folder would hold, without one."""
     splits = [data.dev, *data.tests]
     labels = {split.name: split.pairs.label for split in splits}
-    features = {identity.name: identity.fingerprint for identity in data.encoders.values()}
+    features = {identity.name: identity.fingerprint for identity in comparison.encoders.values()}
     return Results(
         comparison,
         records(trained, labels, features, comparison.code, comparison.run),
