@@ -12,12 +12,11 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from extract import contents, dataset
-from extract.contents import Source
+from extract import archive, dataset, places
 from extract.dataset import Fault, Meme
 from extract.images import FORMATS
 from extract.machine import cores
-from extract.places import Place
+from extract.places import Place, Source
 
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".webp": "WEBP", ".bmp": "BMP"}
@@ -127,8 +126,8 @@ class DatasetSummary:
 def summarise(data: Place, quiet: bool = True) -> DatasetSummary:
     """Read every split and the header of every image. Raises Refused when there is no dataset."""
     names = dataset.find_splits(data)
-    if dataset.unpack_images(data) and not quiet:
-        print(f"unpacked {data / dataset.ARCHIVE}", file=sys.stderr)
+    if archive.unpack_images(data) and not quiet:
+        print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
     splits = [dataset.read(data, name) for name in names]
     files = list(dict.fromkeys(meme.image for split in splits for meme in split.memes))
     headers = dict(zip(files, read_headers(files, quiet), strict=True))
@@ -147,7 +146,7 @@ def read_headers(files: Sequence[Source], quiet: bool) -> Iterator[ImageHeader]:
 
 def read_header(file: Source) -> ImageHeader:
     """Read an image's header. Whether its pixels are whole shows only in `python -m extract`."""
-    size = contents.size(file)
+    size = places.size(file)
     if not size:
         return ImageHeader(size, reason="empty file")
     Image.MAX_IMAGE_PIXELS = None  # nothing is decoded here
@@ -195,4 +194,4 @@ def image_digests(splits: Sequence[SplitSummary]) -> dict[Source, str]:
     twins = [file for files in of_size.values() if len(files) > 1 for file in files]
     alone = {file: str(file) for files in of_size.values() if len(files) == 1 for file in files}
     with ThreadPoolExecutor(cores()) as pool:
-        return alone | dict(zip(twins, pool.map(dataset.file_digest, twins), strict=True))
+        return alone | dict(zip(twins, pool.map(places.digest, twins), strict=True))

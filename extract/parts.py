@@ -4,6 +4,7 @@ A part is a `store` file like any other, whose ids are its contents:
 `features/<encoder>/.parts/<fingerprint>/<name>.h5`.
 """
 
+import importlib.metadata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,21 @@ from extract.errors import Failed
 from extract.places import Place, Remote
 from extract.plan import Part
 from extract.progress import say
+
+# whose arithmetic is in a vector
+LIBRARIES = {"text": ("memefuse", "torch", "transformers"), "image": ("memefuse", "torch", "torchvision", "pillow")}
+
+
+def library_versions(kind: str) -> dict[str, str]:
+    """Library -> version, on this machine. kind: "text" or "image"."""
+    return {library: _version(library) for library in LIBRARIES[kind]}
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # run from a checkout
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from experiments import tables
 from experiments.bench import timing
 from experiments.bench.random_inputs import draw_memes, write_image_encoder, write_text_encoder
 from experiments.options import parser as options_parser
-from extract import contents, dataset, engine, errors, publish, stage, store
+from extract import dataset, engine, errors, places, publish, stage, store
 from extract.config import ExtractConfig
 from extract.encoders import catalogue
 from extract.files import write_text
@@ -170,8 +170,8 @@ class StageOne:
 
     def decode_seconds(self, memes: Sequence[dataset.Meme]) -> float:
         """Seconds to read, check and decode these memes' images when nothing else is done."""
-        items = [Item(contents.digest(meme.image), meme.image) for meme in memes]
-        threads = contents.readers(items[0].source, cores())
+        items = [Item(places.digest(meme.image), meme.image) for meme in memes]
+        threads = places.readers(items[0].source, cores())
         decode = partial(engine.decode, prepare=self.encoder.prepare)
         with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
             return timing.seconds_of(lambda: deque(engine.prefetch(pool, decode, items, window=4 * threads), maxlen=0))

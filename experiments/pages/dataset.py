@@ -38,7 +38,6 @@ LINES = {1: "-", 0: "--", None: ":"}
 BUBBLES = 22  # bins of each axis of the image sizes
 EXAMPLES = 8  # of each label
 FAULTS = 20  # named one by one
-UNREADABLE = "cannot be read"
 RARE = ("no label", "no text", "unusable rows")
 LONGER = 200  # pixels of a thumbnail
 SHORTER = 40  # pixels at least: a strip would show nothing
@@ -55,12 +54,8 @@ def page(summary: DatasetSummary, images: bool) -> Page:
 def section(summary: DatasetSummary, images: bool) -> Section:
     blocks: list[Block] = [Grid(splits_table(summary))]
     blocks += [Bullets(sentences)] if (sentences := remarks(summary)) else []
-    blocks.append(
-        Drawings(
-            "Class balance, words in a text, and images by width and height (a disc's area is its number of images).",
-            [balance(summary), words(summary), *sizes(summary)],
-        )
-    )
+    caption = "Class balance, words in a text, and images by width and height (a disc's area is its number of images)."
+    blocks.append(Drawings(caption, [balance(summary), words(summary), *sizes(summary)]))
     blocks += [Grid(formats_table(summary)), *overlaps(summary), *faults(summary)]
     if images:
         blocks.append(examples(summary.splits[0]))
@@ -112,7 +107,7 @@ def formats_table(summary: DatasetSummary) -> Table:
         kilobytes = np.array([each.size for each in headers]) / 1000
         inside = [name, f"{number:,}", modes, f"{width:.0f} x {height:.0f}"]
         weights = [f"{np.median(kilobytes):,.0f}", f"{kilobytes.max():,.0f}"]
-        rows.append((inside if name else [UNREADABLE, f"{number:,}", "", ""]) + weights)
+        rows.append((inside if name else ["cannot be read", f"{number:,}", "", ""]) + weights)
     header = ["format", "images", "modes", "median size (pixels)", "median kB", "largest kB"]
     return Table("Image files, by what is inside them", header, rows)
 
@@ -208,9 +203,9 @@ def balance(summary: DatasetSummary) -> Panel:
 def words(summary: DatasetSummary) -> Panel:
     """Draw how many words texts have; each label's bars add up to 1, the longest texts share the last one."""
     by_label = {
-        label: word_counts([meme for meme in summary.memes if meme.label == label])
+        label: count
         for label in LABELS
-        if any(meme.label == label for meme in summary.memes)
+        if len(count := word_counts([meme for meme in summary.memes if meme.label == label]))
     }
     longest = int(np.quantile(word_counts(summary.memes), 0.995)) + 1 if summary.memes else 1
     edges = np.arange(0, longest + 2, max(1, round(longest / 30)))

@@ -22,18 +22,17 @@ SMALL_SLICE = 30  # memes
 
 
 def section(results: Results) -> Section:
-    parts: list[tuple[str, Callable[[Results], list[str]]]] = [
-        ("Which modality carries the signal?", modality),
-        ("Does fusion gain, and how sure is that?", fusion),
-        ("How far can the figures be trusted?", trust),
-        ("Are the probabilities right?", probabilities),
-        ("Where does it fail?", failures),
-    ]
-    sentences = [(title, say(results)) for title, say in parts]
+    parts: dict[str, Callable[[Results], list[str]]] = {
+        "Which modality carries the signal?": modality,
+        "Does fusion gain, and how sure is that?": fusion,
+        "How far can the figures be trusted?": trust,
+        "Are the probabilities right?": probabilities,
+        "Where does it fail?": failures,
+    }
     shown = [
-        Section(title, f"discussion-{number}", [Bullets(text)])
-        for number, (title, text) in enumerate(sentences, 1)
-        if text
+        Section(title, f"discussion-{number}", [Bullets(sentences)])
+        for number, (title, say) in enumerate(parts.items(), 1)
+        if (sentences := say(results))
     ]
     opening = Paragraph("Written from the figures by fixed rules, which ask for intervals and corrected tests.")
     return Section("Discussion", "discussion", [opening], shown)

@@ -6,7 +6,7 @@ anything. Images of memes stay out of Markdown, which cannot blur them.
 """
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,8 @@ class Page:
     @property
     def blocks(self) -> list[Block]:
         """Every block in reading order."""
-        blocks = list(self.opening)
-        for section in self.sections:
-            blocks += [*section.blocks, *(block for part in section.parts for block in part.blocks)]
-        return blocks
+        sections = [each for section in self.sections for each in (section, *section.parts)]
+        return [*self.opening, *(block for section in sections for block in section.blocks)]
 
     @property
     def panels(self) -> list[Panel]:
@@ -184,10 +182,8 @@ def section_markdown(section: Section, mark: str) -> list[str]:
     return ["", f"{mark} {plain(section.title)}", *blocks_markdown(section.blocks)]
 
 
-def blocks_markdown(blocks: Sequence[Block]) -> Iterator[str]:
-    for block in blocks:
-        yield ""
-        yield from block_markdown(block)
+def blocks_markdown(blocks: Sequence[Block]) -> list[str]:
+    return [line for block in blocks for line in ("", *block_markdown(block))]
 
 
 def block_markdown(block: Block) -> list[str]:

@@ -16,9 +16,8 @@ from experiments.results.records import Figure, Pair, Row, Slice
 from experiments.words import bare, difference, interval
 from heads.metrics import Counts
 
-WIDE = 4.4  # inches
+WIDE, SMALL = 4.4, 2.36  # inches; four small ones stand beside each other
 SQUARE = (4.3, 3.9)  # inches
-SMALL = 2.36  # inches: four beside each other
 Points = Mapping[str, Sequence[Counts]]  # by head: its counts at 0.5 and at dev's threshold
 
 
@@ -30,9 +29,9 @@ def roc(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) ->
         axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
         for head in points:
-            across, up = curves.roc(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
-            line(axes, across, up, head, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}")
-            marks(axes, [(curves.false_positive_rate(each), curves.recall(each)) for each in points[head]], head)
+            line = curves.roc(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
+            thresholds = [(curves.false_positive_rate(each), curves.recall(each)) for each in points[head]]
+            curve(axes, head, line, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}", thresholds)
         unit_square(axes, "false positive rate", "true positive rate")
         axes.legend(loc="lower right", title="AUC-ROC", alignment="left")
 
@@ -48,9 +47,9 @@ def precision_recall(predicted: SplitPredictions, rows: Mapping[str, Row], point
         axes = canvas.subplots()
         axes.axhline(predicted.positive[mask].mean(), color=FAINT, linewidth=1, linestyle=":")
         for head in points:
-            across, up = curves.precision_recall(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
-            line(axes, across, up, head, f"{head} {bare(rows[head].metrics['average_precision'].mean)}")
-            marks(axes, [(curves.recall(each), curves.precision(each)) for each in points[head]], head)
+            line = curves.precision_recall(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
+            thresholds = [(curves.recall(each), curves.precision(each)) for each in points[head]]
+            curve(axes, head, line, f"{head} {bare(rows[head].metrics['average_precision'].mean)}", thresholds)
         unit_square(axes, "recall", "precision")
         axes.legend(loc="lower left", title="AP", alignment="left")
 
@@ -59,15 +58,14 @@ def precision_recall(predicted: SplitPredictions, rows: Mapping[str, Row], point
     return panel(f"precision-recall-{predicted.split}", alt, SQUARE, draw)
 
 
-def line(axes: Axes, across: np.ndarray, up: np.ndarray, head: str, label: str) -> None:
-    axes.plot(across, up, color=look(head).colour, linestyle=look(head).line, label=label)
-
-
-def marks(axes: Axes, points: Sequence[tuple[float, float]], head: str) -> None:
-    """Mark where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
-    colour = look(head).colour
-    for point, fill in zip(points, (PAPER, colour), strict=True):
-        axes.plot(*point, look(head).marker, color=colour, markerfacecolor=fill, zorder=3)
+def curve(
+    axes: Axes, head: str, line: tuple[np.ndarray, np.ndarray], label: str, points: Sequence[tuple[float, float]]
+) -> None:
+    """Draw a head's curve, and where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
+    how = look(head)
+    axes.plot(*line, color=how.colour, linestyle=how.line, label=label)
+    for point, fill in zip(points, (PAPER, how.colour), strict=True):
+        axes.plot(*point, how.marker, color=how.colour, markerfacecolor=fill, zorder=3)
 
 
 def unit_square(axes: Axes, across: str, up: str) -> None:

@@ -17,6 +17,7 @@ from extract.dataset import Meme
 from heads.models import HEADS
 
 SHOWN = 6  # memes of a gallery
+IN_BRACKETS = "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
 Memes = dict[str, tuple[Meme, ImageHeader]]  # by id; empty where the dataset is not at hand
 
 
@@ -24,9 +25,8 @@ def single_heads(results: Results) -> dict[str, str]:
     """Return by side the head that looks at it alone; of several, the best on dev."""
     best: dict[str, str] = {}
     for head in results.heads:
-        sides = HEADS[head].sides if head in HEADS else ()
-        if len(sides) == 1:
-            [side] = sides
+        if head in HEADS and not HEADS[head].fuses:
+            [side] = HEADS[head].sides
             best[side] = max(best.get(side, head), head, key=lambda each: results.auc(each, results.dev).mean)
     return best
 
@@ -41,11 +41,7 @@ def section(results: Results, dataset: DatasetSummary | None, images: bool) -> S
     if results.comparison.pairs:
         table = tables.pairs_table(results.comparison.pairs, "Each fusion against the better single modality")
         blocks.append(Grid(table, tables.PAIR_WORDS))
-        blocks.append(
-            Paragraph(
-                "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
-            )
-        )
+        blocks.append(Paragraph(IN_BRACKETS))
     else:
         blocks.append(Paragraph(no_fusion()))
     if len(results.heads) > 1:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from experiments import tables
@@ -96,15 +97,11 @@ def compared(results: Results) -> Section:
 
 
 def data_table(results: Results) -> Table:
-    rows = [
-        [
-            size.name,
-            *(f"{count:,}" for count in (size.memes, size.labelled, size.positive)),
-            f"{size.positive / size.labelled:.0%}" if size.labelled else "",
-            f"{size.texts:,}",
-        ]
-        for size in results.comparison.splits
-    ]
+    rows = []
+    for size in results.comparison.splits:
+        counts = [f"{count:,}" for count in (size.memes, size.labelled, size.positive)]
+        share = f"{size.positive / size.labelled:.0%}" if size.labelled else ""
+        rows.append([size.name, *counts, share, f"{size.texts:,}"])
     return Table("Data", ["split", "memes", "with a label", "label 1", "share of 1", "distinct texts"], rows)
 
 
@@ -166,15 +163,22 @@ def split_section(results: Results, split: str) -> Section:
         blocks.append(Paragraph("Dev chose epochs and thresholds: its figures flatter."))
     blocks.append(Grid(tables.main_table(every, "At threshold 0.5: mean ± standard deviation over seeds")))
     blocks += [Paragraph(sentence) for sentence in undefined(every)]
+    predicted = results.predicted[split]
+    diverged = [head for head in results.heads if np.isnan(predicted.heads[head].by_run).any()]
     points = {
         head: [curves.mean_counts(results.records, head, split, tuned) for tuned in (False, True)]
         for head in results.heads
+        if head not in diverged
     }
-    predicted = results.predicted[split]
-    blocks.append(curve_drawings(predicted, rows, points))
+    if diverged:
+        blocks.append(Paragraph(f"No figures of {' and '.join(diverged)}: training diverged."))
+    if points:
+        blocks.append(curve_drawings(predicted, rows, points))
     blocks.append(Grid(tables.tuned_table(every, "At the threshold tuned on dev, and calibration")))
     if linear := [pair for pair in results.comparison.linear if pair.split == split]:
         blocks.append(Grid(tables.linear_table(linear), tables.PAIR_WORDS))
+    if not points:
+        return Section(title, f"results-{split}", blocks)
     confusions = [figures.confusion(split, head, counts, rows[head].threshold) for head, counts in points.items()]
     calibrations = [figures.calibration(predicted, head, rows[head]) for head in points]
     blocks += [
@@ -207,10 +211,8 @@ def curve_drawings(predicted: SplitPredictions, rows: Mapping[str, Row], points:
 def predictions_only(results: Results, split: str) -> list[Block]:
     """Show what heads say of a split without labels, and nothing about whether it is true."""
     predicted = results.predicted[split]
-    rows = []
-    for head in results.heads:
-        opinion = predicted.heads[head]
-        rows.append([head, f"{opinion.probability.mean():.3f}", f"{opinion.says_one.mean():.0%}"])
+    heads = [predicted.heads[head] for head in results.heads]
+    rows = [[each.name, f"{each.probability.mean():.3f}", f"{each.says_one.mean():.0%}"] for each in heads]
     table = Table("Predicted, not scored: there are no labels", ["", "mean probability", "called 1 at 0.5"], rows)
     caption = f"Probabilities on {split}. Each meme's is in predictions_{split}.csv."
     return [Grid(table), Drawings(caption, [figures.probabilities(predicted, results.heads)])]

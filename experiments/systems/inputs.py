@@ -16,13 +16,12 @@ from tqdm import tqdm
 from experiments.data import Split, both_classes, shortened
 from experiments.systems.encoders import Side, labels, publish_fasttext, word_pieces
 from experiments.systems.published import FASTTEXT
-from extract import contents, dataset, images, store
-from extract.contents import Source
+from extract import archive, dataset, images, places, store
 from extract.dataset import Meme
 from extract.encoders.family import Located
 from extract.errors import Failed, Refused, listing
 from extract.machine import cores
-from extract.places import Place
+from extract.places import Place, Source
 from extract.store.schema import Vectors
 
 GRID = 7 * 7  # cells of an image's grid
@@ -126,7 +125,7 @@ def read_memes(data: Place, on_error: str) -> dict[str, list[Meme]]:
     if missing:
         raise Refused(f"{data} has no {' and no '.join(missing)}; a system trains on train and dev watches it")
     wanted = dataset.choose_splits(data, "train,dev") + [name for name in names if name.startswith("test")]
-    dataset.unpack_images(data)
+    archive.unpack_images(data)
     splits = [dataset.read(data, name) for name in wanted]
     if on_error == "stop":
         dataset.refuse_faults(splits)
@@ -169,9 +168,9 @@ def decode_once(sources: Sequence[Source]) -> dict[Source, tuple[str, str]]:
             images.decode(source.read_bytes())
         except (images.Undecodable, OSError) as error:
             return "", str(error)
-        return contents.digest(source), ""
+        return places.digest(source), ""
 
-    threads = contents.readers(sources[0], cores()) if sources else 1
+    threads = places.readers(sources[0], cores()) if sources else 1
     with ThreadPoolExecutor(threads) as pool:
         tried = pool.map(one, sources)
         bar = tqdm(tried, "looking at images", len(sources), unit=" images", leave=False, disable=None, delay=2)

@@ -26,13 +26,12 @@ from experiments.systems.results import MEMEFUSE, RESULT, Result, conclude, read
 from experiments.training import Trained
 from experiments.words import bare
 from extract import machine as devices
-from extract.contents import Source
 from extract.dataset import Meme
 from extract.encoders import catalogue
 from extract.errors import Failed, Refused, need
 from extract.files import replacing, write_text
 from extract.locks import locked
-from extract.places import Place, place
+from extract.places import Place, Source, place
 from extract.store import NO_LABEL
 from heads.metrics import best_threshold
 from heads.train import HeadSettings, fit

@@ -99,7 +99,7 @@ def test_probability_one_belongs_to_the_last_bin():
 
 
 def record(seed, split, counts, tuned_counts) -> Record:
-    return Record("text", "head", seed, split, 6, {}, 1, 0.3, 1.0, {}, {}, counts, tuned_counts, {}, "v1", 0.1)
+    return Record("text", "head", seed, split, 6, {}, 1, 0.3, 1.0, {}, {}, counts, tuned_counts, {}, "v1", 0.1, "run")
 
 
 def test_counts_are_the_mean_of_the_runs_matrices():

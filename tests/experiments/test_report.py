@@ -25,7 +25,7 @@ HEADS = ("text", "image", "early", "late")
 def compared(folder, *options, **kinds):
     """Features, a comparison of them by tiny heads, and the memes that they might be of."""
     planted.features(folder / "features", kinds.pop("sizes", SMALL), **kinds)
-    heads = {head: {"hidden": 8, "max_epochs": 4, "batch_size": 32} for head in compare.HEADS}
+    heads = {head: {"hidden": 8, "max_epochs": 4, "batch_size": 32} for head in HEADS}
     (folder / "choice.json").write_text(json.dumps({"heads": heads}))
     command = ["--features", folder / "features", "--out", folder / "out", "--from-sweep", folder / "choice.json"]
     compare.main([str(word) for word in [*command, "--device", "cpu", *options]])

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_encoders import text_folder
 
-from extract import decoding, store, versions
+from extract import decoding, store
 from extract.encoders import catalogue
 from extract.errors import Failed, Refused
-from extract.parts import Folder
+from extract.parts import Folder, library_versions
 from extract.plan import Item, Part
 from extract.ray_engine import decoder, pool, weights, workers
 
@@ -156,7 +156,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
         torch.from_numpy(np.stack([decoding.decode(each) for each in items])).permute(0, 3, 1, 2)
     )
     np.testing.assert_array_equal(features.vector, expected)
-    assert features.identity.versions == versions.installed("image"), "not those of the machine that encoded"
+    assert features.identity.versions == library_versions("image"), "not those of the machine that encoded"
 
 
 def test_a_finished_part_is_not_encoded_again(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from fake_encoders import FakeImage
 from PIL import Image
 
-from extract import dataset, stage
+from extract import places, stage
 from extract.config import ExtractConfig
 from extract.errors import Failed
 from extract.parts import Folder, Held
@@ -25,7 +25,7 @@ def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch)
             go_on.wait(60)
         return source.name
 
-    monkeypatch.setattr(dataset, "file_digest", digest)
+    monkeypatch.setattr(places, "digest", digest)
     monkeypatch.setattr(stage, "cores", lambda: 2)
     digests = stage._image_digests([Path(str(number)) for number in range(500)], ExtractConfig(quiet=True))
     assert next(digests) == "0"
@@ -55,7 +55,7 @@ def on_a_gpu_with_room(room, tmp_path, monkeypatch):
     for number in range(20):
         path = tmp_path / f"{number}.png"
         Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
-        items.append(Item(dataset.file_digest(path), path))
+        items.append(Item(places.digest(path), path))
     folder, gpu = Folder(tmp_path / "image", "image", {}, {"torch": "2"}), Small(room)
     encoder = stage.Encoder(SimpleNamespace(kind="image", slug="fake"), folder, "cpu", "float32")
     stage.LocalEngine().encode(encoder, items, "fake", ExtractConfig(batch_size=8, quiet=True))

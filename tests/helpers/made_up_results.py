@@ -49,7 +49,7 @@ def results(auc, pairs=(), slices=(), dev_auc=None, calls=None, **changes) -> Re
     predictions = {head: HeadPredictions(head, [0], np.array([said])) for head, said in calls.items()}
     counts = {"hits": 20, "false_alarms": 0, "misses": 20, "rest": 60}
     records = [
-        Record(head, "head", 0, split, 100, {}, 1, 0.4, 1.0, {}, {}, counts, counts, {}, "v1", 0.1)
+        Record(head, "head", 0, split, 100, {}, 1, 0.4, 1.0, {}, {}, counts, counts, {}, "v1", 0.1, "run")
         for head in heads
         for split in ("dev", "test")
     ]
