@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from test_image_encoders import images
 from tiny_encoders import resnet, resnet_folder, text_folder
-from tiny_systems import memes, transformer
+from tiny_systems import images, memes, transformer
 from torch import nn
 
 from experiments.systems import trainer
