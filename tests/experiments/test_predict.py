@@ -7,13 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 import trained
-from experiments.scoring.verdict import modalities, origin
 from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict
-from experiments.scoring.scorer import Given, Opinion, Score, Scorer
+from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
+from experiments.words import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read
 
@@ -148,7 +147,7 @@ def test_a_file_s_images_lie_beside_it(world, fakes, tmp_path, capsys):
 def test_the_default_head_is_the_best_on_dev(world, fakes):
     scorer = Scorer.load(world / "reports")
     dev = {head: float(its.fitted.dev_auc.mean()) for head, its in scorer.heads.items()}
-    assert scorer.chosen.name == max(dev, key=dev.__getitem__)
+    assert scorer.deciding.name == max(dev, key=dev.__getitem__)
     assert list(scorer.heads) == ["text", "image", "early", "late"]
 
 
@@ -164,7 +163,7 @@ def test_the_threshold_is_dev_s_best_for_the_mean_of_the_runs(world, fakes):
 
     scorer = Scorer.load(world / "reports", head="image")
     dev = read(world / "data", "dev").memes
-    scores, bad = scorer.score_all([Given(meme.text, meme.image) for meme in dev])
+    scores, bad = scorer.score_all([Unscored(meme.text, meme.image) for meme in dev])
     assert not bad
     probability, label = np.array([score.probability for score in scores]), [meme.label for meme in dev]
     best = max(f1_score(label, probability >= at, average="macro") for at in [*probability, 2.0])
@@ -175,8 +174,7 @@ def test_runs_are_averaged_as_probabilities(world, fakes):
     meme = first_meme(world)
     scorer = Scorer.load(world / "reports")
     text = text_vector([1, *(ord(letter) for letter in meme.text), 2], FakeText().dim)
-    pixels = np.array(images.decode(meme.image.read_bytes()))
-    image = FakeImage().encode(torch.from_numpy(pixels).permute(2, 0, 1)[None]).numpy()
+    image = FakeImage().encode([images.decode(meme.image.read_bytes())]).numpy()
     runs = scorer.heads["early"].probability(text[None], image)[:, 0]
     early = scorer.score(meme.image, meme.text).opinions["early"]
     assert (early.probability, early.lowest, early.highest) == pytest.approx((runs.mean(), runs.min(), runs.max()))
@@ -359,5 +357,5 @@ def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, say
         head: Opinion(head, float(label), 0.0, 1.0, 0.5, 1) for head, label in labels.items() if label is not None
     }
     scorer = Scorer.load(world / "reports")
-    assert modalities(Score(list(opinions)[-1], opinions), scorer.heads) == says
-    assert origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"
+    assert modalities(Score(list(opinions)[-1], opinions)) == says
+    assert probability_origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"

@@ -16,6 +16,7 @@ from extract import encoders as real
 from extract.__main__ import main as extract
 from extract.encoders import catalogue
 from extract.encoders.family import Located
+from heads.models import HEADS
 
 SIZES = {"train": 40, "dev": 20, "test": 12}
 QUICK = {"hidden": 8, "batch_size": 16, "learning_rate": 1e-2, "max_epochs": 4}
@@ -88,7 +89,7 @@ def everything(folder: Path) -> Path:
         memes(folder / "data", split, size, seed)
     named = ["--text-encoder", TEXT.name, "--image-encoder", IMAGE.name, "--device", "cpu", "--quiet"]
     assert extract(["--data", str(folder / "data"), "--features", str(folder / "features"), *named]) == 0
-    (folder / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(compare.HEADS, QUICK)}))
+    (folder / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(HEADS, QUICK)}))
     quick = ["--from-sweep", str(folder / "choice.json"), "--device", "cpu", "--seeds", "3", "--references", "none"]
     compare.main(["--features", str(folder / "features"), "--out", str(folder / "reports"), *quick])
     return folder
