@@ -36,15 +36,6 @@ def command(world, *options) -> int:
     return errors.run(lambda: predict.main(["--model", str(world / "reports"), *map(str, options)]))
 
 
-def compared(world, split="test") -> dict[str, dict[str, float]]:
-    """By head and id: what compare wrote."""
-    found: dict[str, dict[str, float]] = {}
-    with open(world / "reports" / f"predictions_{split}.csv") as file:
-        for row in csv.DictReader(file):
-            found.setdefault(row["head"], {})[row["id"]] = float(row["probability"])
-    return found
-
-
 def table(text: str) -> dict[str, dict[str, str]]:
     return {row["id"]: row for row in csv.DictReader(io.StringIO(text))}
 
@@ -58,7 +49,7 @@ def test_a_split_gets_what_compare_gave_it(world, fakes, capsys, features):
     options = ["--features", world / "features"] if features else []
     assert command(world, "--data", world / "data", "--split", "test", *options) == 0
     found = table(capsys.readouterr().out)
-    for head, expected in compared(world).items():
+    for head, expected in trained.compared(world).items():
         assert found.keys() == expected.keys()
         ours = np.array([float(found[name][head]) for name in expected])
         np.testing.assert_allclose(ours, list(expected.values()), atol=1.1e-6)  # both are rounded to six digits
@@ -120,7 +111,7 @@ def test_json_lines_from_stdin(world, fakes, monkeypatch, capsys):
     lines = (world / "data" / "test.jsonl").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     assert command(world, "--data", world / "data", "-") == 0
-    assert table(capsys.readouterr().out).keys() == compared(world)["text"].keys()
+    assert table(capsys.readouterr().out).keys() == trained.compared(world)["text"].keys()
 
 
 def test_nothing_on_stdin_is_refused(world, fakes, monkeypatch, capsys):

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
@@ -81,6 +82,13 @@ def memes(folder: Path, split: str, size: int, seed: int) -> None:
         text = f"{split} {number - (number % 8 == 1)}"
         rows.append({"id": f"0{name}", "img": f"img/{name}.png", "text": text, "label": label})
     (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def compared(folder: Path, split: str = "test") -> dict[str, dict[str, float]]:
+    """By head and id: the mean of the probabilities that compare wrote for each seed."""
+    table = pd.read_csv(folder / "reports" / f"predictions_{split}.csv", dtype={"id": str})
+    means = table.groupby(["head", "id"])["probability"].mean()
+    return {head: means[head].to_dict() for head in table["head"].unique()}
 
 
 def everything(folder: Path) -> Path:
