@@ -70,7 +70,7 @@ def compare(
     if not quiet:
         print(describe(data), file=sys.stderr)
     balanced = {"balance": balance} if balance else {}
-    runs = training.runs(names, seeds, {head: choice.settings(head) | balanced for head in names})
+    runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | balanced for head in names})
     trained = training.heads(data, runs, device, calibrate, quiet)
     trained += training.references(data, quiet) if references == "all" else []
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))

@@ -151,23 +151,19 @@ def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
 
 def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIdentity:
     """What all of an encoder's files agree on. Raises StoreError when they come from different encoders or settings."""
-    first = files[0]
-
-    def comparable(identity: EncoderIdentity) -> tuple[str, str, int]:
-        return identity.kind, identity.fingerprint, identity.dim
-
-    if len({comparable(file.identity) for file in files}) == 1:
-        return dataclasses.replace(first.identity, name=side.name)
-    identities = {file.split: file.identity for file in files}
-    keys = sorted({key for identity in identities.values() for key in identity.settings})
-    differ = [key for key in keys if len({repr(its.settings.get(key)) for its in identities.values()}) > 1]
+    first, encoders = files[0].identity, [file.identity for file in files]
+    if len({(each.kind, each.fingerprint, each.dim) for each in encoders}) == 1:
+        return dataclasses.replace(first, name=side.name)
+    keys = sorted({key for each in encoders for key in each.settings})
+    differ = [key for key in keys if len({repr(each.settings.get(key)) for each in encoders}) > 1]
     lines = [
-        f"{split}: fingerprint {its.fingerprint[:12]}, {its.kind}, {its.dim:,} dims"
-        + "".join(f", {key} {its.settings.get(key)}" for key in differ)
-        for split, its in identities.items()
+        f"{file.split}: fingerprint {each.fingerprint[:12]}, {each.kind}, {each.dim:,} dims"
+        + "".join(f", {key} {each.settings.get(key)}" for key in differ)
+        for file, each in zip(files, encoders, strict=True)
     ]
     raise store.StoreError(
-        f"features of two encoders or settings are mixed up in {side.splits[first.split].parent}:\n{listing(lines)}\n"
+        f"features of two encoders or settings are mixed up in {side.splits[files[0].split].parent}:\n"
+        f"{listing(lines)}\n"
         "Their vectors cannot be compared. Delete the odd ones and run extract again."
     )
 
@@ -187,8 +183,8 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
     """Which memes of a split lack a side, in words. Raises Refused when none has both."""
     if not len(pairs):
         raise Refused(
-            f"no meme of {pairs.split} has both a text and an image vector: {pairs.text.encoder} has "
-            f"{len(pairs.text):,} ids, {pairs.image.encoder} {len(pairs.image):,}, none in common"
+            f"no meme of {pairs.split} has both a text and an image vector: {pairs.text.identity.name} has "
+            f"{len(pairs.text):,} ids, {pairs.image.identity.name} {len(pairs.image):,}, none in common"
         )
     return [
         f"{pairs.split}: {len(ids):,} memes without {side} left out: {shortened(ids)}."

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from extract import errors
-from extract.places import place
+from extract.places import Place, place
 
 EXAMPLE = """\
 examples:
@@ -30,15 +30,22 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
+    path = explore(options.data, options.out, images=not options.no_images, quiet=False)
+    print(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB) and dataset.md.", file=sys.stderr)
 
-    from experiments import glance
+
+def explore(data: Place, out: Path, images: bool = True, quiet: bool = True) -> Path:
+    """Write dataset.html, dataset.md and figures/ about the memes in a folder, and return the path of dataset.html.
+
+    images: show images of memes. Raises Refused where there is no dataset, or where a library is missing that draws
+    pages.
+    """
+    from experiments import dataset_summary
 
     errors.need(("jinja2", "matplotlib"), "pages need", "report")
-    from experiments.pages import dataset_page, publishing
+    from experiments.pages import dataset, document
 
-    page = dataset_page.page(glance.look(options.data), images=not options.no_images)
-    path = publishing.publish(page, options.out, "dataset")
-    print(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB) and dataset.md.", file=sys.stderr)
+    return document.publish(dataset.page(dataset_summary.summarise(data, quiet), images), out, "dataset")
 
 
 if __name__ == "__main__":

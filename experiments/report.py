@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract import errors
-from extract.places import place
+from extract.places import Place, place
 
 if TYPE_CHECKING:
-    from experiments.glance import Glance
-    from experiments.results.reading import Findings
+    from experiments.dataset_summary import DatasetSummary
+    from experiments.results.folder import Results
 
 EXAMPLE = """\
 examples:
@@ -46,41 +46,50 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-
-    from experiments import glance
-    from experiments.results import reading
-
-    errors.need(("jinja2", "matplotlib"), "pages need", "report")
-    from experiments.pages import publishing, report_page
-
-    found = reading.read(options.reports)
-    seen = glance.look(options.data) if options.data else None
-    if seen:
-        refuse_other_data(found, seen)
-    page = report_page.page(found, seen, images=not options.no_images, reports=options.reports)
-    path = publishing.publish(page, options.out or options.reports, "report")
+    path = report(options.reports, options.data, options.out, images=not options.no_images, quiet=False)
     print(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB) and report.md.", file=sys.stderr)
-    if not seen:
+    if not options.data:
         print("The memes themselves are not shown; name their folder: --data DIR", file=sys.stderr)
 
 
-def refuse_other_data(found: "Findings", seen: "Glance") -> None:
+def report(
+    reports: Path, data: Place | None = None, out: Path | None = None, images: bool = True, quiet: bool = True
+) -> Path:
+    """Write report.html, report.md and figures/ about a comparison, and return the path of report.html.
+
+    reports: what compare wrote. data: the memes themselves, to show them and their dataset. out: a folder, that of the
+    comparison unless given. images: show images of memes. Raises Refused where there is no comparison, where `data` is
+    another dataset, or where a library is missing that draws pages.
+    """
+    from experiments import dataset_summary
+    from experiments.results import folder
+
+    errors.need(("jinja2", "matplotlib"), "pages need", "report")
+    from experiments.pages import document, report_page
+
+    results = folder.read(reports)
+    summary = dataset_summary.summarise(data, quiet) if data else None
+    if summary:
+        refuse_other_data(results, summary)
+    return document.publish(report_page.page(results, summary, images, reports, quiet), out or reports, "report")
+
+
+def refuse_other_data(results: "Results", summary: "DatasetSummary") -> None:
     """Raise Refused when a split of the dataset lacks memes that were predicted, or labels them otherwise."""
-    odd = []
-    for split, predicted in found.predicted.items():
-        memes = seen.find(split)
-        labels = {name: meme.label for name, (meme, _) in memes.items()}
-        named = [None if label < 0 else int(label) for label in predicted.label]
+    faults = []
+    for split, predicted in results.predicted.items():
+        labels = {name: meme.label for name, (meme, _) in summary.find(split).items()}
+        compared = [None if label < 0 else int(label) for label in predicted.label]
         absent = [name for name in predicted.ids if name not in labels]
-        other = [name for name, label in zip(predicted.ids, named, strict=True) if labels.get(name, label) != label]
+        other = [name for name, label in zip(predicted.ids, compared, strict=True) if labels.get(name, label) != label]
         for names, what in ((absent, "are not in it"), (other, "have another label in it")):
             if names:
-                odd.append(
+                faults.append(
                     f"{split}: {len(names):,} of {len(predicted.ids):,} memes {what}; first: {', '.join(names[:3])}"
                 )
-    if odd:
+    if faults:
         raise errors.Refused(
-            f"{seen.folder} is not the dataset that was compared:\n{errors.listing(odd)}\n"
+            f"{summary.folder} is not the dataset that was compared:\n{errors.listing(faults)}\n"
             "Name the right folder with --data, or run extract and compare again."
         )
 

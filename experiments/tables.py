@@ -228,12 +228,12 @@ def provenance(comparison: Comparison) -> list[str]:
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
     lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
-    return [*lines, f"- code: {comparison.code}"]
+    return [*lines, f"- code: {comparison.code}; run: {comparison.run}"]
 
 
 def comparison_latex(comparison: Comparison) -> str:
     """The main table of every scored split, and the fusions' table."""
-    parts = ["% needs \\usepackage{booktabs,graphicx}"]
+    parts = [f"% needs \\usepackage{{booktabs,graphicx}}\n% run {comparison.run}"]
     for size in test_first(comparison):
         rows = of_split(comparison, size.name)
         if rows:

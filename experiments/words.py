@@ -178,8 +178,8 @@ def choice_cautions(choice: Choice, encoders: Mapping[str, EncoderIdentity], hea
     """What must be said of these heads compared under a sweep's choice, on these encoders."""
     names = tuple(encoder.name for encoder in encoders.values())
     notes = list(choice.notes) if names == (choice.text_encoder, choice.image_encoder) else []
-    tuned = [head for head in heads if choice.settings(head)]
-    rest = [head for head in heads if not choice.settings(head)]
+    tuned = [head for head in heads if head in choice.heads]
+    rest = [head for head in heads if head not in choice.heads]
     if not tuned or not rest:
         return notes
     return [

@@ -2,29 +2,22 @@
 report all faults together. The folder may lie on this machine or elsewhere."""
 
 import hashlib
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from extract import fields, image_files, mending, parquet, places
-from extract.archive import ARCHIVE, unpack_images
-from extract.contents import Source
-from extract.contents import digest as file_digest
-from extract.errors import Refused, listing
-from extract.fields import Row
-from extract.image_files import Images
+from extract import manifest, parquet, places
+from extract.errors import Failed, Refused, listing
+from extract.manifest import Row
 from extract.parquet import Cell
-from extract.places import Place, Remote
-
-__all__ = [
-    "ARCHIVE", "SPLITS", "Fault", "HashedSplit", "Meme", "Split", "choose_splits", "file_digest", "find_splits",
-    "overlaps", "read", "read_lines", "refuse_faults", "unpack_images",
-]  # fmt: skip
+from extract.places import Place, Remote, Source
 
 KINDS = ("jsonl", "parquet")  # of manifests
 SPLITS = ("train", "dev", "dev_seen", "dev_unseen", "test", "test_seen", "test_unseen")
+FAULTS_FILE = "to_mend.txt"
+SHOWN = 20  # faults in a message
 
 
 @dataclass(frozen=True)
@@ -89,11 +82,11 @@ def find_splits(data: Place) -> list[str]:
     if twice := [name for name in SPLITS if all(f"{name}.{kind}" in there for kind in KINDS)]:
         pairs = listing([f"{name}.jsonl and {name}.parquet" for name in twice])
         raise Refused(f"{data} holds two manifests for {len(twice)} of its splits:\n{pairs}\nRemove one of each.")
-    found = [name for name in SPLITS if any(f"{name}.{kind}" in there for kind in KINDS)]
-    if not found:
+    present = [name for name in SPLITS if any(f"{name}.{kind}" in there for kind in KINDS)]
+    if not present:
         names = ", ".join(f"{name}.jsonl" for name in SPLITS)
         raise Refused(f"{data} holds no split; expected at least one of {names} (or .parquet)")
-    return found
+    return present
 
 
 def choose_splits(data: Place, wanted: str) -> list[str]:
@@ -101,15 +94,15 @@ def choose_splits(data: Place, wanted: str) -> list[str]:
 
     `dev` takes dev.jsonl, else dev_seen.jsonl; likewise `test`. Raises Refused for a split that is not there.
     """
-    found = find_splits(data)
+    present = find_splits(data)
     if wanted == "all":
-        return found
+        return present
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    chosen = [name if name in found else f"{name}_seen" for name in names]
-    absent = [name for name, choice in zip(names, chosen, strict=True) if choice not in found]
-    if absent or not chosen:
-        raise Refused(f"{data} has no split {', '.join(absent) or repr(wanted)}; it has {', '.join(found)}")
-    return list(dict.fromkeys(chosen))
+    wanted_names = [name if name in present else f"{name}_seen" for name in names]
+    absent = [name for name, choice in zip(names, wanted_names, strict=True) if choice not in present]
+    if absent or not wanted_names:
+        raise Refused(f"{data} has no split {', '.join(absent) or repr(wanted)}; it has {', '.join(present)}")
+    return list(dict.fromkeys(wanted_names))
 
 
 def read(data: Place, split: str, images: bool = True) -> Split:
@@ -118,27 +111,29 @@ def read(data: Place, split: str, images: bool = True) -> Split:
     Raises Refused when the split has no row at all, or its manifest cannot be read.
     """
     path = data / f"{split}.jsonl"
-    where = image_files.images(data, images)
+    where = manifest.images_of(data, images)
     try:
         if path.is_file():
             with open(places.local(path), "rb") as file:
-                found = _checked(_json_rows(file), split, where)
+                checked = _checked(manifest.read_rows(file), split, where)
         else:
             path = data / f"{split}.parquet"
-            found = _checked(parquet.rows(path), split, where, "parquet")
+            checked = _checked(parquet.rows(path), split, where, "parquet")
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
-    if not found.memes and not found.faults:
+    if not checked.memes and not checked.faults:
         raise Refused(f"{path} is empty; remove it or fill it")
-    return found
+    return checked
 
 
 def read_lines(rows: Iterable[bytes], split: str, data: Place, images: bool = True) -> Split:
     """Read and check a split's JSON lines, wherever they come from. Their images lie in `data`."""
-    return _checked(_json_rows(rows), split, image_files.images(data, images))
+    return _checked(manifest.read_rows(rows), split, manifest.images_of(data, images))
 
 
-def _checked(rows: Iterable[tuple[int, Row | ValueError]], split: str, images: Images, kind: str = "jsonl") -> Split:
+def _checked(
+    rows: Iterable[tuple[int, Row | ValueError]], split: str, images: manifest.Images, kind: str = "jsonl"
+) -> Split:
     """Memes, and everything that is wrong with the other rows."""
     memes: dict[int, Meme] = {}
     faults: list[Fault] = []
@@ -147,8 +142,8 @@ def _checked(rows: Iterable[tuple[int, Row | ValueError]], split: str, images: I
         try:
             if isinstance(row, ValueError):
                 raise row
-            name = fields.identity(row)
-            memes[line] = Meme(name, fields.text(row), _image(row, images), fields.label(row))
+            name = manifest.meme_id(row)
+            memes[line] = Meme(name, manifest.text(row), _image(row, images), manifest.label(row))
         except ValueError as error:
             faults.append(Fault(split, line, name, str(error), kind))
     where = defaultdict(list)
@@ -165,9 +160,9 @@ def _checked(rows: Iterable[tuple[int, Row | ValueError]], split: str, images: I
     return Split(split, list(memes.values()), sorted(faults, key=lambda fault: fault.line))
 
 
-def _image(row: Row, images: Images) -> Source:
-    found = row.get("img")
-    return found if isinstance(found, Cell) else images.find(fields.image_name(row))
+def _image(row: Row, images: manifest.Images) -> Source:
+    image = row.get("img")
+    return image if isinstance(image, Cell) else images.find(manifest.image_name(row))
 
 
 def refuse_faults(splits: Sequence[Split], features: Place | None = None) -> None:
@@ -177,7 +172,7 @@ def refuse_faults(splits: Sequence[Split], features: Place | None = None) -> Non
     """
     faults = [str(fault) for split in splits for fault in split.faults]
     if faults:
-        shown = mending.listing(faults, features) if features else listing(faults)
+        shown = list_faults(faults, features) if features else listing(faults)
         rows = sum(len(split.memes) for split in splits) + len(faults)
         raise Refused(
             f"{len(faults):,} of {rows:,} rows cannot be used; nothing was encoded.\n"
@@ -194,26 +189,22 @@ def overlaps(keys: dict[str, list[str]]) -> dict[tuple[str, str], int]:
     return {pair: shared for pair in pairs if (shared := len(sets[pair[0]] & sets[pair[1]]))}
 
 
-def _json_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Row | ValueError]]:
-    """Lines that are not blank, counted from 1 with those that are."""
-    for number, line in enumerate(lines, start=1):
-        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if line.strip():
-            try:
-                yield number, _parse(line)
-            except ValueError as error:
-                yield number, error
+def list_faults(items: Sequence[str], features: Place) -> str:
+    """What a person must mend before a run can end: the first lines for a message, and where all of them are listed.
+
+    Five hundred bad images take one round of mending so. A folder that takes no file gets none.
+    """
+    lines = listing(items, SHOWN)
+    clear_faults(features)
+    if len(items) > SHOWN:
+        with suppress(OSError, Failed):
+            features.mkdir(parents=True, exist_ok=True)
+            (features / FAULTS_FILE).write_bytes("".join(f"{item}\n" for item in items).encode(errors="replace"))
+            lines += f"\n  all {len(items):,} are listed in {features / FAULTS_FILE}"
+    return lines
 
 
-def _parse(raw: bytes) -> Row:
-    try:
-        row = json.loads(raw.decode("utf-8").strip())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"broken JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("broken JSON: nested too deeply") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"not a JSON object but {type(row).__name__}")
-    return row
+def clear_faults(features: Place) -> None:
+    """Remove the list once nothing is left to mend."""
+    with suppress(OSError, Failed):
+        (features / FAULTS_FILE).unlink(missing_ok=True)

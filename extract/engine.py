@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from extract import contents, encoders, images
+from extract import encoders, images
 from extract.config import ExtractConfig
 from extract.encoders.family import Encoder, Located
 from extract.errors import Failed
 from extract.files import cache_root, write_text
 from extract.machine import cores, processor_name, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
+from extract.places import readers
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say
 
@@ -213,7 +214,7 @@ class Batches:
         if not items or isinstance(items[0].source, str):
             yield (ids for group in groups for ids in self.encoder.prepare([str(item.source) for item in group]))
             return
-        threads = contents.readers(items[0].source, cores())
+        threads = readers(items[0].source, cores())
         pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         try:
             window = max(3 * self.batch_size, 2 * threads)
@@ -258,7 +259,7 @@ class Batches:
 
     @cached_property
     def _memory(self) -> Path:
-        """Where it is remembered how this encoder's short batches are treated; it depends on the processor's kernels."""
+        """Where it is remembered how this encoder's short batches are treated: that depends on the processor."""
         import torch
 
         encoder, device = self.encoder, self.encoder.device

@@ -69,12 +69,13 @@ def _describe(files: list[Place], verify: bool) -> list[str]:
 
 
 def _row(features: store.Features, path: Place) -> tuple[str, ...]:
+    encoder = features.identity
     labels = "/".join(f"{(features.label == label).sum():,}" for label in (0, 1, -1))
     written = datetime.datetime.fromtimestamp(places.modified(path)).isoformat(" ", "minutes")
     return (
-        *(features.encoder, features.kind, features.split, f"{len(features):,}", labels),
-        *(str(features.settings.get("pooling", "?")), str(features.vector.shape[1])),
-        *(str(features.settings.get("precision", "?")), features.fingerprint[:12]),
+        *(encoder.name, encoder.kind, features.split, f"{len(features):,}", labels),
+        *(encoder.pooling or "?", str(encoder.dim), str(encoder.settings.get("precision", "?"))),
+        encoder.fingerprint[:12],
         *(f"{len(features.dropped):,}", written),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from extract import places
 from extract.errors import Refused, need
-from extract.fields import Row
+from extract.manifest import Row
 from extract.places import Place, Remote
 
 ROWS = 4096  # rows of ids, texts and labels read at a time

@@ -4,6 +4,7 @@ A part is a `store` file like any other, whose ids are its contents:
 `features/<encoder>/.parts/<fingerprint>/<name>.h5`.
 """
 
+import importlib.metadata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,21 @@ from extract.places import Place, Remote
 from extract.plan import Part
 from extract.progress import say
 
+# whose arithmetic is in a vector
+LIBRARIES = {"text": ("memefuse", "torch", "transformers"), "image": ("memefuse", "torch", "torchvision", "pillow")}
+
+
+def library_versions(kind: str) -> dict[str, str]:
+    """Library -> version, on this machine. kind: "text" or "image"."""
+    return {library: _version(library) for library in LIBRARIES[kind]}
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # run from a checkout
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -30,12 +46,12 @@ class Folder:
     versions: dict[str, str]  # of the libraries that encode now
 
     @property
-    def encoder(self) -> str:
-        return self.path.name
-
-    @property
     def fingerprint(self) -> str:
         return store.fingerprint(self.settings)
+
+    def identity(self, dim: int, versions: dict[str, str]) -> store.EncoderIdentity:
+        """Of the encoder whose vectors it holds. versions: of the libraries that encoded them."""
+        return store.EncoderIdentity(self.kind, self.path.name, dim, self.fingerprint, self.settings, versions)
 
     @property
     def parts(self) -> Place:
@@ -48,15 +64,11 @@ class Folder:
         """Land a part by write-then-rename. vectors: [n, D] float32; tokens: [n] int32, texts only."""
         contents = np.array([item.content for item in part.items])
         features = store.Features(
-            encoder=self.encoder,
-            kind=self.kind,
+            identity=self.identity(vectors.shape[1], self.versions),
             split="part",
             ids=contents,
             label=np.full(len(contents), store.NO_LABEL, dtype=np.int8),
             content=contents.astype("S64"),
-            fingerprint=self.fingerprint,
-            settings=self.settings,
-            versions=self.versions,
             dropped=[],
             tokens=tokens,
             vector=vectors,
@@ -117,7 +129,7 @@ class Held:
                 path.unlink()
         for path in store.vector_files(folder.path):
             features = store.read(path)
-            if features.fingerprint == folder.fingerprint:
+            if features.identity.fingerprint == folder.fingerprint:
                 held.add(features, path)
         return held
 
@@ -142,13 +154,13 @@ class Held:
 
     def add(self, features: store.Features, path: Place) -> None:
         self.files.append(path)
-        self.dim = features.vector.shape[1]
+        self.dim = features.identity.dim
         contents = features.content.astype(str).tolist()
         for row, content in enumerate(contents):
             self.where.setdefault(content, (len(self.files) - 1, row))
         if features.tokens is not None:
             self.tokens.update(zip(contents, features.tokens.tolist(), strict=True))
-        for library, version in features.versions.items():
+        for library, version in features.identity.versions.items():
             self.versions[library].update(version.split(", "))
 
     def __contains__(self, content: object) -> bool:
@@ -182,7 +194,7 @@ def sweep_parts(folder: Folder) -> None:
     published: set[str] = set()
     for path in places.glob(folder.path, "*.h5"):
         rows = store.read_rows(path)
-        if rows.fingerprint == folder.fingerprint:
+        if rows.identity.fingerprint == folder.fingerprint:
             published.update(rows.content.astype(str).tolist())
     for path in places.glob(folder.parts, "*.h5"):
         if published.issuperset(store.read_rows(path).ids.tolist()):

@@ -1,7 +1,12 @@
-"""Where files lie: on this machine (`Path`), or elsewhere (`Remote`)."""
+"""Where files lie: on this machine (`Path`), or elsewhere (`Remote`); and where an image's bytes come from.
 
+Dataset, plan and engines know images by `Source` alone, so that bytes are read when they are needed and never before.
+"""
+
+import hashlib
 import threading
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from extract.errors import Failed, Refused
 from extract.remote import Remote
@@ -22,8 +27,8 @@ def place(text: str) -> Place:
 
 def glob(folder: Place, pattern: str) -> list[Place]:
     """What matches, name by name, in order."""
-    found: list[Place] = [*folder.glob(pattern)]
-    return sorted(found, key=str)
+    matching: list[Place] = [*folder.glob(pattern)]
+    return sorted(matching, key=str)
 
 
 def local(path: Place) -> Path:
@@ -59,3 +64,42 @@ def _ask(path: Remote, failed: list[Failed]) -> None:
         path.is_dir()
     except Failed as error:
         failed.append(error)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An image's bytes: a `Path`, a `Remote`, or a cell of a Parquet file.
+
+    Hashable, and small enough to be sent to another process.
+    """
+
+    @property
+    def name(self) -> str: ...  # of the file, without its folders
+
+    @property
+    def suffix(self) -> str: ...  # of the file's name, with its dot; empty where there is no file
+
+    def read_bytes(self) -> bytes: ...  # raises OSError, or Failed when the place is out of reach
+
+    def __hash__(self) -> int: ...
+
+
+def digest(source: Source) -> str:
+    """sha256 of its bytes, in hex. Raises as `Source.read_bytes`."""
+    if isinstance(source, Path):
+        with open(source, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def size(source: Source) -> int:
+    """Of its bytes, how many. Raises as `Source.read_bytes`."""
+    if isinstance(source, Path):
+        return source.stat().st_size
+    return source.size() if isinstance(source, Remote) else len(source.read_bytes())
+
+
+def readers(source: Source | str | bytes, cores: int) -> int:
+    """Threads that keep `cores` busy with decoding: one each for files here; elsewhere most of a thread's time is
+    spent waiting for an answer."""
+    return 16 * cores if isinstance(source, Remote) else cores

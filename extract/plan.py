@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from extract.contents import Source
+from extract.places import Source
 
 
 @dataclass(frozen=True)

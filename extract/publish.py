@@ -2,19 +2,36 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 
-from extract import contents, mending, store
-from extract.contents import Source
-from extract.dataset import HashedSplit, Meme
+from extract import places, store
+from extract.dataset import HashedSplit, Meme, clear_faults, list_faults
 from extract.errors import Failed, Refused
 from extract.files import replacing
 from extract.parts import Folder, Held, sweep_parts
-from extract.places import Place
+from extract.places import Place, Source
 from extract.progress import say
 
 Skipped = dict[str, str]  # image content -> why it cannot be decoded
+
+
+@dataclass(frozen=True)
+class PublishedSplit:
+    """One split of one encoder."""
+
+    path: Place
+    memes: int  # that have a vector
+    dropped: list[dict[str, str]]  # memes left out: id and reason
+
+
+@dataclass(frozen=True)
+class PublishedEncoder:
+    """What lies under `features/<encoder>` after a run."""
+
+    identity: store.EncoderIdentity
+    splits: dict[str, PublishedSplit]  # of this run
 
 
 def publish(
@@ -23,17 +40,17 @@ def publish(
     bad: Skipped,
     skip: bool,
     shard_rows: int = store.SHARD_ROWS,
-) -> None:
-    """Publish each split under each encoder, those with more than `shard_rows` rows in shards.
+) -> list[PublishedEncoder]:
+    """Publish each split under each encoder, those with more than `shard_rows` rows in shards. Returns what that was.
 
     bad: images that could not be decoded. skip: leave their memes out, image and text, and list them beside the file;
     otherwise the splits that hold one get no image file. Raises Failed then, naming every one of them.
     """
     undecodable = {split.name: _undecodable(split, bad) for split in splits}
-    unwritten = []
+    encoders, unwritten = [], []
     for folder in folders:
         held = Held.scan(folder)
-        published: list[Place] = []
+        published: dict[str, PublishedSplit] = {}
         with folder.writing(), ExitStack() as renames:
             for split in splits:
                 if undecodable[split.name] and folder.kind == "image" and not skip:
@@ -41,15 +58,20 @@ def publish(
                     continue
                 dropped = _left_out(split) + [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
                 rows = _rows(folder, split, held, bad if skip else {}, dropped)
-                _write_aside(renames, folder.published(split.name), rows, held, shard_rows)
-                published.append(folder.published(split.name))
-        for path in published:
-            store.sweep_shards(path)
+                path = folder.published(split.name)
+                _write_aside(renames, path, rows, held, shard_rows)
+                published[split.name] = PublishedSplit(path, len(rows), rows.dropped)
+                identity = rows.identity  # the same in all splits
+        for each in published.values():
+            store.sweep_shards(each.path)
         sweep_parts(folder)
+        if published:
+            encoders.append(PublishedEncoder(identity, published))
     if unwritten:
         _fail(splits, undecodable, unwritten, folders[0].path.parent)
     for features in {folder.path.parent for folder in folders}:
-        mending.clear(features)
+        clear_faults(features)
+    return encoders
 
 
 def up_to_date(folder: Folder, splits: Sequence[HashedSplit], held: Held, shard_rows: int) -> bool:
@@ -89,7 +111,7 @@ def _undecodable(split: HashedSplit, bad: Skipped) -> list[tuple[Meme, str]]:
 
 def _size(image: Source) -> str:
     try:
-        return f"  {contents.size(image):,} bytes"
+        return f"  {places.size(image):,} bytes"
     except OSError:  # it has gone since
         return ""
 
@@ -103,16 +125,14 @@ def _rows(
         raise Failed(f"no meme of {split.name} can be used, all {len(dropped):,} are left out; nothing was published")
     memes = [split.memes[row] for row in keep]
     content = [split.content[folder.kind][row] for row in keep]
+    versions = {library: ", ".join(sorted(names)) for library, names in sorted(held.versions.items())}
+    assert held.dim is not None
     return store.Rows(
-        encoder=folder.encoder,
-        kind=folder.kind,
+        identity=folder.identity(held.dim, versions),
         split=split.name,
         ids=np.array([meme.id for meme in memes]),
         label=np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8),
         content=np.array(content, dtype="S64"),
-        fingerprint=folder.fingerprint,
-        settings=folder.settings,
-        versions={library: ", ".join(sorted(found)) for library, found in sorted(held.versions.items())},
         dropped=[{"id": name, "reason": reason} for name, reason in dropped],
         tokens=np.array([held.tokens[each] for each in content]) if folder.kind == "text" else None,
     )
@@ -129,11 +149,8 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
         renames.enter_context(replacing(beside)).write_text(listed, encoding="utf-8")
     else:
         beside.unlink(missing_ok=True)
-    assert held.dim is not None
     content = rows.content.astype(str)
-    store.publish_split(
-        path, rows, lambda numbers: held.blocks(content[numbers].tolist()), held.dim, shard_rows, renames
-    )
+    store.publish_split(path, rows, lambda numbers: held.blocks(content[numbers].tolist()), shard_rows, renames)
     shards = f" in {-(-len(rows) // shard_rows):,} shards" if len(rows) > shard_rows else ""
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 
@@ -148,7 +165,7 @@ def _fail(
     total = sum(len(split.memes) for split in splits)
     raise Failed(
         f"{len(faults):,} of {total:,} images cannot be decoded; {', '.join(unwritten)} "
-        f"{'was' if len(unwritten) == 1 else 'were'} not written.\n{mending.listing(faults, features)}\n"
+        f"{'was' if len(unwritten) == 1 else 'were'} not written.\n{list_faults(faults, features)}\n"
         "Everything else is encoded and kept. Replace these images and run again, "
         "or pass --on-error skip: these memes are left out and listed."
     )

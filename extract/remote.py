@@ -9,6 +9,8 @@ read is copied to the cache folder first, once for each version of it (`fetched`
 import errno
 import hashlib
 import os
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from extract import copies
 from extract.errors import Failed, Refused, need
+from extract.files import cache_root
 
+ABANDONED = 86400.0  # seconds without a write after which a half written copy is that of a process that was killed
 # S3 gives up on a server that does not answer within seconds; botocore's own limits add up to minutes.
 OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 4, "read_timeout": 20, "retries": {"max_attempts": 2}}}
@@ -150,47 +153,47 @@ class Remote:
 
         Raises FileNotFoundError, Unreachable.
         """
-        kept = self._kept()
-        if not kept.exists():
-            with copies.aside() as aside:
+        copy = self._copy()
+        if not copy.exists():
+            with _copying() as aside:
                 with self._reaching() as (files, path):
                     files.get_file(path, str(aside))
-                self._keep(aside, kept)
-        return kept
+                self._take(aside, copy)
+        return copy
 
     def forget(self) -> None:
         """Drop the copy on this machine."""
-        stem = self._copies()
-        for copy in stem.parent.glob(f"{stem.name}-*"):
-            copy.unlink(missing_ok=True)
+        stem = self._stem()
+        for old in stem.parent.glob(f"{stem.name}-*"):
+            old.unlink(missing_ok=True)
 
     @contextmanager
     def uploading(self) -> Iterator[Path]:
         """Yield a file on this machine to write; on success upload it whole, under its final name in one step."""
-        with copies.aside() as aside:
+        with _copying() as aside:
             yield aside
             with self._reaching() as (files, path):
                 files.put_file(str(aside), path)
             if self.size() != aside.stat().st_size:
                 raise Unreachable(f"{self}: {self.size():,} of {aside.stat().st_size:,} bytes arrived; run again")
-            self._keep(aside, self._kept())
+            self._take(aside, self._copy())
 
-    def _keep(self, aside: Path, kept: Path) -> None:
+    def _take(self, aside: Path, copy: Path) -> None:
         self.forget()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(aside, kept)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(aside, copy)
 
-    def _copies(self) -> Path:
+    def _stem(self) -> Path:
         """What the names of all versions' copies begin with. Many files share a folder, for parts are many."""
         digest = hashlib.sha256(self.url.encode()).hexdigest()
-        return copies.folder() / digest[:2] / digest[2:32]
+        return _copies() / digest[:2] / digest[2:32]
 
-    def _kept(self) -> Path:
+    def _copy(self) -> Path:
         """Where the copy of the present version lies, or would."""
         info = self._known()
         told = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "created") if info.get(key)), "")
         version = hashlib.sha256(f"{info['size']} {told}".encode()).hexdigest()[:16]
-        stem = self._copies()
+        stem = self._stem()
         return stem.with_name(f"{stem.name}-{version}{self.suffix}")
 
     def _known(self) -> dict[str, Any]:
@@ -243,3 +246,31 @@ def _in_words(error: Exception) -> str:
     if "Credentials" in type(error).__name__:
         return f"no credentials ({said}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return f"cannot be reached ({said}); check the address and the network, and AWS_ENDPOINT_URL if it is not Amazon's"
+
+
+def _copies() -> Path:
+    """Where copies on this machine lie: in memefuse's cache."""
+    return cache_root() / "elsewhere"
+
+
+@contextmanager
+def _copying() -> Iterator[Path]:
+    """Yield a file to write, which is nobody's copy yet; it is gone at the end unless it was renamed."""
+    folder = _copies() / "aside"
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for left in folder.iterdir():
+        try:
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
+        except FileNotFoundError:  # its writer has just finished
+            continue

@@ -1,21 +1,62 @@
-"""Stage 1's steps, in the order in which `python -m extract` takes them."""
+"""Stage 1 as a function, `extract`: its steps, in the order in which they are taken."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
 
-from extract import contents, dataset, encoders, publish, versions
+from extract import archive, dataset, encoders, places, publish
 from extract.config import ExtractConfig
-from extract.contents import Source
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
 from extract.engine import EncoderJob, Engine, LocalEngine, prefetch
 from extract.errors import Refused
 from extract.machine import cores
-from extract.parts import Folder, Held
+from extract.parts import Folder, Held, library_versions
+from extract.places import Source, place
 from extract.plan import Item, unique
-from extract.progress import bar, say
+from extract.progress import bar, say, silent
+from extract.publish import PublishedEncoder
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What `extract` has published."""
+
+    encoders: list[PublishedEncoder]  # images first
+
+    def of(self, kind: str) -> PublishedEncoder:
+        """The encoder of this kind, "text" or "image". Raises KeyError where there was none."""
+        by_kind = {each.identity.kind: each for each in self.encoders}
+        return by_kind[kind]
+
+
+def extract(config: ExtractConfig | None = None, *, verbose: bool = False, **options: Any) -> Extraction:
+    """Encode each meme once and publish its vectors under `features`; what is published already is not made again.
+
+    options: fields of ExtractConfig, as `data="data/my_memes", text_encoder="none"`; they replace the config's own.
+    verbose: say on stderr what is done, with progress bars. Otherwise nothing is printed.
+    Raises Refused before any work, Failed where it cannot be finished; finished parts are kept.
+    """
+    options |= {name: place(str(options[name])) for name in ("data", "features") if name in options}
+    config = replace(config or ExtractConfig(), **options)
+    with ExitStack() as stack:
+        if not verbose:
+            stack.enter_context(silent())
+        names = dataset.choose_splits(config.data, config.split)
+        engine = choose_engine(config, stack)
+        jobs = choose_encoders(config, engine)
+        splits = read_splits(config, names)
+        for job in jobs:
+            stack.enter_context(job.folder.locked())
+            publish.refuse_other_dataset(job.folder, splits)
+        bad: dict[str, str] = {}
+        for job in jobs:
+            bad |= encode(job, splits, config, engine)
+        folders, skip = [job.folder for job in jobs], config.on_error == "skip"
+        return Extraction(publish.publish(folders, splits, bad, skip, config.shard_rows))
 
 
 def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
@@ -48,7 +89,7 @@ def choose_encoders(config: ExtractConfig, engine: Engine | None = None) -> list
 def _choose(kind: str, name: str, device: str, dtype: str, config: ExtractConfig) -> EncoderJob:
     located = catalogue.locate(kind, name)
     settings = encoders.settings(located, dtype=dtype, max_tokens=config.max_tokens)
-    folder = Folder(config.features / located.slug, kind, settings, versions.installed(kind))
+    folder = Folder(config.features / located.slug, kind, settings, library_versions(kind))
     return EncoderJob(located, folder, device, dtype)
 
 
@@ -58,8 +99,8 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     Raises Refused with every fault of every split, unless they are to be skipped.
     """
     with_images = config.image_encoder != "none"
-    if with_images and dataset.unpack_images(config.data):
-        say(f"unpacked {config.data / dataset.ARCHIVE}")
+    if with_images and archive.unpack_images(config.data):
+        say(f"unpacked {config.data / archive.ARCHIVE}")
     splits = [dataset.read(config.data, name, images=with_images) for name in names]
     if config.on_error == "stop":
         dataset.refuse_faults(splits, config.features)
@@ -75,10 +116,10 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 
 
 def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
-    threads = contents.readers(sources[0], cores()) if sources else 1
+    threads = places.readers(sources[0], cores()) if sources else 1
     pool = ThreadPoolExecutor(threads)
     try:
-        digests = prefetch(pool, dataset.file_digest, sources, window=64 * threads)
+        digests = prefetch(pool, places.digest, sources, window=64 * threads)
         yield from bar(digests, "reading images", len(sources), "images", config.quiet)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
@@ -97,31 +138,31 @@ def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
 
 
 def encode(
-    encoder: EncoderJob, splits: Sequence[HashedSplit], config: ExtractConfig, engine: Engine | None = None
+    job: EncoderJob, splits: Sequence[HashedSplit], config: ExtractConfig, engine: Engine | None = None
 ) -> dict[str, str]:
     """Encode what this encoder's folder does not hold yet, in parts. Returns content -> reason for bad images."""
-    held = Held.scan(encoder.folder)
+    held = Held.scan(job.folder)
     items = [
-        Item(content, meme.text if encoder.kind == "text" else meme.image)
+        Item(content, meme.text if job.kind == "text" else meme.image)
         for split in splits
-        for meme, content in zip(split.memes, split.content[encoder.kind], strict=True)
+        for meme, content in zip(split.memes, split.content[job.kind], strict=True)
     ]
-    if not _copies_nothing(encoder, splits, items, held, config):
-        held = Held.sound(encoder.folder, {item.content for item in items})
+    if not _copies_nothing(job, splits, items, held, config):
+        held = Held.sound(job.folder, {item.content for item in items})
     left = unique(items, held)
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
-        say(f"{encoder.located.slug}: nothing to encode, {reused:,} {encoder.kind}s held already")
+        say(f"{job.located.slug}: nothing to encode, {reused:,} {job.kind}s held already")
         return {}
-    label = f"{encoder.located.slug} ({reused:,} reused)" if reused else encoder.located.slug
-    return (engine or LocalEngine()).encode(encoder, left, label, config)
+    label = f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug
+    return (engine or LocalEngine()).encode(job, left, label, config)
 
 
 def _copies_nothing(
-    encoder: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], held: Held, config: ExtractConfig
+    job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], held: Held, config: ExtractConfig
 ) -> bool:
     """Whether this run will leave every published file as it is. Only then is it spared reading them in full."""
     # what skipping leaves out is known only once every image is decoded
     if config.on_error == "skip" or unique(items, held):
         return False
-    return publish.up_to_date(encoder.folder, splits, held, config.shard_rows)
+    return publish.up_to_date(job.folder, splits, held, config.shard_rows)

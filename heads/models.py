@@ -21,6 +21,7 @@ class Head(nn.Module):
     name: ClassVar[str]
     sides: ClassVar[tuple[str, ...]]  # what it looks at: "text", "image" or both
     fuses: ClassVar[bool]  # whether it is held against the better single modality
+    adds: ClassVar[bool] = False  # whether its logit is a sum of a text term and an image term
     linear: ClassVar[tuple[str, ...]]  # the references that are logistic regressions on the vectors that it looks at
 
     def __init__(
@@ -103,6 +104,7 @@ class LateFusionHead(Head):
     """
 
     name, sides, fuses, linear = "late", ("text", "image"), True, REGRESSIONS_ON_BOTH
+    adds = True
     text: StackedMLP
     image: StackedMLP
 
@@ -126,6 +128,7 @@ class MeanFusionHead(Head):
     """A text MLP and an image MLP, trained together through the mean of their logits."""
 
     name, sides, fuses, linear = "mean", ("text", "image"), True, REGRESSIONS_ON_BOTH
+    adds = True
     text: StackedMLP
     image: StackedMLP
 

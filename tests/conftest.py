@@ -4,9 +4,14 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other where cores are shared
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook(["heads", "experiments"], "beartype.beartype")
 install_import_hook(
     ["extract.encoders.text_model", "extract.encoders.resnet_model", "extract.encoders.onednn"], "beartype.beartype"
 )
+
+# where cores are shared, an example takes as long as it takes
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

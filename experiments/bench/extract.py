@@ -1,34 +1,48 @@
-"""Stage 1 against the usual notebook: memes a second from files to HDF5, the share of the roof, and peak memory."""
+"""Stage 1 against the usual notebook: memes a second from files to HDF5, the share of the possible, peak memory."""
 
 import argparse
 import json
 import os
-import subprocess
+import statistics
 import sys
 import tempfile
-import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
-from dataclasses import replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from unittest import mock
 
 import h5py
 import numpy as np
 
-from experiments.bench.extract_table import Timed, table
-from extract import dataset, errors, store
+from experiments import tables
+from experiments.bench import timing
+from experiments.bench.random_inputs import draw_memes, write_image_encoder, write_text_encoder
+from experiments.options import parser as options_parser
+from extract import dataset, engine, errors, places, publish, stage, store
+from extract.config import ExtractConfig
 from extract.encoders import catalogue
+from extract.files import write_text
 from extract.machine import cores, resolve_device
+from extract.plan import Item
 
-if TYPE_CHECKING:
-    from experiments.bench.pipeline import Pipeline
-
-ROOF_BATCHES = 12
+LIMIT_BATCHES = 12
+PIECES = 32  # word pieces of a text, where the text encoder's limit is measured
 EXAMPLES = """\
 examples:
   python -m experiments.bench extract --data data/hateful_memes --rows 512
   python -m experiments.bench extract --random-weights --rows 4000 --device cuda
 """
+NOTES = """\
+The notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the
+main process, nothing overlapped, in a process of its own with nothing set. Both end in HDF5; loading the encoder
+counts for neither. Encode limit: the encoder alone on ready tensors, texts of 32 word pieces. Decode limit: reading and
+decoding alone, with the threads that stage 1 decodes with. Cosine: of our vector and the notebook's for the same meme.
+"""
+RANDOM_NOTE = "Random weights: the architectures at full size; every word is one word piece.\n"
 ENCODERS = {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"}  # to be had without a hub
 
 
@@ -36,25 +50,26 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     _refuse(args)
     with tempfile.TemporaryDirectory() as scratch:
-        data = args.data or draw(Path(scratch) / "memes", 2 * args.rows)
+        data = args.data or draw_memes(Path(scratch) / "memes", 2 * args.rows)
         # drawn captions occur twice; equal texts are encoded once, which would flatter us
         distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
         memes = list(distinct.values())[: args.rows]
         folder = _subset(Path(scratch) / "subset", data, memes)
         names = _encoders(args, memes, Path(scratch))
-        results = {kind: _compare(kind, name, memes, folder, Path(scratch), args) for kind, name in names.items()}
+        timed = {kind: _compare(kind, name, memes, folder, Path(scratch), args) for kind, name in names.items()}
         memory = {} if args.no_memory else _memory(names, Path(scratch), args)
-    _write(args, names, results, memory)
+    source = args.data.name if args.data else "drawn"
+    machine = _machine(args.device)
+    title = f"Stage 1: {len(memes):,} {source} memes, medians of {args.repeats} interleaved runs, {machine}"
+    suffix = ", random weights" if args.random_weights else ""
+    text = page(title, {kind: (Path(names[kind]).name + suffix, each) for kind, each in timed.items()}, memory)
+    write_text(args.out / "bench_extract.md", text)
+    print(text)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.bench extract",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = options_parser("bench extract", __doc__ or "", EXAMPLES)
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="dataset whose first train rows are used (default: drawn memes)")
     add("--rows", type=int, default=512, metavar="N", help="memes (default: 512)")
@@ -84,26 +99,15 @@ def _refuse(args: argparse.Namespace) -> None:
             )
 
 
-def _encoders(args: argparse.Namespace, memes: list[dataset.Meme], scratch: Path) -> dict[str, str]:
+def _encoders(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: Path) -> dict[str, str]:
     """Name or folder of each kind's encoder."""
     if not args.random_weights:
         return {kind: getattr(args, f"{kind}_encoder") or name for kind, name in ENCODERS.items()}
-    from experiments.bench import random_encoders
-
-    text = random_encoders.write_text(scratch / "BERT-base", [meme.text for meme in memes])
-    image = random_encoders.write_image(scratch / "ResNet-50")
-    return {"text": str(text), "image": str(image)}
+    text = write_text_encoder(scratch / "BERT-base", [meme.text for meme in memes])
+    return {"text": str(text), "image": str(write_image_encoder(scratch / "ResNet-50"))}
 
 
-def draw(folder: Path, rows: int) -> Path:
-    from extract import sample
-
-    with open(os.devnull, "w") as sink, redirect_stderr(sink):
-        sample.main(["--out", str(folder), "--train", str(rows), "--dev", "4", "--test", "4"])
-    return folder
-
-
-def _subset(folder: Path, data: Path, memes: list[dataset.Meme]) -> Path:
+def _subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
     """A dataset of these memes alone, its images linked."""
     folder.mkdir()
     (folder / "img").symlink_to((data / "img").resolve())
@@ -115,47 +119,94 @@ def _subset(folder: Path, data: Path, memes: list[dataset.Meme]) -> Path:
     return folder
 
 
+@dataclass
+class Timed:
+    """Seconds of each repeat for one modality."""
+
+    rows: int
+    ours: list[float] = field(default_factory=list)
+    notebook: list[float] = field(default_factory=list)
+    encode: list[float] = field(default_factory=list)  # the encoder alone on ready tensors, for as many rows
+    decode: list[float] = field(default_factory=list)  # decoding alone; none for texts
+    cosine: float = 1.0  # the lowest between our vector and the notebook's of the same meme
+
+
+class StageOne:
+    """All that `python -m extract` does for one modality of a dataset's train split, with its encoder loaded once."""
+
+    def __init__(self, kind: str, name: str, data: Path, device: str) -> None:
+        names = {"text_encoder": "none", "image_encoder": "none", f"{kind}_encoder": name}
+        self.config = partial(ExtractConfig, data=data, device=device, quiet=True, **names)
+        self.job = stage.choose_encoders(self.config())[0]
+        self.encoder = engine.load(self.job, self.config())
+
+    def run(self, features: Path) -> None:
+        """From files to a published HDF5."""
+        config = self.config(features=features)
+        with (
+            open(os.devnull, "w") as sink,
+            redirect_stderr(sink),
+            mock.patch.object(engine, "load", return_value=self.encoder),
+        ):
+            job = stage.choose_encoders(config)[0]
+            splits = stage.read_splits(config, ["train"])
+            bad = stage.encode(job, splits, config)
+            publish.publish([job.folder], splits, bad, skip=True)
+
+    def encode_seconds(self, rows: int) -> float:
+        """Seconds of the encoder alone for so many rows, on ready tensors, at the batch size that stage 1 uses."""
+        size = batch_size = engine.BATCH_SIZE[self.job.device]
+        ready: list[object] = list(np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8))
+        if self.job.kind == "text":
+            size = size * self.encoder.longest // PIECES
+            ready = [[101, *range(2000, 1998 + PIECES), 102]] * size
+        with engine.batches_at_once(self.encoder.device, batch_size) as each_of:
+
+            def encode() -> None:
+                list(each_of(self.encoder.encode, [ready] * LIMIT_BATCHES))[-1].cpu()
+
+            encode()  # warms up
+            return timing.seconds_of(encode) / (LIMIT_BATCHES * size) * rows
+
+    def decode_seconds(self, memes: Sequence[dataset.Meme]) -> float:
+        """Seconds to read, check and decode these memes' images when nothing else is done."""
+        items = [Item(places.digest(meme.image), meme.image) for meme in memes]
+        threads = places.readers(items[0].source, cores())
+        decode = partial(engine.decode, prepare=self.encoder.prepare)
+        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+            return timing.seconds_of(lambda: deque(engine.prefetch(pool, decode, items, window=4 * threads), maxlen=0))
+
+
 def _compare(
-    kind: str, name: str, memes: list[dataset.Meme], folder: Path, scratch: Path, args: argparse.Namespace
+    kind: str, name: str, memes: Sequence[dataset.Meme], folder: Path, scratch: Path, args: argparse.Namespace
 ) -> Timed:
-    """Interleave the ways; loading an encoder counts for neither."""
-    from experiments.bench.limits import decode_seconds
-    from experiments.bench.notebook import Notebook
-    from experiments.bench.pipeline import Pipeline
+    """Time both ways by turns; loading an encoder counts for neither."""
+    from experiments.bench.alternatives import Notebook
 
-    ours = Pipeline(kind, name, folder, args.device)
-    times = Timed([], [], [], [], len(memes), 1.0)
-    with Notebook(kind, ours.located, ours.device) as notebook:
+    ours, timed = StageOne(kind, name, folder, args.device), Timed(len(memes))
+    with Notebook(ours.job.located, ours.job.device) as notebook:
         for repeat in range(args.repeats + 1):
-            features, baseline = scratch / f"{kind}-{repeat}", scratch / f"{kind}-{repeat}.h5"
-            our_seconds, their_seconds = _seconds(ours, features), notebook.seconds(memes, baseline)
+            features, file = scratch / f"{kind}-{repeat}", scratch / f"{kind}-{repeat}.h5"
+            seconds = timing.seconds_of(lambda: ours.run(features)), notebook.seconds(memes, file)  # noqa: B023
             if repeat:  # the first round warms up
-                times.ours.append(our_seconds)
-                times.notebook.append(their_seconds)
-                times.encode.append(ours.roof_seconds(ROOF_BATCHES) * len(memes))
+                timed.ours.append(seconds[0])
+                timed.notebook.append(seconds[1])
+                timed.encode.append(ours.encode_seconds(len(memes)))
                 if kind == "image":
-                    times.decode.append(decode_seconds(memes))
-    with h5py.File(baseline) as file:
-        vector = np.asarray(store.read(ours.published(features)).vector)
-        return replace(times, cosine=_lowest_cosine(vector, file["vector"][:]))
-
-
-def _seconds(ours: "Pipeline", features: Path) -> float:
-    start = time.perf_counter()
-    ours.run(features)
-    return time.perf_counter() - start
-
-
-def _lowest_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
-    norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    return float(((ours * theirs).sum(axis=1) / norms).min())
+                    timed.decode.append(ours.decode_seconds(memes))
+    vector = np.asarray(store.read(features / ours.job.located.slug / "train.h5").vector)
+    with h5py.File(file) as opened:
+        other = opened["vector"][:]
+    norms = np.linalg.norm(vector, axis=1) * np.linalg.norm(other, axis=1)
+    timed.cosine = float(((vector * other).sum(axis=1) / norms).min())
+    return timed
 
 
 def _memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> dict[int, float]:
     """Peak resident memory, in MB, of `python -m extract` on as many and on ten times as many memes."""
     peaks = {}
     for rows in (args.rows // 4, args.rows // 4 * 10):
-        data = draw(scratch / f"memory-{rows}", rows)
+        data = draw_memes(scratch / f"memory-{rows}", rows)
         command = [sys.executable, "-m", "extract", "--data", str(data), "--features", str(scratch / f"peak-{rows}")]
         command += ["--split", "train", "--text-encoder", names["text"], "--image-encoder", names["image"]]
         command += ["--device", args.device, "--quiet"]
@@ -163,28 +214,8 @@ def _memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> d
             "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL);"
             "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
         )
-        answer = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
-        if answer.returncode:
-            raise errors.Failed(f"extract failed on {rows} memes: {answer.stderr}")
-        peaks[rows] = int(answer.stdout) / 1024
+        peaks[rows] = int(timing.process([sys.executable, "-c", code, *command])[1]) / 1024
     return peaks
-
-
-def _write(
-    args: argparse.Namespace, names: dict[str, str], results: dict[str, Timed], memory: dict[int, float]
-) -> None:
-    source = args.data.name if args.data else "drawn"
-    machine = _machine(args.device)
-    rows = results["text"].rows
-    title = f"Stage 1: {rows:,} {source} memes, medians of {args.repeats} interleaved runs, {machine}"
-    named = {
-        kind: (f"{Path(names[kind]).name}, random weights" if args.random_weights else names[kind], timed)
-        for kind, timed in results.items()
-    }
-    page = table(title, named, args.random_weights, memory)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "bench_extract.md").write_text(page)
-    print(page)
 
 
 def _machine(device: str) -> str:
@@ -195,3 +226,21 @@ def _machine(device: str) -> str:
     import torch
 
     return f"{torch.cuda.get_device_name()} and {machine}"
+
+
+def page(title: str, timed: dict[str, tuple[str, Timed]], memory: dict[int, float]) -> str:
+    """Return the report. timed: by kind, the encoder's name and what was timed. memory: MB by number of memes."""
+    header = ["modality", "encoder", "memefuse /s", "notebook /s", "ratio (min, max)"]
+    header += ["encode limit /s", "of it", "decode limit /s", "of it", "least cosine"]
+    rows = []
+    for kind, (name, each) in timed.items():
+        rate = {way: f"{each.rows / statistics.median(getattr(each, way)):.1f}" for way in ("ours", "notebook")}
+        cells = [kind, name, *rate.values(), timing.middle(timing.ratios(each.notebook, each.ours))]
+        for limit in (each.encode, each.decode):
+            reached = timing.share(limit, each.ours) if limit else ""
+            cells += [f"{each.rows / statistics.median(limit):.1f}" if limit else "", reached]
+        rows.append([*cells, f"{each.cosine:.5f}"])
+    lines = [f"# {title}", "", tables.markdown(tables.Table("", header, rows)), "", NOTES]
+    lines += [RANDOM_NOTE] if any("random weights" in name for name, _ in timed.values()) else []
+    lines += [f"Peak memory of `python -m extract` on {rows:,} memes: {peak:,.0f} MB." for rows, peak in memory.items()]
+    return "\n".join(lines) + "\n"

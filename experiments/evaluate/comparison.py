@@ -63,9 +63,9 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         notes=notes,
         code=code_version(),
         versions=versions(),
-        features=str(data.features),
     )
-    return replace(comparison, run=hashlib.sha256(comparison.to_json().encode()).hexdigest()[:16])
+    run = hashlib.sha256(comparison.to_json().encode()).hexdigest()[:16]
+    return replace(comparison, run=run, features=str(data.features))
 
 
 def chance_row(split: Split) -> Row:

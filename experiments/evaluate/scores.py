@@ -85,18 +85,22 @@ class Scores:
 
 
 def records(
-    trained: Sequence[Trained], labels: Mapping[str, Int[np.ndarray, " meme"]], features: dict[str, str], code: str
+    trained: Sequence[Trained],
+    labels: Mapping[str, Int[np.ndarray, " meme"]],
+    features: dict[str, str],
+    code: str,
+    run: str = "",
 ) -> list[Record]:
     """Return a record for each run on each split of `labels`; without metrics where the split has no labels.
 
-    features: the encoders' fingerprints by name. code: memefuse's version.
+    features: the encoders' fingerprints by name. code: memefuse's version. run: names their comparison.
     """
     rows = []
     for each in trained:
         for split, label in labels.items():
             scores = Scores.of(each, split, label)
             half, tuned = scores.at(0.5), scores.at(scores.threshold)
-            for run, settings in enumerate(each.settings):
+            for number, settings in enumerate(each.settings):
                 rows.append(
                     Record(
                         head=each.name,
@@ -105,16 +109,17 @@ def records(
                         split=split,
                         memes=len(scores.label),
                         settings=settings,
-                        best_epoch=each.best_epoch[run],
-                        threshold=float(each.threshold[run]),
-                        temperature=float(each.temperature[run]),
-                        metrics={name: float(values[run]) for name, values in half.metrics.items()},
-                        tuned={name: float(values[run]) for name, values in tuned.metrics.items()},
-                        counts={name: int(values[run]) for name, values in half.counts.items()},
-                        tuned_counts={name: int(values[run]) for name, values in tuned.counts.items()},
+                        best_epoch=each.best_epoch[number],
+                        threshold=float(each.threshold[number]),
+                        temperature=float(each.temperature[number]),
+                        metrics={name: float(values[number]) for name, values in half.metrics.items()},
+                        tuned={name: float(values[number]) for name, values in tuned.metrics.items()},
+                        counts={name: int(values[number]) for name, values in half.counts.items()},
+                        tuned_counts={name: int(values[number]) for name, values in tuned.counts.items()},
                         features=features,
                         code=code,
                         seconds=round(each.seconds, 3),
+                        run=run,
                     )
                 )
     return rows

@@ -1,29 +1,45 @@
-"""A page as data: sections of blocks. html.py and markdown.py each know how to write every kind of block."""
+"""A page as sections of blocks, and how to write it: as one HTML file, and as Markdown with its drawings beside it.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+The HTML needs nothing else: no script, no network, no font. Everything that comes from a dataset is escaped by the
+template; the page's own policy forbids scripts and requests, so that even a slip there could neither run nor call
+anything. Images of memes stay out of Markdown, which cannot blur them.
+"""
 
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from experiments import tables
+from experiments.pages import drawing
+from experiments.pages.drawing import Panel
 from experiments.tables import Table
+from extract.files import write_text
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+FOLDER = "figures"  # of the drawings beside Markdown
+CHARACTERS = 240  # of a meme's text that Markdown shows
 
 
 @dataclass(frozen=True)
 class Paragraph:
     text: str
-    kind = "paragraph"
 
 
 @dataclass(frozen=True)
 class Bullets:
     sentences: Sequence[str]
-    kind = "bullets"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusions:
     """What to remember when nothing else is read."""
 
     sentences: Sequence[str]
-    kind = "verdict"
 
 
 @dataclass(frozen=True)
@@ -33,13 +49,13 @@ class Tile:
     name: str
     value: str
     detail: str
+    tone: str  # CSS colour
 
 
 @dataclass(frozen=True)
 class Tiles:
     caption: str
     tiles: Sequence[Tile]
-    kind = "tiles"
 
 
 @dataclass(frozen=True)
@@ -48,26 +64,14 @@ class Grid:
 
     table: Table
     words: frozenset[int] = frozenset({0})  # columns of words, aligned left; the others hold figures
-    kind = "grid"
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One drawing, in an SVG that takes its colours from the page around it."""
-
-    name: str  # unique on the page; the file's name beside Markdown
-    svg: str
-    width: float  # CSS pixels
-    says: str  # what it shows, for those who cannot see it
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Drawings that share a caption."""
+class Drawings:
+    """Panels that share a caption."""
 
     caption: str
     panels: Sequence[Panel]
-    kind = "figure"
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Answer:
     """What one head says of one meme."""
 
     head: str
@@ -91,11 +95,10 @@ class Card:
     """A meme."""
 
     id: str
-    split: str
     label: str
     text: str | None  # None: the dataset is not at hand
     thumbnail: Thumbnail | None
-    opinions: Sequence[Opinion] = ()
+    answers: Sequence[Answer] = ()
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,9 @@ class Gallery:
 
     caption: str
     cards: Sequence[Card]
-    kind = "gallery"
 
 
-Block = Paragraph | Bullets | Verdict | Tiles | Grid | Figure | Gallery
+Block = Paragraph | Bullets | Conclusions | Tiles | Grid | Drawings | Gallery
 
 
 @dataclass(frozen=True)
@@ -123,20 +125,108 @@ class Page:
     title: str
     subtitle: str
     sections: Sequence[Section]
-    opening: Sequence[Block] = field(default=())
+    opening: Sequence[Block] = ()
 
     @property
     def blocks(self) -> list[Block]:
         """Every block in reading order."""
-        found = list(self.opening)
-        for section in self.sections:
-            found += [*section.blocks, *(block for part in section.parts for block in part.blocks)]
-        return found
+        sections = [each for section in self.sections for each in (section, *section.parts)]
+        return [*self.opening, *(block for section in sections for block in section.blocks)]
 
     @property
     def panels(self) -> list[Panel]:
-        return [panel for block in self.blocks if isinstance(block, Figure) for panel in block.panels]
+        return [panel for block in self.blocks if isinstance(block, Drawings) for panel in block.panels]
 
     @property
     def has_images(self) -> bool:
         return any(isinstance(block, Gallery) and any(card.thumbnail for card in block.cards) for block in self.blocks)
+
+
+def publish(page: Page, out: Path, name: str) -> Path:
+    """Write <name>.html, <name>.md and figures/*.svg, each whole or not at all. Return the path of the HTML file."""
+    for panel in page.panels:
+        write_text(out / FOLDER / f"{panel.name}.svg", panel.standalone)
+    write_text(out / f"{name}.md", markdown(page))
+    write_text(out / f"{name}.html", html(page))
+    return out / f"{name}.html"
+
+
+def html(page: Page) -> str:
+    environment = Environment(
+        loader=PackageLoader("experiments.pages", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = environment.get_template("page.html.jinja")
+    tools: dict[str, Any] = {
+        "kind": lambda block: type(block).__name__,
+        "svg": lambda panel: Markup(panel.svg),  # our own drawing, which holds no word from a dataset
+        "colours": Markup(drawing.css()),
+        "policy": POLICY,
+    }
+    return template.render(page=page, **tools)
+
+
+def markdown(page: Page) -> str:
+    lines = [f"# {plain(page.title)}", "", plain(page.subtitle), *blocks_markdown(page.opening)]
+    for section in page.sections:
+        lines += section_markdown(section, "##")
+        lines += [line for part in section.parts for line in section_markdown(part, "###")]
+    return "\n".join(lines) + "\n"
+
+
+def section_markdown(section: Section, mark: str) -> list[str]:
+    return ["", f"{mark} {plain(section.title)}", *blocks_markdown(section.blocks)]
+
+
+def blocks_markdown(blocks: Sequence[Block]) -> list[str]:
+    return [line for block in blocks for line in ("", *block_markdown(block))]
+
+
+def block_markdown(block: Block) -> list[str]:
+    match block:
+        case Paragraph(text):
+            return [plain(text)]
+        case Bullets(sentences) | Conclusions(sentences):
+            return [f"- {plain(sentence)}" for sentence in sentences]
+        case Tiles(caption, tiles):
+            rows = [[tile.name, tile.value, tile.detail] for tile in tiles]
+            return table_markdown(Table(caption, ["", "", ""], rows), {0})
+        case Grid(table, words):
+            return table_markdown(table, words)
+        case Drawings(caption, panels):
+            pictures = [f"![{plain(panel.alt)}]({FOLDER}/{panel.name}.svg)" for panel in panels]
+            return [*pictures, "", f"*{plain(caption)}*"]
+        case Gallery():
+            return table_markdown(gallery_table(block), {0, 1, 2})
+
+
+def table_markdown(table: Table, words: Set[int]) -> list[str]:
+    """Return a table whose cells are text, whatever they hold. words: columns aligned left."""
+    rows = [[plain(cell) for cell in row] for row in table.rows]
+    lines = tables.markdown(Table(plain(table.title), [plain(cell) for cell in table.header], rows)).split("\n")
+    rule = ["---" if place in words else "---:" for place in range(len(table.header))]
+    lines[-len(rows) - 1] = f"| {' | '.join(rule)} |"
+    return lines
+
+
+def gallery_table(gallery: Gallery) -> Table:
+    heads = [answer.head for answer in gallery.cards[0].answers] if gallery.cards else []
+    marks = {True: " ✓", False: " ✗", None: ""}
+    rows = []
+    for card in gallery.cards:
+        text = card.text or ""
+        shown = text[:CHARACTERS] + "…" * (len(text) > CHARACTERS)
+        answers = [f"{answer.probability}{marks[answer.right]}" for answer in card.answers]
+        rows.append([card.id, shown, card.label, *answers])
+    return Table(gallery.caption, ["meme", "text", "label", *heads], rows)
+
+
+def plain(text: str) -> str:
+    """Return text that shows as itself in Markdown: no markup, no HTML, no line of its own."""
+    one_line = " ".join(text.split())
+    harmless = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]~]|(?<=^)[#+-](?= )|!(?=\\?\[))", r"\\\1", harmless)

@@ -1,4 +1,4 @@
-"""Drawings of a comparison's curves and counts. Each is a panel of the page, not much wider than a phone."""
+"""Drawings of a comparison. Each is a panel of the page, not much wider than a phone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,96 +8,94 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from experiments.pages import curves
-from experiments.pages.document import Panel
-from experiments.pages.ink import FAINT, PAPER, look, panel
-from experiments.pages.whiskers import WIDE, told
-from experiments.results.reading import History, Predicted
-from experiments.results.records import Row
-from experiments.tables import bare
+from experiments.evaluate import curves
+from experiments.pages.drawing import FAINT, INK, PAPER, Panel, look, panel
+from experiments.results.folder import SplitPredictions
+from experiments.results.models import History
+from experiments.results.records import Figure, Pair, Row, Slice
+from experiments.words import bare, difference, interval
+from heads.metrics import Counts
 
+WIDE, SMALL = 4.4, 2.36  # inches; four small ones stand beside each other
 SQUARE = (4.3, 3.9)  # inches
-SMALL = 2.36  # inches: four beside each other
+Points = Mapping[str, Sequence[Counts]]  # by head: its counts at 0.5 and at dev's threshold
 
 
-def roc(
-    name: str, found: Predicted, rows: Mapping[str, Row], points: Mapping[str, Sequence[curves.Confusion]]
-) -> Panel:
-    """ROC curves; both labels must be present. points: each head's counts at 0.5 and at dev's threshold."""
-    mask = found.labelled
+def roc(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
+    """Draw ROC curves of the heads in `points`; both labels must be present."""
+    mask = predicted.labelled
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
         for head in points:
-            across, up = curves.roc(found.opinions[head].by_run[:, mask], found.positive[mask])
-            line(axes, across, up, head, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}")
-            marks(axes, [(each.false_positive_rate, each.true_positive_rate) for each in points[head]], head)
-        square(axes, "false positive rate", "true positive rate")
+            line = curves.roc(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
+            thresholds = [(curves.false_positive_rate(each), curves.recall(each)) for each in points[head]]
+            curve(axes, head, line, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}", thresholds)
+        unit_square(axes, "false positive rate", "true positive rate")
         axes.legend(loc="lower right", title="AUC-ROC", alignment="left")
 
-    said = told({head: rows[head].metrics["auc_roc"] for head in points})
-    return panel(name, f"ROC curves on {found.split}; areas: {said}.", SQUARE, draw)
+    areas = with_intervals({head: rows[head].metrics["auc_roc"] for head in points})
+    return panel(f"roc-{predicted.split}", f"ROC curves on {predicted.split}; areas: {areas}.", SQUARE, draw)
 
 
-def precision_recall(
-    name: str, found: Predicted, rows: Mapping[str, Row], points: Mapping[str, Sequence[curves.Confusion]]
-) -> Panel:
-    """Precision over recall; label 1 must be present."""
-    mask = found.labelled
+def precision_recall(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
+    """Draw precision over recall of the heads in `points`; label 1 must be present."""
+    mask = predicted.labelled
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        axes.axhline(found.positive[mask].mean(), color=FAINT, linewidth=1, linestyle=":")
+        axes.axhline(predicted.positive[mask].mean(), color=FAINT, linewidth=1, linestyle=":")
         for head in points:
-            recall, precision = curves.precision_recall(found.opinions[head].by_run[:, mask], found.positive[mask])
-            line(axes, recall, precision, head, f"{head} {bare(rows[head].metrics['average_precision'].mean)}")
-            marks(axes, [(each.true_positive_rate, each.precision) for each in points[head]], head)
-        square(axes, "recall", "precision")
+            line = curves.precision_recall(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
+            thresholds = [(curves.recall(each), curves.precision(each)) for each in points[head]]
+            curve(axes, head, line, f"{head} {bare(rows[head].metrics['average_precision'].mean)}", thresholds)
+        unit_square(axes, "recall", "precision")
         axes.legend(loc="lower left", title="AP", alignment="left")
 
-    said = told({head: rows[head].metrics["average_precision"] for head in points})
-    return panel(name, f"Precision-recall curves on {found.split}; average precision: {said}.", SQUARE, draw)
+    heights = with_intervals({head: rows[head].metrics["average_precision"] for head in points})
+    alt = f"Precision-recall curves on {predicted.split}; average precision: {heights}."
+    return panel(f"precision-recall-{predicted.split}", alt, SQUARE, draw)
 
 
-def line(axes: Axes, across: np.ndarray, up: np.ndarray, head: str, label: str) -> None:
+def curve(
+    axes: Axes, head: str, line: tuple[np.ndarray, np.ndarray], label: str, points: Sequence[tuple[float, float]]
+) -> None:
+    """Draw a head's curve, and where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
     how = look(head)
-    axes.plot(across, up, color=how.colour, linestyle=how.line, label=label)
-
-
-def marks(axes: Axes, points: Sequence[tuple[float, float]], head: str) -> None:
-    """Where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
-    how = look(head)
+    axes.plot(*line, color=how.colour, linestyle=how.line, label=label)
     for point, fill in zip(points, (PAPER, how.colour), strict=True):
         axes.plot(*point, how.marker, color=how.colour, markerfacecolor=fill, zorder=3)
 
 
-def square(axes: Axes, across: str, up: str) -> None:
+def unit_square(axes: Axes, across: str, up: str) -> None:
     axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.03), aspect="equal")
 
 
-def calibration(name: str, found: Predicted, head: str, row: Row) -> Panel:
-    """One head's calibration curve over a histogram of its probabilities."""
-    mask = found.labelled
-    bins = curves.calibration(found.opinions[head].by_run[:, mask], found.positive[mask])
+def calibration(predicted: SplitPredictions, head: str, row: Row) -> Panel:
+    """Draw one head's calibration curve over a histogram of its probabilities."""
+    mask = predicted.labelled
+    bins = curves.calibration(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
     how = look(head)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         height = 0.25 * bins.memes / bins.memes.max()
-        axes.bar(bins.said, height, width=0.06, color=how.colour, alpha=0.25, linewidth=0)
+        axes.bar(bins.predicted, height, width=0.06, color=how.colour, alpha=0.25, linewidth=0)
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-        axes.vlines(bins.said, bins.low, bins.high, color=how.colour, linewidth=1)
-        axes.plot(bins.said, bins.came, color=how.colour, linestyle=how.line, marker=how.marker)
-        square(axes, "predicted probability", "share of label 1")
+        axes.vlines(bins.predicted, bins.low, bins.high, color=how.colour, linewidth=1)
+        axes.plot(bins.predicted, bins.observed, color=how.colour, linestyle=how.line, marker=how.marker)
+        unit_square(axes, "predicted probability", "share of label 1")
         axes.set_title(f"{head}, ECE {bare(row.metrics['ece'].mean)}")
 
-    pairs = ", ".join(f"{said:.2f} said, {came:.2f} came" for said, came in zip(bins.said, bins.came, strict=True))
-    return panel(name, f"Calibration of {head} on {found.split}: {pairs}.", (SMALL, 2.35), draw)
+    pairs = zip(bins.predicted, bins.observed, strict=True)
+    points = ", ".join(f"{said:.2f} said, {came:.2f} came" for said, came in pairs)
+    alt = f"Calibration of {head} on {predicted.split}: {points}."
+    return panel(f"calibration-{predicted.split}-{head}", alt, (SMALL, 2.35), draw)
 
 
-def confusion(name: str, split: str, head: str, counts: Sequence[curves.Confusion], threshold: float) -> Panel:
-    """A head's confusion matrices at 0.5 and at dev's threshold, shaded by the share of the true label."""
+def confusion(split: str, head: str, counts: Sequence[Counts], threshold: float) -> Panel:
+    """Draw a head's confusion matrices at 0.5 and at dev's threshold, shaded by the share of the true label."""
     titles = ("at .5", f"at {bare(threshold)}")
 
     def draw(canvas: Canvas) -> None:
@@ -108,22 +106,20 @@ def confusion(name: str, split: str, head: str, counts: Sequence[curves.Confusio
         both[0].set_ylabel("label")
         canvas.suptitle(head, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
 
-    said = "; ".join(
+    cells = "; ".join(
         f"{title}: of label 1 {each.hits:.0f} found, {each.misses:.0f} missed, of label 0 {each.rest:.0f} left alone, "
         f"{each.false_alarms:.0f} called 1"
         for title, each in zip(titles, counts, strict=True)
     )
-    return panel(name, f"Confusion of {head} on {split}, {said}.", (SMALL, 1.75), draw)
+    return panel(f"confusion-{split}-{head}", f"Confusion of {head} on {split}, {cells}.", (SMALL, 1.75), draw)
 
 
-def matrix(axes: Axes, counts: curves.Confusion, head: str) -> None:
+def matrix(axes: Axes, counts: Counts, head: str) -> None:
     cells = np.array([[counts.rest, counts.false_alarms], [counts.misses, counts.hits]])
     share = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1e-9)
     for (label, called), value in np.ndenumerate(cells):
-        corner = (called - 0.5, label - 0.5)
-        axes.add_patch(
-            Rectangle(corner, 1, 1, facecolor=look(head).colour, alpha=0.04 + 0.5 * share[label, called], linewidth=0)
-        )
+        corner, shade = (called - 0.5, label - 0.5), 0.04 + 0.5 * share[label, called]
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=look(head).colour, alpha=shade, linewidth=0))
         axes.text(called, label - 0.1, f"{value:.0f}" if value >= 10 else f"{value:.1f}", ha="center", va="center")
         axes.text(called, label + 0.24, f"{share[label, called]:.0%}", ha="center", va="center", fontsize=7)
     axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5), aspect="equal", xlabel="called")
@@ -134,8 +130,8 @@ def matrix(axes: Axes, counts: curves.Confusion, head: str) -> None:
     axes.spines[:].set_visible(False)
 
 
-def losses(name: str, head: str, history: History) -> Panel:
-    """Train and dev loss of every run."""
+def losses(head: str, history: History) -> Panel:
+    """Draw train and dev loss of every run."""
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
@@ -143,54 +139,143 @@ def losses(name: str, head: str, history: History) -> Panel:
         colour = look(head).colour
         axes.plot(epochs, history.train_loss, linestyle="--", color=colour, linewidth=1.0, alpha=0.75)
         axes.plot(epochs, history.dev_loss, color=colour, linewidth=1.0)
-        chosen(axes, history.dev_loss, history, head)
-        axes.set_xlabel("epoch")
+        mark_best(axes, history.dev_loss, history, head)
         axes.set_title(f"{head}: loss")
 
-    best = history.dev_loss[history.best_epoch - 1, np.arange(len(history.best_epoch))]
-    said = f"Losses of {head} over {len(history.dev_loss)} epochs; dev loss at the epochs kept {spread(best)}."
-    return panel(name, said, (SMALL, 2.1), draw)
+    best = spread(at_best(history.dev_loss, history)[1])
+    kept = f"dev loss at the epochs kept {best}" if best else "no epoch was kept"
+    return panel(f"loss-{head}", f"Losses of {head} over {len(history.dev_loss)} epochs; {kept}.", (SMALL, 2.1), draw)
 
 
-def dev_auc(name: str, head: str, history: History) -> Panel:
-    """AUC-ROC on dev of every run, the kept epoch marked."""
+def dev_auc(head: str, history: History) -> Panel:
+    """Draw the AUC-ROC on dev of every run, its best epoch marked."""
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         epochs = np.arange(1, len(history.dev_auc) + 1)
         axes.plot(epochs, history.dev_auc, color=look(head).colour, linewidth=1.0)
-        chosen(axes, history.dev_auc, history, head)
-        axes.set_xlabel("epoch")
+        mark_best(axes, history.dev_auc, history, head)
         axes.set_title(f"{head}: AUC-ROC on dev")
 
-    best = history.dev_auc[history.best_epoch - 1, np.arange(len(history.best_epoch))]
-    said = f"AUC-ROC of {head} on dev by epoch; epochs {spread(history.best_epoch, '.0f')} kept, at {spread(best)}."
-    return panel(name, said, (SMALL, 2.1), draw)
+    epochs, best = at_best(history.dev_auc, history)
+    kept = f"epochs {spread(epochs, '.0f')} kept, at {spread(best)}" if len(epochs) else "no epoch was kept"
+    return panel(f"dev-auc-{head}", f"AUC-ROC of {head} on dev by epoch; {kept}.", (SMALL, 2.1), draw)
 
 
-def chosen(axes: Axes, curve: np.ndarray, history: History, head: str) -> None:
+def at_best(curve: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best epochs (1 is the first), and a curve's values there, of the runs that have one."""
+    [runs] = np.nonzero(history.best_epoch > 0)  # 0: the run diverged before any epoch could be called the best
+    epochs = history.best_epoch[runs]
+    return epochs, curve[epochs - 1, runs]
+
+
+def mark_best(axes: Axes, curve: np.ndarray, history: History, head: str) -> None:
     how = look(head)
-    best = curve[history.best_epoch - 1, np.arange(curve.shape[1])]
-    axes.plot(history.best_epoch, best, how.marker, color=how.colour, markersize=5, linestyle="none")
+    axes.plot(*at_best(curve, history), how.marker, color=how.colour, markersize=5, linestyle="none")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("epoch")
 
 
 def spread(values: np.ndarray, form: str = ".3f") -> str:
+    """Return "lowest to highest"; "" for no values."""
+    if not len(values):
+        return ""
     low, high = format(values.min(), form), format(values.max(), form)
     return low if low == high else f"{low} to {high}"
 
 
-def called(name: str, found: Predicted, heads: Sequence[str]) -> Panel:
-    """How a head's probabilities are spread, for splits without labels."""
+def probabilities(predicted: SplitPredictions, heads: Sequence[str]) -> Panel:
+    """Draw how heads' probabilities are spread, for a split without labels."""
     edges = np.linspace(0, 1, 21)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         for head in heads:
-            count = np.histogram(found.opinions[head].probability, edges)[0] / len(found.ids)
+            count = np.histogram(predicted.heads[head].probability, edges)[0] / len(predicted.ids)
             axes.stairs(count, edges, color=look(head).colour, linestyle=look(head).line, label=head, linewidth=1.6)
         axes.set(xlabel="probability of label 1 (mean over runs)", ylabel="share of memes", xlim=(0, 1))
         axes.legend(loc="upper right")
 
-    means = ", ".join(f"{head} {found.opinions[head].probability.mean():.2f}" for head in heads)
-    return panel(name, f"Spread of probabilities on {found.split}; means: {means}.", (WIDE, 2.6), draw)
+    means = ", ".join(f"{head} {predicted.heads[head].probability.mean():.2f}" for head in heads)
+    alt = f"Spread of probabilities on {predicted.split}; means: {means}."
+    return panel(f"probabilities-{predicted.split}", alt, (WIDE, 2.6), draw)
+
+
+def forest(rows: Sequence[Row], split: str) -> Panel:
+    """Draw the AUC-ROC of every head and reference with its interval."""
+    shown = [row for row in rows if row.name != "chance" and np.isfinite(row.metrics["auc_roc"].mean)]
+    figures = {row.name: row.metrics["auc_roc"] for row in shown}
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
+        for place, (name, figure) in enumerate(figures.items()):
+            interval_line(axes, figure, float(len(shown) - place), name)
+        name_lines(axes, list(figures), f"AUC-ROC on {split}, 95% interval; dotted: chance")
+
+    alt = f"AUC-ROC on {split}: {with_intervals(figures)}."
+    return panel(f"auc-roc-{split}", alt, (WIDE, 0.75 + 0.27 * len(shown)), draw)
+
+
+def gains(pairs: Sequence[Pair]) -> Panel:
+    """Draw differences of AUC-ROC between fusions and the better single modality."""
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        for place, pair in enumerate(pairs):
+            figure = Figure(pair.difference, low=pair.low, high=pair.high)
+            interval_line(axes, figure, float(len(pairs) - place), pair.head)
+        names = [f"{pair.head} - {pair.against}, {pair.split}" for pair in pairs]
+        name_lines(axes, names, "difference of AUC-ROC, 95% interval")
+
+    differences = [f"{pair.head} minus {pair.against} on {pair.split} {difference(pair)}" for pair in pairs]
+    alt = f"Differences of AUC-ROC: {', '.join(differences)}."
+    return panel("gains", alt, (WIDE, 0.75 + 0.3 * len(pairs)), draw)
+
+
+def slices(pieces: Sequence[Slice], split: str) -> Panel | None:
+    """Draw every head's AUC-ROC on every slice; None where no slice holds both labels."""
+    shown = [piece for piece in pieces if any(np.isfinite(figure.mean) for figure in piece.auc_roc.values())]
+    if not shown:
+        return None
+    heads = list(shown[0].auc_roc)
+    step = 1 / (len(heads) + 1)
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
+        for place, piece in enumerate(shown):
+            for number, head in enumerate(heads):
+                height = len(shown) - place - (number - (len(heads) - 1) / 2) * step
+                interval_line(axes, piece.auc_roc[head], height, head)
+        for head in heads:
+            axes.plot([], [], look(head).marker, color=look(head).colour, label=head)
+        names = [f"{piece.name} ({piece.memes:,})" for piece in shown]
+        name_lines(axes, names, f"AUC-ROC on {split}; dotted: chance")
+        canvas.legend(loc="outside upper left", ncols=len(heads))
+
+    areas = "; ".join(f"{piece.name}: {with_intervals(piece.auc_roc)}" for piece in shown)
+    size = (WIDE, 1.0 + 0.15 * (len(heads) + 1) * len(shown))
+    return panel(f"slices-{split}", f"AUC-ROC on slices of {split}. {areas}.", size, draw)
+
+
+def interval_line(axes: Axes, figure: Figure, height: float, head: str) -> None:
+    """Draw a figure as a mark on its interval; nothing where it is undefined."""
+    how = look(head)
+    if np.isfinite(figure.low):
+        axes.plot([figure.low, figure.high], [height, height], color=how.colour, linewidth=2, solid_capstyle="butt")
+    if np.isfinite(figure.mean):
+        axes.plot(figure.mean, height, how.marker, color=how.colour, markersize=6)
+
+
+def name_lines(axes: Axes, names: Sequence[str], below: str) -> None:
+    """Name the lines of a drawing from the top down; below: what its figures are."""
+    axes.set_yticks(range(len(names), 0, -1), list(names))
+    axes.set_ylim(0.4, len(names) + 0.6)
+    axes.set_xlabel(below)
+    axes.grid(axis="y", visible=False)
+
+
+def with_intervals(figures: Mapping[str, Figure]) -> str:
+    return ", ".join(f"{name} {bare(figure.mean)} {interval(figure)}".rstrip() for name, figure in figures.items())

@@ -5,144 +5,147 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from experiments import comparison_tables
-from experiments.evaluate.tests import FUSION, SINGLE
-from experiments.glance import Glance, Picture
-from experiments.pages import whiskers
-from experiments.pages.dataset_figures import LABELS
-from experiments.pages.document import Block, Card, Figure, Gallery, Grid, Opinion, Paragraph, Section
-from experiments.pages.thumbnails import thumbnail
-from experiments.results.reading import Findings, Predicted
-from experiments.tables import Table, bare
+from experiments import tables
+from experiments.dataset_summary import DatasetSummary, ImageHeader
+from experiments.pages import figures
+from experiments.pages.dataset import LABELS, thumbnail
+from experiments.pages.document import Answer, Block, Card, Drawings, Gallery, Grid, Paragraph, Section
+from experiments.results.folder import Results, SplitPredictions
+from experiments.tables import Table
+from experiments.words import bare, no_fusion
 from extract.dataset import Meme
+from heads.models import HEADS
 
 SHOWN = 6  # memes of a gallery
-Memes = dict[str, tuple[Meme, Picture]]
+IN_BRACKETS = "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
+Memes = dict[str, tuple[Meme, ImageHeader]]  # by id; empty where the dataset is not at hand
 
 
-def section(findings: Findings, glance: Glance | None, images: bool) -> Section:
-    comparison = findings.comparison
+def single_heads(results: Results) -> dict[str, str]:
+    """Return by side the head that looks at it alone; of several, the best on dev."""
+    best: dict[str, str] = {}
+    for head in results.heads:
+        if head in HEADS and not HEADS[head].fuses:
+            [side] = HEADS[head].sides
+            best[side] = max(best.get(side, head), head, key=lambda each: results.auc(each, results.dev).mean)
+    return best
+
+
+def fusions(results: Results) -> list[str]:
+    return [head for head in results.heads if head in HEADS and HEADS[head].fuses]
+
+
+def section(results: Results, dataset: DatasetSummary | None, images: bool) -> Section:
+    """dataset: where it is at hand; images: show memes' images."""
     blocks: list[Block] = []
-    if comparison.pairs:
-        table = comparison_tables.pairs_table(comparison.pairs, "Each fusion against the better single modality")
-        blocks.append(Grid(table, comparison_tables.PAIR_WORDS))
-        blocks.append(
-            Paragraph(
-                "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
-            )
-        )
+    if results.comparison.pairs:
+        table = tables.pairs_table(results.comparison.pairs, "Each fusion against the better single modality")
+        blocks.append(Grid(table, tables.PAIR_WORDS))
+        blocks.append(Paragraph(IN_BRACKETS))
     else:
-        blocks.append(Paragraph("No fusion is judged: that takes early or late, and text or image to compare with."))
-    if len(findings.heads) > 1:
-        blocks += [Grid(agreement(found, findings.heads)) for found in shown_splits(findings)]
-    parts = [changed(findings, split, glance, images) for split in comparison.judged]
+        blocks.append(Paragraph(no_fusion()))
+    if len(results.heads) > 1:
+        blocks += [Grid(agreement(predicted, results.heads)) for predicted in shown_splits(results)]
+    parts = [
+        changed(results, split, dataset.find(split) if dataset else {}, images) for split in results.comparison.judged
+    ]
     return Section("What fusion changed", "fusion", blocks, [part for part in parts if part.blocks])
 
 
-def shown_splits(findings: Findings) -> list[Predicted]:
-    """The judged splits, and those without labels: agreement needs none."""
-    unlabelled = [size.name for size in findings.comparison.splits if size.memes and not size.labelled]
-    return [findings.predicted[split] for split in [*findings.comparison.judged, *unlabelled]]
+def shown_splits(results: Results) -> list[SplitPredictions]:
+    """Return the judged splits, and those without labels: agreement needs none."""
+    unlabelled = [size.name for size in results.comparison.splits if size.memes and not size.labelled]
+    return [results.predicted[split] for split in [*results.comparison.judged, *unlabelled]]
 
 
-def agreement(found: Predicted, heads: Sequence[str]) -> Table:
-    """How often two heads, by their mean probabilities at 0.5, call a meme the same."""
-    says = {head: found.opinions[head].says_one for head in heads}
+def agreement(predicted: SplitPredictions, heads: Sequence[str]) -> Table:
+    """Return how often two heads, by their mean probabilities at 0.5, call a meme the same."""
+    calls = {head: predicted.heads[head].says_one for head in heads}
     rows = [
-        [one, *("" if one == other else f"{(says[one] == says[other]).mean():.0%}" for other in heads)] for one in heads
+        [one, *("" if one == other else f"{(calls[one] == calls[other]).mean():.0%}" for other in heads)]
+        for one in heads
     ]
-    return Table(f"How often heads agree on {found.split} (at 0.5)", ["", *heads], rows)
+    return Table(f"How often heads agree on {predicted.split} (at 0.5)", ["", *heads], rows)
 
 
-def changed(findings: Findings, split: str, glance: Glance | None, images: bool) -> Section:
-    """What each fusion made of what text and image say alone."""
-    found = findings.predicted[split]
-    singles = [head for head in SINGLE if head in findings.heads]
-    fusions = [head for head in FUSION if head in findings.heads]
-    known = glance.find(split) if glance else {}
+def changed(results: Results, split: str, memes: Memes, images: bool) -> Section:
+    """Show what each fusion made of what text and image say alone."""
+    predicted = results.predicted[split]
+    singles = list(single_heads(results).values())
     blocks: list[Block] = []
-    if len(singles) == 2 and fusions:
-        blocks.append(Grid(arbitration(found, fusions)))
+    if len(singles) == 2 and fusions(results):
+        blocks.append(Grid(arbitration(predicted, singles, fusions(results))))
+
+    def gallery(head: str, mask: Bool[np.ndarray, " meme"], what: str) -> Block:
+        """Show the memes of a mask on which `head` is surest; a sentence where there is none."""
+        places = np.flatnonzero(mask)
+        caption = f"{what}: {len(places):,} meme{'s' * (len(places) != 1)}"
+        if not len(places):
+            return Paragraph(f"{caption}.")
+        surest = np.argsort(-np.abs(predicted.heads[head].probability[places] - 0.5), kind="stable")[:SHOWN]
+        if len(places) > SHOWN:
+            caption += f"; those on which {head} is surest"
+        return Gallery(caption, [card(results, predicted, int(place), memes, images) for place in places[surest]])
+
     if singles:
-        for fusion in fusions:
-            right, wrong = alone(found, fusion, singles)
-            others = "text and image are both" if len(singles) == 2 else f"{singles[0]} is"
-            for mask, what, other in ((right, "right", "wrong"), (wrong, "wrong", "right")):
-                caption = f"{fusion} is {what} where {others} {other}: {counted(mask, 'meme')}"
-                blocks += gallery(findings, found, fusion, mask, caption, known, images)
-    everyone = ~np.logical_or.reduce([found.right(head) for head in findings.heads]) & found.labelled
-    if len(findings.heads) > 1:
-        caption = f"No head is right: {counted(everyone, 'meme')}"
-        blocks += gallery(findings, found, findings.heads[-1], everyone, caption, known, images)
+        others = f"{' and '.join(singles)} are both" if len(singles) == 2 else f"{singles[0]} is"
+        for fusion in fusions(results):
+            right, wrong = alone(predicted, fusion, singles)
+            blocks.append(gallery(fusion, right, f"{fusion} is right where {others} wrong"))
+            blocks.append(gallery(fusion, wrong, f"{fusion} is wrong where {others} right"))
+    if len(results.heads) > 1:
+        nobody = ~np.logical_or.reduce([predicted.right(head) for head in results.heads]) & predicted.labelled
+        blocks.append(gallery(results.heads[-1], nobody, "No head is right"))
     return Section(f"Memes of {split}, one by one", f"changed-{split}", blocks)
 
 
-def arbitration(found: Predicted, fusions: Sequence[str]) -> Table:
-    """How often a fusion is right, by whether text and image alone are."""
-    text, image, labelled = found.right("text"), found.right("image"), found.labelled
+def arbitration(predicted: SplitPredictions, singles: Sequence[str], fusions: Sequence[str]) -> Table:
+    """Return how often a fusion is right, by whether the heads of the two sides are."""
+    one, other = singles
+    one_right, other_right, labelled = predicted.right(one), predicted.right(other), predicted.labelled
     rows = []
     for name, mask in (
-        ("both are right", text & image),
-        ("only text is right", text & ~image),
-        ("only image is right", ~text & image),
-        ("neither is right", ~text & ~image & labelled),
+        ("both are right", one_right & other_right),
+        (f"only {one} is right", one_right & ~other_right),
+        (f"only {other} is right", ~one_right & other_right),
+        ("neither is right", ~one_right & ~other_right & labelled),
     ):
         count = int(mask.sum())
-        shares = [f"{(found.right(head) & mask).sum() / count:.0%}" if count else "" for head in fusions]
+        shares = [f"{(predicted.right(head) & mask).sum() / count:.0%}" if count else "" for head in fusions]
         rows.append([name, f"{count:,}", *shares])
-    title = f"Whom fusion believes: how often it is right on {found.split}, by what text and image alone get right"
-    return Table(title, ["text and image alone", "memes", *fusions], rows)
+    both = f"{one} and {other} alone"
+    title = f"Whom fusion believes: how often it is right on {predicted.split}, by what {both} get right"
+    return Table(title, [both, "memes", *fusions], rows)
 
 
 def alone(
-    found: Predicted, fusion: str, singles: Sequence[str]
+    predicted: SplitPredictions, fusion: str, singles: Sequence[str]
 ) -> tuple[Bool[np.ndarray, " meme"], Bool[np.ndarray, " meme"]]:
-    """Memes that the fusion gets right and no single head does, and the reverse."""
-    right = found.right(fusion)
-    each = np.array([found.right(head) for head in singles])
-    return right & ~each.any(axis=0), ~right & each.all(axis=0)
+    """Return masks of memes that the fusion gets right and no single head does, and the reverse."""
+    right = predicted.right(fusion)
+    of_singles = np.array([predicted.right(head) for head in singles])
+    return right & ~of_singles.any(axis=0), ~right & of_singles.all(axis=0)
 
 
-def gallery(
-    findings: Findings, found: Predicted, head: str, mask: Bool[np.ndarray, " meme"], caption: str,
-    known: Memes, images: bool,
-) -> list[Block]:  # fmt: skip
-    """The memes of a mask on which `head` is surest; a sentence where there is none."""
-    places = np.flatnonzero(mask)
-    if not len(places):
-        return [Paragraph(f"{caption}.")]
-    surest = np.argsort(-np.abs(found.opinions[head].probability[places] - 0.5), kind="stable")[:SHOWN]
-    if len(places) > SHOWN:
-        caption += f"; those on which {head} is surest"
-    return [Gallery(caption, [card(findings, found, int(place), known, images) for place in places[surest]])]
-
-
-def counted(mask: Bool[np.ndarray, " meme"], what: str) -> str:
-    """1 meme, 2 memes."""
-    number = int(mask.sum())
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
-def card(findings: Findings, found: Predicted, place: int, known: Memes, images: bool) -> Card:
-    """known: memes of the dataset by id, where it is at hand."""
-    opinions = [
-        Opinion(head, bare(float(found.opinions[head].probability[place])), bool(found.right(head)[place]))
-        for head in findings.heads
+def card(results: Results, predicted: SplitPredictions, place: int, memes: Memes, images: bool) -> Card:
+    answers = [
+        Answer(head, bare(float(predicted.heads[head].probability[place])), bool(predicted.right(head)[place]))
+        for head in results.heads
     ]
-    name, label = found.ids[place], LABELS[int(found.label[place])]
-    if name not in known:
-        return Card(name, found.split, label, None, None, opinions)
-    meme, picture = known[name]
-    return Card(name, found.split, label, meme.text, thumbnail(meme, picture) if images else None, opinions)
+    name, label = predicted.ids[place], LABELS[int(predicted.label[place])]
+    if name not in memes:
+        return Card(name, label, None, None, answers)
+    meme, header = memes[name]
+    return Card(name, label, meme.text, thumbnail(meme, header) if images else None, answers)
 
 
-def slices(findings: Findings) -> Section | None:
-    """AUC-ROC on parts of the judged splits; None where there is none."""
+def slices(results: Results) -> Section | None:
+    """Show AUC-ROC on parts of the judged splits; None where there is none."""
     blocks: list[Block] = []
-    for split in findings.comparison.judged:
-        found = [piece for piece in findings.comparison.slices if piece.split == split]
-        if found:
-            panel = whiskers.slices(f"slices-{split}", found, split)
-            blocks += [Figure(f"Where heads do well and badly on {split}; memes in brackets.", [panel])]
-            blocks += [Grid(comparison_tables.slices_table(found, f"AUC-ROC on slices of {split}"))]
+    for split in results.comparison.judged:
+        pieces = [piece for piece in results.comparison.slices if piece.split == split]
+        if pieces:
+            if panel := figures.slices(pieces, split):
+                blocks.append(Drawings(f"Where heads do well and badly on {split}; memes in brackets.", [panel]))
+            blocks.append(Grid(tables.slices_table(pieces, f"AUC-ROC on slices of {split}")))
     return Section("Slices", "slices", blocks) if blocks else None

@@ -3,23 +3,21 @@
 from pathlib import Path
 
 from experiments.pages.document import Block, Bullets, Grid, Section
-from experiments.systems import beside, paired, results, sections, tables
-
-PAIRED_WORDS = frozenset({0, 1, 2, 9})  # columns of paired.table that hold words
+from experiments.tables import PAIR_WORDS
 
 
 def section(reports: Path) -> Section | None:
-    """What `experiments.systems table` shows; None where no system was run under `reports`."""
-    found = [each for each in results.all_results(reports) if each.system != beside.NAME]
-    if not found:
+    """Show what `experiments.systems table` shows, from its records alone; None where no system was run."""
+    if not (reports / "systems").is_dir():
         return None
-    own = {each.key: beside.beside(each, reports, "auto") for each in found}
-    on_memes = sections.sections(found, own)
+    from experiments.systems import tables  # here: few reports have systems, which bring much with them
+
     parts = []
-    for number, (heading, each) in enumerate(zip(sections.headings(on_memes), on_memes, strict=True)):
-        blocks: list[Block] = [Grid(tables.reached(each)), Grid(tables.how(each))]
-        if pairs := paired.pairs(each, reports):
-            blocks.append(Grid(paired.table(pairs), PAIRED_WORDS))
-        parts.append(Section(heading, f"systems-{number}", [*blocks, Bullets(tables.notes(each))]))
+    for number, each in enumerate(tables.recorded(reports)):
+        blocks: list[Block] = [Grid(each.reached), Grid(each.how)]
+        blocks += [Grid(each.pairs, PAIR_WORDS)] if each.pairs else []
+        parts.append(Section(each.heading, f"systems-{number}", [*blocks, Bullets(each.notes)]))
+    if not parts:
+        return None
     reading = [" ".join(paragraph.split()) for paragraph in tables.READING.split("\n\n")]
     return Section("Published systems", "systems", [Bullets(reading)], parts)

@@ -32,12 +32,14 @@ from extract.errors import Refused, listing
 from extract.locks import locked
 from extract.store import NO_LABEL
 from heads.metrics import probabilities
+from heads.models import HEADS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AGAIN = "Run: python -m experiments.compare --out {folder}"
 STAGED, COMPLETE = ".staged", ".complete"
+RUNS = "runs.jsonl"  # a record per run and split
 COLUMNS = ("id", "label", "head", "seed", "probability")
 
 
@@ -146,11 +148,11 @@ class Results:
 def results_of(data: Data, trained: Sequence[Trained], comparison: Comparison) -> Results:
     """Put together what a folder would hold, without one."""
     splits = [data.dev, *data.tests]
-    features = {identity.name: identity.fingerprint for identity in comparison.encoders.values()}
     labels = {split.name: split.pairs.label for split in splits}
+    features = {identity.name: identity.fingerprint for identity in comparison.encoders.values()}
     return Results(
         comparison,
-        records(trained, labels, features, comparison.code),
+        records(trained, labels, features, comparison.code, comparison.run),
         {split.name: predicted(split, trained) for split in splits},
         {each.name: models.History.of(each.fitted) for each in trained if each.fitted},
     )
@@ -171,7 +173,7 @@ def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
 def prepare(out: Path) -> None:
     """Raise Refused where nothing can be written, before any work."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        (out / "models").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
     if not os.access(out, os.W_OK):
@@ -206,7 +208,8 @@ def write(out: Path, data: Data, trained: Sequence[Trained], results: Results) -
             write_texts(staged, results)
             for each in saved:
                 each.result()
-        files = {str(path.relative_to(staged)): digest(path) for path in walk(staged)}
+        # runs.jsonl holds wall times, and comparison.json is to be the same each time
+        files = {str(path.relative_to(staged)): digest(path) for path in walk(staged) if path.name != RUNS}
         comparison = replace(results.comparison, files=files)
         (staged / "comparison.json").write_text(comparison.to_json(), encoding="utf-8")
         for path in walk(staged):
@@ -223,7 +226,7 @@ def write_texts(folder: Path, results: Results) -> None:
         "comparison.md": tables.comparison_markdown(comparison),
         "comparison.csv": tables.comparison_csv(comparison),
         "comparison.tex": tables.comparison_latex(comparison),
-        "runs.jsonl": to_lines(results.records),
+        RUNS: to_lines(results.records),
     }
     texts |= {f"predictions_{split}.csv": predictions_csv(each) for split, each in results.predicted.items()}
     for name, text in texts.items():
@@ -254,7 +257,7 @@ def complete(out: Path) -> None:
     if names:
         new = Comparison.from_json((ready / "comparison.json").read_text(encoding="utf-8")).files
         for path in made_from_a_comparison(out):
-            if str(path.relative_to(out)) not in new:
+            if path.name != RUNS and str(path.relative_to(out)) not in new:
                 path.unlink(missing_ok=True)
     for name in names:  # comparison.json last: until it is gone from here, a killed move is begun anew
         (out / name).parent.mkdir(exist_ok=True)
@@ -264,10 +267,9 @@ def complete(out: Path) -> None:
 
 def made_from_a_comparison(out: Path) -> Iterator[Path]:
     """Yield what compare and report leave in a folder, this version and the one before; not comparison.json."""
-    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", "runs.jsonl", "predictions_*.csv"):
+    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, "predictions_*.csv"):
         yield from out.glob(pattern)
-    for ending in ("json", "safetensors"):
-        yield from out.glob(f"models/*.{ending}")
+    yield from (out / "models" / f"{head}.{ending}" for head in HEADS for ending in ("json", "safetensors"))
     yield from (out / name for name in sorted(drawings(out / "report.md") - drawings(out / "dataset.md")))
     yield from (out / "report.md", out / "report.html")
 
@@ -299,8 +301,8 @@ def read(folder: Path) -> Results:
         raise Refused(f"{folder} holds no comparison.json. {again}")
     try:
         comparison = Comparison.from_json(path.read_text(encoding="utf-8"))
-        refuse_strangers(folder, comparison)
-        rows = from_lines((folder / "runs.jsonl").read_text(encoding="utf-8"))
+        rows = from_lines((folder / RUNS).read_text(encoding="utf-8"))
+        refuse_strangers(folder, comparison, rows)
         names = [size.name for size in comparison.splits if size.name != "train"]
         split_predictions = {name: read_predictions(folder / f"predictions_{name}.csv", name) for name in names}
     except FileNotFoundError as error:
@@ -332,11 +334,11 @@ def read_predictions(path: Path, split: str) -> SplitPredictions:
     return SplitPredictions(split, ids, label, heads)
 
 
-def refuse_strangers(folder: Path, comparison: Comparison) -> None:
+def refuse_strangers(folder: Path, comparison: Comparison, rows: Sequence[Record]) -> None:
     """Raise Refused unless every file is that of this comparison. Models may be gone: a report does without."""
     if not comparison.files:
         raise ValueError("it does not name its files")
-    odd = []
+    odd = [f"{RUNS} is of another comparison"] if {row.run for row in rows} != {comparison.run} else []
     for name, expected in comparison.files.items():
         path = folder / name
         if (path.exists() or not name.startswith("models/")) and digest(path) != expected:

@@ -37,6 +37,7 @@ class Record:
     features: dict[str, str]  # fingerprint by encoder, text and image
     code: str  # version of this code
     seconds: float  # wall time to train all runs of the head together
+    run: str  # names the comparison that it belongs to
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ class Comparison:
     notes: list[str]
     code: str
     versions: dict[str, str]  # of what trained and scored
+    run: str = ""  # names this comparison in its folder's other files: a digest of all the above
     features: str = ""  # the folder that vectors were read from
-    run: str = ""  # names this comparison in every file of its folder: a digest of all the above
-    files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name
+    files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
 
     @classmethod
     def from_json(cls, text: str) -> "Comparison":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from experiments.scoring.scorer import Score, Scorer, Unscored
-from extract import dataset
+from extract import archive, dataset
 from extract.errors import Failed, Refused, listing
 from extract.files import write_text
 from extract.places import Place
@@ -74,8 +74,8 @@ def of_split(data: Place, split: str, quiet: bool) -> dataset.Split:
     names = dataset.choose_splits(data, split)
     if len(names) > 1:
         raise Refused(f"--split {split} is {', '.join(names)}: name one of them")
-    if dataset.unpack_images(data) and not quiet:
-        print(f"unpacked {data / dataset.ARCHIVE}", file=sys.stderr)
+    if archive.unpack_images(data) and not quiet:
+        print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
     return dataset.read(data, names[0])
 
 

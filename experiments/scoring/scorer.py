@@ -18,7 +18,7 @@ from experiments.results import models
 from experiments.results.models import SIDES, SavedHead
 from experiments.scoring import vector_cache
 from experiments.scoring.vectors import Report, VectorSource, image_item, text_item
-from extract import contents, images, machine
+from extract import images, machine, places
 from extract.errors import Refused
 from extract.places import Place, place
 from extract.plan import Item
@@ -29,7 +29,7 @@ class Unscored:
     """A meme to score. A side that is None is not known; "" is a meme without words."""
 
     text: str | None
-    image: contents.Source | bytes | None  # where it lies, or what is in it
+    image: places.Source | bytes | None  # where it lies, or what is in it
 
 
 @dataclass(frozen=True)

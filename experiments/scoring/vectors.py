@@ -14,12 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.scoring.vector_cache import VectorCache
-from extract import dataset, encoders, engine, store
-from extract.contents import Source
+from extract import encoders, engine, places, store
 from extract.encoders import catalogue
 from extract.encoders.family import Located
 from extract.errors import Refused, listing
-from extract.places import Place
+from extract.places import Place, Source
 from extract.plan import Item
 from extract.store import EncoderIdentity
 
@@ -39,7 +38,7 @@ def image_item(image: bytes | Source) -> Item:
     """An image as extract has it. Raises OSError when the file cannot be read."""
     if isinstance(image, bytes):
         return Item(hashlib.sha256(image).hexdigest(), image)
-    return Item(dataset.file_digest(image), image)
+    return Item(places.digest(image), image)
 
 
 @dataclass
@@ -99,7 +98,7 @@ class VectorSource:
         """What the features folder holds of this very encoder."""
         folders = store.encoders(self.features).values() if self.features else ()
         paths = [path for folder in folders if folder.kind == self.encoder.kind for path in folder.splits.values()]
-        return [rows for rows in map(store.read, paths) if rows.fingerprint == self.encoder.fingerprint]
+        return [rows for rows in map(store.read, paths) if rows.identity.fingerprint == self.encoder.fingerprint]
 
 
 def locate(encoder: EncoderIdentity, asked: str | None, device: str) -> Located:

@@ -9,16 +9,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.pages.drawing import look
 from experiments.search.ranking import Candidate, swept
 from extract.files import replacing
+from heads.models import HEADS
 
-COLOURS = {
-    "text": "#0072B2",
-    "image": "#E69F00",
-    "early": "#009E73",
-    "late": "#CC79A7",
-}  # Okabe & Ito
-MARKS = {"text": "o", "image": "s", "early": "^", "late": "D"}
 ACROSS = 3  # panels side by side
 Value = Callable[[Candidate], str | int | float]
 
@@ -60,16 +55,17 @@ def _setting(name: str, candidate: Candidate) -> str | int | float:
 
 def _panel(axes: Axes, name: str, value: Value, ranked: Sequence[Candidate]) -> None:
     """Every candidate as a point, and a line through each head's best."""
-    ticks = sorted({value(each) for each in ranked}, key=lambda found: (isinstance(found, str), found))
-    heads = [head for head in COLOURS if any(each.head == head for each in ranked)]
+    ticks = sorted({value(each) for each in ranked}, key=lambda tick: (isinstance(tick, str), tick))
+    heads = [head for head in HEADS if any(each.head == head for each in ranked)]
     for number, head in enumerate(heads):
         shift = (number - (len(heads) - 1) / 2) * 0.16  # heads beside each other, not on top of each other
         scores = [[each.mean for each in ranked if each.head == head and value(each) == tick] for tick in ticks]
         points = [(place + shift, score) for place, held in enumerate(scores) for score in held]
-        style: dict[str, Any] = {"color": COLOURS[head], "marker": MARKS[head]}
+        how = look(head)
+        style: dict[str, Any] = {"color": how.colour, "marker": how.marker}
         axes.scatter([at for at, _ in points], [score for _, score in points], s=14, alpha=0.35, linewidths=0, **style)
         best = [(place + shift, max(held)) for place, held in enumerate(scores) if held]
-        axes.plot(*zip(*best, strict=True), label=head, markersize=5, linewidth=1.2, **style)
+        axes.plot(*zip(*best, strict=True), label=head, markersize=5, linewidth=1.2, linestyle=how.line, **style)
     axes.set_xticks(range(len(ticks)), [f"{tick:g}" if isinstance(tick, float) else str(tick) for tick in ticks])
     if any(len(str(tick)) > 12 for tick in ticks):
         axes.tick_params(axis="x", labelsize=6)

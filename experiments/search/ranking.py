@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,8 @@ class Choice:
 
     text_encoder: str | None = None
     image_encoder: str | None = None
-    heads: dict[str, dict[str, Any]] | None = None
-    notes: Sequence[str] = ()  # sentences that hold on the chosen encoders
-
-    def settings(self, head: str) -> dict[str, Any]:
-        return (self.heads or {}).get(head, {})
+    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # sentences that hold on the chosen encoders
 
 
 def choose(ranked: Sequence[Candidate]) -> tuple[Choice, list[Candidate]]:

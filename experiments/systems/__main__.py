@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.options import parser as parser_of
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
 from extract.errors import Refused
-from extract.files import write_text
 from extract.places import place
 
 if TYPE_CHECKING:
@@ -27,12 +27,8 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.systems",
-        description="Run a published system on memes, or show all that were run beside memefuse's own heads.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    what = "Run a published system on memes, or show all that were run beside memefuse's own heads."
+    parser = parser_of("systems", what, EXAMPLE)
     add = parser.add_argument
     add("name", nargs="?", choices=[*SYSTEMS, TABLE], metavar="NAME", help="a system of --list, or table")
     add("--list", action="store_true", help="say which systems there are")
@@ -126,54 +122,55 @@ def run(system: System, options: argparse.Namespace, typed: list[str]) -> None:
     names = settings(system, options.settings)
     trains = {name: encoders_that_train(options.train, system.settings[name].train) for name in names}
 
-    from experiments.systems import run as runs
-    from experiments.systems.job import Request
-    from experiments.systems.sides import Wanted
+    from experiments.systems.encoders import Wanted
+    from experiments.systems.run import Request
+    from experiments.systems.run import run as run_setting
 
     request = Request(
         options.data, options.features, options.out, options.seeds, options.rows, options.steps, options.device,
         options.dtype, options.on_error,
     )  # fmt: skip
     asked = {"text": options.text_encoder, "image": options.image_encoder}
-    found = []
+    results = []
     for name in names:
         print(f"{system.name}, setting {name}", file=sys.stderr)
-        found.append(runs.run(system, name, Wanted(asked, options.stand_in, trains[name]), request, typed))
-    show(found, options)
+        results.append(run_setting(system, name, Wanted(asked, options.stand_in, trains[name]), request, typed))
+    show(results, options)
     print(f"Written to {options.out / 'systems' / system.name}.", file=sys.stderr)
 
 
 def table(options: argparse.Namespace) -> None:
     """Everything that was run, written to systems.md and .csv and printed."""
-    from experiments.systems import beside, results
+    from experiments.systems.results import all_results
 
-    found = [each for each in results.all_results(options.out) if each.system != beside.NAME]
-    if not found:
+    results = [each for each in all_results(options.out) if not each.is_own]
+    if not results:
         raise Refused(f"no system was run yet under {options.out}; run: python -m experiments.systems lab --data ...")
-    show(found, options, write=True)
+    show(results, options, write=True)
     print(f"Written to {options.out}: systems.md, systems.csv.", file=sys.stderr)
 
 
-def show(found: "list[Result]", options: argparse.Namespace, write: bool = False) -> None:
+def show(results: "list[Result]", options: argparse.Namespace, write: bool = False) -> None:
     """Print results beside memefuse's heads, which are trained here where they were not yet."""
-    from experiments.systems import beside, tables
+    from experiments.systems import run, tables
+    from extract.files import write_text
 
-    own = {each.key: beside.beside(each, options.out, options.device) for each in found}
-    print(tables.terminal(found, own, options.out))
+    beside = {each.key: run.own_heads(each, options.out, options.device) for each in results}
+    sections = tables.shown(results, beside, options.out)
+    print(tables.terminal(sections))
     if write:
-        write_text(options.out / "systems.md", tables.page(found, own, options.out))
-        write_text(options.out / "systems.csv", tables.comma_separated(found, own))
+        write_text(options.out / "systems.md", tables.page(sections))
+        write_text(options.out / "systems.csv", tables.comma_separated(results, beside, options.out))
 
 
 def predict(options: argparse.Namespace) -> None:
-    from experiments.systems import inference
+    from experiments.systems import run
 
     system = SYSTEMS[options.name]
     if options.settings and len(settings(system, options.settings)) > 1:
         raise Refused(f"--predict asks the run of one setting, and --settings is {options.settings}: name one")
     image, text = options.predict
-    said = inference.predict(system, options.settings, options.out, Path(image), text, options.device)
-    print(said)
+    print(run.predict(system, options.settings, options.out, Path(image), text, options.device))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a system came to: the record that tables are made from, and the files of a run."""
+"""What a run came to: its record, which tables are made from, and the other files of its folder."""
 
 import csv
 import io
@@ -9,36 +9,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from experiments.data import Split
 from experiments.evaluate import statistics
-from experiments.evaluate.runs import mean_threshold, records, scores_of
-from experiments.evaluate.scores import row, statistic
+from experiments.evaluate.scores import Scores, mean_threshold, records, row, statistic
 from experiments.results.records import Row, code_version, revive, to_lines, without_nan
-from experiments.systems import scored
-from experiments.systems.build import Side
-from experiments.systems.job import Job, run_folder
-from experiments.systems.memes import NO_LABEL, Memes, digest_of
+from experiments.systems.encoders import UsedEncoder
+from experiments.systems.inputs import digest_of
 from experiments.systems.published import Published
 from experiments.training import Trained
-from extract.files import write_text
+from extract.errors import Failed
+from extract.files import replacing, write_text
+from extract.store import NO_LABEL
 from heads.metrics import probabilities
 
 RESULT = "result.json"
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """One side, for the table."""
-
-    name: str
-    published: str  # the encoder it stands for
-    stand_in: bool
-    trains: bool
-    slug: str  # its folder under features/, whether it has one or not
-    dim: int  # of its cached vectors; 0 where none were read
-    fingerprint: str  # of its cached vectors, or the digest of the weights that training began with
-    settings: dict[str, Any]  # what the fingerprint of cached vectors covers
+SCORES = "scores.safetensors"
+MEMEFUSE = "memefuse"  # the system's name under which memefuse's own heads are recorded
 
 
 @dataclass(frozen=True)
@@ -47,8 +39,8 @@ class Result:
 
     system: str
     setting: str
-    text: Encoder
-    image: Encoder
+    text: UsedEncoder
+    image: UsedEncoder
     data: str  # folder
     features: str  # folder
     content: str  # sha256 of the memes of all splits, before any draw: what runs on the same memes share
@@ -71,75 +63,68 @@ class Result:
     code: str
     key: str  # of all that changes a number
 
+    @property
+    def is_own(self) -> bool:
+        return self.system == MEMEFUSE
 
-def conclude(job: Job, trained: Sequence[Trained]) -> Result:
-    """Score what was trained, write the run's files, and its record last."""
-    splits, request = job.splits, job.request
-    with_labels = [each for each in splits.scored if (each.label != NO_LABEL).any()]
-    steps = max((settings.get("steps", 0) for each in trained for settings in each.settings), default=0)
-    result = Result(
-        system=job.system.name,
-        setting=job.name,
-        text=encoder(splits.sides[0], job.system.text),
-        image=encoder(splits.sides[1], job.system.image),
-        data=str(request.data),
-        features=str(request.features),
-        content=digest_of(job.whole.all),
-        train_memes=len(splits.train),
-        train_of=len(job.whole.train),
-        drawn=request.rows if request.rows is not None and request.rows < len(job.whole.train) else 0,
-        balanced=job.setting.training.balance != "none",
-        memes={each.split: int((each.label != NO_LABEL).sum()) for each in with_labels},
-        seeds=job.seeds,
-        steps=steps,
-        capped=request.steps is not None and steps >= request.steps,
-        epochs=job.setting.training.epochs,
-        seconds=sum(each.seconds for each in trained),
-        device=job.device,
-        precision=job.precision,
-        rows=rows(trained, with_labels),
-        threshold=mean_threshold(trained[0], splits.dev.split, splits.dev.label),
-        published=list(job.setting.published),
-        notes=splits.notes + diverged(job.name, trained),
-        code=code_version(),
-        key=job.key,
-    )
-    features = {side.name: side.fingerprint for side in splits.sides}
-    labels = {each.split: each.label for each in splits.scored}
-    write_text(job.folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
-    for each in splits.scored:
-        write_text(job.folder / f"predictions_{each.split}.csv", predictions(each, trained, splits.dev))
-    scored.save(job.folder, trained, with_labels)
-    write_text(job.folder / "report.md", report(result, trained, with_labels))
-    save(job.folder, result)
-    return result
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Kinds of the encoders that trained."""
+        return tuple(kind for kind, used in (("text", self.text), ("image", self.image)) if used.trains)
+
+    @property
+    def stands_in(self) -> bool:
+        return self.text.stand_in or self.image.stand_in
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was trained on fewer memes or steps than published."""
+        return self.capped or self.drawn > 0
+
+    def of_head(self, head: str) -> dict[str, Row]:
+        """A head's rows by split, dev first."""
+        return {row.split: row for row in self.rows if row.name == head}
+
+    def best_head(self, among: Sequence[str] | None = None) -> str:
+        """The head with the highest AUC-ROC on dev, of all or of those named."""
+        dev = next(iter(self.memes))
+        rows = [row for row in self.rows if row.split == dev and (among is None or row.name in among)]
+        return max(rows, key=lambda row: row.metrics["auc_roc"].mean).name
 
 
-def diverged(setting: str, trained: Sequence[Trained]) -> list[str]:
-    """A sentence on each head with runs whose logits are no numbers."""
-    found = []
-    for each in trained:
-        lost = torch.stack([logit.isnan().any(dim=1) for logit in each.logit.values()]).any(dim=0)
-        if lost.any():
-            seeds = ", ".join(str(each.settings[run]["seed"]) for run in lost.nonzero().flatten().tolist())
-            found.append(f"{each.name} {setting}: training diverged (seed {seeds}), so there is nothing to measure.")
-    return found
-
-
-def folder(out: Path, result: Result) -> Path:
+def run_folder(out: Path, system: str, setting: str, key: str) -> Path:
     """Where a run's files are."""
+    return out / "systems" / system / f"{setting}-{key[:8]}"
+
+
+def folder_of(out: Path, result: Result) -> Path:
     return run_folder(out, result.system, result.setting, result.key)
 
 
-def save(folder: Path, result: Result) -> None:
-    """As `read_result` reads it."""
+def conclude(out: Path, trained: Sequence[Trained], splits: Sequence[Split], **about: Any) -> Result:
+    """Score what was trained on dev and test splits and write it all, the record last.
+
+    splits: train, whole, then dev and tests. about: a Result's fields that `trained` and `splits` do not tell.
+    """
+    dev, *_ = scored = splits[1:]
+    labelled = [split for split in scored if len(split.labelled)]
+    result = Result(
+        content=digest_of(splits), train_of=len(splits[0]), memes={each.name: len(each.labelled) for each in labelled},
+        rows=rows(trained, labelled), threshold=mean_threshold(trained[0], dev.name, dev.pairs.label),
+        code=code_version(), **about,
+    )  # fmt: skip
+    folder = folder_of(out, result)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not result.is_own:
+        features = {used.name: used.identity.fingerprint for used in (result.text, result.image)}
+        labels = {split.name: split.pairs.label for split in scored}
+        write_text(folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
+        for split in scored:
+            write_text(folder / f"predictions_{split.name}.csv", predictions(split, trained, dev))
+        write_text(folder / "report.md", report(result, trained, labelled))
+    write_scores(folder, trained, labelled)
     write_text(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
-
-
-def encoder(side: Side, published: str) -> Encoder:
-    return Encoder(
-        side.name, published, side.stand_in, side.trains, side.slug, side.dim, side.fingerprint, dict(side.settings)
-    )
+    return result
 
 
 def read_result(folder: Path) -> Result | None:
@@ -147,61 +132,96 @@ def read_result(folder: Path) -> Result | None:
     path = folder / RESULT
     if not path.is_file():
         return None
+    about = json.loads(path.read_text(encoding="utf-8"))
     try:
-        return revive(Result, json.loads(path.read_text(encoding="utf-8")))
+        for kind in ("text", "image"):
+            about[kind].setdefault("identity", identity_before(kind, about[kind]))
+        return revive(Result, about)
     except KeyError as error:
         print(f"{path} has no {error}: another version wrote it; run the system again, it is quick", file=sys.stderr)
         return None
 
 
+def identity_before(kind: str, used: dict[str, Any]) -> dict[str, Any]:
+    """An encoder's identity from a record that has its parts side by side, as versions up to 0.1 wrote them."""
+    parts = {name: used.get(name) for name in ("dim", "fingerprint", "settings")}
+    return {"kind": kind, "name": used.get("slug"), "versions": {}} | parts
+
+
 def all_results(out: Path) -> list[Result]:
     """Of every run under reports/systems, in the order of their folders."""
-    found = [read_result(path.parent) for path in sorted((out / "systems").glob(f"*/*/{RESULT}"))]
-    return [result for result in found if result is not None]
+    results = [read_result(path.parent) for path in sorted((out / "systems").glob(f"*/*/{RESULT}"))]
+    return [result for result in results if result is not None]
 
 
-def rows(trained: Sequence[Trained], splits: Sequence[Memes]) -> list[Row]:
+def rows(trained: Sequence[Trained], splits: Sequence[Split]) -> list[Row]:
     """A row for each head and split, with intervals over memes as `compare` has them."""
-    found = []
-    for memes in splits:
-        scores = {each.name: scores_of(each, memes.split, memes.label) for each in trained}
-        group = memes.group[memes.label != NO_LABEL]
-        draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()})
-        found += [row(each, draws[name]) for name, each in scores.items()]
-    return found
+    table = []
+    for split in splits:
+        scores = {each.name: Scores.of(each, split.name, split.pairs.label) for each in trained}
+        draws = statistics.bootstrap(split.labelled.group, {name: statistic(each) for name, each in scores.items()})
+        table += [row(each, draws[name]) for name, each in scores.items()]
+    return table
 
 
-def predictions(memes: Memes, trained: Sequence[Trained], dev: Memes) -> str:
+def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Split]) -> None:
+    """Keep every run's logits on labelled memes, for tests that pair them with other systems' meme by meme."""
+    tensors: dict[str, Tensor] = {}
+    for split in splits:
+        labelled = split.labelled
+        tensors[f"{split.name} label"] = torch.from_numpy(labelled.pairs.label.astype(np.int64))
+        tensors[f"{split.name} group"] = torch.from_numpy(labelled.group.astype(np.int64))
+        for each in trained:
+            scores = Scores.of(each, split.name, split.pairs.label)
+            tensors[f"{split.name} logit {each.name}"] = scores.logit.contiguous()
+            tensors[f"threshold {each.name}"] = scores.threshold
+            tensors[f"temperature {each.name}"] = scores.temperature
+    with replacing(folder / SCORES) as aside:
+        save_file(tensors, aside)
+
+
+def read_scores(folder: Path, split: str) -> tuple[dict[str, Scores], Int[np.ndarray, " meme"]]:
+    """Every head's scores on a split by name, and the groups of memes of equal text. Raises Failed without a file."""
+    if not (folder / SCORES).is_file():
+        raise Failed(f"{folder} has lost its {SCORES}: remove the folder and run the system again")
+    held = load_file(folder / SCORES)
+    label, start = held[f"{split} label"].numpy(), f"{split} logit "
+    heads = [name.removeprefix(start) for name in held if name.startswith(start)]
+    of_dev = {head: (held[f"threshold {head}"], held[f"temperature {head}"]) for head in heads}
+    scores = {head: Scores(head, "system", split, held[start + head], label, *of_dev[head]) for head in heads}
+    return scores, held[f"{split} group"].numpy()
+
+
+def predictions(split: Split, trained: Sequence[Trained], dev: Split) -> str:
     """id, head, the runs' mean probability, and the label at the threshold tuned on dev; the true one where known."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["id", "head", "proba", "label", "true_label"])
     for each in trained:
-        mean = probabilities(each.logit[memes.split]).mean(dim=0).tolist()
-        threshold = mean_threshold(each, dev.split, dev.label)
-        for name, probability, true in zip(memes.ids, mean, memes.label, strict=True):
-            said = int(probability >= threshold)
-            writer.writerow([name, each.name, f"{probability:.6f}", said, "" if true == NO_LABEL else true])
+        mean = probabilities(each.logit[split.name]).mean(dim=0).tolist()
+        threshold = mean_threshold(each, dev.name, dev.pairs.label)
+        for name, probability, true in zip(split.pairs.ids, mean, split.pairs.label, strict=True):
+            given = int(probability >= threshold)
+            writer.writerow([name, each.name, f"{probability:.6f}", given, "" if true == NO_LABEL else true])
     return out.getvalue()
 
 
-def report(result: Result, trained: Sequence[Trained], splits: Sequence[Memes]) -> str:
+def report(result: Result, trained: Sequence[Trained], splits: Sequence[Split]) -> str:
     """Confusion matrices and scikit-learn's classification reports, of the runs' mean probability."""
     from sklearn.metrics import classification_report, confusion_matrix
 
-    lines = [f"# {result.system} ({result.setting})"]
-    dev = splits[0]
+    lines, dev = [f"# {result.system} ({result.setting})"], splits[0]
     for each in trained:
-        tuned = mean_threshold(each, dev.split, dev.label)
-        for memes in splits:
-            known = memes.label != NO_LABEL
-            mean = probabilities(each.logit[memes.split]).mean(dim=0).numpy()[known]
+        tuned = mean_threshold(each, dev.name, dev.pairs.label)
+        for split in splits:
+            known, label = split.pairs.label != NO_LABEL, split.labelled.pairs.label
+            mean = probabilities(each.logit[split.name]).mean(dim=0).numpy()[known]
             for word, threshold in (("0.5", 0.5), ("the threshold tuned on dev", tuned)):
-                said = (mean >= threshold).astype(int)
-                matrix = confusion_matrix(memes.label[known], said, labels=[0, 1])
-                told = classification_report(memes.label[known], said, labels=[0, 1], digits=3, zero_division=0)
-                lines += [f"\n## {each.name}, {memes.split}, at {word} ({threshold:.3f})\n"]
+                given = (mean >= threshold).astype(int)
+                matrix = confusion_matrix(label, given, labels=[0, 1])
+                metrics = classification_report(label, given, labels=[0, 1], digits=3, zero_division=0)
+                lines += [f"\n## {each.name}, {split.name}, at {word} ({threshold:.3f})\n"]
                 lines += ["| | said 0 | said 1 |", "| --- | ---: | ---: |"]
-                lines += [f"| is {label} | {row[0]:,} | {row[1]:,} |" for label, row in enumerate(matrix)]
-                lines += ["\n```", told.rstrip(), "```"]
+                lines += [f"| is {truth} | {row[0]:,} | {row[1]:,} |" for truth, row in enumerate(matrix)]
+                lines += ["\n```", metrics.rstrip(), "```"]
     return "\n".join(lines) + "\n"

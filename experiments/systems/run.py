@@ -1,31 +1,122 @@
-"""Run one system under one of its settings: encoders, memes, training per seed, results."""
+"""Run one system under one of its settings, train memefuse's own heads beside it, or ask it of one meme."""
 
+import hashlib
 import json
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from experiments.systems import build, gather, pictures, sides
-from experiments.systems.job import Job, Request, subset
-from experiments.systems.memes import Memes
-from experiments.systems.pictures import Usable
-from experiments.systems.published import FASTTEXT, System
-from experiments.systems.results import Result, conclude, read_result
-from experiments.systems.sides import Wanted
+from experiments import data as loading
+from experiments import training
+from experiments.data import Split
+from experiments.options import DEFAULT_HEADS
+from experiments.scoring.vectors import VectorSource, image_item, text_item
+from experiments.systems import encoders, inputs
+from experiments.systems.encoders import Side, UsedEncoder, Wanted
+from experiments.systems.inputs import Column, Dataset, Inputs
+from experiments.systems.published import FASTTEXT, Setting, System
+from experiments.systems.results import MEMEFUSE, RESULT, Result, conclude, read_result, run_folder
 from experiments.training import Trained
+from experiments.words import bare
 from extract import machine as devices
-from extract.errors import Refused, need
+from extract.dataset import Meme
+from extract.encoders import catalogue
+from extract.errors import Failed, Refused, need
 from extract.files import replacing, write_text
 from extract.locks import locked
+from extract.places import Place, Source, place
+from extract.store import NO_LABEL
 from heads.metrics import best_threshold
-from heads.train import Rows, fit
+from heads.train import HeadSettings, fit
+
+FROZEN_SEEDS = 5
+OWN_SEEDS = 5  # of memefuse's own heads beside a system
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, beside the system, its setting and its encoders."""
+
+    data: Place
+    features: Place
+    out: Path
+    seeds: int | None = None  # None: FROZEN_SEEDS, or one where an encoder trains
+    rows: int | None = None  # train memes, drawn with seed 0; None: all
+    steps: int | None = None  # of the optimiser, at most; None: as many as the epochs make
+    device: str = "auto"
+    dtype: str = "auto"  # "bfloat16" or "float32"; auto: bfloat16 where an encoder trains and the processor has it
+    on_error: str = "stop"  # "skip": memes that cannot be used are left out
+
+
+@dataclass(frozen=True)
+class Job:
+    """One system under one of its settings, made ready to run."""
+
+    system: System
+    name: str  # of the setting
+    setting: Setting  # with the encoders that really train
+    dataset: Dataset
+    request: Request
+    device: str  # "cpu" or "cuda"
+
+    @cached_property
+    def train_rows(self) -> np.ndarray:
+        """Rows of train that are trained on."""
+        return inputs.trained_rows(self.dataset.splits[0], self.request.rows, self.setting.training.balance)
+
+    @property
+    def train(self) -> Split:
+        return self.dataset.splits[0].only(self.train_rows)
+
+    @property
+    def scored(self) -> Sequence[Split]:
+        """Dev and the test splits."""
+        return self.dataset.splits[1:]
+
+    @property
+    def seeds(self) -> int:
+        return self.request.seeds or (1 if self.setting.train else FROZEN_SEEDS)
+
+    @property
+    def precision(self) -> str:
+        """A light head gains nothing from bfloat16; stage 2's stacks of them do."""
+        if self.request.dtype == "auto" and not self.setting.train and self.system.design != "heads":
+            return "float32"
+        return devices.resolve_dtype(self.request.dtype, self.device)
+
+    @property
+    def recipe(self) -> HeadSettings:
+        """Of stage 2's heads: Adam is AdamW without decay."""
+        how = self.setting.training
+        return HeadSettings(learning_rate=how.learning_rate, weight_decay=how.weight_decay)
+
+    @property
+    def key(self) -> str:
+        """sha256 of all that changes a number, seeds aside: more seeds join those that were run."""
+        about = {
+            "system": self.system.name,
+            "setting": self.name,
+            "training": asdict(self.setting.training),
+            "shape": asdict(self.system.shape),
+            "sides": [[side.name, side.identity.fingerprint, side.trains] for side in self.dataset.sides],
+            "memes": {split.name: inputs.digest_of_split(split) for split in (self.train, *self.scored)},
+            "steps": self.request.steps,
+            "precision": self.precision,
+        }
+        if self.system.design == "heads":
+            about["recipe"] = asdict(self.recipe)
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        return run_folder(self.request.out, self.system.name, self.name, self.key)
 
 
 def run(system: System, name: str, wanted: Wanted, request: Request, command: Sequence[str]) -> Result:
@@ -37,88 +128,252 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
     if system.design == "heads" and request.steps is not None:
         raise Refused(f"{system.name}'s heads train until dev is best: --steps is for the other systems")
     setting = replace(system.settings[name], train=wanted.train)
-    located = sides.choose(system, wanted, command)
+    sides = encoders.choose(system, wanted, command)
     device = devices.resolve_device(request.device)
-    rows = gather.read(request.data, request.on_error)
-    usable = pictures.usable(rows, request.on_error) if located[1].trains else Usable(rows)
-    sides.extract(
-        located, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens
-    )  # fmt: skip
-    splits = gather.gather(usable, located, request.features, system.max_tokens)
-    on = subset(splits, setting, request.rows)
-    job = Job(system, name, setting, on, splits, request, device)
+    dataset = prepare(system, sides, request, device)
+    job = Job(system, name, setting, dataset, request, device)
     with locked(job.folder, "the same run", "--out"):
         done = read_result(job.folder)
         if done is not None and done.seeds == job.seeds:
             print(f"{job.folder}: done before; remove it to run it again", file=sys.stderr)
             return done
-        trained = with_heads(job) if system.design == "heads" else [with_trainer(job)]
-        return conclude(job, trained)
+        return record(job, train_heads(job) if system.design == "heads" else [train_system(job)])
+
+
+def prepare(system: System, sides: tuple[Side, Side], request: Request, device: str) -> Dataset:
+    """Read the memes, have stage 1 make the vectors of what is frozen, and join them."""
+    memes = inputs.read_memes(request.data, request.on_error)
+    digests: dict[Source, str] = {}
+    notes: list[str] = []
+    if sides[1].trains:
+        memes, digests, notes = inputs.usable(memes, request.on_error)
+    encoders.extract(
+        sides, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens
+    )  # fmt: skip
+    return inputs.load(memes, digests, sides, request.features, system.max_tokens, notes)
 
 
 def refuse_missing(system: System, wanted: Wanted) -> None:
     """Raise Refused, naming the way out, unless the libraries are installed that this run takes beyond the core."""
     needed = ["accelerate"] * (system.design != "heads")
-    needed += ["gensim"] * (sides.named("text", system.text, wanted) == FASTTEXT)
+    needed += ["gensim"] * (encoders.named("text", system.text, wanted) == FASTTEXT)
     need(needed, f"{system.name} needs", "systems")
 
 
-def with_heads(job: Job) -> list[Trained]:
-    """Stage 2's own heads under the system's optimiser. Adam is AdamW without decay."""
-    rows = {memes.split: head_rows(memes) for memes in job.splits.all}
+def train_heads(job: Job) -> list[Trained]:
+    """Stage 2's own heads under the system's optimiser."""
+    rows = {split.name: training.rows(split) for split in (job.train, *job.scored)}
     runs = [replace(job.recipe, seed=seed) for seed in range(job.seeds)]
-    train, dev = (rows[memes.split] for memes in (job.splits.train, job.splits.dev))
-    found = []
+    trained = []
     for head in job.system.heads:
-        fitted = fit(head, train, dev, runs, device=job.device, precision=job.precision)
-        logit = {memes.split: fitted.logits(rows[memes.split]) for memes in job.splits.scored}
-        name, epochs = f"{job.system.name} {head}", fitted.best_epoch.tolist()
-        found.append(scored(name, [asdict(each) for each in runs], epochs, logit, job.splits.dev, fitted.seconds))
-    return found
+        fitted = fit(
+            head, rows[job.train.name], rows[job.scored[0].name], runs, device=job.device, precision=job.precision
+        )
+        logit = {split.name: fitted.logits(rows[split.name]) for split in job.scored}
+        settings, name = [asdict(each) for each in runs], f"{job.system.name} {head}"
+        trained.append(with_threshold(job, name, settings, fitted.best_epoch.tolist(), logit, fitted.seconds))
+    return trained
 
 
-def head_rows(memes: Memes) -> Rows:
-    return Rows(memes.array("text_vec"), memes.array("image_vec"), memes.label)
-
-
-def with_trainer(job: Job) -> Trained:
+def train_system(job: Job) -> Trained:
     """One training after the other, each with checkpoints of its own; a seed that is done is read."""
-    parts, settings, epochs, seconds = [], [], [], 0.0
+    logits, settings, epochs, seconds = [], [], [], 0.0
     for seed in range(job.seeds):
-        place = job.folder / f"seed-{seed}"
-        if not (place / "learned.json").exists():
-            one_seed(job, seed, place)
-        learned = json.loads((place / "learned.json").read_text())
-        parts.append(load_file(place / "logits.safetensors"))
+        folder = job.folder / f"seed-{seed}"
+        if not (folder / "learned.json").exists():
+            train_seed(job, seed, folder)
+        learned = json.loads((folder / "learned.json").read_text())
+        logits.append(load_file(folder / "logits.safetensors"))
         epochs.append(learned["best_epoch"])
         seconds += learned["seconds"]
         how = asdict(job.setting.training) | asdict(job.system.shape)
         settings.append(how | {"seed": seed, "steps": learned["steps"]})
-    logit = {split: torch.stack([part[split] for part in parts]) for split in parts[0]}
-    return scored(job.system.name, settings, epochs, logit, job.splits.dev, seconds)
+    logit = {split: torch.stack([of_seed[split] for of_seed in logits]) for split in logits[0]}
+    return with_threshold(job, job.system.name, settings, epochs, logit, seconds)
 
 
-def one_seed(job: Job, seed: int, place: Path) -> None:
+def train_seed(job: Job, seed: int, folder: Path) -> None:
     """Train, and leave weights, logits and the history beside the checkpoints."""
-    from experiments.systems import trainer  # late: what the lab's heads do not need
+    from experiments.systems import models, trainer  # late: what the lab's heads do not need
 
-    model = build.model(job.system, *job.splits.sides, seed=seed)
+    model = models.build(job.system, *job.dataset.sides, seed=seed)
+    train, dev = job.dataset.inputs[0].take(job.train_rows), job.dataset.inputs[1]
     learned = trainer.train(
-        model, job.splits.train, job.splits.dev, job.setting.training, place / "checkpoints", seed=seed,
-        device=job.device, steps=job.request.steps, precision=job.precision, label=f"{job.system.name} seed {seed}",
+        model, train, dev, job.setting.training, folder / "checkpoints", seed=seed, device=job.device,
+        steps=job.request.steps, precision=job.precision, label=f"{job.system.name} seed {seed}",
     )  # fmt: skip
-    logit = {memes.split: trainer.logits(model, memes, job.device, job.precision) for memes in job.splits.scored}
+    logit = {each.split: trainer.logits(model, each, job.device, job.precision) for each in job.dataset.inputs[1:]}
     for name, tensors in (("model", model.state_dict()), ("logits", logit)):
-        with replacing(place / f"{name}.safetensors") as aside:
+        with replacing(folder / f"{name}.safetensors") as aside:
             save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, aside)
-    write_text(place / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
+    write_text(folder / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
 
 
-def scored(
-    name: str, settings: list[dict[str, Any]], best_epoch: list[int], logit: dict[str, Float[Tensor, "run meme"]],
-    dev: Memes, seconds: float,
-) -> Trained:  # fmt: skip
-    """With a threshold for each run, tuned on dev."""
-    threshold = best_threshold(logit[dev.split], torch.from_numpy(dev.label))
+def with_threshold(
+    job: Job, name: str, settings: list[dict], best_epoch: list[int], logit: dict[str, torch.Tensor], seconds: float
+) -> Trained:
+    """As `compare`'s rooms take it: with a threshold for each run, tuned on dev."""
+    dev = job.scored[0]
+    threshold = best_threshold(logit[dev.name], torch.from_numpy(dev.pairs.label.astype(np.int64)))
     ones = torch.ones(len(settings), dtype=torch.float64)
     return Trained(name, "system", settings, best_epoch, logit, threshold, ones, seconds, None)
+
+
+def record(job: Job, trained: list[Trained]) -> Result:
+    """Score and write what was trained."""
+    steps = max((settings.get("steps", 0) for each in trained for settings in each.settings), default=0)
+    request, training_of = job.request, job.setting.training
+    whole = len(job.dataset.splits[0])
+    return conclude(
+        request.out, trained, job.dataset.splits, system=job.system.name, setting=job.name, key=job.key,
+        text=job.dataset.sides[0].record, image=job.dataset.sides[1].record, data=str(request.data),
+        features=str(request.features), train_memes=len(job.train_rows), balanced=training_of.balance != "none",
+        drawn=request.rows if request.rows is not None and request.rows < whole else 0, seeds=job.seeds, steps=steps,
+        capped=request.steps is not None and steps >= request.steps, epochs=training_of.epochs, device=job.device,
+        precision=job.precision, seconds=sum(each.seconds for each in trained), published=list(job.setting.published),
+        notes=[*job.dataset.notes, *diverged(job.name, trained)],
+    )  # fmt: skip
+
+
+def diverged(setting: str, trained: Sequence[Trained]) -> list[str]:
+    """A sentence on each head with runs whose logits are no numbers."""
+    sentences = []
+    for each in trained:
+        lost = torch.stack([logit.isnan().any(dim=1) for logit in each.logit.values()]).any(dim=0)
+        if lost.any():
+            seeds = ", ".join(str(each.settings[run]["seed"]) for run in lost.nonzero().flatten().tolist())
+            sentences.append(
+                f"{each.name} {setting}: training diverged (seed {seeds}), so there is nothing to measure."
+            )
+    return sentences
+
+
+def own_heads(result: Result, out: Path, device: str) -> Result | str:
+    """The heads of `compare` on `result`'s encoders: trained now, or read if that was done before.
+
+    Returns in words why there are none where the encoders' vectors are not in the features folder.
+    """
+    text, image = result.text.identity.name, result.image.identity.name.removesuffix("-grid")
+    try:
+        data = loading.load(place(result.features), text, image)
+        splits = [data.train, data.dev, *(test for test in data.tests if len(test.labelled))]
+        refuse_others(result, data, inputs.digest_of(splits))
+    except Failed as error:
+        why = str(error).partition(" It ")[0].splitlines()[0]
+        names = "none" if result.text.name == FASTTEXT else result.text.name, result.image.name.removesuffix(":grid")
+        return (
+            f"memefuse's heads on {text} + {image} are not shown: {why} Run: python -m extract --data {result.data} "
+            f"--features {result.features} --text-encoder {names[0]} --image-encoder {names[1]}"
+        )
+    digests = [inputs.digest_of_split(split) for split in splits]
+    about = [asdict(HeadSettings()), OWN_SEEDS, data.text.fingerprint, data.image.fingerprint, digests]
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    done = read_result(run_folder(out, MEMEFUSE, f"{text}+{image}", key))
+    if done is not None:
+        return done
+    device, start = (
+        devices.resolve_device(device),
+        time.perf_counter(),
+    )  # heads train side by side: their seconds overlap
+    trained = training.heads(data, training.runs(DEFAULT_HEADS.split(","), OWN_SEEDS, {}), device, "none")
+    [precision] = {each.fitted.precision for each in trained if each.fitted}
+    used = [
+        UsedEncoder(identity.name, beside.published, beside.stand_in, False, identity)
+        for identity, beside in zip(data.encoders.values(), (result.text, result.image), strict=True)
+    ]
+    return conclude(
+        out, trained, splits, system=MEMEFUSE, setting=f"{data.text.name}+{data.image.name}", key=key, text=used[0],
+        image=used[1], data=result.data, features=result.features, train_memes=len(splits[0]), drawn=0, balanced=False,
+        seeds=OWN_SEEDS, steps=0, capped=False, epochs=HeadSettings().max_epochs,
+        seconds=time.perf_counter() - start, device=device, precision=precision, published=[], notes=data.notes,
+    )  # fmt: skip
+
+
+def refuse_others(result: Result, data: loading.Data, content: str) -> None:
+    """Raise Refused where the features are no more of the memes, or the vectors, that the run had."""
+    if content != result.content:
+        raise Refused(f"{result.features} holds other memes than this run had; if they have changed, run it again.")
+    for used, now in ((result.text.identity, data.text), (result.image.identity, data.image)):
+        if used.name == now.name and used.dim and used.fingerprint != now.fingerprint:
+            raise Refused(f"the vectors of {now.name} are others than this run had; run it again.")
+
+
+def predict(system: System, setting: str | None, out: Path, image: Path, text: str, device: str) -> str:
+    """In words: the seeds' mean probability of label 1, and the label at the threshold tuned on dev.
+
+    Raises Refused when there is no such run, its encoders are not those of the run, or the image is none.
+    """
+    if system.design == "heads":
+        raise Refused(
+            f"{system.name}'s heads are stage 2's: experiments.compare keeps such heads, experiments.predict asks them"
+        )
+    if not image.is_file():
+        raise Refused(f"no image {image}")
+    from experiments.systems import models, trainer
+
+    folder, result = last_run(system, setting, out)
+    device = devices.resolve_device(device)
+    sides = (located_again(result.text), located_again(result.image))
+    meme = inputs_of_one(Meme("0", text, image, None), sides, result, system, device)
+    probabilities = []
+    for seed in range(result.seeds):
+        model = models.build(system, *sides, seed=seed)
+        model.load_state_dict(load_file(folder / f"seed-{seed}" / "model.safetensors"))
+        logit = trainer.logits(model.to(device), meme, device, result.precision)
+        probabilities.append(torch.sigmoid(logit.double()).item())
+    mean, threshold = float(np.mean(probabilities)), result.threshold
+    seeds = f"{result.seeds} seed{'s' * (result.seeds > 1)}"
+    return (
+        f"label {int(mean >= threshold)}: probability {bare(mean)}, threshold {bare(threshold)} (dev); "
+        f"{seeds} {bare(min(probabilities))} to {bare(max(probabilities))}; {folder}"
+    )
+
+
+def last_run(system: System, setting: str | None, out: Path) -> tuple[Path, Result]:
+    """The newest that ended, of any setting where none is named."""
+    paths = (out / "systems" / system.name).glob(f"{setting or '*'}-{'[0-9a-f]' * 8}/{RESULT}")
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        if (result := read_result(path.parent)) is not None:
+            return path.parent, result
+    which = f", setting {setting}," if setting else ""
+    raise Refused(
+        f"no run of {system.name}{which} under {out}; run: python -m experiments.systems {system.name} --data ..."
+    )
+
+
+def located_again(used: UsedEncoder) -> Side:
+    """As the run had it. Raises Refused when weights that training began with are others now."""
+    located = None if used.name == FASTTEXT else catalogue.locate(used.identity.kind, used.name)
+    if located is not None and used.identity.dim == 0 and located.weights != used.identity.fingerprint:
+        raise Refused(f"{used.name} has other weights than the run began with; take those, or run the system again")
+    return Side(**vars(used), located=located, cached=used.identity.dim > 0)
+
+
+def inputs_of_one(meme: Meme, sides: tuple[Side, Side], result: Result, system: System, device: str) -> Inputs:
+    """A split of one meme."""
+    columns: dict[str, Column] = inputs.contents_of([meme], sides, system.max_tokens)
+    for side in sides:
+        if side.cached:
+            learned = side.name == FASTTEXT
+            vector = fasttext_vector(meme, result) if learned else encoded(side, meme, result, device)
+            columns |= inputs.vector_column(side, vector, np.arange(1))
+    return Inputs("meme", np.array([NO_LABEL]), columns)
+
+
+def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
+    """[1, dim] from the encoder that made the run's vectors, or from the vectors that stage 1 keeps."""
+    features = place(result.features)
+    source = VectorSource(side.identity, device, side.name, features if features.is_dir() else None)
+    item = text_item(meme.text) if side.identity.kind == "text" else image_item(meme.image)
+    vector, bad = source.vectors([item], lambda count: None)
+    if bad:
+        raise Refused(f"{meme.image}: {bad[item.content]}")
+    return vector
+
+
+def fasttext_vector(meme: Meme, result: Result) -> np.ndarray:
+    """Learned again from the run's texts: the same texts give the same vectors. Raises Refused when they are others."""
+    texts = [each.text for each in inputs.read_memes(place(result.data), "skip")["train"]]
+    if encoders.fasttext_settings(texts) != result.text.identity.settings:
+        raise Refused(f"{result.data}: train's texts are not those that fastText learned from; run the system again")
+    return encoders.fasttext_vectors([meme.text], encoders.learn_fasttext(texts))

@@ -1,20 +1,27 @@
-"""All systems that were run, in one table beside memefuse's own heads: plain text, Markdown and CSV."""
+"""All systems that were run in one table beside memefuse's own heads, tested in pairs: plain text, Markdown, CSV."""
 
 import csv
 import io
+import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from experiments import tables
-from experiments.comparison_tables import NAMES, WIDTH, main_table
-from experiments.results.records import Figure, Row
-from experiments.systems import paired
+from experiments.evaluate import statistics, tests
+from experiments.evaluate.scores import Scores, statistic
+from experiments.results.records import Figure, Pair, Row
+from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
-from experiments.systems.results import Encoder, Result
-from experiments.systems.sections import Beside, Section, best_head, headings, of_head, partial, sections, trained
-from experiments.tables import Table, bare, interval, with_spread
+from experiments.systems.results import Result, all_results, folder_of, read_scores
+from experiments.tables import WIDTH, Table, main_table, pairs_table
+from experiments.words import bare, conclusion, difference, interval, probability, with_spread
+from heads.metrics import METRICS
+from heads.models import singles
 
 SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}
 READING = f"""\
@@ -28,33 +35,198 @@ the seconds are those of all its four heads, trained side by side. Runs stand in
 Pairs are tested on the first test split, meme by meme: lab's fusions against its better single modality, and every
 system against memefuse's head beside it (of several heads, those that are best on dev). AUC-ROC: the difference of the
 means over seeds, by DeLong's test for groups of equal text. Accuracy: of the seeds' mean probability, by McNemar's
-exact test. p-values are Holm-corrected over all pairs of a measure in the section. "A gain" or "a loss" takes a
-corrected p below .05 and an interval without 0; where only one of the two says so, there is "no firm evidence"."""
+exact test. p-values are Holm-corrected over all pairs of the section, of both measures together. "A gain" or "a loss"
+takes a corrected p below .05 and an interval without 0; where only one of the two says so, there is "no firm
+evidence"."""
+
+Beside = Mapping[str, Result | str]  # memefuse's heads by a result's key, or why there are none
 
 
-def page(results: Sequence[Result], beside: Beside, out: Path) -> str:
-    """Markdown: a section for each dataset."""
+@dataclass(frozen=True)
+class Section:
+    """All runs on one folder as it was, in the order in which systems and settings are listed: those of one table."""
+
+    results: list[Result]
+    beside: Beside
+    out: Path
+
+    @property
+    def dev(self) -> str:
+        return next(iter(self.results[0].memes))
+
+    @property
+    def test(self) -> str | None:
+        """The first test split that has labels."""
+        return next((split for split in self.results[0].memes if split.startswith("test")), None)
+
+    @property
+    def judged(self) -> str:
+        """The split that systems are tested on."""
+        return self.test or self.dev
+
+    def own_beside(self, result: Result) -> Result | None:
+        own = self.beside.get(result.key)
+        return own if isinstance(own, Result) else None
+
+    @property
+    def own(self) -> list[Result]:
+        """memefuse's heads on every pair of encoders, each pair once."""
+        beside = filter(None, map(self.own_beside, self.results))
+        return list({each.key: each for each in beside}.values())
+
+    def label(self, result: Result, head: str) -> str:
+        """A row's name: with the setting where a system has several, what trains beside it, and marks for the notes.
+
+        The beginning of its key is added where two runs would have one name.
+        """
+        name = head if head.startswith(result.system) else f"{result.system} {head}"
+        marks = " *" * result.stands_in + " +" * result.partial
+        alike = Counter(each.system + variant(each) for each in self.results)
+        key = f" {result.key[:8]}" if alike[result.system + variant(result)] > 1 else ""
+        return name + variant(result) + marks + key
+
+    def named_rows(self, split: str) -> list[Row]:
+        """All rows of a split, called by system and head."""
+        rows = []
+        for result in self.results + self.own:
+            pair = f" on {result.setting}" if result.is_own else ""
+            rows += [
+                replace(row, name=self.label(result, row.name) + pair) for row in result.rows if row.split == split
+            ]
+        return rows
+
+    def scores(self, result: Result) -> tuple[dict[str, Scores], np.ndarray]:
+        """A run's scores where systems are tested, by head, under the names that tables give them; and groups."""
+        scores, group = read_scores(folder_of(self.out, result), self.judged)
+        return {head: replace(each, name=self.label(result, head)) for head, each in scores.items()}, group
+
+
+def variant(result: Result) -> str:
+    """What a row's name says of its setting, and of what trained, where that is not what the setting has."""
+    if result.system not in SYSTEMS:
+        return ""
+    settings, trains = SYSTEMS[result.system].settings, result.trained
+    named = f" {result.setting}" if len(settings) > 1 else ""
+    usual = result.setting in settings and settings[result.setting].train == trains
+    return named + ("" if usual else f" --train {','.join(trains) or 'none'}")
+
+
+def sections(results: Sequence[Result], beside: Beside, out: Path) -> dict[str, Section]:
+    """Headed by folder and sizes: a folder that has changed since has a section for each of its states."""
+    order = [(name, setting) for name, system in SYSTEMS.items() for setting in system.settings]
+    places = {name: place for place, name in enumerate(order)}
+    by_memes: dict[tuple[str, str], list[Result]] = {}
+    for result in sorted(results, key=lambda each: (places.get((each.system, each.setting), len(places)), each.key)):
+        by_memes.setdefault((result.data, result.content), []).append(result)
+    states = Counter(data for data, _ in by_memes)
+    headed = {}
+    for (data, content), members in by_memes.items():
+        sizes = ", ".join(f"{split} {memes:,}" for split, memes in members[0].memes.items())
+        state = f" (memes {content[:8]})" if states[data] > 1 else ""  # tells a folder's states apart
+        headed[f"{data}{state}: train {members[0].train_of:,}, {sizes} memes"] = Section(members, beside, out)
+    return headed
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A section as tables and sentences."""
+
+    heading: str
+    reached: Table
+    how: Table
+    pairs: Table | None
+    notes: list[str]
+    sentences: list[str]  # on the pairs
+    every_metric: list[Table]  # a table for each split
+
+
+def shown(results: Sequence[Result], beside: Beside, out: Path) -> list[Shown]:
+    """Every section of these results."""
+    parts = []
+    for heading, section in sections(results, beside, out).items():
+        tested = tested_pairs(section)
+        pairs = pairs_table(tested, "", ("reached", "against it")) if tested else None
+        said = [sentence(pair) for pair in tested if pair.measure == "auc_roc"]
+        metrics = [
+            main_table(section.named_rows(split), f"Every metric on {split}") for split in section.results[0].memes
+        ]
+        parts.append(Shown(heading, reached(section), how(section), pairs, notes(section), said, metrics))
+    return parts
+
+
+def recorded(out: Path) -> list[Shown]:
+    """Every section, from what lies under reports/systems alone: nothing is trained and nothing written."""
+    every = all_results(out)
+    results, own = [[each for each in every if each.is_own == is_own] for is_own in (False, True)]
+    return shown(results, {each.key: recorded_beside(each, own, out) for each in results}, out)
+
+
+def recorded_beside(result: Result, own: Sequence[Result], out: Path) -> Result | str:
+    """memefuse's heads that were trained on these memes and these encoders' vectors before, or what to run."""
+
+    def same(used: UsedEncoder, held: UsedEncoder) -> bool:
+        frozen = used.identity.dim and not used.is_grid
+        slug = used.identity.name.removesuffix("-grid")
+        return held.identity.name == slug and (not frozen or held.identity.fingerprint == used.identity.fingerprint)
+
+    for each in own:
+        if each.content == result.content and same(result.text, each.text) and same(result.image, each.image):
+            return each
+    return (
+        f"memefuse's heads on {result.text.name} + {result.image.name} are not shown: they were not trained yet. "
+        f"Run: python -m experiments.systems table --out {out}"
+    )
+
+
+def page(sections: Sequence[Shown]) -> str:
+    """Markdown."""
     lines = ["# The systems that this design comes from, and memefuse's heads"]
-    found = sections(results, beside)
-    for heading, section in zip(headings(found), found, strict=True):
-        lines += ["", f"## {heading}", "", tables.markdown(reached(section)), ""]
-        lines += [tables.markdown(how(section)), ""] + [f"- {note}" for note in notes(section)]
-        if pairs := paired.pairs(section, out):
-            lines += ["", tables.markdown(paired.table(pairs))]
-        for split in section.results[0].memes:
-            rows = [row for each in section.results + section.own for row in named_rows(section, each, split)]
-            lines += ["", tables.markdown(main_table(rows, f"Every metric on {split}"))]
+    for each in sections:
+        lines += ["", f"## {each.heading}", "", tables.markdown(each.reached), "", tables.markdown(each.how), ""]
+        lines += [f"- {note}" for note in each.notes]
+        for table in filter(None, [each.pairs, *each.every_metric]):
+            lines += ["", tables.markdown(table)]
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
-def terminal(results: Sequence[Result], beside: Beside, out: Path) -> str:
+def terminal(sections: Sequence[Shown]) -> str:
     parts = []
-    found = sections(results, beside)
-    for heading, section in zip(headings(found), found, strict=True):
-        parts += [heading, tables.plain(reached(section)), tables.plain(how(section))]
-        said = [*paired.sentences(paired.pairs(section, out)), *notes(section)]
-        parts.append("\n".join(textwrap.fill(each, WIDTH, break_on_hyphens=False) for each in said))
+    for each in sections:
+        said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*each.sentences, *each.notes]]
+        parts += [each.heading, tables.plain(each.reached), tables.plain(each.how), "\n".join(said)]
     return "\n\n".join(parts) + "\n"
+
+
+def sentence(pair: Pair) -> str:
+    return (
+        f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
+        f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
+    )
+
+
+def tested_pairs(section: Section) -> list[Pair]:
+    """lab's fusions against its single modality that is better on dev; each system against memefuse's heads on its
+    encoders, of each the head that is best on dev. Holm-corrected over all pairs of the section, of both measures."""
+    tested: list[Pair] = []
+    for result in section.results:
+        scores, group = section.scores(result)
+        if heads := SYSTEMS[result.system].heads:
+            by_head = {head: f"{result.system} {head}" for head in heads}
+            single = result.best_head([by_head[head] for head in heads if head in singles()])
+            for head, name in by_head.items():
+                tested += both_measures(scores[name], scores[single], group) if head not in singles() else []
+        if own := section.own_beside(result):
+            theirs, _ = section.scores(own)
+            tested += both_measures(scores[result.best_head()], theirs[own.best_head()], group)
+    return tests.corrected(tested)
+
+
+def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
+    """By AUC-ROC and by accuracy; p-values not yet corrected. None where a training diverged."""
+    if any(each.logit.isnan().any() for each in (one, other)):
+        return []
+    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
+    return [tests.by_auc_roc(one, other, group, draws), tests.by_accuracy(one, other, draws)]
 
 
 def reached(section: Section) -> Table:
@@ -62,13 +234,18 @@ def reached(section: Section) -> Table:
     test = section.test
     rows: list[list[str]] = []
     for result in section.results:
-        own = section.own_beside(result)
-        for number, head in enumerate(dict.fromkeys(row.name for row in result.rows)):
-            figures = {row.split: row.metrics for row in of_head(result, head)}
-            line = [section.label(result, head), *accuracy_and_area(figures[section.dev])]
-            line += [*accuracy_and_area(figures[test]), interval(figures[test]["auc_roc"])] if test else []
-            once = [with_spread(judged(own, section)) if own else "", accuracy(result.published)]
-            rows.append([*line, *(once if number == 0 else [""] * len(once))])
+        own, accuracies = section.own_beside(result), [each for each in result.published if each.metric == "accuracy"]
+        once = [
+            with_spread(own.of_head(own.best_head())[section.judged].metrics["auc_roc"]) if own else "",
+            f"{accuracies[0].split} {bare(accuracies[0].value)}" if accuracies else "",
+        ]
+        for head in dict.fromkeys(row.name for row in result.rows):
+            of_head = result.of_head(head)
+            line = [section.label(result, head), *accuracy_and_area(of_head[section.dev].metrics)]
+            if test:
+                line += [*accuracy_and_area(of_head[test].metrics), interval(of_head[test].metrics["auc_roc"])]
+            rows.append([*line, *once])
+            once = ["", ""]
     on_test = [f"{test} acc.", "AUC-ROC", "95%"] if test else []
     return Table("", ["", f"{section.dev} acc.", "AUC-ROC", *on_test, "memefuse", "published"], rows)
 
@@ -77,98 +254,72 @@ def accuracy_and_area(figures: Mapping[str, Figure]) -> list[str]:
     return [with_spread(figures[metric]) for metric in ("accuracy", "auc_roc")]
 
 
-def judged(own: Result, section: Section) -> Figure:
-    """AUC-ROC of memefuse's best head where systems are judged."""
-    return next(row for row in of_head(own, best_head(own)) if row.split == section.judged).metrics["auc_roc"]
-
-
-def accuracy(figures: Sequence[Published]) -> str:
-    return next((f"{each.split} {bare(each.value)}" for each in figures if each.metric == "accuracy"), "")
+def how(section: Section) -> Table:
+    """With what each was run."""
+    rows = []
+    for each in section.results:
+        own = section.own_beside(each)
+        drawn = "" if not each.drawn else " drawn" if each.drawn == each.train_memes else f" of {each.drawn:,} drawn"
+        memes = f"{each.train_memes:,}" + " balanced" * each.balanced + drawn
+        trains, steps = " ".join(each.trained) or "none", f"{each.steps:,}" if each.steps else "dev's best"
+        seconds = [f"{each.seconds:,.1f}", f"{own.seconds:,.1f}" if own else ""]
+        line = [section.label(each, each.system), trains, memes, steps, str(each.seeds), each.precision]
+        rows.append([*line, *seconds])
+    header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
+    return Table("", header, rows)
 
 
 def published(figures: Sequence[Published]) -> str:
     return "; ".join(f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures)
 
 
-def how(section: Section) -> Table:
-    """With what each was run."""
-    rows = []
-    for each in section.results:
-        own = section.own_beside(each)
-        rows.append(
-            [
-                section.label(each, each.system),
-                " ".join(trained(each)) or "none",
-                f"{each.train_memes:,}" + " balanced" * each.balanced + drawn(each),
-                f"{each.steps:,}" if each.steps else "dev's best",
-                str(each.seeds),
-                each.precision,
-                f"{each.seconds:,.1f}",
-                f"{own.seconds:,.1f}" if own else "",
-            ]
-        )
-    header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
-    return Table("", header, rows)
-
-
-def drawn(result: Result) -> str:
-    if not result.drawn:
-        return ""
-    return " drawn" if result.drawn == result.train_memes else f" of {result.drawn:,} drawn"
-
-
-def encoder(used: Encoder) -> str:
-    return f"{used.name} (for {used.published})" if used.stand_in else used.name
-
-
-def named_rows(section: Section, result: Result, split: str) -> list[Row]:
-    """Rows of a split, called by system and head."""
-    pair = "" if result.system in SYSTEMS else f" on {result.setting}"
-    rows = [row for row in result.rows if row.split == split]
-    return [replace(row, name=section.label(result, row.name) + pair) for row in rows]
-
-
 def notes(section: Section) -> list[str]:
     """What marks mean, which encoders there were, what was left open, what is missing."""
-    results, found = section.results, []
-    if any(result.text.stand_in or result.image.stand_in for result in results):
-        found.append("* with stand-ins for the published encoders.")
-    if any(partial(result) for result in results):
-        found.append("+ trained on fewer memes (--rows) or fewer steps (--steps) than published.")
+    results, sentences = section.results, []
+    if any(result.stands_in for result in results):
+        sentences.append("* with stand-ins for the published encoders.")
+    if any(result.partial for result in results):
+        sentences.append("+ trained on fewer memes (--rows) or fewer steps (--steps) than published.")
     for result in results:
         name = section.label(result, result.system)
-        found.append(f"{name}: {encoder(result.text)} and {encoder(result.image)}.")
-        told = [each for each in result.published if each.condition or each.metric != "accuracy"]
-        found += [f"{name}, published {': '.join(filter(None, [published([each]), each.condition]))}." for each in told]
-    for own in section.own:
-        found.append(f"memefuse on {own.setting}: {best_head(own)} is best on dev.")
-    found += [why for result in results if isinstance(why := section.beside.get(result.key), str)]
+        used = [f"{each.name} (for {each.published})" if each.stand_in else each.name
+                for each in (result.text, result.image)]  # fmt: skip
+        sentences.append(f"{name}: {' and '.join(used)}.")
+        for each in result.published:
+            if each.condition or each.metric != "accuracy":
+                sentences.append(f"{name}, published {': '.join(filter(None, [published([each]), each.condition]))}.")
+    sentences += [f"memefuse on {own.setting}: {own.best_head()} is best on dev." for own in section.own]
+    sentences += [why for result in results if isinstance(why := section.beside.get(result.key), str)]
     for system in dict.fromkeys(result.system for result in results):
         if guess := SYSTEMS[system].guess:
-            found.append(f"{system}, published beside its settings: {published([guess])} of random guessing.")
-        found.append(f"{system}: {SYSTEMS[system].ours}.")
-    found.append(f"Published figures are accuracies on {MEMES}, where no other measure is named.")
-    return list(dict.fromkeys([*found, *(note for result in results for note in result.notes)]))
+            sentences.append(f"{system}, published beside its settings: {published([guess])} of random guessing.")
+        sentences.append(f"{system}: {SYSTEMS[system].ours}.")
+    sentences.append(f"Published figures are accuracies on {MEMES}, where no other measure is named.")
+    return list(dict.fromkeys([*sentences, *(note for result in results for note in result.notes)]))
 
 
-def comma_separated(results: Sequence[Result], beside: Beside) -> str:
+def comma_separated(results: Sequence[Result], beside: Beside, out: Path) -> str:
     """A line for each system or own head, setting and split, with every metric and its interval."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    parts = ("mean", "sd", "low", "high")
-    about = ["data", "memes", "system", "setting", "key", "head", "split", "text", "image", "stand_in"]
-    about += ["encoders_trained", "train_memes", "train_of", "steps", "capped", "seeds", "precision", "seconds"]
-    writer.writerow([*about, "published", *(f"{name}_{part}" for name in NAMES for part in parts)])
-    found = sections(results, beside)
-    for result in [each for section in found for each in section.results + section.own]:
-        stands_in = int(result.text.stand_in or result.image.stand_in)
-        for row in result.rows:
-            values = [getattr(row.metrics[name], part) for name in NAMES for part in parts]
-            writer.writerow(
-                [result.data, result.content[:8], result.system, result.setting, result.key[:8], row.name, row.split]
-                + [result.text.name, result.image.name, stands_in, " ".join(trained(result)), result.train_memes]
-                + [result.train_of, result.steps, int(result.capped), result.seeds, result.precision]
-                + [f"{result.seconds:.3f}", published(result.published)]
-                + ["" if value != value else f"{value:.6f}" for value in values]
-            )
-    return out.getvalue()
+    lines = []
+    for section in sections(results, beside, out).values():
+        for result in section.results + section.own:
+            for row in result.rows:
+                line = {
+                    "data": result.data, "memes": result.content[:8], "system": result.system,
+                    "setting": result.setting, "key": result.key[:8], "head": row.name, "split": row.split,
+                    "text": result.text.name, "image": result.image.name, "stand_in": int(result.stands_in),
+                    "encoders_trained": " ".join(result.trained), "train_memes": result.train_memes,
+                    "train_of": result.train_of, "steps": result.steps, "capped": int(result.capped),
+                    "seeds": result.seeds, "precision": result.precision, "seconds": f"{result.seconds:.3f}",
+                    "published": published(result.published),
+                }  # fmt: skip
+                for name in METRICS:
+                    for part in ("mean", "sd", "low", "high"):
+                        value = getattr(row.metrics[name], part)
+                        line[f"{name}_{part}"] = "" if math.isnan(value) else f"{value:.6f}"
+                lines.append(line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

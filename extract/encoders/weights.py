@@ -6,7 +6,6 @@ A hub is asked through huggingface_hub: its cache first, then the network, if th
 import hashlib
 import http.client
 import json
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ from typing import IO, Any
 from extract.encoders.family import Incomplete
 from extract.errors import Refused
 from extract.files import replacing
+from extract.progress import bar, say
 
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (
@@ -150,13 +150,11 @@ def _head(url: str, seconds: float) -> None:
 
 
 def _copy(answer: http.client.HTTPResponse, file: IO[bytes], label: str) -> None:
-    from tqdm import tqdm
-
     total = int(answer.headers.get("Content-Length") or 0) or None
-    with tqdm(desc=label, total=total, unit="B", unit_scale=True) as bar:
+    with bar(None, label, total, "B", quiet=False, scale=True) as bytes_bar:
         while block := answer.read(1 << 20):
             file.write(block)
-            bar.update(len(block))
+            bytes_bar.update(len(block))
 
 
 def hub_snapshots(repositories: tuple[str, ...]) -> list[Path]:
@@ -187,7 +185,7 @@ def hub_download(repository: str) -> Path:
     from huggingface_hub.utils import get_session
 
     must_answer(constants.ENDPOINT, lambda seconds: get_session().head(constants.ENDPOINT, timeout=seconds))
-    print(f"fetching {repository} from the hub", file=sys.stderr)
+    say(f"fetching {repository} from the hub")
     try:
         folder = Path(
             snapshot_download(repository, allow_patterns=HUB_SMALL + HUB_SAFETENSORS, etag_timeout=ANSWER_SECONDS)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from extract import contents, engine
+from extract import engine, places
 from extract.engine import BadImage, prefetch
 from extract.errors import Failed
 from extract.plan import Item
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
-    readers = max(READERS, contents.readers(items[0].source, cores=1))
+    readers = max(READERS, places.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
         for item, data in zip(items, prefetch(pool, engine.read, items, 2 * readers), strict=True):
             pixels = engine.pixels(item, data, prepare)

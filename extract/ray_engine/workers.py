@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from extract import encoders, store, versions
+from extract import encoders, store
 from extract.encoders import catalogue
 from extract.encoders.family import Encoder, Incomplete, Located
 from extract.encoders.weights import combine, digest, sha256
 from extract.engine import BadImage, Batches, write_parts
 from extract.errors import Failed, Refused
-from extract.parts import Folder
+from extract.parts import Folder, library_versions
 from extract.places import Place, Remote
 from extract.plan import Part
 from extract.ray_engine import decoder
@@ -144,7 +144,7 @@ class Encode:
         torch.set_num_threads(self.job.threads)
         self.batches = Batches(self.job.load(), self.job.batch_size)
         # a part is sealed with the versions of the machine that encoded it
-        self.folder = replace(self.job.folder, versions=versions.installed(self.job.folder.kind))
+        self.folder = replace(self.job.folder, versions=library_versions(self.job.folder.kind))
         return self.batches
 
 

@@ -4,10 +4,8 @@
 `<split>/00000-of-00042-<digest>.h5`, each a complete file of the same schema, and `<split>.h5` holds everything else.
 """
 
-from extract.store.arrays import Shards, Taken, Vectors
 from extract.store.files import check_seal, chunks, write
-from extract.store.folders import EncoderFolder, encoders, split_path
-from extract.store.joining import Pairs, join
+from extract.store.reading import EncoderFolder, Pairs, Taken, encoders, join, split_path
 from extract.store.schema import (
     NO_LABEL,
     SCHEMA,
@@ -17,10 +15,12 @@ from extract.store.schema import (
     Rows,
     StoreError,
     StoreIncomplete,
+    Vectors,
     fingerprint,
 )
 from extract.store.splits import (
     SHARD_ROWS,
+    Shards,
     holds,
     publish,
     publish_split,

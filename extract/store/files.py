@@ -14,19 +14,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from extract import places
-from extract.places import Place
+from extract.places import Place, Remote
 from extract.store.schema import (
     SCHEMA,
     SHARDED,
-    STRUCTURES,
-    WORDS,
     Block,
+    EncoderIdentity,
     Rows,
     StoreError,
     StoreIncomplete,
@@ -43,13 +41,14 @@ def chunk_rows(dim: int) -> int:
     return max(1, CHUNK // max(1, 4 * dim))
 
 
-def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
+def write(path: Path, rows: Rows, blocks: Iterable[Block]) -> None:
     """Write a file to `path`, which nobody reads yet (see `files.replacing`), its vectors streamed in any order.
 
     blocks: row numbers [n] and their vectors [n, dim]; a row may be written twice.
-    Raises StoreIncomplete when a row is never written or a value is not finite, OSError when the disk refuses.
+    Raises StoreError for vectors of another width, StoreIncomplete when a row is never written or a value is not
+    finite, OSError when the disk refuses.
     """
-    with Writer(path, rows, dim) as writer:
+    with Writer(path, rows) as writer:
         for numbers, vectors in blocks:
             writer.put(numbers, vectors)
         writer.finish()
@@ -58,10 +57,10 @@ def write(path: Path, rows: Rows, blocks: Iterable[Block], dim: int) -> None:
 class Writer:
     """A file while it is written: its rows first, then vectors in any order, last the proof that none is missing."""
 
-    def __init__(self, path: Path, rows: Rows, dim: int) -> None:
-        self.path, self.rows, self.dim = path, rows, dim
+    def __init__(self, path: Path, rows: Rows) -> None:
+        self.path, self.rows, self.dim = path, rows, rows.identity.dim
         with h5py_in_words():
-            self.offset = _write_rows(path, rows, dim)
+            self.offset = _write_rows(path, rows)
         self.written = np.zeros(len(rows), dtype=bool)
         self.file = open(path, "r+b")  # noqa: SIM115  closed at exit
 
@@ -72,8 +71,16 @@ class Writer:
         self.file.close()
 
     def put(self, numbers: np.ndarray, vectors: np.ndarray) -> None:
-        """Vectors [n, dim] of rows [n]. Raises StoreIncomplete for values that are not finite."""
+        """Write vectors [n, dim] of rows [n].
+
+        Raises StoreError for vectors of another width, StoreIncomplete for values that are not finite.
+        """
         data = np.ascontiguousarray(vectors, dtype="<f4")
+        if data.ndim != 2 or data.shape[1] != self.dim:
+            raise StoreError(
+                f"{self.rows.split}: {self.rows.identity.name} gave vectors of {data.shape[-1]:,} numbers, its file "
+                f"takes {self.dim:,}; nothing was published"
+            )
         bad = ~np.isfinite(data).all(axis=1)
         if bad.any():
             names = [str(self.rows.ids[number]) for number in np.asarray(numbers)[bad]]
@@ -118,19 +125,29 @@ def create(path: Path, rows: Rows) -> h5py.File:
 
 def describe(file: h5py.File, rows: Rows, schema: int) -> None:
     """Write the attributes."""
+    encoder = rows.identity
     file.attrs["schema"] = schema
-    for name in WORDS:
-        file.attrs[name] = getattr(rows, name)
-    for name in STRUCTURES:
-        file.attrs[name] = json.dumps(getattr(rows, name), sort_keys=True, ensure_ascii=False)
+    words = {"encoder": encoder.name, "kind": encoder.kind, "split": rows.split, "fingerprint": encoder.fingerprint}
+    for name, word in words.items():
+        file.attrs[name] = word
+    structures = {"settings": encoder.settings, "versions": encoder.versions, "dropped": rows.dropped}
+    for name, structure in structures.items():
+        file.attrs[name] = json.dumps(structure, sort_keys=True, ensure_ascii=False)
 
 
-def _write_rows(path: Path, rows: Rows, dim: int) -> int:
+def _identity(file: h5py.File) -> EncoderIdentity:
+    """What `describe` wrote; the width is that of the vectors."""
+    kind, name, fingerprint = (str(file.attrs[word]) for word in ("kind", "encoder", "fingerprint"))
+    settings, versions = (json.loads(file.attrs[structure]) for structure in ("settings", "versions"))
+    return EncoderIdentity(kind, name, file["vector"].shape[1], fingerprint, settings, versions)
+
+
+def _write_rows(path: Path, rows: Rows) -> int:
     """Create the file with everything but vectors; return the byte offset at which vectors start."""
     allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     with create(path, rows) as file:
-        vector = file.create_dataset("vector", shape=(len(rows), dim), dtype="<f4", dcpl=allocated)
+        vector = file.create_dataset("vector", shape=(len(rows), rows.identity.dim), dtype="<f4", dcpl=allocated)
         describe(file, rows, SCHEMA)
         return vector.id.get_offset()
 
@@ -167,16 +184,40 @@ def is_index(path: Place) -> bool:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One file of a sharded split, as its index describes it."""
+
+    file: str  # beside the index: "train/00000-of-00042-<digest of its rows>.h5"
+    rows: int
+    offset: int  # bytes: where its vectors start
+    sha256: str  # of its sealed bytes
+    bytes: int  # length of the file
+
+    @property
+    def digest(self) -> str:
+        """Of its rows, as its name has it."""
+        return Path(self.file).stem.rpartition("-")[2]
+
+    def intact(self, index: Place) -> bool:
+        """Whether the file is there, at its full length."""
+        path = index.parent / self.file
+        try:
+            return (path.size() if isinstance(path, Remote) else path.stat().st_size) == self.bytes
+        except FileNotFoundError:
+            return False
+
+
+@dataclass(frozen=True)
 class Opened:
     """What a file says of itself."""
 
     rows: Rows
     shape: tuple[int, int]  # of the vectors
     offset: int | None  # bytes: where they start in this file; None where there are none, or none in this file
-    shards: list[dict[str, Any]]  # the files that hold them instead
+    shards: list[Shard]  # the files that hold them instead
 
 
-def opened(path: Place) -> Opened:
+def open_file(path: Place) -> Opened:
     """Read everything but vectors.
 
     Raises StoreError when the file is missing, cut short, of another schema or inconsistent.
@@ -186,26 +227,26 @@ def opened(path: Place) -> Opened:
             schema = file.attrs.get("schema", "none")
             if schema not in (SCHEMA, SHARDED):
                 raise StoreError(f"{path}: schema {schema}, this version reads schema {SCHEMA}; run extract again")
-            attributes: dict[str, Any] = {name: str(file.attrs[name]) for name in WORDS}
-            attributes |= {name: json.loads(file.attrs[name]) for name in STRUCTURES}
             rows = Rows(
-                **attributes,
+                identity=_identity(file),
+                split=str(file.attrs["split"]),
                 ids=np.char.decode(file["id"][:].astype(np.bytes_), "utf-8"),
                 label=file["label"][:],
                 content=file["content"][:].astype("S64"),
+                dropped=json.loads(file.attrs["dropped"]),
                 tokens=file["tokens"][:] if "tokens" in file else None,
             )
             vector = file["vector"]
-            shards = json.loads(file.attrs["shards"]) if schema == SHARDED else []
-            found = Opened(rows, vector.shape, vector.id.get_offset(), shards)
+            shards = [Shard(**each) for each in json.loads(file.attrs["shards"])] if schema == SHARDED else []
+            opened = Opened(rows, vector.shape, vector.id.get_offset(), shards)
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file; run extract") from None
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
-    lengths = {len(rows.ids), len(rows.label), len(rows.content), found.shape[0]}
+    lengths = {len(rows.ids), len(rows.label), len(rows.content), opened.shape[0]}
     if len(lengths) != 1:
         raise StoreError(f"{path}: its datasets have different lengths {sorted(lengths)}; run extract again")
-    return found
+    return opened
 
 
 def mapped(path: Path, offset: int | None, shape: tuple[int, int]) -> np.ndarray:

@@ -3,30 +3,27 @@
 import re
 
 import pytest
-from tiny_encoders import resnet, torch_home
+from tiny_encoders import SMALL_BERT, resnet, torch_home
 
-from experiments.bench import extract, random_encoders
-from experiments.bench.extract_table import Timed, table
-from extract.encoders import catalogue, text_encoders
+from experiments.bench import extract, random_inputs
+from experiments.bench.extract import Timed, page
 from extract.errors import Refused
-
-SMALL_BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(random_encoders, "BERT", SMALL_BERT)
-    monkeypatch.setattr(random_encoders, "BLOCKS", (1, 1, 1, 1))
-    monkeypatch.setattr(extract, "ROOF_BATCHES", 1)
+    monkeypatch.setattr(random_inputs, "BERT", SMALL_BERT)
+    monkeypatch.setattr(random_inputs, "BLOCKS", (1, 1, 1, 1))
+    monkeypatch.setattr(extract, "LIMIT_BATCHES", 1)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_random_weights_are_measured_without_a_download(small, tmp_path, device):
     options = ["--random-weights", "--rows", "6", "--repeats", "2", "--no-memory", "--device", device]
     assert extract.main([*options, "--out", str(tmp_path)]) == 0
-    page = (tmp_path / "bench_extract.md").read_text()
-    assert page.startswith("# Stage 1: 6 drawn memes, medians of 2 interleaved runs, ")
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    written = (tmp_path / "bench_extract.md").read_text()
+    assert written.startswith("# Stage 1: 6 drawn memes, medians of 2 interleaved runs, ")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in written.splitlines() if line.startswith("| ")]
     columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=False))
     assert columns["modality"] == ("text", "image")
     assert columns["encoder"] == ("BERT-base, random weights", "ResNet-50, random weights")
@@ -38,12 +35,12 @@ def test_random_weights_are_measured_without_a_download(small, tmp_path, device)
 
 
 def test_the_table_says_what_was_measured():
-    timed = Timed([1.0, 2.0, 4.0], [8.0] * 3, encode=[0.5, 1.0, 2.0], decode=[0.1] * 3, rows=80, cosine=0.9999)
-    page = table("T", {"image": ("resnet50", timed)}, False, {128: 1049.4})
+    timed = Timed(80, [1.0, 2.0, 4.0], [8.0] * 3, encode=[0.5, 1.0, 2.0], decode=[0.1] * 3, cosine=0.9999)
+    written = page("T", {"image": ("resnet50", timed)}, {128: 1049.4})
     row = "| image | resnet50 | 40.0 | 10.0 | 4.0 (2.0, 8.0) | 80.0 | 50% | 800.0 | 5% | 0.99990 |"
-    assert row in page.splitlines()
-    assert page.endswith("Peak memory of `python -m extract` on 128 memes: 1,049 MB.\n")
-    assert "Random weights" not in page
+    assert row in written.splitlines()
+    assert written.endswith("Peak memory of `python -m extract` on 128 memes: 1,049 MB.\n")
+    assert "Random weights" not in written
 
 
 @pytest.mark.parametrize(
@@ -61,26 +58,18 @@ def test_the_table_says_what_was_measured():
     ],
 )
 def test_what_cannot_be_compared_is_refused_at_once(small, tmp_path, monkeypatch, options, message):
-    text = str(random_encoders.write_text(tmp_path / "text", ["a"]))
+    text = str(random_inputs.write_text_encoder(tmp_path / "text", ["a"]))
     torch_home(monkeypatch, tmp_path, "tinynet", resnet())
     monkeypatch.setattr(extract, "ENCODERS", {"text": text, "image": "tinynet"})
-    monkeypatch.setattr(extract, "draw", None)  # nothing is drawn before
+    monkeypatch.setattr(extract, "draw_memes", None)  # nothing is drawn before
     with pytest.raises(Refused, match=message.replace("TEXT", re.escape(text))):
         extract.main([option.replace("TEXT", text) for option in options])
 
 
 def test_torchvisions_own_encoder_is_compared_too(small, tmp_path, monkeypatch):
     torch_home(monkeypatch, tmp_path, "tinynet", resnet())
-    text = str(random_encoders.write_text(tmp_path / "text", ["a"]))
+    text = str(random_inputs.write_text_encoder(tmp_path / "text", ["a"]))
     options = ["--text-encoder", text, "--image-encoder", "tinynet", "--rows", "4", "--repeats", "1", "--no-memory"]
     assert extract.main([*options, "--device", "cpu", "--out", str(tmp_path)]) == 0
     row = next(line for line in (tmp_path / "bench_extract.md").read_text().splitlines() if line.startswith("| image"))
     assert float(row.split("|")[-2]) > 0.99
-
-
-def test_words_of_the_memes_are_one_word_piece_each(small, tmp_path):
-    folder = random_encoders.write_text(tmp_path / "text", ["Don't feed the cats!"])
-    encoder = text_encoders.load(catalogue.locate("text", str(folder)), device="cpu", dtype="float32", max_tokens=128)
-    ids = encoder.tokenize(["don't feed THE cats !"])[0]
-    assert len(ids) == 2 + 7
-    assert random_encoders.SPECIALS.index("[UNK]") not in ids

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from experiments.bench import ray, ray_runs
-from experiments.bench.ray_runs import Resumed, Timed
+from experiments.bench import ray
+from experiments.bench.ray import Resumed, Timed
+from experiments.bench.timing import Sampling
 from extract import errors
 
 TIMED = [
@@ -37,11 +38,11 @@ def test_ratios_are_of_one_repeat_and_starts_cancel():
 
 def test_processor_time_counts_grandchildren():
     burn = "import time\nwhile time.process_time() < 0.4: pass"
-    watch = ray_runs.Watch(
-        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"]
-    )
-    watch.end()
-    assert 0.2 < watch.cpu_seconds < 2
+    command = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"]
+    usage = ray.Usage(ray.start_command(command))
+    with Sampling(usage.look, ray.LOOK_EVERY):
+        usage.process.communicate()
+    assert 0.2 < usage.cpu_seconds < 2
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def bench(tmp_path, monkeypatch):
     runs = iter(TIMED)
     monkeypatch.setattr(ray, "run", lambda *_: next(runs))
     monkeypatch.setattr(ray, "must_be_same", lambda *_: None)
-    monkeypatch.setattr(ray, "drawn", lambda folder, rows: folder)
+    monkeypatch.setattr(ray, "distinct_memes", lambda folder, rows: folder)
     monkeypatch.setattr(ray, "resume", lambda *_: Resumed(4, 2, 0, 5.5, 9.0))
     return lambda: ray.main(["--rows", "77", "--out", str(tmp_path)])
 
@@ -63,7 +64,7 @@ def test_what_was_timed_is_written(tmp_path, bench):
     assert json.loads((tmp_path / "bench_ray.json").read_text())["timed"][5]["objects_mb"] == 41
 
 
-def test_what_was_timed_is_kept_when_resuming_fails(tmp_path, bench, monkeypatch):
+def test_what_was_timed_stays_when_resuming_fails(tmp_path, bench, monkeypatch):
     def fail(*_):
         raise errors.Failed("the second run failed")
 
@@ -71,8 +72,8 @@ def test_what_was_timed_is_kept_when_resuming_fails(tmp_path, bench, monkeypatch
     with pytest.raises(errors.Failed, match="the second run failed"):
         bench()
     assert "Without starts, each further meme, wall time: 100.0 ms local" in (tmp_path / "bench_ray.md").read_text()
-    found = json.loads((tmp_path / "bench_ray.json").read_text())
-    assert (len(found["timed"]), found["resumed"]) == (6, None)
+    raw = json.loads((tmp_path / "bench_ray.json").read_text())
+    assert (len(raw["timed"]), raw["resumed"]) == (6, None)
 
 
 def test_too_few_memes_to_kill_a_driver_half_way_are_refused():
@@ -88,10 +89,10 @@ def test_parts_that_are_swept_meanwhile_are_not_counted(tmp_path):
     folder.mkdir(parents=True)
     for name in ("a.h5", "b.h5", ".c.h5.tmp"):
         (folder / name).touch()
-    assert [path.name for path in sorted(ray_runs._parts(tmp_path))] == ["a.h5", "b.h5"]
+    assert [path.name for path in sorted(ray.image_parts(tmp_path))] == ["a.h5", "b.h5"]
     (folder / "a.h5").unlink()
     (folder / "a.h5").symlink_to("gone")  # is listed, and has no time
-    assert [path.name for path in ray_runs._parts(tmp_path)] == ["b.h5"]
+    assert [path.name for path in ray.image_parts(tmp_path)] == ["b.h5"]
 
 
 def test_files_that_differ_are_named(tmp_path):
@@ -99,11 +100,11 @@ def test_files_that_differ_are_named(tmp_path):
         (tmp_path / name / "encoder").mkdir(parents=True)
         (tmp_path / name / "encoder/train.h5").write_bytes(content)
     with pytest.raises(errors.Failed, match=r"files differ: encoder/train\.h5"):
-        ray_runs.must_be_same(tmp_path / "local", tmp_path / "ray")
-    ray_runs.must_be_same(tmp_path / "ray", tmp_path / "ray")
+        ray.must_be_same(tmp_path / "local", tmp_path / "ray")
+    ray.must_be_same(tmp_path / "ray", tmp_path / "ray")
 
 
 def test_drawn_texts_all_differ(tmp_path):
-    folder = ray_runs.drawn(tmp_path / "memes", 12)
+    folder = ray.distinct_memes(tmp_path / "memes", 12)
     texts = [json.loads(line)["text"] for line in (folder / "train.jsonl").read_text().splitlines()]
     assert len(set(texts)) == len(texts) == 12

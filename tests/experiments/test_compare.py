@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from experiments import compare
+from experiments import compare, options
 from experiments.results import records
 from experiments.results.records import Comparison
 from extract import errors, store
@@ -22,7 +22,9 @@ from heads.models import HEADS
 from heads.rows import Rows
 from heads.settings import BALANCES, HeadSettings
 
-QUICK = {head: {"hidden": 32, "batch_size": 64, "learning_rate": 3e-3, "max_epochs": 12} for head in compare.HEADS}
+HEADS_COMPARED = tuple(options.DEFAULT_HEADS.split(","))
+LEFT_OUT = ("runs.jsonl", ".lock")
+QUICK = {head: {"hidden": 32, "batch_size": 64, "learning_rate": 3e-3, "max_epochs": 12} for head in HEADS_COMPARED}
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,10 @@ def read(folder) -> Comparison:
 
 
 def files(folder) -> dict[str, bytes]:
-    """Everything written that has no wall time in it."""
+    """Everything written that has no wall time in it, with the folder's own path taken out."""
     found = {str(path.relative_to(folder / "out")): path for path in (folder / "out").rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items() if name != "runs.jsonl"}
+    here = str(folder).encode()
+    return {name: path.read_bytes().replace(here, b"") for name, path in found.items() if name not in LEFT_OUT}
 
 
 def figures(folder, name, split="test"):
@@ -64,39 +67,37 @@ def figures(folder, name, split="test"):
 
 
 def probabilities(folder, split="test") -> dict[str, tuple[np.ndarray, list[str]]]:
-    """By head: the column of probabilities, and of labels."""
+    """By head: the runs' mean probabilities, and the labels."""
     with open(folder / "out" / f"predictions_{split}.csv") as file:
         rows = list(csv.DictReader(file))
-    return {
-        head: (
-            np.array([float(row["probability"]) for row in rows if row["head"] == head]),
-            [row["label"] for row in rows if row["head"] == head],
-        )
-        for head in dict.fromkeys(row["head"] for row in rows)
-    }
+    found = {}
+    for head in dict.fromkeys(row["head"] for row in rows):
+        ids = list(dict.fromkeys(row["id"] for row in rows))
+        label = {row["id"]: row["label"] for row in rows}
+        by_id = {name: [] for name in ids}
+        for row in rows:
+            if row["head"] == head:
+                by_id[row["id"]].append(float(row["probability"]))
+        found[head] = np.array([np.mean(by_id[name]) for name in ids]), [label[name] for name in ids]
+    return found
 
 
-def test_each_run_s_probabilities_stand_beside_their_mean(ran):
+def test_predictions_are_tidy(ran):
     with open(ran / "out" / "predictions_test.csv") as file:
         rows = list(csv.DictReader(file))
-    by_run = {(row["head"], row["id"]): [float(value) for value in row["by_run"].split()] for row in rows}
-    assert {len(values) for (head, _), values in by_run.items() if head in compare.HEADS} == {3}
-    assert {len(values) for (head, _), values in by_run.items() if head not in compare.HEADS} == {1}
-    for row in rows:
-        assert np.mean(by_run[row["head"], row["id"]]) == pytest.approx(float(row["probability"]), abs=2e-6)
+    seeds = {head: {row["seed"] for row in rows if row["head"] == head} for head in {row["head"] for row in rows}}
+    assert all(seeds[head] == {"0", "1", "2"} for head in HEADS_COMPARED)
+    assert all(seeds[head] == {"0"} for head in seeds if head not in HEADS_COMPARED)
+    assert len(rows) == len({(row["id"], row["head"], row["seed"]) for row in rows})
 
 
 def test_libraries_and_encoders_versions_are_kept(ran):
     assert read(ran).versions["torch"] == metadata.version("torch")
-    assert read(ran).encoders["text"]["versions"] == {}
-
-
-def test_names_of_heads_are_heads_own():
-    assert tuple(name for name in HEADS if name != "mean") == compare.HEADS  # mean is a published system's
+    assert read(ran).encoders["text"].versions == {}
 
 
 def test_ways_to_balance_are_heads_own():
-    assert compare.BALANCES == BALANCES
+    assert options.BALANCES == BALANCES
 
 
 def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick):
@@ -106,9 +107,9 @@ def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick
     for name in (planted.TEXT, planted.IMAGE):
         planted.rewrite(tmp_path / "features", name, "train", rows=rows)
     recall, auc = {}, {}
-    for balance in compare.BALANCES:
-        options = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
-        assert command(tmp_path, quick, *options) == 0
+    for balance in options.BALANCES:
+        asked = ["--seeds", "3", "--heads", "early", "--references", "none", "--balance", balance]
+        assert command(tmp_path, quick, *asked) == 0
         settings = read(tmp_path).settings["early"]
         assert (settings["balance"], settings["hidden"]) == (balance, QUICK["early"]["hidden"])
         found = figures(tmp_path, "early")
@@ -133,7 +134,7 @@ def test_everything_is_written(ran):
     assert set(files(ran)) == {
         *(f"comparison.{ending}" for ending in ("md", "csv", "tex", "json")),
         *(f"predictions_{split}.csv" for split in ("dev", "test")),
-        *(f"models/{head}.{ending}" for head in compare.HEADS for ending in ("safetensors", "json")),
+        *(f"models/{head}.{ending}" for head in HEADS_COMPARED for ending in ("safetensors", "json")),
     }
 
 
@@ -145,7 +146,7 @@ def test_the_same_command_gives_the_same_bytes_whatever_the_order_of_memes(ran, 
 
 def test_fusion_gains_where_each_side_tells_a_part(ran):
     found = read(ran)
-    assert {row.name for row in found.rows if row.kind == "head"} == set(compare.HEADS)
+    assert {row.name for row in found.rows if row.kind == "head"} == set(HEADS_COMPARED)
     pairs = [pair for pair in found.pairs if pair.measure == "auc_roc"]
     assert [(pair.head, pair.split) for pair in pairs] == [("early", "test"), ("late", "test")]
     for pair in pairs:
@@ -174,7 +175,7 @@ def test_table_is_mean_and_spread_of_the_records(ran):
     lines = records.from_lines((ran / "out" / "runs.jsonl").read_text())
     heads = [line for line in lines if line.kind == "head"]
     assert len(heads) == 4 * 3 * 2
-    for head in compare.HEADS:
+    for head in HEADS_COMPARED:
         auc = [line.metrics["auc_roc"] for line in heads if (line.head, line.split) == (head, "test")]
         assert len(auc) == 3
         found = figures(ran, head)["auc_roc"]
@@ -190,7 +191,7 @@ def test_table_is_mean_and_spread_of_the_records(ran):
 
 def test_every_head_is_tested_against_a_regression_on_what_it_sees(ran):
     found = read(ran)
-    assert [pair.head for pair in found.linear] == list(compare.HEADS)
+    assert [pair.head for pair in found.linear] == list(HEADS_COMPARED)
     assert [pair.against for pair in found.linear[:2]] == ["LR text", "LR image"]
     regressions = {
         name: figures(ran, name)["auc_roc"].mean for name in ("LR text", "LR image", "LR both", "LR balanced")
@@ -217,7 +218,7 @@ def test_a_kept_model_predicts_as_the_comparison_did(ran):
     logit = fitted.logits(Rows(pairs.text_vec, pairs.image_vec, pairs.label.astype(np.int64)))
     np.testing.assert_allclose(torch.sigmoid(logit).mean(dim=0), probabilities(ran)["late"][0], atol=1e-5)
     assert (about["text"]["name"], about["image"]["name"]) == (planted.TEXT, planted.IMAGE)
-    assert about["text"]["fingerprint"] == read(ran).encoders["text"]["fingerprint"]
+    assert about["text"]["fingerprint"] == read(ran).encoders["text"].fingerprint
     assert len(about["threshold"]) == len(about["temperature"]) == 3
 
 
@@ -234,7 +235,7 @@ def test_heads_of_an_earlier_comparison_are_not_left_to_answer_beside_new_ones(t
 def test_only_early_fusion_solves_what_the_pair_alone_tells(tmp_path, quick):
     planted.features(tmp_path / "features", {"train": 800, "dev": 300, "test": 300}, signal="xor")
     assert command(tmp_path, quick, "--seeds", "2", "--references", "none") == 0
-    auc = {head: figures(tmp_path, head)["auc_roc"].mean for head in compare.HEADS}
+    auc = {head: figures(tmp_path, head)["auc_roc"].mean for head in HEADS_COMPARED}
     assert abs(auc["text"] - 0.5) < 0.1
     assert abs(auc["image"] - 0.5) < 0.1
     assert auc["early"] > 0.9
@@ -271,7 +272,7 @@ def test_a_test_of_one_class_says_what_is_undefined(tmp_path, quick, capsys):
 def test_temperature_changes_probabilities_and_no_ranking(ran, tmp_path, quick):
     planted.features(tmp_path / "features")
     assert command(tmp_path, quick, "--seeds", "3", "--calibrate", "temperature", "--references", "none") == 0
-    for head in compare.HEADS:
+    for head in HEADS_COMPARED:
         before, after = figures(ran, head), figures(tmp_path, head)
         assert after["auc_roc"].mean == pytest.approx(before["auc_roc"].mean, abs=1e-9)
         assert after["accuracy"].mean == pytest.approx(before["accuracy"].mean)
@@ -287,9 +288,9 @@ def test_a_sweep_s_encoders_are_used_unless_named(tmp_path):
     path.write_text(json.dumps({"text_encoder": "other", "heads": QUICK}))
     asked = ["--seeds", "1", "--heads", "text", "--references", "none", "--from-sweep", str(path)]
     assert command(tmp_path, asked) == 0
-    assert read(tmp_path).encoders["text"]["name"] == "other"
+    assert read(tmp_path).encoders["text"].name == "other"
     assert command(tmp_path, asked, "--text-encoder", planted.TEXT) == 0
-    assert read(tmp_path).encoders["text"]["name"] == planted.TEXT
+    assert read(tmp_path).encoders["text"].name == planted.TEXT
 
 
 def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
@@ -312,6 +313,8 @@ def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
         (["--features", "/nowhere"], "no features folder /nowhere"),
         (["--from-sweep", "/nowhere.json"], "/nowhere.json cannot be read"),
         (["--device", "cuda"], "--device cuda: "),
+        (["--heads", "text,middle"], "--heads: unknown head middle; there are text, image, early, late, mean"),
+        (["--heads", ","], "--heads: unknown head ; there are text"),
     ],
 )
 def test_refusals_have_status_2_and_no_traceback(options, says, capsys, monkeypatch):
@@ -334,7 +337,6 @@ def test_a_refusal_leaves_nothing_behind(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--heads", "text,middle"], "unknown head middle; there are text, image, early, late"),
         (["--seeds", "0"], "0 is not a number of seeds: at least 1"),
     ],
 )
@@ -346,7 +348,8 @@ def test_wrong_options_are_refused(options, says, capsys):
 
 
 def test_heads_are_shown_in_the_table_s_order():
-    assert compare.head_names("late, text,late") == ("text", "late")
+    assert options.head_names("late, text,late") == options.head_names(["late", "text"]) == ("text", "late")
+    assert options.head_names("all") == tuple(HEADS)
 
 
 def test_nothing_is_shown_in_a_log_but_whole_lines(ran, tmp_path, quick, capsys):

@@ -10,8 +10,9 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from experiments.pages import curves
-from experiments.results.records import Record, SplitSize
+from experiments.evaluate import curves
+from experiments.results.records import Record
+from heads.metrics import Counts
 
 
 @st.composite
@@ -74,8 +75,8 @@ def test_calibration_is_sklearns():
     positive = draw.random(500) < probability
     bins = curves.calibration(probability[None], positive)
     came, said = calibration_curve(positive, probability, n_bins=curves.BINS)
-    np.testing.assert_allclose(bins.came, came)
-    np.testing.assert_allclose(bins.said, said)
+    np.testing.assert_allclose(bins.observed, came)
+    np.testing.assert_allclose(bins.predicted, said)
     count = np.bincount((probability * curves.BINS).astype(int), minlength=curves.BINS)
     low, high = proportion_confint(np.round(came * count), count, method="wilson")
     np.testing.assert_allclose(bins.low, low, atol=1e-9)
@@ -93,31 +94,29 @@ def test_a_run_said_twice_makes_calibration_no_surer():
 
 def test_probability_one_belongs_to_the_last_bin():
     bins = curves.calibration(np.array([[0.0, 1.0]]), np.array([False, True]))
-    assert bins.said.tolist() == [0, 1]
-    assert bins.came.tolist() == [0, 1]
+    assert bins.predicted.tolist() == [0, 1]
+    assert bins.observed.tolist() == [0, 1]
 
 
-def record(seed, metrics):
-    return Record("text", "head", seed, "test", 6, {}, 1, 0.3, 1.0, metrics, metrics, {}, "v1", 0.1)
+def record(seed, split, counts, tuned_counts) -> Record:
+    return Record("text", "head", seed, split, 6, {}, 1, 0.3, 1.0, {}, {}, counts, tuned_counts, {}, "v1", 0.1, "run")
 
 
-def test_confusion_is_the_mean_of_the_runs_matrices():
+def test_counts_are_the_mean_of_the_runs_matrices():
     label = np.array([1, 1, 1, 0, 0, 0])
     called = np.array([[1, 1, 0, 1, 0, 0], [1, 1, 1, 0, 0, 0]])
-    matrices = np.mean([confusion_matrix(label, run) for run in called], axis=0)
-    runs = [
-        record(seed, {"accuracy": float((run == label).mean()), "recall": float(run[:3].mean())})
-        for seed, run in enumerate(called)
-    ]
-    found = curves.confusion(runs, "text", SplitSize("test", 6, 6, 3, 6), tuned=False)
-    np.testing.assert_allclose([[found.rest, found.false_alarms], [found.misses, found.hits]], matrices)
-    assert (found.true_positive_rate, found.false_positive_rate) == pytest.approx((2.5 / 3, 0.5 / 3))
-    assert found.precision == pytest.approx(2.5 / 3)
+    matrices = [confusion_matrix(label, run).ravel().tolist() for run in called]
+    counts = [dict(zip(("rest", "false_alarms", "misses", "hits"), each, strict=True)) for each in matrices]
+    none = dict.fromkeys(Counts._fields, 0)
+    records = [record(seed, "test", each, none) for seed, each in enumerate(counts)] + [record(0, "dev", none, none)]
+    mean = curves.mean_counts(records, "text", "test", tuned=False)
+    assert [mean.rest, mean.false_alarms, mean.misses, mean.hits] == np.mean(matrices, axis=0).tolist()
+    assert (curves.recall(mean), curves.false_positive_rate(mean)) == pytest.approx((2.5 / 3, 0.5 / 3))
+    assert curves.precision(mean) == pytest.approx(2.5 / 3)
+    assert curves.mean_counts(records, "text", "test", tuned=True) == Counts(0, 0, 0, 0)
 
 
 def test_a_class_that_is_missing_leaves_its_rate_undefined():
-    runs = [record(0, {"accuracy": 0.5, "recall": math.nan})]
-    found = curves.confusion(runs, "text", SplitSize("test", 6, 6, 0, 6), tuned=True)
-    assert (found.hits, found.misses, found.false_alarms, found.rest) == (0, 0, 3, 3)
-    assert math.isnan(found.true_positive_rate)
-    assert found.false_positive_rate == 0.5
+    counts = Counts(hits=0.0, false_alarms=3.0, misses=0.0, rest=3.0)
+    assert math.isnan(curves.recall(counts))
+    assert curves.false_positive_rate(counts) == 0.5

@@ -8,7 +8,7 @@ import planted
 import pytest
 
 from experiments import data as loading
-from experiments.search import tasks
+from experiments.search import trials
 from extract.errors import Refused
 from extract.store import StoreError
 
@@ -56,7 +56,7 @@ def test_grids_are_never_offered_to_heads(tmp_path):
     for split in planted.SIZES:
         planted.rewrite(tmp_path, "resnet18-grid", split, settings={"pooling": "grid"})
     assert loading.load(tmp_path).image.name == planted.IMAGE
-    assert [data.image.name for data in tasks.pairs(tmp_path, "all", "all")[0]] == [planted.IMAGE]
+    assert [data.image.name for data in trials.pairs(tmp_path, "all", "all")[0]] == [planted.IMAGE]
     for name in ("resnet18-grid", "resnet18:grid"):
         with pytest.raises(Refused) as refused:
             loading.load(tmp_path, image_encoder=name)

@@ -5,46 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_up_results import LABEL, concluded, figure, pair, results
 
-from experiments.pages import cautions, discussion, fusion
-from experiments.results.reading import Findings, Opinion, Predicted
-from experiments.results.records import NAN, Comparison, Figure, Pair, Record, Row, Slice, SplitSize
-
-LABEL = np.array([1] * 40 + [0] * 60)
-
-
-def figure(mean, low, high, sd=0.004):
-    return Figure(mean, sd, low, high)
-
-
-def made(auc, pairs=(), slices=(), dev_auc=None, calls=None, **changes) -> Findings:
-    """Findings with an AUC-ROC for each head on test; `calls`: each head's probability of each meme."""
-    heads = list(auc)
-    rows = []
-    for split, figures in (("dev", dev_auc or auc), ("test", auc)):
-        for name, area in figures.items():
-            metrics = {"auc_roc": area, "ece": Figure(0.05), "macro_f1": Figure(changes.get("at_half", 0.70))}
-            tuned = {"macro_f1": Figure(changes.get("tuned", 0.71))}
-            rows.append(Row(name, "head" if name in heads else "reference", split, 5, 0.4, metrics, tuned))
-    comparison = Comparison(
-        encoders={}, splits=[SplitSize(split, 100, 100, 40, 100) for split in ("train", "dev", "test")], seeds=5,
-        settings={head: {} for head in heads}, calibration="none", device="cpu", precision="float32",
-        rows=rows, judged=[changes.get("judged", "test")],
-        pairs=list(pairs), linear=changes.get("linear", []), slices=list(slices), notes=[], code="v1", versions={},
-    )  # fmt: skip
-    calls = calls or {head: np.where(LABEL == 1, 0.6, 0.2) for head in heads}
-    opinions = {head: Opinion(head, np.array([said]), np.array(said)) for head, said in calls.items()}
-    metrics = {"accuracy": 0.8, "recall": 0.5}
-    runs = [Record(head, "head", 0, "test", 100, {}, 1, 0.4, 1.0, metrics, metrics, {}, "v1", 0.1) for head in heads]
-    ids = [f"{number:03d}" for number in range(100)]
-    predicted = {split: Predicted(split, ids, LABEL, opinions) for split in ("dev", "test")}
-    return Findings(comparison, runs, predicted, {})
-
-
-def pair(low, high, p, fusion="early", measure="auc_roc", only=(0, 0)):
-    middle = (low + high) / 2
-    return Pair("test", fusion, "text", measure, 0.7 + middle, 0.7, low, high, p, p, *only)
-
+from experiments.pages import discussion
+from experiments.results.records import NAN, Figure, Pair, Slice
 
 CLEAR = {"text": figure(0.80, 0.75, 0.85), "image": figure(0.60, 0.55, 0.65)}
 CLOSE = {"text": figure(0.70, 0.65, 0.75), "image": figure(0.66, 0.61, 0.71)}
@@ -52,18 +16,18 @@ BLIND = {"text": figure(0.51, 0.45, 0.57), "image": figure(0.49, 0.43, 0.55)}
 
 
 def test_a_modality_leads_only_where_intervals_lie_apart():
-    assert discussion.modality(made(CLEAR)) == [
+    assert discussion.modality(results(CLEAR)) == [
         "On test, AUC-ROC is .800 [.750, .850] for text alone and .600 [.550, .650] for image alone.",
         "Text carries more of the signal than image: their intervals lie apart.",
     ]
-    assert discussion.modality(made(CLOSE))[1] == (
+    assert discussion.modality(results(CLOSE))[1] == (
         "Text is ahead of image by .040, but their intervals overlap: with 100 memes this is a tendency rather than a "
         "finding."
     )
 
 
 def test_a_blind_modality_is_called_blind():
-    said = discussion.modality(made(CLEAR | {"image": figure(0.52, 0.47, 0.57)}))
+    said = discussion.modality(results(CLEAR | {"image": figure(0.52, 0.47, 0.57)}))
     assert "No evidence that image alone does better than chance." in said
 
 
@@ -85,7 +49,7 @@ def test_a_blind_modality_is_called_blind():
     ],
 )
 def test_two_blind_sides_may_see_together(fusions, says):
-    assert discussion.modality(made(BLIND | fusions))[-1] == says
+    assert discussion.modality(results(BLIND | fusions))[-1] == says
 
 
 def test_no_gain_shown_is_not_called_no_gain():
@@ -119,36 +83,36 @@ def test_accuracy_says_which_answers_changed():
 
 
 def test_what_so_many_memes_can_show():
-    found = made(CLEAR, [pair(-0.02, 0.06, 0.5), pair(-0.04, 0.08, 0.5, "late"), pair(NAN, NAN, NAN)])
+    found = results(CLEAR, [pair(-0.02, 0.06, 0.5), pair(-0.04, 0.08, 0.5, "late"), pair(NAN, NAN, NAN)])
     assert discussion.resolution(found) == [
         "With 100 memes in test, differences of AUC-ROC below about .050 can hardly be told from luck; to halve that "
         "takes four times as many memes (400)."
     ]
-    assert discussion.resolution(made(CLEAR)) == []
+    assert discussion.resolution(results(CLEAR)) == []
 
 
 def test_fusions_are_set_against_each_other():
     figures = CLEAR | {"early": Figure(0.82), "late": Figure(0.81)}
-    assert discussion.among(made(figures)) == ["Early and late fusion hardly differ (.820 and .810)."]
-    assert discussion.among(made(figures | {"late": Figure(0.70)})) == [
+    assert discussion.among(results(figures)) == ["Early and late fusion hardly differ (.820 and .810)."]
+    assert discussion.among(results(figures | {"late": Figure(0.70)})) == [
         "Early fusion is ahead of late fusion by .120 AUC-ROC (not tested)."
     ]
-    assert discussion.among(made(CLEAR)) == []
+    assert discussion.among(results(CLEAR)) == []
 
 
 def test_heads_are_set_against_linear_models():
     linear = [
-        Pair("test", "text", "LR text", "auc_roc", 0.81, 0.80, -0.02, 0.04, 0.5, 0.5),
-        Pair("test", "early", "LR balanced", "auc_roc", 0.90, 0.80, 0.06, 0.14, 0.0002, 0.0004),
-        Pair("test_unseen", "text", "LR text", "auc_roc", 0.70, 0.80, -0.14, -0.06, 0.0002, 0.0004),
+        concluded(Pair("test", "text", "LR text", "auc_roc", 0.81, 0.80, -0.02, 0.04, 0.5, 0.5)),
+        concluded(Pair("test", "early", "LR balanced", "auc_roc", 0.90, 0.80, 0.06, 0.14, 0.0002, 0.0004)),
+        concluded(Pair("test_unseen", "text", "LR text", "auc_roc", 0.70, 0.80, -0.14, -0.06, 0.0002, 0.0004)),
     ]
-    assert discussion.layers(made(CLEAR, linear=linear)) == [
+    assert discussion.layers(results(CLEAR, linear=linear)) == [
         "Early against a logistic regression on what it sees (LR balanced): +.100 [+.060, +.140], corrected p <.001: "
         "a gain.",
         "No firm evidence that a hidden layer does more than a logistic regression on what it sees: text +.010 "
         "[-.020, +.040].",
     ]
-    assert discussion.layers(made(CLEAR)) == []
+    assert discussion.layers(results(CLEAR)) == []
 
 
 @pytest.mark.parametrize(
@@ -160,38 +124,38 @@ def test_heads_are_set_against_linear_models():
     ],
 )
 def test_luck_of_seeds_and_of_memes(sd, says):
-    assert cautions.luck(figure(0.8, 0.75, 0.85, sd))[0].startswith(says)
+    assert discussion.luck(figure(0.8, 0.75, 0.85, sd))[0].startswith(says)
 
 
 def test_an_undefined_figure_has_no_luck():
-    assert cautions.luck(figure(NAN, NAN, NAN, 0.0)) == []
+    assert discussion.luck(figure(NAN, NAN, NAN, 0.0)) == []
 
 
 def test_dev_chooses_the_head_that_is_discussed():
     dev = {"text": Figure(0.6), "image": Figure(0.9)}
     assert (
-        cautions.trust(made(CLEAR, dev_auc=dev))[0]
+        discussion.trust(results(CLEAR, dev_auc=dev))[0]
         == "Dev would choose image; its AUC-ROC on test is .600 [.550, .650]."
     )
-    assert cautions.trust(made(CLEAR, dev_auc=dev))[-1].startswith("On dev it had .900, above test's interval")
-    assert cautions.trust(made(CLEAR, dev_auc={"text": Figure(0.7), "image": Figure(0.6)}))[-1].startswith(
+    assert discussion.trust(results(CLEAR, dev_auc=dev))[-1].startswith("On dev it had .900, above test's interval")
+    assert discussion.trust(results(CLEAR, dev_auc={"text": Figure(0.7), "image": Figure(0.6)}))[-1].startswith(
         "On dev it had .700, below test's interval"
     )
-    assert cautions.trust(made(CLEAR, judged="dev"))[-1].startswith("dev chose the epochs")
+    assert discussion.trust(results(CLEAR, judged="dev"))[-1].startswith("dev chose the epochs")
 
 
 def test_probabilities_are_held_against_the_share_of_label_1():
     calls = {head: np.full(100, 0.3) for head in CLEAR}
-    assert cautions.probabilities(made(CLEAR, calls=calls, tuned=0.75)) == [
+    assert discussion.probabilities(results(CLEAR, calls=calls, tuned=0.75)) == [
         "Text's expected calibration error on test is .050.",
         "Its probabilities are too low on the whole: .300 on average, where .400 of the memes have label 1.",
         "Dev's threshold (.400 on average) moves macro-F1: .700 at 0.5, .750 there.",
     ]
     calls = {head: np.full(100, 0.41) for head in CLEAR}
-    assert cautions.probabilities(made(CLEAR, calls=calls))[1:] == [
+    assert discussion.probabilities(results(CLEAR, calls=calls))[1:] == [
         "Dev's threshold (.400 on average) hardly changes macro-F1: .700 at 0.5, .710 there."
     ]
-    assert len(cautions.probabilities(made(CLEAR, calls=calls, tuned=math.nan))) == 1
+    assert len(discussion.probabilities(results(CLEAR, calls=calls, tuned=math.nan))) == 1
 
 
 def test_failures_are_counted():
@@ -199,7 +163,7 @@ def test_failures_are_counted():
         "text": np.where(np.arange(100) < 90, LABEL, 1 - LABEL),
         "image": np.where(np.arange(100) < 70, LABEL, 1 - LABEL),
     }
-    assert cautions.failures(made(CLEAR, calls={head: each.astype(float) for head, each in calls.items()})) == [
+    assert discussion.failures(results(CLEAR, calls={head: each.astype(float) for head, each in calls.items()})) == [
         "At 0.5, text misses 50% of the memes of label 1 and raises a false alarm on 0% of the others.",
         "All heads are right on 70% of test's memes, none on 10%: no vote among these heads reaches the latter.",
     ]
@@ -213,29 +177,9 @@ def test_the_weakest_slice_is_named_with_its_doubt():
     near = replace(sure, auc_roc={"text": figure(0.79, 0.55, 0.85)})
     undefined = replace(sure, auc_roc={"text": Figure(NAN)})
     sentence = "Of the slices with 30 memes or more it does worst on 'long texts' (40 memes): "
-    assert cautions.weakest([sure, undefined], "text", whole) == [sentence + ".600 [.500, .700] against .800 on all."]
-    assert cautions.weakest([unsure], "text", whole) == [
+    assert discussion.weakest([sure, undefined], "text", whole) == [sentence + ".600 [.500, .700] against .800 on all."]
+    assert discussion.weakest([unsure], "text", whole) == [
         sentence + ".700 [.550, .850] against .800 on all, though the difference may be luck."
     ]
-    assert cautions.weakest([near], "text", whole) == cautions.weakest([undefined], "text", whole) == []
-    assert not any("tiny" in said for said in cautions.failures(made(CLEAR, slices=[small])))
-
-
-def test_fusion_is_alone_where_no_single_head_agrees():
-    right = {"text": [1, 1, 0, 0, 1], "image": [1, 0, 1, 0, 1], "early": [1, 1, 0, 1, 0]}
-    label = np.array([1, 0, 1, 0, 1])
-    opinions = {
-        head: Opinion(head, np.zeros((1, 5)), np.where(np.array(each) == 1, label, 1 - label).astype(float))
-        for head, each in right.items()
-    }
-    found = Predicted("test", list("abcde"), label, opinions)
-    gained, lost = fusion.alone(found, "early", ["text", "image"])
-    assert (gained.tolist(), lost.tolist()) == ([False, False, False, True, False], [False] * 4 + [True])
-    assert fusion.arbitration(found, ["early"]).rows == [
-        ["both are right", "2", "50%"],
-        ["only text is right", "1", "100%"],
-        ["only image is right", "1", "0%"],
-        ["neither is right", "1", "100%"],
-    ]
-    # says_one: text 1 0 0 1 1, image 1 1 1 1 1
-    assert fusion.agreement(found, ["text", "image"]).rows == [["text", "", "60%"], ["image", "60%", ""]]
+    assert discussion.weakest([near], "text", whole) == discussion.weakest([undefined], "text", whole) == []
+    assert not any("tiny" in said for said in discussion.failures(results(CLEAR, slices=[small])))

@@ -1,24 +1,33 @@
 """What compare left is read back as it was; what does not belong together is refused."""
 
 import json
+import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import planted
 import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import roc_auc_score
 
 from experiments import compare
-from experiments.results import reading
+from experiments.options import DEFAULT_HEADS
+from experiments.results import folder as reports
+from experiments.results.records import CONCLUSIONS
 from extract.errors import Refused
+
+HEADS = DEFAULT_HEADS.split(",")
+QUICK = ["--seeds", "2", "--references", "none", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("findings")
     planted.features(folder / "features", {"train": 60, "dev": 40, "test": 40})
-    heads = {"heads": {head: {"hidden": 8, "max_epochs": 3} for head in compare.HEADS}}
+    heads = {"heads": {head: {"hidden": 8, "max_epochs": 3} for head in HEADS}}
     (folder / "choice.json").write_text(json.dumps(heads))
     out = folder / "out"
     command = ["--features", folder / "features", "--out", out, "--from-sweep", folder / "choice.json", "--seeds", 3]
@@ -32,13 +41,13 @@ def copy(folder, tmp_path):
 
 
 def test_predictions_are_those_that_were_scored(folder):
-    found = reading.read(folder)
+    found = reports.read(folder)
     for split in ("dev", "test"):
         predicted = found.predicted[split]
         for name, row in found.rows(split).items():
             if name == "chance":
                 continue
-            by_run = predicted.opinions[name].by_run
+            by_run = predicted.heads[name].by_run
             assert by_run.shape == (row.seeds, 40)
             scores = [roc_auc_score(predicted.label, run) for run in by_run]
             # six decimals tie a few memes that logits tell apart
@@ -48,8 +57,8 @@ def test_predictions_are_those_that_were_scored(folder):
 
 
 def test_learning_curves_are_those_of_the_model_file(folder):
-    found = reading.read(folder)
-    assert list(found.history) == found.heads == list(compare.HEADS)
+    found = reports.read(folder)
+    assert list(found.history) == found.heads == HEADS
     stored = load_file(folder / "models" / "early.safetensors")
     np.testing.assert_array_equal(found.history["early"].dev_auc, stored["history.dev_auc"])
     best = found.history["early"].dev_auc[found.history["early"].best_epoch - 1, np.arange(3)]
@@ -58,16 +67,16 @@ def test_learning_curves_are_those_of_the_model_file(folder):
 
 
 def test_dev_chooses(folder):
-    found = reading.read(folder)
+    found = reports.read(folder)
     figures = {head: found.rows("dev")[head].metrics["auc_roc"].mean for head in found.heads}
     assert found.dev == "dev"
     assert found.judged == "test"
-    assert found.chosen == max(figures, key=figures.__getitem__)
+    assert found.best_on_dev == max(figures, key=figures.__getitem__)
 
 
 def test_right_is_what_the_mean_probability_says():
-    opinion = reading.Opinion("text", np.array([[0.4, 0.9, 0.2, 0.5]]), np.array([0.4, 0.9, 0.2, 0.5]))
-    predicted = reading.Predicted("test", list("abcd"), np.array([0, 0, -1, 1]), {"text": opinion})
+    text = reports.HeadPredictions("text", [0], np.array([[0.4, 0.9, 0.2, 0.5]]))
+    predicted = reports.SplitPredictions("test", list("abcd"), np.array([0, 0, -1, 1]), {"text": text})
     assert predicted.right("text").tolist() == [True, False, False, True]
 
 
@@ -75,7 +84,7 @@ def test_right_is_what_the_mean_probability_says():
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(Refused, match=rf"{name}.*Run: python -m experiments\.compare --out {copy}"):
-        reading.read(copy)
+        reports.read(copy)
 
 
 def test_what_another_version_wrote_is_refused(copy):
@@ -83,14 +92,125 @@ def test_what_another_version_wrote_is_refused(copy):
     del found["versions"]
     (copy / "comparison.json").write_text(json.dumps(found))
     with pytest.raises(Refused, match=r"holds what another version of compare wrote \(KeyError: 'versions'\)"):
-        reading.read(copy)
+        reports.read(copy)
 
 
-def test_files_of_two_comparisons_are_refused(copy):
-    lines = (copy / "predictions_test.csv").read_text().splitlines()
-    kept = [line for line in lines if ",late," not in line and not line.startswith("test-0000,")]
-    (copy / "predictions_test.csv").write_text("\n".join(kept))
+@pytest.mark.parametrize("name", ["predictions_test.csv", "comparison.csv", "comparison.md"])
+def test_files_of_two_comparisons_are_refused(copy, name):
+    """Each file is told by its bytes, whatever it holds."""
+    with (copy / name).open("a") as file:
+        file.write("\n")
     with pytest.raises(Refused, match="files of two comparisons") as refused:
-        reading.read(copy)
-    assert "predictions_test.csv has 39 memes, comparison.json 40" in str(refused.value)
-    assert "predictions_test.csv has nothing of late" in str(refused.value)
+        reports.read(copy)
+    assert f"  {name} is not the file that comparison.json names" in str(refused.value)
+
+
+def test_swapping_a_comparison_in_is_seen(copy, folder, tmp_path):
+    """The comparison of other heads beside these predictions."""
+    other = tmp_path / "other"
+    compare.main(["--features", str(folder.parent / "features"), "--out", str(other), *QUICK, "--heads", "text"])
+    (copy / "comparison.json").write_bytes((other / "comparison.json").read_bytes())
+    with pytest.raises(Refused, match="files of two comparisons"):
+        reports.read(copy)
+
+
+def test_one_run_s_name_stands_in_every_file(folder):
+    run = json.loads((folder / "comparison.json").read_text())["run"]
+    assert len(run) == 16
+    names = ["comparison.md", "comparison.tex", "runs.jsonl", *(f"models/{head}.json" for head in HEADS)]
+    for name in names:
+        assert run in (folder / name).read_text(), name
+
+
+def test_a_second_comparison_leaves_nothing_of_the_first(copy, folder):
+    report, figure = copy / "report.md", copy / "figures" / "roc-test.svg"
+    figure.parent.mkdir()
+    for drawing in (figure, figure.with_name("words.svg")):
+        drawing.write_text("<svg/>")
+    report.write_text("![](figures/roc-test.svg)\n![](figures/words.svg)")
+    (copy / "dataset.md").write_text("![](figures/words.svg)")  # explore's page stays whole
+    (copy / "notes.txt").write_text("mine")
+    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+    compare.main(asked)
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert left == {
+        *(f"comparison.{ending}" for ending in ("md", "csv", "tex", "json")),
+        *("runs.jsonl", "predictions_dev.csv", "predictions_test.csv", "models/text.json", "models/text.safetensors"),
+        *("dataset.md", "figures/words.svg", "notes.txt", ".lock"),
+    }
+    assert reports.read(copy).heads == ["text"]
+
+
+@pytest.mark.parametrize("moves", range(0, 14, 3))
+def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypatch, moves):
+    """The process ends before anything was renamed, or after so many files were moved."""
+
+    class Killed(BaseException):
+        pass
+
+    left = [moves]
+    replace, rename = os.replace, Path.rename
+
+    def killed(*paths):
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return replace(*paths)
+
+    def never(*paths):
+        raise Killed
+
+    before = reports.read(copy).comparison.run
+    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text,early"]
+    monkeypatch.setattr(os, "replace", killed)
+    if not moves:
+        monkeypatch.setattr(Path, "rename", never)
+    with suppress(Killed):
+        compare.main(asked)
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(Path, "rename", rename)
+    after = reports.read(copy)
+    assert after.heads == (HEADS if not moves else ["text", "early"])
+    assert (after.comparison.run == before) == (not moves)
+    compare.main(asked)
+    assert reports.read(copy).heads == ["text", "early"]
+
+
+def test_another_dataset_s_results_are_not_overwritten_unasked(copy, tmp_path):
+    planted.features(tmp_path / "others", {"train": 50, "dev": 30, "test": 30})
+    asked = ["--features", str(tmp_path / "others"), "--out", str(copy), *QUICK, "--heads", "text"]
+    before = (copy / "comparison.json").read_bytes()
+    with pytest.raises(Refused, match=r"holds a comparison on other memes .*60 in train.*--overwrite"):
+        compare.main(asked)
+    assert (copy / "comparison.json").read_bytes() == before
+    compare.main([*asked, "--overwrite"])
+    assert reports.read(copy).size("train").memes == 50
+
+
+def test_frames_hold_what_files_do(folder):
+    results = reports.read(folder)
+    table = pd.read_csv(folder / "comparison.csv")
+    pd.testing.assert_frame_equal(results.table, table, atol=1e-6)
+    assert set(results.tests["family"]) == {"fusion", "linear"}
+    assert set(results.tests["conclusion"]) <= set(CONCLUSIONS)
+    frame = results.predictions
+    assert list(frame.columns) == ["split", "id", "label", "head", "seed", "probability"]
+    assert len(frame) == 2 * 40 * (4 * 3 + 6)  # splits x memes x (heads x seeds + references)
+    runs = results.runs
+    assert len(runs) == 2 * (4 * 3 + 6)
+    early = runs[(runs["head"] == "early") & (runs["split"] == "test")]
+    assert early["auc_roc"].mean() == pytest.approx(results.auc("early", "test").mean)
+    assert {"tuned_f1", "auc_roc", "seconds"} <= set(runs.columns)
+
+
+def test_counts_are_stored_and_are_those_of_the_answers(folder):
+    results = reports.read(folder)
+    for record in results.records:
+        predicted = results.predicted[record.split]
+        head = predicted.heads[record.head]
+        said = head.by_run[head.seeds.index(record.seed)] >= 0.5
+        counts = record.counts
+        assert counts["hits"] == (said & predicted.positive).sum()
+        assert counts["false_alarms"] == (said & ~predicted.positive).sum()
+        assert sum(counts.values()) == sum(record.tuned_counts.values()) == record.memes
+        assert (counts["hits"] + counts["rest"]) / record.memes == pytest.approx(record.metrics["accuracy"])

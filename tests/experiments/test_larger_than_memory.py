@@ -10,9 +10,9 @@ from drawn import QUICK, seeds, state_bytes
 
 from experiments import data as loading
 from experiments import references, training
-from experiments.bench import random_features
+from experiments.bench import random_inputs
 from extract import store
-from extract.store import joining
+from extract.store import reading
 from heads.rows import BLOCK, Rows
 from heads.train import fit
 
@@ -21,12 +21,12 @@ SIZES, DIMS = {"train": 3 * BLOCK + 100, "dev": 600, "test": 700}, (6, 9)
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    return random_features.publish(tmp_path_factory.mktemp("one"), SIZES, DIMS)
+    return random_inputs.publish_vectors(tmp_path_factory.mktemp("one"), SIZES, DIMS)
 
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory):
-    return random_features.publish(tmp_path_factory.mktemp("sharded"), SIZES, DIMS, shard_rows=1000)
+    return random_inputs.publish_vectors(tmp_path_factory.mktemp("sharded"), SIZES, DIMS, shard_rows=1000)
 
 
 def trained(features, **how):
@@ -47,14 +47,14 @@ def test_shards_train_to_the_very_same_numbers(one, sharded):
 def test_rows_in_another_order_that_stay_on_disk_train_to_the_very_same_numbers(tmp_path, monkeypatch):
     features = planted.features(tmp_path, {"train": 400, "dev": 120, "test": 60}, shuffle=3)
     in_memory, logit = trained(features)
-    monkeypatch.setattr(joining, "IN_MEMORY", 0)
+    monkeypatch.setattr(reading, "IN_MEMORY", 0)
     assert isinstance(loading.load(features).train.pairs.image_vec, store.Taken)
     on_disk, again = trained(features)
     assert state_bytes(in_memory) == state_bytes(on_disk)
     assert torch.equal(logit, again)
 
 
-class Untouched(store.arrays.Lazy):
+class Untouched(store.schema.Lazy):
     """Vectors that nobody may read."""
 
     def __init__(self, shape):

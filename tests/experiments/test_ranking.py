@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from experiments.search import choice as chosen
+from experiments import words
+from experiments.search.ranking import Choice, read_choice
 from extract.errors import Refused
+from extract.store import EncoderIdentity
 
 
 def written(tmp_path, value) -> object:
@@ -17,9 +19,9 @@ def written(tmp_path, value) -> object:
 def test_encoders_and_settings_are_read(tmp_path):
     value = {"text_encoder": "bert", "image_encoder": None, "heads": {"early": {"hidden": 64, "dropout": 0.1}}}
     found = {"early": {"hidden": 64, "dropout": 0.1}}
-    assert chosen.read(written(tmp_path, value)) == chosen.Choice("bert", None, found, [])
-    assert chosen.read(written(tmp_path, value | {"notes": ["so"]})) == chosen.Choice("bert", None, found, ["so"])
-    assert chosen.read(written(tmp_path, {})) == chosen.NOTHING
+    assert read_choice(written(tmp_path, value)) == Choice("bert", None, found, [])
+    assert read_choice(written(tmp_path, value | {"notes": ["so"]})) == Choice("bert", None, found, ["so"])
+    assert read_choice(written(tmp_path, {})) == Choice(None, None, {}, [])
 
 
 @pytest.mark.parametrize(
@@ -39,26 +41,32 @@ def test_encoders_and_settings_are_read(tmp_path):
 )
 def test_faults_are_named(tmp_path, value, fault):
     with pytest.raises(Refused) as refused:
-        chosen.read(written(tmp_path, value))
+        read_choice(written(tmp_path, value))
     assert fault in str(refused.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(Refused, match=r"none.json cannot be read: No such file"):
-        chosen.read(tmp_path / "none.json")
+        read_choice(tmp_path / "none.json")
+
+
+def cautions(choice: Choice, text: str, heads: list[str]) -> list[str]:
+    names = {"text": text, "image": "resnet"}
+    encoders = {side: EncoderIdentity(side, name, 4, "", {}, {}) for side, name in names.items()}
+    return words.choice_cautions(choice, encoders, heads)
 
 
 def test_a_sweep_s_notes_hold_on_its_own_encoders_only():
-    choice = chosen.Choice("bert", "resnet", {"text": {}, "early": {}}, ["mind this"])
-    assert choice.cautions("bert", "resnet", ["text", "early"]) == ["mind this"]
-    assert choice.cautions("another", "resnet", ["text", "early"]) == []
+    choice = Choice("bert", "resnet", {"text": {"hidden": 8}, "early": {"hidden": 8}}, ["mind this"])
+    assert cautions(choice, "bert", ["text", "early"]) == ["mind this"]
+    assert cautions(choice, "another", ["text", "early"]) == []
 
 
 def test_heads_that_were_not_tuned_are_named_beside_those_that_were():
-    choice = chosen.Choice(None, None, {"early": {"hidden": 64}}, [])
-    assert choice.cautions("bert", "resnet", ["text", "image", "early"]) == [
+    choice = Choice(None, None, {"early": {"hidden": 64}}, [])
+    assert cautions(choice, "bert", ["text", "image", "early"]) == [
         "Tuned by the sweep: early; with the shipped settings: text, image. A difference between one of the former and "
         "one of the latter may be the tuning's."
     ]
-    assert choice.cautions("bert", "resnet", ["text"]) == choice.cautions("bert", "resnet", ["early"]) == []
-    assert chosen.NOTHING.cautions("bert", "resnet", ["text", "early"]) == []
+    assert cautions(choice, "bert", ["text"]) == cautions(choice, "bert", ["early"]) == []
+    assert cautions(Choice(), "bert", ["text", "early"]) == []

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -24,7 +25,7 @@ HEADS = ("text", "image", "early", "late")
 def compared(folder, *options, **kinds):
     """Features, a comparison of them by tiny heads, and the memes that they might be of."""
     planted.features(folder / "features", kinds.pop("sizes", SMALL), **kinds)
-    heads = {head: {"hidden": 8, "max_epochs": 4, "batch_size": 32} for head in compare.HEADS}
+    heads = {head: {"hidden": 8, "max_epochs": 4, "batch_size": 32} for head in HEADS}
     (folder / "choice.json").write_text(json.dumps({"heads": heads}))
     command = ["--features", folder / "features", "--out", folder / "out", "--from-sweep", folder / "choice.json"]
     compare.main([str(word) for word in [*command, "--device", "cpu", *options]])
@@ -260,9 +261,9 @@ def test_no_comparison_is_refused_in_words(tmp_path):
 
 
 def test_a_font_that_is_missing_here_is_the_readers_matter(folder, page, tmp_path, monkeypatch, caplog):
-    from experiments.pages import ink
+    from experiments.pages import drawing
 
-    monkeypatch.setitem(ink.STYLE, "font.family", ["No Such Font"])
+    monkeypatch.setitem(drawing.STYLE, "font.family", ["No Such Font"])
     html, _ = reported(folder, "--out", str(tmp_path), data=False)
     assert len(Elements(html).all("svg")) == len(page.all("svg")) - 3
     assert not caplog.records
@@ -280,3 +281,24 @@ def test_unlabelled_memes_in_a_labelled_split_are_not_scored(tmp_path):
     made_up_memes.beside(tmp_path / "features", tmp_path / "data", planted.TEXT)
     _, markdown = reported(tmp_path)
     assert "## Results on test: 30 memes" in markdown
+
+
+def test_slices_of_one_label_each_do_not_end_in_a_traceback(folder, tmp_path):
+    shutil.copytree(folder / "out", tmp_path / "out")
+    path = tmp_path / "out" / "comparison.json"
+    comparison = json.loads(path.read_text())
+    undefined = {"mean": None, "sd": None, "low": None, "high": None, "undefined": 2}
+    for piece in comparison["slices"]:
+        piece["auc_roc"] = dict.fromkeys(piece["auc_roc"], undefined)
+    path.write_text(json.dumps(comparison))
+    report.report(tmp_path / "out")
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    assert "slices-test.svg" not in markdown
+    assert "| image also in train | 4 | 50% | undefined |" in markdown
+
+
+def test_from_python_it_prints_nothing(folder, tmp_path, capsys):
+    path = report.report(folder / "out", folder / "data", tmp_path, images=False)
+    assert path == tmp_path / "report.html"
+    assert not Elements(path.read_text()).all("img")
+    assert capsys.readouterr() == ("", "")

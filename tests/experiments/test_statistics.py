@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import ndtr
-from scipy.stats import binomtest, rankdata
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -68,11 +68,6 @@ def test_areas_of_one_class_are_undefined(label):
     auc_roc, precision = statistics.weighted_areas(ranked, np.ones((3, 2), np.float32))
     assert np.isnan(auc_roc).all()
     assert np.isnan(precision).all() == (not label)
-
-
-@given(arrays(np.int8, st.integers(1, 30), elements=st.integers(-2, 2)))
-def test_midranks_are_scipys(score):
-    np.testing.assert_array_equal(statistics.midranks(score.astype(float)), rankdata(score))
 
 
 @given(tied_scores())

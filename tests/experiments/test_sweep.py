@@ -16,11 +16,12 @@ import numpy as np
 import planted
 import pytest
 
-from experiments import compare, sweep
+from experiments import compare, sweep, tables, words
 from experiments import data as loading
+from experiments.options import DEFAULT_HEADS
 from experiments.results.records import Comparison
-from experiments.search import grid, ranking
-from experiments.search import tasks as search
+from experiments.search import grid, plots, ranking
+from experiments.search import trials as search
 from experiments.search.trials import Log, Trial
 from extract import errors, store
 from extract.errors import Failed, Refused
@@ -57,7 +58,7 @@ def swept(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No picture: it takes longer than the training."""
-    monkeypatch.setattr(sweep, "draw", lambda *_: "")
+    monkeypatch.setattr(plots, "write", lambda *_: None)
 
 
 def test_every_run_is_a_record(swept):
@@ -186,7 +187,7 @@ def test_a_head_of_one_modality_is_trained_once_per_encoder(tmp_path):
     planted.features(tmp_path, {"train": 24, "dev": 12})
     planted.features(tmp_path, {"train": 24, "dev": 12}, names=("other-bert", "other-resnet"))
     loaded, notes = search.pairs(tmp_path, "all", "all")
-    tasks = search.tasks(loaded, compare.HEADS)
+    tasks = search.tasks(loaded, DEFAULT_HEADS.split(","))
     assert (len(loaded), notes) == (4, [])
     assert [task.head for task in tasks] == ["text"] * 2 + ["image"] * 2 + ["early"] * 4 + ["late"] * 4
 
@@ -286,9 +287,9 @@ def test_a_full_disk_is_told_of_as_what_it_is(tmp_path):
 
 def test_scores_of_several_versions_of_the_code_are_said_to_be():
     trials = [trial("text", 0.5), trial("text", 0.6, seed=1, code="v2"), trial("image", 0.7)]
-    read = "\n".join(ranking.reading(ranking.rank(trials), trials, 0, ""))
+    read = "\n".join(words.sweep_reading(ranking.rank(trials), trials, 0, [], ""))
     assert "Runs of 2 versions of memefuse (v1, v2) are ranked together" in read
-    same = "\n".join(ranking.reading(ranking.rank(trials[:1]), trials[:1], 0, ""))
+    same = "\n".join(words.sweep_reading(ranking.rank(trials[:1]), trials[:1], 0, [], ""))
     assert "versions" not in same
 
 
@@ -311,11 +312,11 @@ def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
         trial("early", 0.75, text="a", hidden=1),
         trial("early", 0.85, text="b", hidden=2),
     ]
-    chosen = ranking.chosen(ranking.rank(trials))
-    assert (chosen["text_encoder"], chosen["image_encoder"]) == ("b", "i")
-    assert chosen["heads"] == {"early": {"hidden": 2}, "text": {"hidden": 2}}
-    alone = ranking.chosen(ranking.rank(trials[:3]))
-    assert alone == {"text_encoder": "a", "image_encoder": None, "heads": {"text": {"hidden": 1}}, "notes": []}
+    choice, on_pair = ranking.choose(ranking.rank(trials))
+    assert choice == ranking.Choice("b", "i", {"early": {"hidden": 2}, "text": {"hidden": 2}})
+    assert {candidate.encoders for candidate in on_pair} == {("b",), ("b", "i")}
+    alone, _ = ranking.choose(ranking.rank(trials[:3]))
+    assert alone == ranking.Choice("a", None, {"text": {"hidden": 1}})
 
 
 @pytest.mark.parametrize(
@@ -335,10 +336,12 @@ def test_a_single_modality_that_the_choice_leaves_behind_is_named(elsewhere, say
         trial("early", 0.85, text="b"),
     ]
     ranked = ranking.rank(trials)
-    notes = ranking.chosen(ranked)["notes"]
+    notes = words.left_behind(ranked, ranking.choose(ranked)[1])
     assert len(notes) == bool(says)
     assert all(part in notes[0] for part in says)
-    assert [line for line in ranking.page(ranked, trials, 0, {}, "").splitlines() if line in notes] == notes
+    reading = words.sweep_reading(ranked, trials, 0, notes, "")
+    page = tables.sweep_markdown(ranked, trials, {}, reading)
+    assert [line for line in page.splitlines() if line in notes] == notes
 
 
 def test_undefined_scores_rank_last():
@@ -353,6 +356,17 @@ def test_the_standard_error_is_that_of_exponential_scores():
     positive, negative = draw.exponential(4.0, (4000, 30)), draw.exponential(1.0, (4000, 20))
     auc = (positive[:, :, None] > negative[:, None]).mean(axis=(1, 2))  # 4 / (4 + 1) on average
     assert ranking.auc_error(0.8, 30, 20) == pytest.approx(auc.std(), rel=0.05)
+
+
+def test_from_python_it_prints_nothing_and_gives_a_frame(swept, capfd):
+    result = sweep.sweep(
+        swept / "features", grid=QUICK[1:-4], seeds=2, device="cpu", heads=["early", "text"], out=swept / "sweep"
+    )
+    assert capfd.readouterr() == ("", "")
+    assert result.table["head"].iloc[0] == "early"
+    assert len(result.table) == len(result.ranked) == 8
+    assert result.table["dev_auc_mean"].is_monotonic_decreasing
+    assert (result.choice.text_encoder, len(result.trials), result.others) == (planted.TEXT, 16, 8)
 
 
 def test_loading_without_tests_leaves_them_out(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from systems_command import asked, lines, tiny
 
 from experiments.results import records
-from experiments.systems import results, sides
+from experiments.systems import results
 from experiments.systems.__main__ import listed, main, settings
 from experiments.systems.published import STAND_INS, SYSTEMS
 from extract.encoders import catalogue
@@ -196,10 +196,3 @@ def test_what_cannot_be_is_refused_before_any_work(command, why, tmp_path):
 def test_a_table_of_nothing_says_what_to_run(tmp_path):
     with pytest.raises(Refused, match=r"no system was run yet under .*; run: python -m experiments\.systems lab"):
         main(["table", "--out", str(tmp_path)])
-
-
-def test_a_grid_is_asked_of_a_stand_in_where_a_grid_was_published():
-    wanted = sides.Wanted({"text": None, "image": None}, True, ())
-    assert sides.named("image", "resnet18:grid", wanted) == "resnet50-keras:grid"
-    assert sides.named("text", "bert-base-uncased:pooler", wanted) == "all-MiniLM-L6-v2"
-    assert sides.named("text", "fasttext", wanted) == "fasttext"

@@ -6,7 +6,6 @@ import re
 import pytest
 from systems_command import tiny
 
-from experiments.systems import sides
 from experiments.systems.__main__ import main
 from extract.errors import Refused
 
@@ -58,31 +57,3 @@ def test_a_library_that_is_missing_is_named_before_any_work(name, library, folde
 def test_a_draw_of_one_label_is_refused(copy):
     with pytest.raises(Refused, match=r"--rows 1 draws memes of label [01] alone of train; draw more"):
         main(["fasttext-resnet152-concat", *tiny(copy, "--rows", "1")])
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "published", "is_other"),
-    [
-        ("text", "bert-base-uncased", "bert-base-uncased", False),
-        ("text", "google-bert/bert-base-uncased", "bert-base-uncased", False),
-        ("text", "/models/bert-base-uncased:pooler", "bert-base-uncased:pooler", False),
-        ("text", "bert-base-uncased:cls", "bert-base-uncased", False),
-        ("text", "bert-base-uncased", "bert-base-uncased:pooler", True),
-        ("text", "all-MiniLM-L6-v2", "bert-base-uncased", True),
-        ("image", "resnet18:grid", "resnet18:grid", False),
-        ("image", "resnet50-keras:grid", "resnet18:grid", True),
-        ("text", "fasttext", "fasttext", False),
-    ],
-)
-def test_what_stands_in_is_told_from_what_was_published(kind, name, published, is_other):
-    assert sides.other(kind, name, published) == is_other
-
-
-def test_a_stand_in_out_of_reach_is_not_offered_again():
-    refusals = [
-        ("text", "all-MiniLM-L6-v2", "all-MiniLM-L6-v2: no registry\nmore"),
-        ("image", "resnet50", "resnet50: none"),
-    ]
-    said = sides.way_out(refusals, ["lab", "--stand-in"])
-    assert said.splitlines()[:2] == ["all-MiniLM-L6-v2: no registry", "resnet50: none"]
-    assert "--text-encoder all-MiniLM-L6-v2" not in said

@@ -7,7 +7,7 @@ import pytest
 import torch
 from planted_memes import concat, memes
 
-from experiments.systems import checkpoints, trainer
+from experiments.systems import trainer
 from experiments.systems.published import Shape, Training
 from heads.metrics import auc_roc
 
@@ -43,7 +43,7 @@ def same(found: dict, wanted: dict) -> bool:
 @pytest.mark.parametrize("step", [1, 4, 6])
 def test_a_run_that_goes_on_ends_with_the_weights_of_one_that_was_not_stopped(step, undisturbed, monkeypatch, tmp_path):
     killed_after(step, monkeypatch, tmp_path)
-    assert checkpoints.last_whole(tmp_path).name == f"checkpoint-{step}"
+    assert trainer.last_checkpoint(tmp_path).path.name == f"checkpoint-{step}"
     assert same(killed_training.run(tmp_path).state_dict(), undisturbed)
 
 
@@ -51,17 +51,17 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(undisturbed, monkeyp
     killed_after(6, monkeypatch, tmp_path)
     half = tmp_path / "checkpoint-6"
     (half / "trainer_state.json").write_text('{"global_st')
-    assert checkpoints.last_whole(tmp_path).name == "checkpoint-4"  # the best so far, which is never thrown away
+    assert trainer.last_checkpoint(tmp_path).path.name == "checkpoint-4"  # the best so far, which is never thrown away
     assert same(killed_training.run(tmp_path).state_dict(), undisturbed)
 
 
 def test_a_run_that_had_stopped_early_is_not_trained_on(undisturbed, tmp_path):
     killed_training.run(tmp_path)
-    end = checkpoints.last_whole(tmp_path)
-    assert end.name == "checkpoint-16"
-    assert checkpoints.stopped_early(end, killed_training.HOW)
+    end = trainer.last_checkpoint(tmp_path)
+    assert end.path.name == "checkpoint-16"
+    assert end.stopped_early(killed_training.HOW)
     again = killed_training.run(tmp_path)
-    assert checkpoints.last_whole(tmp_path) == end
+    assert trainer.last_checkpoint(tmp_path) == end
     assert same(again.state_dict(), undisturbed)
 
 
@@ -70,7 +70,7 @@ def test_a_run_that_had_its_steps_makes_no_further_one(patience, tmp_path, monke
     """Three steps of four an epoch: the last checkpoint lies within an epoch."""
     monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
     first, learned = quick(tmp_path, steps=3, patience=patience)
-    assert checkpoints.last_whole(tmp_path).name == "checkpoint-3"
+    assert trainer.last_checkpoint(tmp_path).path.name == "checkpoint-3"
     again, told = quick(tmp_path, steps=3, patience=patience)
     assert (told.steps, told.resumed_at, told.history) == (3, 3, learned.history)
     assert len(told.history) == 1
@@ -133,7 +133,7 @@ def test_every_way_to_train_gives_the_same_numbers_twice_and_others_than_the_pla
 
 def test_seconds_of_killed_processes_count(monkeypatch, tmp_path):
     killed_after(4, monkeypatch, tmp_path)
-    (checkpoints.last_whole(tmp_path) / checkpoints.SPENT).write_text("1000.0")
+    (trainer.last_checkpoint(tmp_path).path / trainer.SPENT).write_text("1000.0")
     model = concat(killed_training.SHAPE)
     dev = memes(40, seed=1, split="dev")
     how = killed_training.HOW

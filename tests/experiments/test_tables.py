@@ -8,10 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_records import NAN, comparison
+from made_comparison import NAN, comparison
 
-from experiments import comparison_tables
-from experiments import tables as layout
+from experiments import tables, words
 from experiments.results.records import Comparison, Figure, SplitSize
 
 
@@ -20,25 +19,25 @@ from experiments.results.records import Comparison, Figure, SplitSize
     [(0.8124, ".812"), (1.0, "1.000"), (0.9999, "1.000"), (-0.0344, "-.034"), (10.5, "10.500"), (-0.0001, ".000")],
 )
 def test_figures_have_three_digits(value, written):
-    assert layout.bare(value) == written
+    assert words.bare(value) == written
 
 
 @pytest.mark.parametrize(
     ("value", "written"), [(0.019, "+.019"), (-0.004, "-.004"), (0.0, "+.000"), (-1.0, "-1.000"), (NAN, "undefined")]
 )
 def test_differences_have_a_sign(value, written):
-    assert layout.signed(value) == written
+    assert words.signed(value) == written
 
 
 def test_a_single_seed_has_no_spread():
-    assert layout.with_spread(Figure(0.8)) == ".800"
-    assert layout.with_spread(Figure(0.8, 0.0123)) == ".800±.012"
-    assert layout.interval(Figure(0.8)) == ""
+    assert words.with_spread(Figure(0.8)) == ".800"
+    assert words.with_spread(Figure(0.8, 0.0123)) == ".800±.012"
+    assert words.interval(Figure(0.8)) == ""
 
 
 def test_plain_columns_line_up():
-    table = layout.Table("a title", ["", "x"], [["long name", "1"], ["b", "undefined"]], rule_before=[1])
-    assert layout.plain(table).splitlines() == [
+    table = tables.Table("a title", ["", "x"], [["long name", "1"], ["b", "undefined"]], rule_before=[1])
+    assert tables.plain(table).splitlines() == [
         "a title",
         "",
         "                   x",
@@ -50,8 +49,8 @@ def test_plain_columns_line_up():
 
 
 def test_latex_has_nothing_that_latex_stumbles_on():
-    table = layout.Table("50% of test_seen & more", ["", "p"], [["my_bert", "<.001"], ["±", "[-.004, -.001]"]], [1])
-    written = layout.latex(table)
+    table = tables.Table("50% of test_seen & more", ["", "p"], [["my_bert", "<.001"], ["±", "[-.004, -.001]"]], [1])
+    written = tables.latex(table)
     assert r"\caption{50\% of test\_seen \& more}" in written
     assert r"my\_bert & $<$.001 \\" in written
     assert r"$\pm$ & [$-$.004, $-$.001] \\" in written
@@ -60,14 +59,14 @@ def test_latex_has_nothing_that_latex_stumbles_on():
 
 @given(st.text(alphabet="a_%&#${}\\~^±<>-[, .5", max_size=12))
 def test_escaped_latex_has_no_bare_special_character(text):
-    escaped = layout.escape(text)
+    escaped = tables.escape(text)
     assert not re.search(r"(?<!\\)[%&#_]", escaped)
     assert escaped.count("{") == escaped.count("}") or "{" in text or "}" in text
     assert not re.search(r"[±<>](?!\$)|(?<!\$)[±<>]", escaped.replace(r"$\pm$", ""))
 
 
 def test_terminal_shows_test_and_verdicts_in_120_columns():
-    shown = comparison_tables.terminal(comparison())
+    shown = tables.terminal(comparison())
     assert max(map(len, shown.splitlines())) <= 120
     assert "test: 100 memes, 40% of label 1, 20 more without a label" in shown
     assert "test_unseen: 50 memes without labels, predicted but not scored" in shown
@@ -83,13 +82,11 @@ def test_terminal_shows_test_and_verdicts_in_120_columns():
 
 
 def test_terminal_shows_dev_where_dev_judges():
-    assert "dev: 100 memes, 40% of label 1" in comparison_tables.terminal(
-        comparison(judged=["dev"], pairs=[], slices=[])
-    )
+    assert "dev: 100 memes, 40% of label 1" in tables.terminal(comparison(judged=["dev"], pairs=[], slices=[]))
 
 
 def test_markdown_tables_have_as_many_cells_in_every_row():
-    written = comparison_tables.markdown(comparison())
+    written = tables.comparison_markdown(comparison())
     for block in re.findall(r"(?:^\|.*\n)+", written, flags=re.M):
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(cells) == 1, block
@@ -105,7 +102,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row():
 
 
 def test_csv_has_a_line_per_head_split_and_threshold():
-    lines = list(csv.DictReader(io.StringIO(comparison_tables.comma_separated(comparison()))))
+    lines = list(csv.DictReader(io.StringIO(tables.comparison_csv(comparison()))))
     assert [(line["split"], line["name"], line["chosen_by"]) for line in lines][-3:] == [
         ("test", "early", "fixed"),
         ("test", "early", "dev"),
@@ -120,11 +117,11 @@ def test_csv_has_a_line_per_head_split_and_threshold():
 
 
 def test_a_comparison_says_where_and_how_it_was_trained():
-    assert "- trained on cpu, products in bfloat16\n" in comparison_tables.markdown(comparison())
+    assert "- trained on cpu, products in bfloat16\n" in tables.comparison_markdown(comparison())
 
 
 def test_latex_starts_with_test_and_names_its_packages():
-    written = comparison_tables.latex(comparison())
+    written = tables.comparison_latex(comparison())
     assert written.startswith("% needs \\usepackage{booktabs,graphicx}\n")
     assert written.index("caption{test:") < written.index("caption{dev:")
     assert written.count("\\begin{table}") == 4
@@ -134,10 +131,10 @@ def test_latex_starts_with_test_and_names_its_packages():
 def test_tables_are_made_from_the_record_alone():
     again = Comparison.from_json(comparison().to_json())
     for make in (
-        comparison_tables.terminal,
-        comparison_tables.markdown,
-        comparison_tables.latex,
-        comparison_tables.comma_separated,
+        tables.terminal,
+        tables.comparison_markdown,
+        tables.comparison_latex,
+        tables.comparison_csv,
     ):
         assert make(again) == make(comparison())
 
@@ -148,15 +145,13 @@ def test_a_split_of_one_class_says_why_it_is_undefined():
         for row in comparison().rows
         if row.split == "test" and row.kind == "head"
     ]
-    assert (
-        comparison_tables.undefined(rows)[0] == "AUC-ROC is undefined for text, early: the split holds one class only."
-    )
-    assert "undefined" in layout.plain(comparison_tables.main_table(rows, ""))
+    assert words.undefined(rows)[0] == "AUC-ROC is undefined for text, early: the split holds one class only."
+    assert "undefined" in tables.plain(tables.main_table(rows, ""))
 
 
 def test_no_fusion_to_judge_is_said():
-    assert "No fusion is judged" in comparison_tables.terminal(comparison(pairs=[]))
+    assert "No fusion is judged" in tables.terminal(comparison(pairs=[]))
 
 
 def test_heading_of_a_whole_split():
-    assert comparison_tables.heading(SplitSize("dev", 1200, 1200, 300, 1000)) == "dev: 1,200 memes, 25% of label 1"
+    assert words.heading(SplitSize("dev", 1200, 1200, 300, 1000)) == "dev: 1,200 memes, 25% of label 1"

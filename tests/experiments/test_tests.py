@@ -1,11 +1,14 @@
 """Which modality a fusion is held against, and what a sentence may claim."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments import words
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.results.records import NAN, Figure, Pair, Row, SplitSize
@@ -26,6 +29,10 @@ def head(name: str, signal: float, runs: int = 3) -> Scores:
     return Scores(name, "head", "test", torch.tensor(logit), label, half, 2 * half)
 
 
+def concluded(*pairs: Pair) -> list[Pair]:
+    return [replace(each, conclusion=tests.conclude(each)) for each in pairs]
+
+
 def test_the_better_single_modality_is_dev_s():
     assert tests.better_single(on_dev(text=0.7, image=0.8, early=0.9)) == "image"
     assert tests.better_single(on_dev(text=0.7, early=0.9)) == "text"
@@ -36,7 +43,7 @@ def test_pairs_agree_with_the_tests_they_name():
     scores = {each.name: each for each in (head("text", 0.5), head("early", 2.5))}
     group = np.arange(200) // 2
     draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=300)
-    auc, accuracy = tests.pairs("text", scores, group, draws)
+    auc, accuracy = tests.fusion_pairs("text", scores, group, draws)
     logits = {name: each.logit.numpy() for name, each in scores.items()}
     test = statistics.delong(logits["early"], logits["text"], scores["text"].positive, group)
     assert (auc.measure, auc.difference, auc.p) == ("auc_roc", pytest.approx(test.difference), test.p)
@@ -46,13 +53,13 @@ def test_pairs_agree_with_the_tests_they_name():
     right = {name: each.right for name, each in scores.items()}
     assert (accuracy.of_head, accuracy.of_against) == (right["early"].mean(), right["text"].mean())
     assert accuracy.only_head - accuracy.only_against == pytest.approx(200 * accuracy.difference)
-    assert tests.conclusion(auc) == tests.conclusion(accuracy) == "a gain"
+    assert {each.conclusion for each in tests.corrected([auc, accuracy])} == {"gain"}
 
 
 def test_a_missing_fusion_is_no_pair():
     scores = {each.name: each for each in (head("text", 0.5), head("late", 0.6))}
     draws = statistics.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=20)
-    assert [each.head for each in tests.pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
+    assert [each.head for each in tests.fusion_pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
 
 
 def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see_what_it_sees():
@@ -69,17 +76,17 @@ def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see
 
 
 def test_heads_and_regressions_in_one_sentence():
-    found = [
+    found = concluded(
         Pair("test", "text", "LR text", "auc_roc", 0.81, 0.80, -0.02, 0.04, 0.5, 0.5),
         Pair("test", "image", "LR image", "auc_roc", 0.79, 0.80, -0.04, 0.02, 0.5, 0.5),
         Pair("test", "early", "LR both", "auc_roc", 0.90, 0.80, 0.06, 0.14, 0.001, 0.003),
-    ]
-    assert tests.against_linear(found) == [
+    )
+    assert words.against_linear(found) == [
         "Heads vs logistic regression on the same vectors: test AUC-ROC text +.010, image -.010, early +.100: "
         "no evidence of a gain for text, image; a gain for early."
     ]
-    assert tests.against_linear(found[:2])[0].endswith("text +.010, image -.010: no evidence of a gain.")
-    assert tests.against_linear([]) == []
+    assert words.against_linear(found[:2])[0].endswith("text +.010, image -.010: no evidence of a gain.")
+    assert words.against_linear([]) == []
 
 
 def test_correction_is_over_all_that_the_table_shows():
@@ -101,20 +108,20 @@ def test_correction_is_over_all_that_the_table_shows():
     ],
 )
 def test_conclusion(made, says):
-    assert tests.conclusion(made) == says
+    assert words.conclusion(*concluded(made)) == says
 
 
 @given(st.floats(-1, 1), st.floats(-1, 0.2), st.floats(0, 1), st.floats(0.05, 1))
 def test_nothing_is_claimed_above_the_level(difference, low, width, p):
-    assert tests.conclusion(pair(difference, low, low + width, p)) not in ("a gain", "a loss")
+    assert tests.conclude(pair(difference, low, low + width, p)) not in ("gain", "loss")
 
 
 def test_verdict_is_one_sentence():
-    assert tests.verdict(pair(p=0.11)) == (
+    assert words.fusion_sentence(*concluded(pair(p=0.11))) == (
         "early vs text (the better single modality on dev): test AUC-ROC .820 vs .800, +.020 [-.010, +.050], "
         "p = .110 (Holm): no evidence of a gain."
     )
-    assert "p < .001 (Holm): a gain." in tests.verdict(pair(0.04, 0.01, 0.07, 1e-9))
+    assert "p < .001 (Holm): a gain." in words.fusion_sentence(*concluded(pair(0.04, 0.01, 0.07, 1e-9)))
 
 
 def test_precision_says_how_little_a_small_split_shows():
@@ -123,8 +130,8 @@ def test_precision_says_how_little_a_small_split_shows():
         for name, mean in (("text", 0.7), ("early", 0.8))
     ]
     size = SplitSize("test", 500, 358, 120, 350)
-    assert tests.precision(size, rows) == (
+    assert words.precision(size, rows) == (
         "With 358 memes (350 distinct texts) in test, an AUC-ROC of .800 is good to ±.040."
     )
     lost = [Row("text", "head", "test", 5, 0.5, {"auc_roc": Figure(0.7)}, {})]
-    assert tests.precision(size, lost) == "358 memes in test are too few for an interval."
+    assert words.precision(size, lost) == "358 memes in test are too few for an interval."

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from extract import dataset
+from extract.archive import unpack_images
 from extract.errors import Refused
 
 
@@ -23,9 +23,9 @@ def archive(path, members):
 @pytest.mark.parametrize("prefix", ["", "img/"])
 def test_unpacks_the_archive_once_whether_or_not_img_is_inside(tmp_path, prefix):
     archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo(f"{prefix}1.png"), b"one")])
-    assert dataset.unpack_images(tmp_path)
+    assert unpack_images(tmp_path)
     assert (tmp_path / "img/1.png").read_bytes() == b"one"
-    assert not dataset.unpack_images(tmp_path)
+    assert not unpack_images(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["img", "img.tar.gz"]
 
 
@@ -52,7 +52,7 @@ def test_a_hostile_archive_writes_nothing(tmp_path, kind, reason):
     data.mkdir()
     archive(data / "img.tar.gz", [(tarfile.TarInfo("img/1.png"), b"one"), (hostile(kind), b"")])
     with pytest.raises(Refused, match=rf"img\.tar\.gz cannot be unpacked: {reason}.*Nothing was written"):
-        dataset.unpack_images(data)
+        unpack_images(data)
     assert os.listdir(data) == ["img.tar.gz"]
     assert os.listdir(tmp_path) == ["data"]
 
@@ -71,14 +71,14 @@ def test_a_damaged_archive_writes_nothing(tmp_path, how):
     archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo(f"img/{number}.png"), os.urandom(9999)) for number in range(3)])
     (tmp_path / "img.tar.gz").write_bytes(damage((tmp_path / "img.tar.gz").read_bytes(), how))
     with pytest.raises(Refused, match="cannot be unpacked"):
-        dataset.unpack_images(tmp_path)
+        unpack_images(tmp_path)
     assert os.listdir(tmp_path) == ["img.tar.gz"]
 
 
 def test_what_a_killed_run_left_half_unpacked_is_removed(tmp_path):
     archive(tmp_path / "img.tar.gz", [(tarfile.TarInfo("1.png"), b"one")])
     (tmp_path / ".img.123456789.partial/img").mkdir(parents=True)
-    assert dataset.unpack_images(tmp_path)
+    assert unpack_images(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["img", "img.tar.gz"]
 
 
@@ -87,7 +87,7 @@ def test_who_comes_second_waits_and_finds_it_unpacked(tmp_path):
     (tmp_path / ".img.1.partial").mkdir()  # the first one's
     with open(tmp_path / "img.tar.gz", "rb") as first, ThreadPoolExecutor(1) as pool:
         fcntl.flock(first, fcntl.LOCK_EX)
-        second = pool.submit(dataset.unpack_images, tmp_path)
+        second = pool.submit(unpack_images, tmp_path)
         with pytest.raises(TimeoutError):
             second.result(timeout=0.2)
         (tmp_path / ".img.1.partial").rename(tmp_path / "img")
@@ -103,5 +103,5 @@ def test_without_locks_it_is_unpacked_and_nobodys_work_is_removed(tmp_path, monk
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    assert dataset.unpack_images(tmp_path)
+    assert unpack_images(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".img.1.partial", "img", "img.tar.gz"]

@@ -35,7 +35,7 @@ def write(folder, labels, split="train"):
 def flip_a_vector_byte(path: Path) -> None:
     """In the last vector, to a number that is finite, too."""
     with open(path, "r+b") as file:
-        file.seek(store.files.opened(path).offset + store.read(path).vector.nbytes - 2)
+        file.seek(store.files.open_file(path).offset + store.read(path).vector.nbytes - 2)
         byte = file.read(1)[0]
         file.seek(-1, 1)
         file.write(bytes([byte ^ 1]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract import dataset, errors, mending
+from extract import dataset, errors, manifest
 from extract.errors import Refused
 
 
@@ -106,7 +106,7 @@ def test_rows_too_many_for_a_message_are_all_in_a_file(tmp_path):
 def test_where_no_file_can_be_written_the_message_stands_alone(tmp_path):
     (tmp_path / "features").write_text("no folder")
     items = [str(number) for number in range(21)]
-    assert mending.listing(items, tmp_path / "features") == errors.listing(items)
+    assert dataset.list_faults(items, tmp_path / "features") == errors.listing(items)
 
 
 def test_an_id_twice_drops_both_and_says_whether_labels_differ(tmp_path):
@@ -173,7 +173,7 @@ def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied", "somewhere")
 
-    monkeypatch.setattr(dataset, "_json_rows", refuse)
+    monkeypatch.setattr(manifest, "read_rows", refuse)
     with pytest.raises(Refused, match=r"train\.jsonl cannot be read: Permission denied$"):
         dataset.read(tmp_path, "train")
 

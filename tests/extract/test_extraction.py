@@ -121,7 +121,7 @@ def test_another_encoder_never_reuses_a_stale_vector(tmp_path, change):
     publish([old], [split], {}, skip=False)
     assert sorted(encode_texts(new, [split])) == ["a", "b"]
     publish([new], [split], {}, skip=False)
-    assert store.read(new.published("train")).fingerprint == new.fingerprint != old.fingerprint
+    assert store.read(new.published("train")).identity.fingerprint == new.fingerprint != old.fingerprint
 
 
 def test_parts_of_an_unfinished_run_are_used_and_then_swept_away(tmp_path):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extract import dataset, parquet
-from extract.contents import digest, size
 from extract.errors import Refused
+from extract.places import digest, size
 
 pytest_plugins = ["elsewhere"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extract import copies, places, remote
+from extract import places, remote
 from extract.errors import Refused
 from extract.places import Remote, place
 from extract.remote import Unreachable
@@ -58,7 +58,7 @@ def test_a_file_is_copied_here_once_for_each_version(away, cache, monkeypatch):
     first = file.fetched()
     assert (first.read_bytes(), first.suffix) == (b"old", ".h5")
     with monkeypatch.context() as patch:
-        patch.setattr(Remote, "_keep", None)  # a second copy would be an error
+        patch.setattr(Remote, "_take", None)  # a second copy would be an error
         assert file.fetched() == first
     time.sleep(0.01)
     file.write_bytes(b"new")
@@ -86,7 +86,7 @@ def test_what_killed_writers_left_half_written_is_removed_a_day_later(away, cach
         dead, alive = aside.with_name("dead.tmp"), aside.with_name("alive.tmp")
         for left in (dead, alive):
             left.write_bytes(b"half")
-    yesterday = time.time() - copies.ABANDONED - 1
+    yesterday = time.time() - remote.ABANDONED - 1
     os.utime(dead, (yesterday, yesterday))
     with (away / "a.h5").uploading() as aside:
         aside.write_bytes(b"whole")

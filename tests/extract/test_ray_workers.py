@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_encoders import resnet, text_folder, torch_home
 
-from extract import engine, images, store, versions
+from extract import engine, images, store
 from extract.encoders import catalogue
 from extract.engine import BadImage
 from extract.errors import Failed, Refused
-from extract.parts import Folder
+from extract.parts import Folder, library_versions
 from extract.plan import Item, Part
 from extract.ray_engine import cluster, decoder, workers
 
@@ -154,7 +154,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     assert features.ids.tolist() == [each.content for each in items]
     expected = FakeImage().encode([engine.decode(each, images.decode_each) for each in items])
     np.testing.assert_array_equal(features.vector, expected)
-    assert features.versions == versions.installed("image"), "not those of the machine that encoded"
+    assert features.identity.versions == library_versions("image"), "not those of the machine that encoded"
 
 
 def test_a_finished_part_is_not_encoded_again(tmp_path):

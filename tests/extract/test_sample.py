@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -17,14 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from extract import dataset, errors, sample
-from extract.drawing import words
-from extract.drawing.canvas import LIGHTS, Canvas, sky
-from extract.drawing.lettering import BLACK, LAYOUTS, Lettering, fit, inscribe, scaled
-from extract.drawing.look import SCENES, encoded, look, picture
-from extract.drawing.plan import DRAWING, Meme, SampleSettings, plan, rng_of
-from extract.sample import draw, main
+from extract import dataset, errors, files, sample
+from extract.sample import draw, pictures
+from extract.sample.__main__ import main
+from extract.sample.pictures import BLACK, LAYOUTS, LIGHTS, SCENES, Canvas, Look, fit, inscribe, look, scaled
+from extract.sample.plan import DRAWING, Meme, SampleSettings, captions, plan, rng_of, vocabulary
 
+WORDS = vocabulary()
 SMALL = SampleSettings(train=22, dev=8, test=9, seed=3, shortest=300, longest=340)
 AS_SMALL = ["--train", "22", "--dev", "8", "--test", "9", "--sides", "300", "340"]
 
@@ -36,7 +36,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -83,7 +83,7 @@ def test_every_caption_has_both_labels_equally_often() -> None:
 
 def test_what_varies_is_the_same_for_all_four_pairs_of_topics() -> None:
     memes = plan(SampleSettings(train=4000))["train"]
-    topics = set(words.TOPICS)
+    topics = set(WORDS["topics"])
     for group in groups_of(memes):
         assert {(meme.says, meme.shows) for meme in group} == {(a, b) for a in topics for b in topics}
         assert len({meme.text for meme in group}) == 2
@@ -104,19 +104,23 @@ def test_neither_place_in_the_file_nor_id_tells_the_label() -> None:
 
 def test_captions_talk_of_their_topic_alone_in_about_twelve_words() -> None:
     memes = plan(SampleSettings(train=4000))["train"]
-    vocabulary = {
-        topic: {*of.things, *of.places, *(f"{ing} {rest}" for _, ing, rest in of.acts)}
-        | {f"{verb} {rest}" for verb, _, rest in of.acts}
-        for topic, of in words.TOPICS.items()
+    phrases_of = {
+        topic: {*own["things"], *own["places"], *(f"{ing} {rest}" for _, ing, rest in map(split_act, own["acts"]))}
+        | {f"{verb} {rest}" for verb, _, rest in map(split_act, own["acts"])}
+        for topic, own in WORDS["topics"].items()
     }
     for meme in memes:
-        found = {topic for topic, phrases in vocabulary.items() if any(phrase in meme.text for phrase in phrases)}
-        assert found == {meme.says}, meme.text
+        topics = {topic for topic, phrases in phrases_of.items() if any(phrase in meme.text for phrase in phrases)}
+        assert topics == {meme.says}, meme.text
     lengths = [len(meme.text.split()) for meme in memes]
     assert 11.5 < sum(lengths) / len(lengths) < 13.5
     assert (min(lengths) >= 5, max(lengths) <= 25) == (True, True)
     assert len({meme.text for meme in memes}) > 0.45 * len(memes)  # half would be: no two groups alike
-    assert len({wording for meme in memes for wording in possible_wordings(meme.text)}) == len(words.WORDINGS)
+    assert len({wording for meme in memes for wording in possible_wordings(meme.text)}) == len(WORDS["wordings"])
+
+
+def split_act(act: str) -> list[str]:
+    return act.split(maxsplit=2)
 
 
 def possible_wordings(text: str) -> list[str]:
@@ -124,7 +128,7 @@ def possible_wordings(text: str) -> list[str]:
 
 
 def _pattern(wording: str) -> re.Pattern[str]:
-    slots = {"who": words.NEUTRAL["who"], "when": words.NEUTRAL["when"], "mood": words.NEUTRAL["mood"]}
+    slots = WORDS["neutral"]
     parts = re.split(r"\{(\w+)\}", wording)
     fixed, names = parts[::2], parts[1::2]
     choices = [f"({'|'.join(map(re.escape, slots[name]))})" if name in slots else "(.+)" for name in names]
@@ -134,7 +138,7 @@ def _pattern(wording: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-WORDING_PATTERNS = [(wording, _pattern(wording)) for wording in words.WORDINGS]
+WORDING_PATTERNS = [(wording, _pattern(wording)) for wording in WORDS["wordings"]]
 
 
 def test_another_seed_gives_other_memes() -> None:
@@ -147,7 +151,7 @@ def test_another_seed_gives_other_memes() -> None:
 def test_default_rows_are_those_of_this_drawing_version() -> None:
     """Count DRAWING up when this digest changes: folders drawn before hold other memes under the same settings."""
     text = json.dumps([meme.row() for of_split in plan(SampleSettings()).values() for meme in of_split])
-    assert (DRAWING, hashlib.sha256(text.encode()).hexdigest()[:16]) == (1, "8e0cf6a6cba89e8d")
+    assert (DRAWING, hashlib.sha256(text.encode()).hexdigest()[:16]) == (2, "8e0cf6a6cba89e8d")
 
 
 # --- what is drawn
@@ -187,29 +191,28 @@ def test_memes_of_a_group_differ_in_caption_and_scene_alone(drawn: Path) -> None
         style = look(rng_of(SMALL, "train", group[0].group, "look"), SMALL.shortest, SMALL.longest)
         assert {image.size for image in images.values()} == {style.size}
         assert len({image.tobytes() for image in images.values()}) == 4
-        for shows in words.TOPICS:
+        for shows in WORDS["topics"]:
             difference = ImageChops.difference(images["country", shows], images["city", shows])
-            for box in style.lettering.layout.captions:
+            for box in style.layout.captions:
                 difference.paste(BLACK, scaled(box, style.size))
             assert difference.getbbox() is None
 
 
 def test_same_seed_same_bytes_however_many_workers(drawn: Path, tmp_path: Path) -> None:
     draw(tmp_path / "again", SMALL, workers=2, progress=False)
-    assert files(tmp_path / "again") == files(drawn)
+    assert contents(tmp_path / "again") == contents(drawn)
 
 
-@pytest.mark.parametrize("kind", [kind for kinds in SCENES.values() for kind in kinds])
+@pytest.mark.parametrize("scene", SCENES.values())
 @pytest.mark.parametrize("size", [(160, 90), (90, 160)])
-def test_every_scene_can_be_painted_in_every_light_and_shape(kind: Callable, size: tuple[int, int]) -> None:
-    for light in LIGHTS.values():
+def test_every_scene_can_be_painted_in_every_light_and_shape(scene: Callable, size: tuple[int, int]) -> None:
+    for light in LIGHTS:
         canvas = Canvas(size, light, Random(0))
-        sky(canvas)
         before = canvas.image.copy()
-        kind(canvas)
+        scene(canvas)
         changed = ImageChops.difference(before, canvas.image).convert("L").point(lambda level: 255 * (level > 0))
-        assert changed.histogram()[255] > 0.25 * canvas.w * canvas.h
-        assert len(canvas.image.getcolors(canvas.w * canvas.h) or []) > 5
+        assert changed.histogram()[255] > 0.25 * canvas.image.width * canvas.image.height
+        assert len(canvas.image.getcolors(canvas.image.width * canvas.image.height) or []) > 5
 
 
 @settings(deadline=None)
@@ -219,54 +222,51 @@ def test_sides_lie_within_the_bounds(seed: int, sides: tuple[int, int]) -> None:
     assert all(sides[0] <= side <= sides[0] + sides[1] for side in style.size)
 
 
-def test_writing_a_caption_leaves_the_picture_as_it_was() -> None:
-    style = look(Random(1), 300, 340)
-    bare = picture("city", style, Random(1))
-    before = bare.tobytes()
-    one, other = (encoded(bare, text, style, ".png") for text in ("one caption", "another caption"))
-    assert bare.tobytes() == before
-    assert one != other
+def test_a_meme_is_the_same_drawn_alone_or_with_its_group(drawn: Path, tmp_path: Path) -> None:
+    """So a caption is written on a picture of its own, and what is left of a group can be drawn later."""
+    (tmp_path / "img").mkdir()
+    for meme in groups_of(plan(SMALL)["train"])[0]:
+        assert pictures.draw_group(tmp_path, SMALL, [meme]) == 1
+        assert (tmp_path / meme.img).read_bytes() == (drawn / meme.img).read_bytes()
 
 
 LONGEST = max(
-    (text for number in range(2000) for text in words.captions(Random(number)).values()),
+    (text for number in range(2000) for text in captions(Random(number)).values()),
     key=len,
 )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("size", [(300, 300), (533, 300), (300, 450), (640, 480)])
-@pytest.mark.parametrize("slant", [0, 0.22])
+@pytest.mark.parametrize("upper", [True, False])
 @pytest.mark.parametrize("text", [LONGEST, "me in january: riding a horse"])
-def test_captions_are_whole_and_stay_in_their_boxes(
-    layout: str, size: tuple[int, int], slant: float, text: str
-) -> None:
+def test_captions_are_whole_and_stay_in_their_boxes(layout: str, size: tuple[int, int], upper: bool, text: str) -> None:
     boxes = LAYOUTS[layout].captions
-    style = Lettering(LAYOUTS[layout], 0.1, "upper", (255, 0, 0), 0.035, 0.09, slant, 1.1)
+    lettering = LAYOUTS[layout]._replace(letters=(255, 0, 0), outline=0.1)
+    style = Look(size, "noon", lettering, 0.12, upper, front=None, grain=0)
     grey = Image.new("RGB", size, (90, 90, 90))
     meme = grey.copy()
     lines = inscribe(meme, text, style)
-    assert " ".join(line for part in lines for line in part) == text.upper()
+    assert " ".join(line for part in lines for line in part) == (text.upper() if upper else text[0].upper() + text[1:])
     assert len(lines) == len(boxes)
-    inked = ImageChops.difference(grey, meme)
+    changed = ImageChops.difference(grey, meme)
     for box in boxes:
         left, top, right, bottom = scaled(box, size)
-        found = inked.crop((left, top, right, bottom)).getbbox()
-        assert found is not None
+        lettered = changed.crop((left, top, right, bottom)).getbbox()
+        assert lettered is not None
         # a caption that were cut off would touch the box's edge
-        assert found[0] > 0
-        assert found[2] < right - left
-        assert found[1] > 0
-        assert found[3] < bottom - top
-        inked.paste(BLACK, (left, top, right, bottom))
-    assert inked.getbbox() is None
+        assert lettered[0] > 0
+        assert lettered[2] < right - left
+        assert lettered[1] > 0
+        assert lettered[3] < bottom - top
+        changed.paste(BLACK, (left, top, right, bottom))
+    assert changed.getbbox() is None
 
 
 def test_letters_shrink_until_the_words_fit() -> None:
-    style = Lettering(LAYOUTS["above"], 0.1, "upper", (255, 255, 255), 0, 0, 0, 1)
-    assert fit(["A", "COW"], 400, 100, 40, style) == (40, ["A COW"])
-    assert fit(["A", "COW"], 130, 100, 40, style) == (40, ["A", "COW"])
-    small, lines = fit(["WHEN", "THE", "COWS", "COME", "HOME"] * 4, 300, 60, 40, style)
+    assert fit(["A", "COW"], 400, 100, 40) == (40, ["A COW"])
+    assert fit(["A", "COW"], 120, 100, 40) == (40, ["A", "COW"])
+    small, lines = fit(["WHEN", "THE", "COWS", "COME", "HOME"] * 4, 300, 60, 40)
     assert small < 40
     assert " ".join(lines).split() == ["WHEN", "THE", "COWS", "COME", "HOME"] * 4
 
@@ -277,7 +277,8 @@ def test_letters_shrink_until_the_words_fit() -> None:
 def test_a_second_run_draws_nothing_and_says_so(
     drawn: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample, "_put", lambda path, content: pytest.fail(f"wrote {path}"))
+    for room in (sample, pictures):
+        monkeypatch.setattr(room, "replacing", lambda path: pytest.fail(f"wrote {path}"))
     assert main(["--out", str(drawn), *AS_SMALL, "--seed", "3"]) == 0
     assert capsys.readouterr().out == f"{drawn}: train 22, dev 8, test 9 memes; all there already, nothing drawn\n"
 
@@ -285,7 +286,7 @@ def test_a_second_run_draws_nothing_and_says_so(
 def test_an_interrupted_run_has_no_split_and_is_taken_up_again(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, calls = sample.draw_group, []
+    whole, calls = pictures.draw_group, []
 
     def interrupted(*arguments: object) -> int:
         calls.append(arguments)
@@ -293,7 +294,7 @@ def test_an_interrupted_run_has_no_split_and_is_taken_up_again(
             raise KeyboardInterrupt
         return whole(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sample, "draw_group", interrupted)
+    monkeypatch.setattr(pictures, "draw_group", interrupted)
     with pytest.raises(KeyboardInterrupt):
         draw(tmp_path / "memes", SMALL, workers=1, progress=False)
     there = len(list((tmp_path / "memes" / "img").iterdir()))
@@ -302,16 +303,17 @@ def test_an_interrupted_run_has_no_split_and_is_taken_up_again(
         dataset.find_splits(tmp_path / "memes")
     monkeypatch.undo()
     undrawn = next(meme for meme in plan(SMALL)["test"] if not (tmp_path / "memes" / meme.img).exists())
-    (tmp_path / "memes" / "img" / f".{Path(undrawn.img).name}.part").write_bytes(b"what a kill leaves")
+    for path in (undrawn.img, "train.jsonl", "sample.json"):
+        files.partial(tmp_path / "memes" / path).write_bytes(b"what a kill leaves")
     assert draw(tmp_path / "memes", SMALL, workers=1, progress=False) == 39 - there
-    assert files(tmp_path / "memes") == files(drawn)
+    assert contents(tmp_path / "memes") == contents(drawn)
 
 
 def test_a_killed_run_leaves_no_worker_and_is_taken_up_again(tmp_path: Path) -> None:
     out, asked = tmp_path / "memes", SampleSettings(train=80, dev=8, test=9, shortest=300, longest=340)
     command = [sys.executable, "-m", "extract.sample", *AS_SMALL, "--train", "80", "--workers", "2", "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        while not list(out.glob("img/*.*")):
+        while not list(out.glob("img/[!.]*")):
             assert running.poll() is None
             time.sleep(0.005)
         running.kill()
@@ -320,15 +322,14 @@ def test_a_killed_run_leaves_no_worker_and_is_taken_up_again(tmp_path: Path) -> 
     assert not list(out.glob("*.jsonl"))
     assert 0 < draw(out, asked, workers=1, progress=False) < 97
     draw(tmp_path / "undisturbed", asked, workers=1, progress=False)
-    assert files(out) == files(tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
 
 
 def test_a_full_disk_fails_with_a_way_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> None:
-        if path.suffix != ".json":
-            raise OSError(28, "No space left on device")
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sample, "_put", full)
+    monkeypatch.setattr(pictures, "replacing", full)
     with pytest.raises(errors.Failed) as failure:
         draw(tmp_path / "memes", SMALL, workers=1, progress=False)
     assert failure.value.status == 1
@@ -357,7 +358,7 @@ def test_all_faulty_settings_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_other_memes_and_other_files_are_left_alone(drawn: Path, tmp_path: Path) -> None:
-    before = files(drawn)
+    before = contents(drawn)
     message = refused("--out", str(drawn), *AS_SMALL, "--seed", "4", "--test", "8")
     assert message == (
         f"{drawn} holds other sample memes; nothing was drawn.\n"
@@ -365,17 +366,24 @@ def test_other_memes_and_other_files_are_left_alone(drawn: Path, tmp_path: Path)
         "  seed: 3 there, 4 asked for\n"
         "Name another folder, or delete this one."
     )
-    assert files(drawn) == before
+    assert contents(drawn) == before
     (tmp_path / "train.jsonl").write_text("{}")
     assert refused("--out", str(tmp_path)) == (
         f"{tmp_path} holds files that are not sample memes; nothing was drawn.\n"
         "  train.jsonl\n"
         "Name a folder that is empty or not there yet."
     )
-    assert files(tmp_path) == {"train.jsonl": b"{}"}
+    assert contents(tmp_path) == {"train.jsonl": b"{}"}
     assert refused("--out", str(tmp_path / "train.jsonl")).startswith(
         f"{tmp_path}/train.jsonl cannot hold sample memes: [Errno 20] Not a directory"
     )
+
+
+def test_memes_of_an_older_drawing_are_refused(tmp_path: Path) -> None:
+    marker = {"drawn by": "python -m extract.sample", "drawing": 1, **asdict(SMALL)}
+    (tmp_path / "sample.json").write_text(json.dumps(marker))
+    message = refused("--out", str(tmp_path), *AS_SMALL, "--seed", "3")
+    assert "nothing was drawn.\n  drawing: 1 there, 2 asked for\n" in message
 
 
 def test_a_broken_marker_is_refused(tmp_path: Path) -> None:
@@ -387,7 +395,7 @@ def test_a_broken_marker_is_refused(tmp_path: Path) -> None:
 
 def test_refusal_from_the_command_line_has_status_2_and_loads_no_library(tmp_path: Path) -> None:
     script = (
-        "import sys; from extract import errors, sample\n"
+        "import sys; from extract import errors; from extract.sample import __main__ as sample\n"
         "status = errors.run(sample.main)\n"
         "print(status, sorted({'PIL', 'numpy', 'torch'} & set(sys.modules)))"
     )

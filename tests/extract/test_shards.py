@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_features import make
 from test_extraction import check_published, encode_texts, folder_of, text_split
-from test_store import make
 
 from extract import inspect, store
 from extract.errors import Failed
 from extract.parts import Held
 from extract.publish import publish
-from extract.store.shards import Shard
+from extract.store.files import Shard
 
 TESTS = Path(__file__).parent.parent
 
@@ -49,7 +49,7 @@ def test_shards_read_as_the_one_file_they_stand_for(tmp_path_factory, data, coun
     assert names == [f"{number:05d}-of-{shards:05d}" for number in range(shards)]
     for name in ("ids", "label", "content", "tokens"):
         np.testing.assert_array_equal(getattr(read, name), getattr(one, name))
-    for name in ("encoder", "kind", "split", "fingerprint", "settings", "versions", "dropped"):
+    for name in ("identity", "split", "dropped"):
         assert getattr(read, name) == getattr(one, name)
     assert (read.vector.shape, read.vector.dtype, len(read.vector)) == (one.vector.shape, one.vector.dtype, count)
     numbers = st.integers(-count, count - 1)
@@ -146,17 +146,17 @@ def test_what_was_read_stays_whole_when_a_later_run_replaces_it(tmp_path):
 def test_a_reader_between_index_and_shards_reads_again(tmp_path, monkeypatch):
     path = tmp_path / "train.h5"
     store.publish(path, make(list("abcdef")), 2)
-    opened = store.files.opened
+    opened = store.files.open_file
     late = iter([lambda: store.publish(path, make(list("ghijkl")), 3)])
 
     def overtaken(asked):
         found = opened(asked)
         for publish_now in late:
-            monkeypatch.setattr(store.files, "opened", opened)
+            monkeypatch.setattr(store.files, "open_file", opened)
             publish_now()
         return found
 
-    monkeypatch.setattr(store.files, "opened", overtaken)
+    monkeypatch.setattr(store.files, "open_file", overtaken)
     assert store.read(path).ids.tolist() == list("ghijkl")
 
 
@@ -224,7 +224,7 @@ def test_rows_of_another_number_than_the_index_are_refused(tmp_path, monkeypatch
 
 
 def test_many_shards_are_written_in_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(store.shards, "AT_ONCE", 3)
+    monkeypatch.setattr(store.splits, "AT_ONCE", 3)
     features = make([str(number) for number in range(22)])
     store.publish(tmp_path / "train.h5", features, 2)
     store.verify(tmp_path / "train.h5")
@@ -234,7 +234,7 @@ def test_many_shards_are_written_in_groups(tmp_path, monkeypatch):
 WRITER = """
 import sys
 from pathlib import Path
-from test_store import make
+from made_features import make
 from extract import store
 import numpy as np
 ids = [str(number) for number in range(400)]

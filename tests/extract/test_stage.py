@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from extract import dataset, stage
+from extract import places, stage
 from extract.config import ExtractConfig
 
 
@@ -16,7 +16,7 @@ def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch)
             go_on.wait(60)
         return source.name
 
-    monkeypatch.setattr(dataset, "file_digest", digest)
+    monkeypatch.setattr(places, "digest", digest)
     monkeypatch.setattr(stage, "cores", lambda: 2)
     digests = stage._image_digests([Path(str(number)) for number in range(500)], ExtractConfig(quiet=True))
     assert next(digests) == "0"

@@ -1,38 +1,22 @@
 """HDF5 files are whole or not there, every damage is found, and joins go by id."""
 
 import errno
+import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_features import make
 
 from extract import store
 from extract.errors import Refused
 from extract.files import replacing
 
 names = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), min_size=1, unique=True)
-
-
-def make(ids, kind="text", split="train", dim=4, label=None, **more):
-    rng = np.random.default_rng(len(ids))
-    values = {
-        "encoder": f"{kind}-encoder",
-        "kind": kind,
-        "split": split,
-        "ids": np.array(ids),
-        "label": np.zeros(len(ids), np.int8) if label is None else np.array(label, np.int8),
-        "content": np.array([f"{number:064x}" for number in range(len(ids))], dtype="S64"),
-        "fingerprint": "f",
-        "settings": {"pooling": "cls", "max_tokens": 128},
-        "versions": {"torch": "2"},
-        "dropped": [{"id": "é", "reason": "truncated"}],
-        "tokens": np.arange(len(ids), dtype=np.int32) if kind == "text" else None,
-        "vector": rng.standard_normal((len(ids), dim)).astype(np.float32),
-    }
-    return store.Features(**(values | more))
 
 
 @settings(max_examples=25)
@@ -45,7 +29,7 @@ def test_reads_back_what_was_published(tmp_path_factory, ids, dim):
     read = store.read(path)
     for name in ("ids", "label", "content", "tokens", "vector"):
         np.testing.assert_array_equal(getattr(read, name), getattr(features, name))
-    for name in ("encoder", "kind", "split", "fingerprint", "settings", "versions", "dropped"):
+    for name in ("identity", "split", "dropped"):
         assert getattr(read, name) == getattr(features, name)
 
 
@@ -96,7 +80,7 @@ def test_rows_never_written_are_named_and_nothing_is_published(tmp_path):
         pytest.raises(store.StoreIncomplete, match=r"^2 of 3 rows never written; first: a, c$"),
         replacing(path) as aside,
     ):
-        store.write(aside, features, [(np.array([1]), features.vector[:1])], dim=4)
+        store.write(aside, features, [(np.array([1]), features.vector[:1])])
     assert os.listdir(tmp_path) == []
 
 
@@ -120,13 +104,35 @@ def test_a_row_that_a_full_disk_cuts_short_is_never_sealed(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("shard_rows", [2, 9])
+def test_vectors_of_another_width_are_refused_and_nothing_is_published(tmp_path, shard_rows):
+    """Else they would lie over each other's rows, sealed."""
+    path = tmp_path / "train.h5"
+    narrow, wide = make(["a", "b", "c"]), make(["a", "b", "c"], dim=8).vector
+    with pytest.raises(
+        store.StoreError,
+        match=r"^train: text-encoder gave vectors of 8 numbers, its file takes 4; nothing was published$",
+    ):
+        store.publish(path, replace(narrow, vector=wide), shard_rows)
+    assert not [each for each in tmp_path.rglob("*") if each.is_file()]
+
+
+def test_an_encoders_identity_goes_through_json_and_is_read_from_older_files():
+    encoder = make(["a"]).identity
+    told = json.loads(json.dumps(encoder.to_json()))
+    assert store.EncoderIdentity.from_json("text", told) == encoder
+    del told["kind"]
+    assert store.EncoderIdentity.from_json("text", told) == encoder
+    assert store.EncoderIdentity.from_json("image", told | {"of another version": 1}).kind == "image"
+
+
 @given(st.permutations(range(6)), st.integers(1, 6))
 def test_order_and_size_of_blocks_never_change_the_file(tmp_path_factory, order, size):
     folder = tmp_path_factory.mktemp("blocks")
     features = make([str(i) for i in range(6)])
     store.publish(folder / "whole.h5", features)
     blocks = [np.array(order[start : start + size]) for start in range(0, 6, size)]
-    store.write(folder / "blocks.h5", features, [(rows, features.vector[rows]) for rows in blocks], dim=4)
+    store.write(folder / "blocks.h5", features, [(rows, features.vector[rows]) for rows in blocks])
     assert (folder / "whole.h5").read_bytes() == (folder / "blocks.h5").read_bytes()
 
 

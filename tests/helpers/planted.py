@@ -57,15 +57,13 @@ def publish(folder, name, kind, split, ids, vector, label, content, **settings) 
     store.publish(
         folder / name / f"{split}.h5",
         store.Features(
-            encoder=name,
-            kind=kind,
+            identity=store.EncoderIdentity(
+                kind, name, np.shape(vector)[1], store.fingerprint(settings), settings, versions={}
+            ),
             split=split,
             ids=np.asarray(ids),
             label=np.asarray(label, np.int8),
             content=np.asarray(content, "S64"),
-            fingerprint=store.fingerprint(settings),
-            settings=settings,
-            versions={},
             dropped=[],
             tokens=tokens,
             vector=np.asarray(vector, np.float32),
@@ -79,7 +77,7 @@ def rewrite(folder: Path, name: str, split: str, rows=slice(None), **changes) ->
     publish(
         folder,
         name,
-        old.kind,
+        old.identity.kind,
         split,
         changes.get("ids", old.ids)[rows],
         changes.get("vector", np.array(old.vector))[rows],

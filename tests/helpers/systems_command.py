@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.systems import beside, fasttext, job, sides
+from experiments.systems import encoders, run
 from experiments.systems.published import SYSTEMS
 from extract.__main__ import main as extract
 from heads.settings import HeadSettings
@@ -28,12 +28,12 @@ def tiny(folder: Path, *more: str) -> list[str]:
 def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
     monkeypatch.setattr(
-        beside.training, "runs", lambda heads, seeds, _: {head: [HeadSettings(max_epochs=2)] * seeds for head in heads}
+        run.training, "runs", lambda heads, seeds, _: {head: [HeadSettings(max_epochs=2)] * seeds for head in heads}
     )
-    monkeypatch.setattr(sides, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
-    monkeypatch.setattr(beside, "SEEDS", 1)
-    monkeypatch.setattr(job, "FROZEN_SEEDS", 2)
-    monkeypatch.setitem(fasttext.CBOW, "bucket", 1000)
+    monkeypatch.setattr(encoders, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
+    monkeypatch.setattr(run, "OWN_SEEDS", 1)
+    monkeypatch.setattr(run, "FROZEN_SEEDS", 2)
+    monkeypatch.setitem(encoders.CBOW, "bucket", 1000)
     for name, system in SYSTEMS.items():
         settings = {
             key: replace(setting, training=replace(setting.training, epochs=2))

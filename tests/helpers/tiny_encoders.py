@@ -31,6 +31,7 @@ SPECIALS = {
     "mpnet": ["<s>", "<pad>", "</s>", "[UNK]"],
 }
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
+SMALL_BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 POSITIONS = 40  # as the config has it; MPNet's hold two fewer word pieces
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
@@ -70,7 +71,7 @@ def text_model(kind: str, vocabulary: int, pad_id: int, seed: int = 0) -> PreTra
     if kind == "distilbert":
         config: Any = DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, **common)
     else:
-        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        sizes = SMALL_BERT
         config = {"bert": BertConfig, "mpnet": MPNetConfig}[kind](**sizes, **common)
     model = AutoModel.from_config(config).eval()
     with torch.no_grad():

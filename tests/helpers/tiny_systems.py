@@ -5,16 +5,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from experiments.systems.fusion import Branch
-from experiments.systems.memes import Memes
-from experiments.systems.multimodal_transformer import MultimodalTransformer
+from experiments.systems.inputs import Inputs
+from experiments.systems.models import Branch, MultimodalTransformer
 from extract.encoders import catalogue
 
 CELLS, CHANNELS = 9, 6
 CLS, SEP, FIRST_LETTER = 1, 2, 4  # tiny_encoders' vocabulary
 
 
-def memes(count: int, seed: int = 0, split: str = "train") -> Memes:
+def memes(count: int, seed: int = 0, split: str = "train") -> Inputs:
     """label = XOR of what the text's one telling word says and what the image's one telling cell shows."""
     draw = np.random.default_rng([seed, count])
     says, shows = draw.integers(0, 2, (2, count))
@@ -25,9 +24,7 @@ def memes(count: int, seed: int = 0, split: str = "train") -> Memes:
         words = draw.integers(FIRST_LETTER + 2, FIRST_LETTER + 20, draw.integers(1, 6)).tolist()
         words.insert(draw.integers(0, len(words) + 1), FIRST_LETTER + int(word))
         token_ids.append([CLS, *words, SEP])
-    ids = np.array([f"{split}-{row}" for row in range(count)])
-    label, content = (says ^ shows).astype(np.int64), np.full((count, 2), b"0" * 64)
-    return Memes(split, ids, label, np.arange(count), content, {"grid": grid, "input_ids": token_ids})
+    return Inputs(split, (says ^ shows).astype(np.int64), {"grid": grid, "input_ids": token_ids})
 
 
 def transformer(bert: Path, train_text: bool = True, classes: int = 2, seed: int = 0) -> Branch:

@@ -11,10 +11,12 @@ from tiny_systems import memes, transformer
 from torch import nn
 
 from experiments.systems import trainer
-from experiments.systems.build import Side, model
-from experiments.systems.memes import Memes
+from experiments.systems.encoders import Side
+from experiments.systems.inputs import Inputs
+from experiments.systems.models import build
 from experiments.systems.published import SYSTEMS, Training
 from extract.encoders import catalogue
+from extract.store import EncoderIdentity
 
 STEPS = 9
 
@@ -24,8 +26,8 @@ class Tiny:
     """A model as it begins, its memes, and how it is trained."""
 
     model: nn.Module
-    train: Memes
-    dev: Memes
+    train: Inputs
+    dev: Inputs
     how: Training
 
 
@@ -40,16 +42,17 @@ def two_encoders(encoders: Path) -> Tiny:
     net = encoders / "resnet"
     if not net.exists():
         resnet_folder(net, resnet())
-    sides = [
-        Side(kind, str(folder), True, catalogue.locate(kind, str(folder)))
-        for kind, folder in (("text", bert(encoders)), ("image", net))
-    ]
+    sides = []
+    for kind, folder in (("text", bert(encoders)), ("image", net)):
+        located = catalogue.locate(kind, str(folder))
+        identity = EncoderIdentity(kind, located.slug, 0, located.weights, {}, {})
+        sides.append(Side(str(folder), str(folder), False, True, identity, located, cached=False))
     how = Training(learning_rate=1e-4, schedule="plateau", clip=1.0, batch=2, accumulate=2, epochs=3, patience=3)
     rows = [with_pixels(each) for each in (memes(12), memes(4, split="dev"))]
-    return Tiny(model(SYSTEMS["fasttext-resnet152-concat"], *sides, seed=0), *rows, how)
+    return Tiny(build(SYSTEMS["fasttext-resnet152-concat"], *sides, seed=0), *rows, how)
 
 
-def with_pixels(rows: Memes) -> Memes:
+def with_pixels(rows: Inputs) -> Inputs:
     columns = {"input_ids": rows.columns["input_ids"], "pixels": images(len(rows)).numpy()}
     return replace(rows, columns=columns)
 

@@ -1,0 +1,294 @@
+"""A dataset as a system reads it: compare's joined splits, and beside each what the model takes of every meme."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from tqdm import tqdm
+
+from experiments.data import Split, both_classes, shortened
+from experiments.systems.encoders import Side, labels, publish_fasttext, word_pieces
+from experiments.systems.published import FASTTEXT
+from extract import archive, dataset, images, places, store
+from extract.dataset import Meme
+from extract.encoders.family import Located
+from extract.errors import Failed, Refused, listing
+from extract.machine import cores
+from extract.places import Place, Source
+from extract.store.schema import Vectors
+
+GRID = 7 * 7  # cells of an image's grid
+PAD_TO = 8  # word pieces: batches are padded to a multiple of this
+
+
+@runtime_checkable
+class Column(Protocol):
+    """Anything that has an entry for each meme, read when it is asked for."""
+
+    def __getitem__(self, row: int) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Memes of one split as a model reads them. Row i of everything is the same meme.
+
+    columns: "text_vec" [n, text_dim], "image_vec" [n, image_dim], "grid" [n, cells, channels] (all float32),
+    "input_ids" (lists of word pieces, specials included) and "pixels" ([3, 224, 224] uint8 each); those that are used.
+    """
+
+    split: str
+    label: Int[np.ndarray, " n"]  # -1 where there is none
+    columns: Mapping[str, Column]
+    rows: Int[np.ndarray, " m"] | None = None  # those of label and columns that it holds, in this order; None: all
+
+    def __len__(self) -> int:
+        return len(self.label if self.rows is None else self.rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        row = number if self.rows is None else int(self.rows[number])
+        return {name: column[row] for name, column in self.columns.items()} | {"labels": int(self.label[row])}
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> "Inputs":
+        """Some rows, in the order given."""
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
+
+
+@dataclass(frozen=True)
+class CachedVectors:
+    """Stage 1's vectors of some memes; grids as their cells."""
+
+    vector: Vectors  # of a whole file
+    rows: Int[np.ndarray, " n"]  # of the file
+    cells: int  # 0: not a grid
+
+    def __getitem__(self, row: int) -> Float[np.ndarray, "*shape"]:
+        vector = np.asarray(self.vector[int(self.rows[row])])
+        return vector.reshape(self.cells, -1) if self.cells else vector
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images, decoded as stage 1 does."""
+
+    sources: Sequence[Source]
+
+    def __getitem__(self, row: int) -> UInt8[np.ndarray, "3 224 224"]:
+        try:
+            return images.decode(self.sources[row].read_bytes()).transpose(2, 0, 1)
+        except (images.Undecodable, OSError) as error:
+            raise Failed(f"{self.sources[row]}: {error}") from None
+
+
+def collate(memes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Rows as a batch of tensors; word pieces are padded, with "attention_mask" 1 where there are some."""
+    batch = {
+        name: torch.from_numpy(np.stack([np.asarray(meme[name]) for meme in memes]))
+        for name in memes[0]
+        if name != "input_ids"
+    }
+    if "input_ids" in memes[0]:
+        batch["input_ids"], batch["attention_mask"] = padded([meme["input_ids"] for meme in memes])
+    return batch
+
+
+def padded(token_ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "batch tokens"], Int[Tensor, "batch tokens"]]:
+    """Word pieces and their mask. Padding is masked out, so any id does: 0."""
+    longest = max(len(ids) for ids in token_ids)
+    length = -(-max(longest, 1) // PAD_TO) * PAD_TO
+    ids = torch.zeros(len(token_ids), length, dtype=torch.int64)
+    for row, pieces in zip(ids, token_ids, strict=True):
+        row[: len(pieces)] = torch.tensor(list(pieces), dtype=torch.int64)
+    return ids, (torch.arange(length) < torch.tensor([len(pieces) for pieces in token_ids])[:, None]).long()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All that a system trains and is scored on: train, dev and every test split, in the order of ids."""
+
+    splits: Sequence[Split]
+    inputs: Sequence[Inputs]  # of each split
+    sides: tuple[Side, Side]  # text and image, with the identity of what was read
+    notes: Sequence[str]  # what was left out, in sentences
+
+
+def read_memes(data: Place, on_error: str) -> dict[str, list[Meme]]:
+    """Rows of train, dev and every test split, in the order of their ids. Raises Refused when they cannot be used."""
+    names = dataset.find_splits(data)
+    missing = [name for name in ("train", "dev") if name not in names and f"{name}_seen" not in names]
+    if missing:
+        raise Refused(f"{data} has no {' and no '.join(missing)}; a system trains on train and dev watches it")
+    wanted = dataset.choose_splits(data, "train,dev") + [name for name in names if name.startswith("test")]
+    archive.unpack_images(data)
+    splits = [dataset.read(data, name) for name in wanted]
+    if on_error == "stop":
+        dataset.refuse_faults(splits)
+    return {split.name: sorted(split.memes, key=lambda meme: meme.id) for split in splits}
+
+
+def usable(
+    memes: Mapping[str, Sequence[Meme]], on_error: str
+) -> tuple[dict[str, list[Meme]], dict[Source, str], list[str]]:
+    """The memes whose images can be decoded, the images' sha256, and what was left out, in sentences.
+
+    Every image that an encoder trains on is decoded once before any training, so that none stops it half-way. Raises
+    Refused naming all that cannot be, unless they are to be skipped.
+    """
+    tried = decode_once(list(dict.fromkeys(meme.image for rows in memes.values() for meme in rows)))
+    digests = {source: digest for source, (digest, fault) in tried.items() if not fault}
+    bad = {split: [meme for meme in rows if meme.image not in digests] for split, rows in memes.items()}
+    lost = [f"{split}: {meme.id}  {meme.image}: {tried[meme.image][1]}" for split in bad for meme in bad[split]]
+    if lost and on_error == "stop":
+        raise Refused(
+            f"the images of {len(lost):,} of {sum(map(len, memes.values())):,} memes cannot be decoded; nothing was "
+            f"trained.\n{listing(lost)}\n"
+            "Replace them and run again, or pass --on-error skip: these memes are left out and named."
+        )
+    notes = [
+        f"{split}: {len(rows):,} memes left out, whose images cannot be decoded: "
+        f"{', '.join(meme.id for meme in rows[:5])}{', ...' if len(rows) > 5 else ''}."
+        for split, rows in bad.items()
+        if rows
+    ]
+    good = {split: [meme for meme in rows if meme.image in digests] for split, rows in memes.items()}
+    return good, digests, notes
+
+
+def decode_once(sources: Sequence[Source]) -> dict[Source, tuple[str, str]]:
+    """Every image's sha256, and why it cannot be decoded; one of the two is empty."""
+
+    def one(source: Source) -> tuple[str, str]:
+        try:
+            images.decode(source.read_bytes())
+        except (images.Undecodable, OSError) as error:
+            return "", str(error)
+        return places.digest(source), ""
+
+    threads = places.readers(sources[0], cores()) if sources else 1
+    with ThreadPoolExecutor(threads) as pool:
+        tried = pool.map(one, sources)
+        bar = tqdm(tried, "looking at images", len(sources), unit=" images", leave=False, disable=None, delay=2)
+        return dict(zip(sources, bar, strict=True))
+
+
+def load(
+    memes: Mapping[str, Sequence[Meme]], digests: Mapping[Source, str], sides: tuple[Side, Side], features: Place,
+    max_tokens: int, notes: Sequence[str],
+) -> Dataset:  # fmt: skip
+    """Join memes by id with what each side reads; train and dev without memes that have no label.
+
+    digests: sha256 of images that no cache holds. notes: of what is left out already. Raises Refused unless train and
+    dev hold both labels.
+    """
+    if sides[0].name == FASTTEXT:
+        publish_fasttext(features / FASTTEXT, memes)
+    splits, said = [], list(notes)
+    for name, rows in memes.items():
+        split, lost = join(name, rows, digests, sides, features)
+        if lost:
+            said.append(f"{name}: {len(lost):,} memes without vectors left out: {shortened(lost)}.")
+        splits.append(split)
+    for number in (0, 1):  # train and dev
+        splits[number], unlabelled = both_classes(splits[number])
+        said += unlabelled
+    read = splits[0].pairs
+    identified = (replace(sides[0], identity=read.text.identity), replace(sides[1], identity=read.image.identity))
+    return Dataset(splits, [inputs_of(each, memes[each.name], sides, max_tokens) for each in splits], identified, said)
+
+
+def join(
+    name: str, memes: Sequence[Meme], digests: Mapping[Source, str], sides: tuple[Side, Side], features: Place
+) -> tuple[Split, list[str]]:
+    """One split's memes in the order of ids, and the ids of those of which a cached side has no vector."""
+
+    def read(side: Side) -> store.Features:
+        return store.read(features / side.identity.name / f"{name}.h5") if side.cached else without_vectors(side)
+
+    def without_vectors(side: Side) -> store.Features:
+        """Rows of an encoder that stands in the model: vectors of no width."""
+        is_text = side.identity.kind == "text"
+        content = [meme.text_content if is_text else digests[meme.image] for meme in memes]
+        ids, nothing = np.array([meme.id for meme in memes]), np.zeros((len(memes), 0), np.float32)
+        return store.Features(side.identity, name, ids, labels(memes), np.array(content, "S64"), [], vector=nothing)
+
+    pairs = store.join(*(read(side) for side in sides))
+    wanted = [meme.id for meme in memes]
+    rows = np.argsort(pairs.ids, kind="stable")
+    return Split(pairs).only(rows[np.isin(pairs.ids[rows], wanted)]), sorted({*wanted} - {*pairs.ids.tolist()})
+
+
+def inputs_of(split: Split, memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> Inputs:
+    pairs, by_id = split.pairs, {meme.id: meme for meme in memes}
+    columns = contents_of([by_id[name] for name in pairs.ids.tolist()], sides, max_tokens)
+    files = ((pairs.text, pairs.text_rows), (pairs.image, pairs.image_rows))
+    for side, (file, rows) in zip(sides, files, strict=True):
+        if side.cached:
+            columns |= vector_column(side, file.vector, rows)
+    return Inputs(split.name, pairs.label.astype(np.int64), columns)
+
+
+def vector_column(side: Side, vector: Vectors, rows: Int[np.ndarray, " n"]) -> dict[str, Column]:
+    """A cached side's vectors under the name that models read them by."""
+    name = "grid" if side.is_grid else f"{side.identity.kind}_vec"
+    return {name: CachedVectors(vector, rows, GRID if side.is_grid else 0)}
+
+
+def contents_of(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> dict[str, Column]:
+    """Word pieces and pictures, for encoders that stand in the model."""
+    text, image = sides
+    columns: dict[str, Column] = {}
+    if text.located is not None and not text.cached:
+        columns["input_ids"] = token_ids(text.located, [meme.text for meme in memes], max_tokens)
+    if not image.cached:
+        columns["pixels"] = Pictures([meme.image for meme in memes])
+    return columns
+
+
+def token_ids(located: Located, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Ids with specials, cut to `max_tokens` or to as many as the encoder has positions for."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True, trust_remote_code=False)
+    longest = word_pieces(located, max_tokens)
+    return tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
+
+
+def trained_rows(split: Split, rows: int | None, balance: str) -> Int[np.ndarray, " m"]:
+    """Rows of train that are trained on: a draw of `rows` memes with seed 0, then balanced.
+
+    Raises Refused if the draw has one label.
+    """
+    label = split.pairs.label
+    drawn = np.arange(len(label))
+    if rows is not None and rows < len(label):
+        drawn = np.sort(np.random.default_rng(0).choice(len(label), rows, replace=False))
+        if len(set(label[drawn].tolist())) < 2:
+            raise Refused(f"--rows {rows:,} draws memes of label {label[drawn[0]]} alone of {split.name}; draw more")
+    return drawn[undersampled(label[drawn])] if balance == "undersample" else drawn
+
+
+def undersampled(label: Int[np.ndarray, " n"], seed: int = 0) -> Int[np.ndarray, " m"]:
+    """Rows with as many memes of the larger class as of the smaller, in their order."""
+    smaller, larger = sorted((np.flatnonzero(label == value) for value in (0, 1)), key=len)
+    drawn = np.random.default_rng(seed).choice(larger, len(smaller), replace=False)
+    return np.sort(np.concatenate([smaller, drawn]))
+
+
+def digest_of_split(split: Split) -> str:
+    """sha256 of what a split's figures are of: ids, labels, texts and images."""
+    pairs = split.pairs
+    named = "\0".join([*pairs.ids.tolist(), *map(str, pairs.label.tolist())])
+    content = np.stack([pairs.text_content, pairs.image_content], axis=1).astype("S64")
+    return hashlib.sha256(named.encode() + b"\0" + content.tobytes()).hexdigest()
+
+
+def digest_of(splits: Sequence[Split]) -> str:
+    """sha256 of all memes that figures can be of: splits without any label are passed over."""
+    digests = {split.name: digest_of_split(split) for split in splits if len(split.labelled)}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()

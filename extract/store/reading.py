@@ -1,0 +1,155 @@
+"""What a features folder holds, and text and image features of one split joined by id."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from extract import places
+from extract.errors import Refused, listing
+from extract.places import Place
+from extract.store.schema import Features, Lazy, StoreError, Vectors, first
+from extract.store.splits import read_rows
+
+IN_MEMORY = 1 << 28  # bytes of vectors that are copied when they are put into another order; more stay on disk
+
+
+@dataclass(frozen=True)
+class EncoderFolder:
+    """`features/<encoder>`: which kind of vectors it holds, for which splits."""
+
+    name: str
+    kind: str  # "text" or "image"
+    pooling: str  # "cls", "pooled", "grid", ...; empty where its files do not say
+    splits: dict[str, Place]
+
+
+def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
+    """What a features folder holds, by encoder; without `tests` as if it held no test split, and none is opened.
+
+    Raises Refused when there is no such folder.
+    """
+    places.refuse_unreachable(features)
+    if not features.is_dir():
+        raise Refused(f"no features folder {features}; run: python -m extract --features {features}")
+    splits: dict[str, dict[str, Place]] = {}
+    for path in places.glob(features, "[!.]*/[!.]*.h5"):
+        if tests or not path.stem.startswith("test"):
+            splits.setdefault(path.parent.name, {})[path.stem] = path
+    return {name: _folder(name, files) for name, files in splits.items()}
+
+
+def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
+    encoder = read_rows(next(iter(files.values()))).identity
+    return EncoderFolder(name, encoder.kind, encoder.pooling, files)
+
+
+def split_path(folder: EncoderFolder, split: str) -> Place:
+    """The file of a split; `dev` takes dev.h5, else dev_seen.h5, likewise `test`. Raises Refused without either."""
+    for name in (split, f"{split}_seen"):
+        if name in folder.splits:
+            return folder.splits[name]
+    raise Refused(
+        f"features of {folder.name} have no split {split}, only {', '.join(folder.splits)}; "
+        f"run: python -m extract --split {split}"
+    )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Text and image features joined by id, in the text file's order: row i of every array is one meme."""
+
+    text: Features
+    image: Features
+    ids: np.ndarray  # [N] text
+    label: np.ndarray  # [N] int8, -1 where there is none
+    text_rows: np.ndarray  # [N] int64, rows of `text`
+    image_rows: np.ndarray  # [N] int64, rows of `image`
+    without_image: list[str]  # ids that only the text file has
+    without_text: list[str]  # ids that only the image file has
+
+    @property
+    def split(self) -> str:
+        return self.text.split
+
+    @property
+    def text_vec(self) -> Vectors:  # [N, D_text] float32
+        return _take(self.text.vector, self.text_rows)
+
+    @property
+    def image_vec(self) -> Vectors:  # [N, D_image] float32
+        return _take(self.image.vector, self.image_rows)
+
+    @property
+    def text_content(self) -> np.ndarray:  # [N] S64
+        return self.text.content[self.text_rows]
+
+    @property
+    def image_content(self) -> np.ndarray:  # [N] S64
+        return self.image.content[self.image_rows]
+
+    @property
+    def tokens(self) -> np.ndarray | None:  # [N] int32
+        return None if self.text.tokens is None else self.text.tokens[self.text_rows]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def join(text: Features, image: Features) -> Pairs:
+    """Join by id, never by position.
+
+    Raises StoreError when an id occurs twice on one side or the two sides give a meme different labels.
+    """
+    for side in (text, image):
+        names, counts = np.unique(side.ids, return_counts=True)
+        if (counts > 1).any():
+            twice = [str(name) for name in names[counts > 1]]
+            raise StoreError(
+                f"{side.identity.name}/{side.split}: {len(twice):,} ids occur twice; first: {first(twice)}"
+            )
+    ids, text_rows, image_rows = np.intersect1d(text.ids, image.ids, assume_unique=True, return_indices=True)
+    order = np.argsort(text_rows)
+    text_rows, image_rows = text_rows[order], image_rows[order]
+    _refuse_contradictions(text, image, text_rows, image_rows)
+    return Pairs(
+        text=text,
+        image=image,
+        ids=text.ids[text_rows],
+        label=text.label[text_rows],
+        text_rows=text_rows,
+        image_rows=image_rows,
+        without_image=sorted(np.setdiff1d(text.ids, ids, assume_unique=True).tolist()),
+        without_text=sorted(np.setdiff1d(image.ids, ids, assume_unique=True).tolist()),
+    )
+
+
+def _refuse_contradictions(text: Features, image: Features, text_rows: np.ndarray, image_rows: np.ndarray) -> None:
+    said, shown = text.label[text_rows], image.label[image_rows]
+    lines = [
+        f"{text.ids[text_rows[row]]}  {text.identity.name}: {said[row]}, {image.identity.name}: {shown[row]}"
+        for row in np.flatnonzero(said != shown)
+    ]
+    if lines:
+        raise StoreError(
+            f"{len(lines):,} of {len(said):,} memes of {text.split} have different labels in the two files.\n"
+            f"{listing(lines)}\nRun extract again for both encoders on the same data."
+        )
+
+
+def _take(vector: Vectors, rows: np.ndarray) -> Vectors:
+    """Rows of a map; the map itself when they are all its rows in order, so that nothing is copied."""
+    if np.array_equal(rows, np.arange(len(vector))):
+        return vector
+    few = len(rows) * vector.shape[1] * 4 <= IN_MEMORY
+    return vector[rows] if few else Taken(vector, rows)
+
+
+class Taken(Lazy):
+    """Some rows of `vector`, in an order of their own."""
+
+    def __init__(self, vector: Vectors, rows: np.ndarray) -> None:
+        self.vector, self.rows = vector, rows
+        self.shape = len(rows), vector.shape[1]
+
+    def _rows(self, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(self.vector[self.rows[numbers]], np.float32)

@@ -1,0 +1,44 @@
+"""What fusing changed, meme by meme and slice by slice."""
+
+import numpy as np
+from made_up_results import figure, results
+
+from experiments.pages import fusion
+from experiments.pages.document import Drawings, Grid
+from experiments.results.folder import HeadPredictions, SplitPredictions
+from experiments.results.records import NAN, Figure, Slice
+
+AREAS = {head: figure(0.7, 0.6, 0.8) for head in ("text", "image", "early")}
+
+
+def test_fusion_is_alone_where_no_single_head_agrees():
+    right = {"text": [1, 1, 0, 0, 1], "image": [1, 0, 1, 0, 1], "early": [1, 1, 0, 1, 0]}
+    label = np.array([1, 0, 1, 0, 1])
+    answers = {
+        head: HeadPredictions(head, [0], np.where(np.array([each]) == 1, label, 1 - label).astype(float))
+        for head, each in right.items()
+    }
+    predicted = SplitPredictions("test", list("abcde"), label, answers)
+    gained, lost = fusion.alone(predicted, "early", ["text", "image"])
+    assert (gained.tolist(), lost.tolist()) == ([False, False, False, True, False], [False] * 4 + [True])
+    assert fusion.arbitration(predicted, ["text", "image"], ["early"]).rows == [
+        ["both are right", "2", "50%"],
+        ["only text is right", "1", "100%"],
+        ["only image is right", "1", "0%"],
+        ["neither is right", "1", "100%"],
+    ]
+    # says_one: text 1 0 0 1 1, image 1 1 1 1 1
+    assert fusion.agreement(predicted, ["text", "image"]).rows == [["text", "", "60%"], ["image", "60%", ""]]
+
+
+def test_slices_of_one_label_each_are_listed_and_not_drawn():
+    undefined = {head: Figure(NAN, undefined=1) for head in AREAS}
+    short, long = (Slice("test", name, 50, positive, undefined) for name, positive in (("short", 0), ("long", 50)))
+    section = fusion.slices(results(AREAS, slices=[short, long]))
+    assert [type(block) for block in section.blocks] == [Grid]
+    assert [row[0] for row in section.blocks[0].table.rows] == ["short", "long"]
+    both = Slice("test", "both", 50, 25, AREAS)
+    section = fusion.slices(results(AREAS, slices=[short, both]))
+    assert [type(block) for block in section.blocks] == [Drawings, Grid]
+    assert section.blocks[0].panels[0].alt.startswith("AUC-ROC on slices of test. both: text .700")
+    assert fusion.slices(results(AREAS)) is None

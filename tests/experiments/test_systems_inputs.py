@@ -1,0 +1,84 @@
+"""Batches and draws of memes; images that an encoder trains on are all looked at before any training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted_memes import memes
+from systems_command import tiny
+from trained import picture
+
+from experiments.systems import inputs, results
+from experiments.systems.__main__ import main
+from experiments.systems.inputs import padded, undersampled
+from extract.errors import Refused
+
+pytest_plugins = ["systems_folder"]
+pytestmark = pytest.mark.usefixtures("quick")
+
+MLP = "distilbert-resnet50-mlp"
+
+
+def break_images(folder: Path) -> list[str]:
+    """Two images of train and one of test that are none. Returns their memes' ids."""
+    ids = []
+    for split, count in (("train", 2), ("test", 1)):
+        for line in (folder / "data" / f"{split}.jsonl").read_text().splitlines()[:count]:
+            (folder / "data" / json.loads(line)["img"]).write_bytes(b"no image")
+            ids.append(json.loads(line)["id"])
+    return ids
+
+
+def test_an_encoder_that_trains_names_all_images_that_are_none_before_any_work(copy):
+    ids = break_images(copy)
+    with pytest.raises(Refused) as refusal:
+        main([MLP, *tiny(copy, "--train", "image", "--steps", "1")])
+    said = str(refusal.value).splitlines()
+    assert said[0] == "the images of 3 of 80 memes cannot be decoded; nothing was trained."
+    assert [line.split()[1] for line in said[1:4]] == sorted(ids[:2]) + ids[2:]
+    assert said[1].endswith("not an image of a known format")
+    assert said[4].endswith("or pass --on-error skip: these memes are left out and named.")
+    assert not (copy / "features").exists()
+
+
+def test_an_encoder_that_trains_skips_images_that_are_none(copy, capsys):
+    ids = break_images(copy)
+    main([MLP, *tiny(copy, "--train", "text,image", "--steps", "1", "--on-error", "skip")])
+    [result] = [each for each in results.all_results(copy / "reports") if each.system == MLP]
+    assert (result.train_of, result.memes) == (46, {"dev": 20, "test": 11})
+    named = ", ".join(sorted(ids[:2]))
+    assert f"train: 2 memes left out, whose images cannot be decoded: {named}." in result.notes
+    assert "train: 2 memes left out" in capsys.readouterr().out
+
+
+def test_a_look_at_an_image_says_what_it_is_or_why_it_is_none(tmp_path):
+    (tmp_path / "one.png").write_bytes(picture((1, 2, 3)))
+    (tmp_path / "none.png").write_bytes(b"")
+    sources = [tmp_path / name for name in ("one.png", "none.png", "absent.png")]
+    good, empty, absent = inputs.decode_once(sources).values()
+    assert (len(good[0]), good[1]) == (64, "")
+    assert empty[1] == "empty file"
+    assert "No such file" in absent[1]
+
+
+def test_batches_pad_word_pieces_and_mask_what_they_padded():
+    ids, mask = padded([[1, 5, 2], [1, 2]])
+    assert ids.tolist() == [[1, 5, 2, 0, 0, 0, 0, 0], [1, 2, 0, 0, 0, 0, 0, 0]]
+    assert mask.sum(dim=1).tolist() == [3, 2]
+
+
+def test_undersampling_keeps_all_of_the_smaller_class_and_as_many_of_the_larger():
+    label = np.array([0] * 10 + [1] * 4)
+    rows = undersampled(label)
+    assert np.bincount(label[rows]).tolist() == [4, 4]
+    assert (np.diff(rows) > 0).all()
+    assert np.array_equal(rows, undersampled(label))
+
+
+def test_a_take_keeps_rows_together():
+    some = memes(10).take(np.array([7, 2]))
+    assert [some[row]["labels"] for row in (0, 1)] == [memes(10)[row]["labels"] for row in (7, 2)]
+    assert np.array_equal(some[0]["text_vec"], memes(10)[7]["text_vec"])
+    assert np.array_equal(some.take(np.array([1]))[0]["image_vec"], memes(10)[2]["image_vec"])
+    assert len(some) == 2
