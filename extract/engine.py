@@ -264,7 +264,13 @@ class Batches:
 
         encoder, device = self.encoder, self.encoder.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-        about = [encoder.located.weights, encoder.located.pooling, str(encoder.dtype), name, torch.__version__]
+        about: list[Any] = [
+            encoder.located.weights,
+            encoder.located.pooling,
+            str(encoder.dtype),
+            name,
+            torch.__version__,
+        ]
         about += [self.batch_size, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return cache_root() / "short_batches" / f"{digest[:32]}.json"
