@@ -259,12 +259,18 @@ class Batches:
 
     @cached_property
     def _memory(self) -> Path:
-        """Where it is remembered how this encoder's short batches are treated; it depends on the processor's kernels."""
+        """Where it is remembered how this encoder's short batches are treated: that depends on the processor."""
         import torch
 
         encoder, device = self.encoder, self.encoder.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-        about = [encoder.located.weights, encoder.located.pooling, str(encoder.dtype), name, torch.__version__]
+        about: list[Any] = [
+            encoder.located.weights,
+            encoder.located.pooling,
+            str(encoder.dtype),
+            name,
+            torch.__version__,
+        ]
         about += [self.batch_size, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return cache_root() / "short_batches" / f"{digest[:32]}.json"

@@ -25,7 +25,7 @@ COMMANDS = [
     "experiments.systems",
 ]
 HEAVY = {"torch", "transformers", "torchvision", "pandas", "sklearn", "scipy", "matplotlib", "ray", "pyarrow"}
-SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "text_encoders", "image_encoders", "images", "device"}
+SHARED_ROOMS = {"errors", "store", "dataset", "catalogue", "encoders", "images", "device"}
 SHARED_ROOMS |= {"contents", "lock", "places"}
 
 PROBE = """

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_encoders import resnet, resnet_folder, text_folder, transformers_resnet_folder
-from tiny_systems import images
+from tiny_encoders import KERAS, images, pattern, resnet, resnet_folder, text_folder, transformers_resnet_folder
 from torch import Tensor, nn
 
 from experiments.systems.inputs import padded
@@ -27,13 +26,7 @@ def assert_alike(found: Tensor, expected: Tensor, tolerance: float = FP32) -> No
 def stage_1(name: str) -> tuple[Tensor, list[list[int]]]:
     """Vectors of TEXTS, and their word pieces."""
     encoder = encoders.load(catalogue.locate("text", name), device="cpu", dtype="float32", max_tokens=32)
-    token_ids = encoder.prepare(TEXTS)
-    return torch.cat([encoder.encode([ids]) for ids in token_ids]), token_ids
-
-
-def stage_1_of_images(name: str, pixels: Tensor) -> Tensor:
-    encoder = encoders.load(catalogue.locate("image", name), device="cpu", dtype="float32", max_tokens=1)
-    return encoder.encode(list(pixels.permute(0, 2, 3, 1).numpy()))
+    return encoder.encode(encoder.prepare(TEXTS)), encoder.prepare(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +50,7 @@ def test_a_trained_image_encoder_starts_from_stage_1s_vectors(tmp_path: Path, fa
         keras = family == "keras"
         folder = resnet_folder(tmp_path / "net", resnet(bottleneck=keras), KERAS if keras else None)
     located = catalogue.locate("image", str(folder))
-    expected = stage_1_of_images(str(folder), images(2))
+    expected = encoders.load(located, device="cpu", dtype="float32", max_tokens=1).vectors(images(2))
     image = TrainedImage(located)
     assert image.dim == expected.shape[1]
     for mode in (False, True):  # kept statistics: training sees what evaluation sees
@@ -168,7 +161,7 @@ def test_real_minilm_starts_from_stage_1s_vectors(pooling: str) -> None:
 @pytest.mark.weights
 def test_the_real_keras_resnet_starts_from_stage_1s_vectors() -> None:
     located = catalogue.locate("image", "resnet50-keras")
-    expected = stage_1_of_images("resnet50-keras", images(1))
+    expected = encoders.load(located, device="cpu", dtype="float32", max_tokens=1).vectors(pattern())
     with torch.no_grad():
         assert_alike(TrainedImage(located).train()(images(1)), expected)
     assert [module for module in TrainedImage(located).modules() if isinstance(module, nn.BatchNorm2d)]

@@ -15,7 +15,7 @@ from fake_encoders import FakeImage, FakeText
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_encoders import text_folder
+from tiny_encoders import resnet, text_folder, torch_home
 
 from extract import engine, images, store
 from extract.encoders import catalogue
@@ -283,3 +283,36 @@ print({{"ray", "pyarrow"}} & set(sys.modules))
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent
     )
     assert answer.stdout == "set()\n", answer.stderr
+
+
+@pytest.mark.parametrize("stop", ["closed", "interrupted"])
+def test_an_interrupted_decoder_never_gives_another_images_pixels(tmp_path, child, stop):
+    paths = [tmp_path / f"{name}.png" for name in ("red", "green", "blue", "black", "white")]
+    for path in paths:
+        Image.new("RGB", (9, 5), path.stem).save(path)
+    red, green, blue, black, white = (Item(hashlib.sha256(path.read_bytes()).hexdigest(), path) for path in paths)
+    answers = child.decode([red, green, blue], images.decode_each)
+    next(answers)
+    if stop == "closed":
+        answers.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            answers.throw(KeyboardInterrupt)
+    check(child, [black, white])
+
+
+def test_a_grid_that_a_machine_finds_by_name_stays_a_grid(tmp_path, monkeypatch):
+    """No pooled vectors under a grid's fingerprint; the catalogue itself is asked."""
+    net = resnet()
+    file = torch_home(monkeypatch, tmp_path / "driver", "resnet18", net)
+    located = catalogue.locate("image", "resnet18:grid")
+    torch_home(monkeypatch, tmp_path / "machine", "resnet18", net)
+    file.unlink()
+    named = workers.here(located)
+    assert (named.path, named.pooling, named.slug) == (
+        tmp_path / "machine" / "hub" / "checkpoints" / file.name,
+        "grid",
+        "resnet18-grid",
+    )
+    loaded = workers.load(located, device="cpu", dtype="float32", max_tokens=1)
+    assert loaded.dim == 49 * 512

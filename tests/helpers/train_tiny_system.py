@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tiny_encoders import resnet, resnet_folder, text_folder
-from tiny_systems import images, memes, transformer
+from tiny_encoders import images, resnet, resnet_folder, text_folder
+from tiny_systems import memes, transformer
 from torch import nn
 
 from experiments.systems import trainer
