@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -179,7 +179,7 @@ class Batches:
     _alone: bool | None = field(default=None, init=False, repr=False)  # whether one alone gets the same bits
 
     def __post_init__(self) -> None:
-        self._alone = _remembered(self) if self.encoder.row_by_row is None else False
+        self._alone = self._remembered() if self.encoder.row_by_row is None else False
 
     def encode(
         self, groups: Sequence[Sequence[Item]], done: Report = lambda count: None, prepared: Iterator[Any] | None = None
@@ -252,10 +252,38 @@ class Batches:
         filled = contents + contents[-1:] * (self.batch_size - len(contents))
         vectors = self.encoder.encode(filled)[: len(contents)]
         if self._alone is None:
-            ends = (0, len(contents) - 1)
+            ends = {0, len(contents) - 1}
             self._alone = all(torch.equal(self.encoder.encode([contents[row]])[0], vectors[row]) for row in ends)
-            _remember(self, self._alone)
+            self._remember(self._alone)
         return batch, vectors
+
+    @cached_property
+    def _memory(self) -> Path:
+        """Where it is remembered how this encoder's short batches are treated: that depends on the processor."""
+        import torch
+
+        encoder, device = self.encoder, self.encoder.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+        about: list[Any] = [
+            encoder.located.weights,
+            encoder.located.pooling,
+            str(encoder.dtype),
+            name,
+            torch.__version__,
+        ]
+        about += [self.batch_size, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
+        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+        return cache_root() / "short_batches" / f"{digest[:32]}.json"
+
+    def _remembered(self) -> bool | None:
+        with suppress(OSError, ValueError):
+            answer = json.loads(self._memory.read_text())
+            return answer if isinstance(answer, bool) else None
+        return None
+
+    def _remember(self, alone: bool) -> None:
+        with suppress(OSError):
+            write_text(self._memory, json.dumps(alone))
 
     def _group(self, rows: list[int], pieces: "list[torch.Tensor]", end: _End) -> Group:
         vectors = np.empty((len(rows), self.encoder.dim), dtype=np.float32)
@@ -296,31 +324,6 @@ def batches_at_once(device: "torch.device", batch_size: int) -> Iterator[Callabl
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         torch.set_num_threads(threads)  # part of what a thread sets holds for all
-
-
-def _memory(batches: Batches) -> Path:
-    """Where it is remembered how a short batch of this encoder is treated; it depends on the processor's kernels."""
-    import torch
-
-    encoder, device = batches.encoder, batches.encoder.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    located = encoder.located
-    about = [located.weights, located.pooling, str(encoder.dtype), name, torch.__version__, batches.batch_size]
-    about += [torch.get_num_threads() if device.type == "cpu" else 0, torch.backends.mkldnn.is_available()]
-    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
-    return cache_root() / "short_batches" / f"{digest[:32]}.json"
-
-
-def _remembered(batches: Batches) -> bool | None:
-    with suppress(OSError, ValueError):
-        answer = json.loads(_memory(batches).read_text())
-        return answer if isinstance(answer, bool) else None
-    return None
-
-
-def _remember(batches: Batches, alone: bool) -> None:
-    with suppress(OSError):
-        write_text(_memory(batches), json.dumps(alone))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import h5py
@@ -61,8 +62,9 @@ def main(argv: list[str]) -> int:
     source = args.data.name if args.data else "drawn"
     machine = _machine(args.device)
     title = f"Stage 1: {len(memes):,} {source} memes, medians of {args.repeats} interleaved runs, {machine}"
-    suffix = ", random weights" if args.random_weights else ""
-    text = page(title, {kind: (Path(names[kind]).name + suffix, each) for kind, each in timed.items()}, memory)
+    if args.random_weights:
+        names = {kind: f"{Path(name).name}, random weights" for kind, name in names.items()}
+    text = page(title, {kind: (names[kind], each) for kind, each in timed.items()}, memory)
     write_text(args.out / "bench_extract.md", text)
     print(text)
     return 0
@@ -135,7 +137,7 @@ class StageOne:
     """All that `python -m extract` does for one modality of a dataset's train split, with its encoder loaded once."""
 
     def __init__(self, kind: str, name: str, data: Path, device: str) -> None:
-        names = {"text_encoder": "none", "image_encoder": "none", f"{kind}_encoder": name}
+        names: dict[str, Any] = {"text_encoder": "none", "image_encoder": "none", f"{kind}_encoder": name}
         self.config = partial(ExtractConfig, data=data, device=device, quiet=True, **names)
         self.job = stage.choose_encoders(self.config())[0]
         self.encoder = engine.load(self.job, self.config())

@@ -219,7 +219,7 @@ def widths(head: str, dims: Sequence[int]) -> list[int]:
     from heads.mlp import StackedMLP
     from heads.settings import HeadSettings
 
-    small = blank(head, *dims, [HeadSettings(hidden=1, depth=1)])
+    small = blank(head, dims[0], dims[1], [HeadSettings(hidden=1, depth=1)])
     return [mlp.weights[0].shape[1] for mlp in small.children() if isinstance(mlp, StackedMLP)]
 
 

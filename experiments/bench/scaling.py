@@ -23,7 +23,6 @@ DEV_ROWS = 2_000
 RUNS = 5  # where rows or dims grow
 MANY_RUNS = (1, 5, 20, 80)
 WIDER = (1, 2, 4)  # times DIMS
-SETTINGS = {"max_epochs": 1, "min_steps": 1}
 SAMPLED_EVERY = 0.02  # seconds
 
 
@@ -148,7 +147,7 @@ def main(argv: list[str]) -> None:
         text, image = (store.read(folder / f"{split}.h5") for folder in folders)
         splits[split] = Rows(text.vector[:rows], image.vector[:rows], text.label[:rows])
     train, dev, device = splits["train"], splits["dev"], job["device"]
-    runs = [HeadSettings(**SETTINGS, seed=seed) for seed in range(job["runs"])]
+    runs = [HeadSettings(max_epochs=1, min_steps=1, seed=seed) for seed in range(job["runs"])]
     few = Rows(train.text_vec[:64], train.image_vec[:64], train.label[:64])
     fit("early", few, dev, runs[:1], device=device)  # torch reads parts of itself in at the first step
     own_kb = [0]

@@ -118,7 +118,7 @@ def conclude(out: Path, trained: Sequence[Trained], splits: Sequence[Split], **a
     if not result.is_own:
         features = {used.name: used.identity.fingerprint for used in (result.text, result.image)}
         labels = {split.name: split.pairs.label for split in scored}
-        write_text(folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code)))
+        write_text(folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code, result.key[:16])))
         for split in scored:
             write_text(folder / f"predictions_{split.name}.csv", predictions(split, trained, dev))
         write_text(folder / "report.md", report(result, trained, labelled))

@@ -42,6 +42,7 @@ class Decoder:
     def decode(self, items: Sequence[Item], prepare: Prepare) -> Iterator[Answer]:
         """Each item's uint8 pixels, or why there are none. An image that kills two children is bad."""
         if self.process.poll() is not None:
+            self.close()
             self.process = self._start()
         done = tries = 0
         while done < len(items):

@@ -40,7 +40,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*
 NOTES = [ROOT / "features/README.md", ROOT / "reports/README.md"]
 NOTEBOOK = ROOT / "examples/lab.ipynb"
 DRAWN = ["--train", "24", "--dev", "12", "--test", "12"]
-# Where a command appears more than once, the last option counts: less of the same, for the sake of time.
+# Of an option that is given twice the last counts: less of the same, for the sake of time.
 QUICKER = {
     "extract.sample": DRAWN,
     "experiments.compare": ["--seeds", "2"],

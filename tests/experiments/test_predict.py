@@ -7,13 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 import trained
-from experiments.scoring.verdict import modalities, origin
 from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict
-from experiments.scoring.scorer import Given, Opinion, Score, Scorer
+from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
+from experiments.words import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read
 
@@ -37,15 +36,6 @@ def command(world, *options) -> int:
     return errors.run(lambda: predict.main(["--model", str(world / "reports"), *map(str, options)]))
 
 
-def compared(world, split="test") -> dict[str, dict[str, float]]:
-    """By head and id: what compare wrote."""
-    found: dict[str, dict[str, float]] = {}
-    with open(world / "reports" / f"predictions_{split}.csv") as file:
-        for row in csv.DictReader(file):
-            found.setdefault(row["head"], {})[row["id"]] = float(row["probability"])
-    return found
-
-
 def table(text: str) -> dict[str, dict[str, str]]:
     return {row["id"]: row for row in csv.DictReader(io.StringIO(text))}
 
@@ -59,7 +49,7 @@ def test_a_split_gets_what_compare_gave_it(world, fakes, capsys, features):
     options = ["--features", world / "features"] if features else []
     assert command(world, "--data", world / "data", "--split", "test", *options) == 0
     found = table(capsys.readouterr().out)
-    for head, expected in compared(world).items():
+    for head, expected in trained.compared(world).items():
         assert found.keys() == expected.keys()
         ours = np.array([float(found[name][head]) for name in expected])
         np.testing.assert_allclose(ours, list(expected.values()), atol=1.1e-6)  # both are rounded to six digits
@@ -121,7 +111,7 @@ def test_json_lines_from_stdin(world, fakes, monkeypatch, capsys):
     lines = (world / "data" / "test.jsonl").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     assert command(world, "--data", world / "data", "-") == 0
-    assert table(capsys.readouterr().out).keys() == compared(world)["text"].keys()
+    assert table(capsys.readouterr().out).keys() == trained.compared(world)["text"].keys()
 
 
 def test_nothing_on_stdin_is_refused(world, fakes, monkeypatch, capsys):
@@ -148,7 +138,7 @@ def test_a_file_s_images_lie_beside_it(world, fakes, tmp_path, capsys):
 def test_the_default_head_is_the_best_on_dev(world, fakes):
     scorer = Scorer.load(world / "reports")
     dev = {head: float(its.fitted.dev_auc.mean()) for head, its in scorer.heads.items()}
-    assert scorer.chosen.name == max(dev, key=dev.__getitem__)
+    assert scorer.deciding.name == max(dev, key=dev.__getitem__)
     assert list(scorer.heads) == ["text", "image", "early", "late"]
 
 
@@ -164,7 +154,7 @@ def test_the_threshold_is_dev_s_best_for_the_mean_of_the_runs(world, fakes):
 
     scorer = Scorer.load(world / "reports", head="image")
     dev = read(world / "data", "dev").memes
-    scores, bad = scorer.score_all([Given(meme.text, meme.image) for meme in dev])
+    scores, bad = scorer.score_all([Unscored(meme.text, meme.image) for meme in dev])
     assert not bad
     probability, label = np.array([score.probability for score in scores]), [meme.label for meme in dev]
     best = max(f1_score(label, probability >= at, average="macro") for at in [*probability, 2.0])
@@ -175,8 +165,7 @@ def test_runs_are_averaged_as_probabilities(world, fakes):
     meme = first_meme(world)
     scorer = Scorer.load(world / "reports")
     text = text_vector([1, *(ord(letter) for letter in meme.text), 2], FakeText().dim)
-    pixels = np.array(images.decode(meme.image.read_bytes()))
-    image = FakeImage().encode(torch.from_numpy(pixels).permute(2, 0, 1)[None]).numpy()
+    image = FakeImage().encode([images.decode(meme.image.read_bytes())]).numpy()
     runs = scorer.heads["early"].probability(text[None], image)[:, 0]
     early = scorer.score(meme.image, meme.text).opinions["early"]
     assert (early.probability, early.lowest, early.highest) == pytest.approx((runs.mean(), runs.min(), runs.max()))
@@ -359,5 +348,5 @@ def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, say
         head: Opinion(head, float(label), 0.0, 1.0, 0.5, 1) for head, label in labels.items() if label is not None
     }
     scorer = Scorer.load(world / "reports")
-    assert modalities(Score(list(opinions)[-1], opinions), scorer.heads) == says
-    assert origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"
+    assert modalities(Score(list(opinions)[-1], opinions)) == says
+    assert probability_origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"

@@ -177,8 +177,8 @@ def test_only_the_page_s_own_questions_are_answered(client):
 def test_the_model_is_told(client, scorer):
     assert client.get("/model").json() == {
         "encoders": {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"},
-        "head": scorer.chosen.name,
-        "dev": f"{scorer.chosen.dev_auc:.3f}".lstrip("0"),
+        "head": scorer.deciding.name,
+        "dev": f"{scorer.deciding.dev_auc:.3f}".lstrip("0"),
         "image_bytes": 20_000_000,
         "text_characters": 10_000,
     }

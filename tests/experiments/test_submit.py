@@ -38,8 +38,7 @@ def test_every_id_as_in_the_source_in_its_order(world, tmp_path, capsys):
     assert command(world, "--head", "early") == 0
     text = (tmp_path / "submission.csv").read_text()
     assert text.startswith("id,proba,label\n0")
-    with open(world / "reports" / "predictions_test.csv") as file:
-        compared = {row["id"]: float(row["probability"]) for row in csv.DictReader(file) if row["head"] == "early"}
+    compared = trained.compared(world)["early"]
     rows = [line.split(",") for line in text.splitlines()[1:]]
     assert [row[0] for row in rows] == [row["id"] for row in source(world / "data")]
     assert {row[0]: float(row[1]) for row in rows} == pytest.approx(compared, abs=1e-6)

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_image_encoders import KERAS, images, pattern
-from tiny_encoders import resnet, resnet_folder, text_folder, transformers_resnet_folder
+from tiny_encoders import KERAS, images, pattern, resnet, resnet_folder, text_folder, transformers_resnet_folder
 from torch import Tensor, nn
 
 from experiments.systems.inputs import padded
 from experiments.systems.models import Branch, Classifier, Concat, TrainedImage, cached
 from experiments.systems.published import Shape
-from extract.encoders import catalogue, image_encoders, text_encoders
+from extract import encoders
+from extract.encoders import catalogue
 
 FP32 = 1e-4  # of the largest value: stage 1 folds batch norms and packs weights, which rounds differently
+KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 TEXTS = ["look how many people love you", "a", ""]
 
 
@@ -24,8 +25,8 @@ def assert_alike(found: Tensor, expected: Tensor, tolerance: float = FP32) -> No
 
 def stage_1(name: str) -> tuple[Tensor, list[list[int]]]:
     """Vectors of TEXTS, and their word pieces."""
-    encoder = text_encoders.load(catalogue.locate("text", name), device="cpu", dtype="float32", max_tokens=32)
-    return encoder.encode(encoder.tokenize(TEXTS)), encoder.tokenize(TEXTS)
+    encoder = encoders.load(catalogue.locate("text", name), device="cpu", dtype="float32", max_tokens=32)
+    return encoder.encode(encoder.prepare(TEXTS)), encoder.prepare(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def stage_1(name: str) -> tuple[Tensor, list[list[int]]]:
 def test_a_text_model_starts_from_stage_1s_vectors(tmp_path: Path, kind: str, pooling: str) -> None:
     name = f"{text_folder(tmp_path / kind, kind)}:{pooling}"
     expected, token_ids = stage_1(name)
-    model = text_encoders.unfrozen(catalogue.locate("text", name))
+    model = encoders.unfrozen(catalogue.locate("text", name))
     assert model.dim == expected.shape[1]
     with torch.inference_mode():
         assert_alike(model(*padded(token_ids)), expected)
@@ -49,7 +50,7 @@ def test_a_trained_image_encoder_starts_from_stage_1s_vectors(tmp_path: Path, fa
         keras = family == "keras"
         folder = resnet_folder(tmp_path / "net", resnet(bottleneck=keras), KERAS if keras else None)
     located = catalogue.locate("image", str(folder))
-    expected = image_encoders.load(located, device="cpu", dtype="float32").encode(images(2))
+    expected = encoders.load(located, device="cpu", dtype="float32", max_tokens=1).vectors(images(2))
     image = TrainedImage(located)
     assert image.dim == expected.shape[1]
     for mode in (False, True):  # kept statistics: training sees what evaluation sees
@@ -63,12 +64,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return text_folder(folder / "bert"), resnet_folder(folder / "resnet", resnet())
 
 
-def concat(encoders: tuple[Path, Path], train: tuple[str, ...]) -> Concat:
+def concat(folders: tuple[Path, Path], train: tuple[str, ...]) -> Concat:
     """Encoders that train, cached vectors of the others, and a linear layer."""
-    bert, net = encoders
+    bert, net = folders
     text, image = cached("text", 32), cached("image", 512)
     if "text" in train:
-        text = Branch(("input_ids", "attention_mask"), text_encoders.unfrozen(catalogue.locate("text", str(bert))), 32)
+        text = Branch(("input_ids", "attention_mask"), encoders.unfrozen(catalogue.locate("text", str(bert))), 32)
     if "image" in train:
         image = Branch(("pixels",), TrainedImage(catalogue.locate("image", str(net))), 512)
     return Concat(text, image, Shape(), torch.Generator().manual_seed(0))
@@ -152,7 +153,7 @@ def test_a_gpus_logits_and_gradients_are_the_cpus(both: tuple[Path, Path]) -> No
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_real_minilm_starts_from_stage_1s_vectors(pooling: str) -> None:
     expected, token_ids = stage_1(f"all-MiniLM-L6-v2:{pooling}")
-    model = text_encoders.unfrozen(catalogue.locate("text", f"all-MiniLM-L6-v2:{pooling}"))
+    model = encoders.unfrozen(catalogue.locate("text", f"all-MiniLM-L6-v2:{pooling}"))
     with torch.inference_mode():
         assert_alike(model(*padded(token_ids)), expected)
 
@@ -160,7 +161,7 @@ def test_real_minilm_starts_from_stage_1s_vectors(pooling: str) -> None:
 @pytest.mark.weights
 def test_the_real_keras_resnet_starts_from_stage_1s_vectors() -> None:
     located = catalogue.locate("image", "resnet50-keras")
-    expected = image_encoders.load(located, device="cpu", dtype="float32").encode(pattern())
+    expected = encoders.load(located, device="cpu", dtype="float32", max_tokens=1).vectors(pattern())
     with torch.no_grad():
-        assert_alike(TrainedImage(located).train()(pattern()), expected)
+        assert_alike(TrainedImage(located).train()(images(1)), expected)
     assert [module for module in TrainedImage(located).modules() if isinstance(module, nn.BatchNorm2d)]

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 from broken_images import OutOfReach
-from extract.decoding import BadImage
 from fake_encoders import FakeImage, FakeText
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_encoders import text_folder
+from tiny_encoders import resnet, text_folder, torch_home
 
-from extract import decoding, store
+from extract import engine, images, store
 from extract.encoders import catalogue
+from extract.engine import BadImage
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
 from extract.plan import Item, Part
-from extract.ray_engine import decoder, pool, weights, workers
+from extract.ray_engine import cluster, decoder, workers
 
 pytest_plugins = ["elsewhere"]
 
@@ -32,13 +32,13 @@ LETHAL = b"kills whoever decodes it"
 # a decoder that dies of one image's bytes, and of nothing else
 POISONABLE = f"""
 import os, signal
-from extract import decoding
+from extract import engine
 from extract.ray_engine import decoder
-def pixels(item, data, sound=decoding.pixels):
+def pixels(item, data, prepare, sound=engine.pixels):
     if data == {LETHAL!r}:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return sound(item, data)
-decoding.pixels = pixels
+    return sound(item, data, prepare)
+engine.pixels = pixels
 decoder.main()
 """
 CHILD = ("-c", POISONABLE)
@@ -71,26 +71,26 @@ def _no_child_is_left(child):
 
 def check(child, items):
     """Each answer is this process's own; those of lethal images are given."""
-    answers = list(child.decode(items))
+    answers = list(child.decode(items, images.decode_each))
     assert len(answers) == len(items)
     for each, answer in zip(items, answers, strict=True):
         if Path(each.source).exists() and Path(each.source).read_bytes() == LETHAL:
             assert answer == BadImage(each.content, "it kills its decoder (signal SIGSEGV)")
         elif isinstance(answer, BadImage):
-            assert answer == decoding.decode(each)
+            assert answer == engine.decode(each, images.decode_each)
         else:
-            np.testing.assert_array_equal(answer, decoding.decode(each))
+            np.testing.assert_array_equal(answer, engine.decode(each, images.decode_each))
 
 
 def test_a_child_decodes_as_this_process_does(tmp_path, child):
     good, better, bad = item(tmp_path / "a.png"), item(tmp_path / "bcd.png"), item(tmp_path / "bad.png", b"GIF")
     gone = Item("0" * 64, tmp_path / "gone.png")
     check(child, [good, bad, better, gone])
-    assert list(child.decode([bad, gone])) == [
+    assert list(child.decode([bad, gone], images.decode_each)) == [
         BadImage(bad.content, "not an image of a known format"),
         BadImage("0" * 64, "cannot be read: No such file or directory"),
     ]
-    assert list(child.decode([])) == []
+    assert list(child.decode([], images.decode_each)) == []
 
 
 @pytest.mark.parametrize("lethal", [[0], [3], [1, 2], [0, 1, 2, 3]])
@@ -108,13 +108,13 @@ def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
 
 def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
     with pytest.raises(Failed, match=r"^s3://memes cannot be reached$"):
-        list(child.decode([item(tmp_path / "a.png"), Item("0" * 64, OutOfReach())]))
+        list(child.decode([item(tmp_path / "a.png"), Item("0" * 64, OutOfReach())], images.decode_each))
     check(child, [item(tmp_path / "bc.png")])
 
 
 def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
     part = Part((item(tmp_path / "good.png"),))
-    decoded = workers.decode(batch_of(part), child=("-c", "raise SystemExit(3)"), data=tmp_path)
+    decoded = workers.decode(batch_of(part), images.decode_each, child=("-c", "raise SystemExit(3)"), data=tmp_path)
     report = encode(tmp_path, decoded)
     assert report.failure == (
         f"{MACHINE}: no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
@@ -129,7 +129,7 @@ def batch_of(part: Part) -> dict[str, np.ndarray]:
 def encode(place, batch, kind="image", encoder=None, batch_size=2, driver="") -> workers.Report:
     folder = Folder(place / kind, kind, {"weights": "w"}, {"torch": "driver's"})
     folder.path.mkdir(exist_ok=True)
-    job = workers.Job(
+    job = workers.WorkerJob(
         load=lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](),
         folder=folder,
         batch_size=batch_size,
@@ -144,7 +144,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     items = [item(tmp_path / name) for name in ("a.png", "bc.png", "def.png")]
     poison = item(tmp_path / "poison.png", LETHAL)
     part = Part((poison, *items))
-    decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
+    decoded = workers.decode(batch_of(part), images.decode_each, child=CHILD, data=tmp_path)
     report = encode(tmp_path, decoded)
     assert report == workers.Report(
         4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")], reader=platform.node()
@@ -152,9 +152,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     (path,) = tmp_path.glob("image/.parts/*/*.h5")
     features = store.read(path)
     assert features.ids.tolist() == [each.content for each in items]
-    expected = FakeImage().encode(
-        torch.from_numpy(np.stack([decoding.decode(each) for each in items])).permute(0, 3, 1, 2)
-    )
+    expected = FakeImage().encode([engine.decode(each, images.decode_each) for each in items])
     np.testing.assert_array_equal(features.vector, expected)
     assert features.identity.versions == library_versions("image"), "not those of the machine that encoded"
 
@@ -199,7 +197,7 @@ def test_a_full_gpu_halves_the_batch(tmp_path):
             return super().encode(pixels)
 
     part = Part(tuple(item(tmp_path / f"{'x' * number}.png") for number in range(1, 6)))
-    decoded = workers.decode(batch_of(part), child=CHILD, data=tmp_path)
+    decoded = workers.decode(batch_of(part), images.decode_each, child=CHILD, data=tmp_path)
     small = Small()
     assert encode(tmp_path, decoded, encoder=small, batch_size=8).rows == 5
     assert small.batches == [2, 2, 2]
@@ -217,12 +215,12 @@ def test_a_full_gpu_halves_the_batch(tmp_path):
 def test_a_machine_that_sees_no_data_blames_no_image(tmp_path):
     part = Part((item(tmp_path / "good.png"),))
     away = tmp_path / "away"
-    report = encode(tmp_path, workers.decode(batch_of(part), child=CHILD, data=away))
+    report = encode(tmp_path, workers.decode(batch_of(part), images.decode_each, child=CHILD, data=away))
     assert report == workers.Report(0, [], f"{MACHINE} sees no folder {away}: every machine must see it, at this path")
 
 
 nodes = st.lists(
-    st.builds(pool.Node, st.integers(0, 64).map(float), st.integers(0, 8).map(float)), min_size=1, max_size=9
+    st.builds(cluster.Node, st.integers(0, 64).map(float), st.integers(0, 8).map(float)), min_size=1, max_size=9
 )
 
 
@@ -230,11 +228,11 @@ nodes = st.lists(
 def test_every_machine_keeps_room_for_a_decoder_on_each_core(machines):
     if not any(node.cpus for node in machines):
         with pytest.raises(Refused, match="no CPU core"):
-            pool.Pool.of(machines, "cpu")
+            cluster.Pool.of(machines, "cpu")
         return
-    found = pool.Pool.of(machines, "cpu")
+    found = cluster.Pool.of(machines, "cpu")
     assert found.encoders == sum(int(node.cpus) // found.threads for node in machines)
-    assert 1 <= found.threads <= pool.THREADS
+    assert 1 <= found.threads <= cluster.THREADS
     for node in machines:
         left = node.cpus - node.cpus // found.threads * found.cpus
         assert left >= node.cpus * found.decoder_cpus - 1e-9
@@ -246,27 +244,27 @@ def test_every_gpu_has_one_encoder(machines):
     gpus, cores = sum(node.gpus for node in machines), sum(node.cpus for node in machines)
     if not gpus or not cores:
         with pytest.raises(Refused, match=f"has {gpus:.0f} GPUs and {cores:.0f} CPU cores"):
-            pool.Pool.of(machines, "cuda")
+            cluster.Pool.of(machines, "cuda")
         return
-    found = pool.Pool.of(machines, "cuda")
+    found = cluster.Pool.of(machines, "cuda")
     assert (found.encoders, found.gpus, found.decoders) == (gpus, 1, cores)
 
 
 def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_path, monkeypatch):
     located = catalogue.locate("text", str(text_folder(tmp_path / "driver")))
-    assert weights.here(located) == located
+    assert workers.here(located) == located
     moved = tmp_path / "machine"
     (tmp_path / "driver").rename(moved)
     with pytest.raises(Refused, match=f"{MACHINE}: .*driver: no such folder"):
-        weights.here(located)
+        workers.here(located)
     same = catalogue.locate("text", str(moved))
     monkeypatch.setattr(catalogue, "locate", lambda kind, name: same)
-    assert weights.here(located) == same
+    assert workers.here(located) == same
     text_folder(moved, seed=1)
     other = SimpleNamespace(weights="f" * 64, path=moved)
     monkeypatch.setattr(catalogue, "locate", lambda kind, name: other)
     with pytest.raises(Refused, match=f"{MACHINE} has other weights of .*\n  {moved}: sha256 ffffffff, the driver's"):
-        weights.here(located)
+        workers.here(located)
 
 
 def test_the_local_engine_never_imports_ray(tmp_path):
@@ -285,3 +283,36 @@ print({{"ray", "pyarrow"}} & set(sys.modules))
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent
     )
     assert answer.stdout == "set()\n", answer.stderr
+
+
+@pytest.mark.parametrize("stop", ["closed", "interrupted"])
+def test_an_interrupted_decoder_never_gives_another_images_pixels(tmp_path, child, stop):
+    paths = [tmp_path / f"{name}.png" for name in ("red", "green", "blue", "black", "white")]
+    for path in paths:
+        Image.new("RGB", (9, 5), path.stem).save(path)
+    red, green, blue, black, white = (Item(hashlib.sha256(path.read_bytes()).hexdigest(), path) for path in paths)
+    answers = child.decode([red, green, blue], images.decode_each)
+    next(answers)
+    if stop == "closed":
+        answers.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            answers.throw(KeyboardInterrupt)
+    check(child, [black, white])
+
+
+def test_a_grid_that_a_machine_finds_by_name_stays_a_grid(tmp_path, monkeypatch):
+    """No pooled vectors under a grid's fingerprint; the catalogue itself is asked."""
+    net = resnet()
+    file = torch_home(monkeypatch, tmp_path / "driver", "resnet18", net)
+    located = catalogue.locate("image", "resnet18:grid")
+    torch_home(monkeypatch, tmp_path / "machine", "resnet18", net)
+    file.unlink()
+    named = workers.here(located)
+    assert (named.path, named.pooling, named.slug) == (
+        tmp_path / "machine" / "hub" / "checkpoints" / file.name,
+        "grid",
+        "resnet18-grid",
+    )
+    loaded = workers.load(located, device="cpu", dtype="float32", max_tokens=1)
+    assert loaded.dim == 49 * 512

@@ -9,7 +9,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_encoders import IMAGENET, resnet, resnet_folder, torch_home, transformers_resnet_folder, write_json
+from tiny_encoders import (
+    IMAGENET,
+    KERAS,
+    images,
+    pattern,
+    resnet,
+    resnet_folder,
+    torch_home,
+    transformers_resnet_folder,
+    write_json,
+)
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.transforms.v2 import functional as transforms
@@ -21,19 +31,12 @@ from extract.encoders.resnet_model import fold_batch_norm, pack, shorten
 from extract.errors import Refused
 
 FP32 = 1e-4  # of the largest value: folding and another order of sums round differently in each of 20 layers
-KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 PACKS_BFLOAT16 = onednn.fits("cpu", "bfloat16")
 Plain = BasicBlock | Bottleneck
 
 
 def load(path: Path | str, dtype: str = "float32") -> Encoder:
     return encoders.load(catalogue.locate("image", str(path)), device="cpu", dtype=dtype, max_tokens=1)
-
-
-def images(count: int, seed: int = 0) -> Tensor:
-    """Smooth noise, as a photograph is: neighbouring pixels are alike."""
-    coarse = torch.rand(count, 3, 14, 14, generator=torch.Generator().manual_seed(seed))
-    return (nn.functional.interpolate(coarse, size=(224, 224), mode="bilinear") * 255).to(torch.uint8)
 
 
 @torch.inference_mode()
@@ -319,9 +322,3 @@ def test_keras_resnet_gives_its_known_vector() -> None:
 def test_keras_resnets_grid_has_the_pooled_vector_as_its_mean(dtype: str) -> None:
     grid, pooled = (load(name, dtype).vectors(pattern()) for name in ("resnet50-keras:grid", "resnet50-keras"))
     assert_alike(grid.view(1, 49, 2048).mean(dim=1), pooled, tolerance=1e-5 if dtype == "float32" else 0.01)
-
-
-def pattern() -> Tensor:
-    """Diagonal stripes: (3 x + 5 y + 85 channel) mod 256."""
-    channel, y, x = torch.meshgrid(torch.arange(3), torch.arange(224), torch.arange(224), indexing="ij")
-    return ((3 * x + 5 * y + 85 * channel) % 256).to(torch.uint8)[None]

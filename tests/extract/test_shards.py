@@ -12,10 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from extraction_steps import check_published, encode_texts, folder_of, text_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_features import make
-from test_extraction import check_published, encode_texts, folder_of, text_split
 
 from extract import inspect, store
 from extract.errors import Failed

@@ -1,19 +1,71 @@
-"""Stage 1's steps, where the tests of the whole do not reach."""
+"""Stage 1 from Python, and its steps where the tests of the whole do not reach."""
 
+import json
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
-from fake_encoders import FakeImage
 from PIL import Image
 
-from extract import places, stage
+from extract import places, stage, store
 from extract.config import ExtractConfig
-from extract.errors import Failed
-from extract.parts import Folder, Held
-from extract.plan import Item
+from extract.errors import Refused
+
+pytest_plugins = ["faked_stage"]
+
+OPTIONS = {"device": "cpu", "dtype": "float32", "batch_size": 1}
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Two splits; the last image of train is empty."""
+    (tmp_path / "data/img").mkdir(parents=True)
+    for split, rows in {"train": 4, "dev": 2}.items():
+        lines = []
+        for row in range(rows):
+            image = f"img/{split}-{row}.png"
+            Image.new("RGB", (8, 8), (row, rows, 9)).save(tmp_path / "data" / image)
+            lines.append(json.dumps({"id": f"{split}-{row}", "img": image, "text": f"{split} {row}", "label": row % 2}))
+        (tmp_path / f"data/{split}.jsonl").write_text("\n".join(lines))
+    (tmp_path / "data/img/train-3.png").write_bytes(b"")
+    return tmp_path / "data"
+
+
+def test_from_python_it_says_nothing_and_returns_what_it_published(extract, data, tmp_path, capsys):
+    features = tmp_path / "features"
+    published = stage.extract(data=str(data), features=features, on_error="skip", **OPTIONS)
+    assert capsys.readouterr() == ("", "")
+    assert [each.identity.kind for each in published.encoders] == ["image", "text"]
+    for each in published.encoders:
+        assert {name: split.memes for name, split in each.splits.items()} == {"train": 3, "dev": 2}
+        assert [meme["id"] for meme in each.splits["train"].dropped] == ["train-3"]
+        assert each.splits["dev"].dropped == []
+        for name, split in each.splits.items():
+            assert split.path == features / f"fake-{each.identity.kind}" / f"{name}.h5"
+            assert store.read(split.path).identity == each.identity
+    assert published.of("text") == published.encoders[1]
+
+
+def test_it_is_what_the_command_does(extract, data, tmp_path, capsys):
+    config = ExtractConfig(data=data, features=tmp_path / "python", image_encoder="none", **OPTIONS)
+    stage.extract(config, verbose=True)
+    told = capsys.readouterr().err
+    assert f"{tmp_path}/python/fake-text/train.h5: 4 memes, written" in told
+    assert extract(data, tmp_path / "command", "--image-encoder", "none")[0] == 0
+    assert capsys.readouterr().err.replace("/command/", "/python/") == told
+    for split in ("train", "dev"):
+        one, other = (tmp_path / home / f"fake-text/{split}.h5" for home in ("python", "command"))
+        assert one.read_bytes() == other.read_bytes()
+    again = stage.extract(config, split="dev")  # options go before the config's own; what is there is published, too
+    assert list(again.of("text").splits) == ["dev"]
+
+
+def test_from_python_faults_are_exceptions(extract, data, tmp_path, capsys):
+    with pytest.raises(Refused, match="no data folder"):
+        stage.extract(data=tmp_path / "none", features=tmp_path / "features")
+    with pytest.raises(TypeError, match="no_such_option"):
+        stage.extract(data=data, no_such_option=1)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch):
@@ -33,42 +85,3 @@ def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch)
     digests.close()
     go_on.set()
     assert len(started) <= 4  # at work in two threads; 128 were queued
-
-
-class Small(FakeImage):
-    """An encoder on a GPU that holds so many images."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-
-    def encode(self, pixels):
-        if len(pixels) > self.room:
-            raise torch.OutOfMemoryError
-        return super().encode(pixels)
-
-
-def on_a_gpu_with_room(room, tmp_path, monkeypatch):
-    """Encode 20 images, in batches of 8 if there is room. Returns the encoder, what is held then, and what must be."""
-    monkeypatch.setattr(stage, "load", lambda *_: gpu)
-    items = []
-    for number in range(20):
-        path = tmp_path / f"{number}.png"
-        Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
-        items.append(Item(places.digest(path), path))
-    folder, gpu = Folder(tmp_path / "image", "image", {}, {"torch": "2"}), Small(room)
-    encoder = stage.Encoder(SimpleNamespace(kind="image", slug="fake"), folder, "cpu", "float32")
-    stage.LocalEngine().encode(encoder, items, "fake", ExtractConfig(batch_size=8, quiet=True))
-    return gpu, set(Held.scan(folder).where), {item.content for item in items}
-
-
-def test_batches_are_halved_until_memory_holds_them(tmp_path, monkeypatch, capsys):
-    gpu, held, wanted = on_a_gpu_with_room(2, tmp_path, monkeypatch)
-    assert (gpu.batches, held) == ([2] * 10, wanted)
-    told = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
-    assert told == [f"fake: GPU memory is full; going on with batch size {size}" for size in (4, 2)]
-
-
-def test_memory_that_holds_no_image_is_said(tmp_path, monkeypatch):
-    with pytest.raises(Failed, match=r"^fake: the GPU's memory does not hold one image$"):
-        on_a_gpu_with_room(0, tmp_path, monkeypatch)

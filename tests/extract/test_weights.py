@@ -18,7 +18,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(repository: str) -> None:
         raise AssertionError(f"reached for the network: {repository}")
 
-    monkeypatch.setattr(weights, "download", reached)
+    monkeypatch.setattr(weights, "hub_download", reached)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_half_a_snapshot_is_not_taken_for_a_whole_one(
 ) -> None:
     snapshot = hub_cache(monkeypatch, tmp_path, "org/bert", bert)
     (snapshot / "model.safetensors").unlink()
-    monkeypatch.setattr(weights, "download", lambda repository: bert)
+    monkeypatch.setattr(weights, "hub_download", lambda repository: bert)
     assert catalogue.locate("text", "org/bert").path == bert
 
 

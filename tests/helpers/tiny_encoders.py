@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from transformers import (
     AutoModel,
@@ -33,7 +33,20 @@ SPECIALS = {
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
 SMALL_BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 POSITIONS = 40  # as the config has it; MPNet's hold two fewer word pieces
+KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
+def images(count: int, seed: int = 0) -> Tensor:
+    """Smooth noise, as a photograph is: neighbouring pixels are alike."""
+    coarse = torch.rand(count, 3, 14, 14, generator=torch.Generator().manual_seed(seed))
+    return (nn.functional.interpolate(coarse, size=(224, 224), mode="bilinear") * 255).to(torch.uint8)
+
+
+def pattern() -> Tensor:
+    """Diagonal stripes: (3 x + 5 y + 85 channel) mod 256."""
+    channel, y, x = torch.meshgrid(torch.arange(3), torch.arange(224), torch.arange(224), indexing="ij")
+    return ((3 * x + 5 * y + 85 * channel) % 256).to(torch.uint8)[None]
 
 
 def text_folder(folder: Path, kind: str = "bert", seed: int = 0, safe: bool = True) -> Path:
@@ -159,7 +172,8 @@ def locate_elsewhere(kind: str, name: str, **environment: str) -> subprocess.Com
     """In a process of its own: huggingface_hub reads its environment on import. Says which libraries it took."""
     code = f"""
 import sys
-from extract import catalogue, errors
+from extract import errors
+from extract.encoders import catalogue
 def main():
     print(catalogue.locate({kind!r}, {name!r}).source)
     print(sorted({{"torch", "transformers", "torchvision"}} & set(sys.modules)))

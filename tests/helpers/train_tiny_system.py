@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from test_image_encoders import images
-from tiny_encoders import resnet, resnet_folder, text_folder
+from tiny_encoders import images, resnet, resnet_folder, text_folder
 from tiny_systems import memes, transformer
 from torch import nn
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
@@ -16,6 +17,7 @@ from extract import encoders as real
 from extract.__main__ import main as extract
 from extract.encoders import catalogue
 from extract.encoders.family import Located
+from heads.models import HEADS
 
 SIZES = {"train": 40, "dev": 20, "test": 12}
 QUICK = {"hidden": 8, "batch_size": 16, "learning_rate": 1e-2, "max_epochs": 4}
@@ -82,13 +84,20 @@ def memes(folder: Path, split: str, size: int, seed: int) -> None:
     (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def compared(folder: Path, split: str = "test") -> dict[str, dict[str, float]]:
+    """By head and id: the mean of the probabilities that compare wrote for each seed."""
+    table = pd.read_csv(folder / "reports" / f"predictions_{split}.csv", dtype={"id": str})
+    means = table.groupby(["head", "id"])["probability"].mean()
+    return {head: means[head].to_dict() for head in table["head"].unique()}
+
+
 def everything(folder: Path) -> Path:
     """data/, features/ and reports/ under `folder`, which is returned. Fake encoders must be in place."""
     for seed, (split, size) in enumerate(SIZES.items(), 1):
         memes(folder / "data", split, size, seed)
     named = ["--text-encoder", TEXT.name, "--image-encoder", IMAGE.name, "--device", "cpu", "--quiet"]
     assert extract(["--data", str(folder / "data"), "--features", str(folder / "features"), *named]) == 0
-    (folder / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(compare.HEADS, QUICK)}))
+    (folder / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(HEADS, QUICK)}))
     quick = ["--from-sweep", str(folder / "choice.json"), "--device", "cpu", "--seeds", "3", "--references", "none"]
     compare.main(["--features", str(folder / "features"), "--out", str(folder / "reports"), *quick])
     return folder

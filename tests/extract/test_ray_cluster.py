@@ -12,7 +12,8 @@ import pytest
 from extract import locks
 from extract.config import ExtractConfig
 from extract.errors import Refused
-from extract.ray_engine import connection, mishaps
+from extract.ray_engine import cluster
+from extract.ray_engine.engine import error_in_words
 
 
 @pytest.mark.parametrize(
@@ -28,9 +29,9 @@ def test_an_address_that_cannot_be_meant_is_refused(request_, fault):
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(connection, "NEEDED", ("ray", "no_such_thing"))
+    monkeypatch.setattr(cluster, "NEEDED", ("ray", "no_such_thing"))
     with pytest.raises(Refused) as refusal:
-        connection.Connection("local")
+        cluster.Connection("local")
     assert str(refusal.value) == (
         "--engine ray needs no_such_thing, not installed here. Run: pip install 'memefuse[ray]'"
     )
@@ -39,7 +40,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
 @pytest.mark.parametrize(("folder", "home"), [("/var/tmp", "/var/tmp"), ("/var/tmp/" + "d" * 80, "/tmp")])
 def test_rays_sockets_have_paths_that_a_socket_may_have(folder, home, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", folder)
-    scratch = connection.scratch_folder()
+    scratch = cluster.scratch_folder()
     try:
         with socket.socket(socket.AF_UNIX) as door:
             sockets = scratch / "session_2026-11-20_20-40-11_123456_1234567" / "sockets"
@@ -52,25 +53,25 @@ def test_rays_sockets_have_paths_that_a_socket_may_have(folder, home, monkeypatc
 
 def test_only_ones_own_dead_drivers_scratch_folders_are_removed(tmp_path, monkeypatch):
     """A home or /tmp may be shared by machines or containers, each with process numbers of its own."""
-    monkeypatch.setattr(connection, "SOCKET_PATH", 999)
+    monkeypatch.setattr(cluster, "SOCKET_PATH", 999)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     with monkeypatch.context() as patch:
         patch.setattr(locks, "kernel", lambda: "another machine")
-        theirs = connection.scratch_folder()
+        theirs = cluster.scratch_folder()
         theirs = theirs.rename(str(theirs).replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
-    alive = connection.scratch_folder()
+    alive = cluster.scratch_folder()
     dead = Path(str(alive).replace(f"-{os.getpid()}-", f"-{ended.pid}-"))
     dead.mkdir()
-    assert connection.scratch_folder().parent == tmp_path
+    assert cluster.scratch_folder().parent == tmp_path
     assert (theirs.exists(), alive.exists(), dead.exists()) == (True, True, False)
 
 
 def test_a_scratch_folder_that_cannot_be_made_is_refused(monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", "/none")
     with pytest.raises(Refused) as refusal:
-        connection.scratch_folder()
+        cluster.scratch_folder()
     assert str(refusal.value) == (
         "--engine ray: no scratch folder in /none: No such file or directory; name another with RAY_TMPDIR"
     )
@@ -88,13 +89,13 @@ MISMATCH = (
             "auto",
             RuntimeError(MISMATCH),
             "--address auto: no Ray cluster that can be used: Version mismatch: The cluster was started with: Ray: 2.1 "
-            "This process was started with: Ray: 2.60\n" + connection.VERSIONS,
+            "This process was started with: Ray: 2.60\n" + cluster.VERSIONS,
         ),
         (
             "auto",
             ConnectionError("Could not find any running Ray instance."),
             "--address auto: no Ray cluster that can be used: Could not find any running Ray instance.\n"
-            + connection.START,
+            + cluster.START,
         ),
         ("local", OSError("no room"), "--engine ray: Ray cannot be started on this machine: no room"),
     ],
@@ -107,7 +108,7 @@ def test_what_ray_says_when_it_cannot_be_had_is_told_whole(address, error, messa
         raise error
 
     monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(Refused) as refusal, connection.Connection(address) as made:
+    with pytest.raises(Refused) as refusal, cluster.Connection(address) as made:
         made.open()
     assert str(refusal.value) == message
 
@@ -135,4 +136,4 @@ def test_what_ray_says_when_it_cannot_be_had_is_told_whole(address, error, messa
     ],
 )
 def test_rays_pages_become_a_line(told, words):
-    assert mishaps.in_words(Exception(told)) == words
+    assert error_in_words(Exception(told)) == words

@@ -1,0 +1,44 @@
+"""The steps of an extraction, one by one, on texts made up for a test."""
+
+from pathlib import Path
+
+import numpy as np
+from fake_encoders import FakeText, text_vector
+
+from extract import engine, store
+from extract.dataset import HashedSplit, Meme
+from extract.parts import Folder, Held
+from extract.plan import Item, by_length, cut, unique
+
+SETTINGS = {"weights": "w", "pooling": "cls"}
+
+
+def folder_of(path, kind="text", **changes):
+    return Folder(path / f"{kind}-encoder", kind, SETTINGS | changes, {"torch": "2"})
+
+
+def text_split(name, rows):
+    """rows: (id, text, label)."""
+    memes = [Meme(str(key), text, Path(), label) for key, text, label in rows]
+    return HashedSplit(name, memes, {"text": [meme.text_content for meme in memes]}, [])
+
+
+def encode_texts(folder, splits, rows=3, encoder=None):
+    """The text side of an extraction, with parts of `rows`. Returns the texts that were encoded."""
+    encoder = encoder or FakeText()
+    held = Held.scan(folder)
+    items = [Item(meme.text_content, meme.text) for split in splits for meme in split.memes]
+    left = by_length(unique(items, held), lambda item: len(str(item.source)))
+    engine.write_parts(cut(left, rows), engine.Batches(encoder, 2), folder)
+    return ["".join(map(chr, ids[1:-1])) for ids in encoder.encoded]
+
+
+def check_published(folder, split):
+    """Every row's vector is that of its own text."""
+    features = store.read(folder.published(split.name))
+    tokens = FakeText().prepare([meme.text for meme in split.memes])
+    np.testing.assert_array_equal(features.vector, np.stack([text_vector(ids, 8) for ids in tokens]))
+    assert features.ids.tolist() == [meme.id for meme in split.memes]
+    assert features.label.tolist() == [meme.label for meme in split.memes]
+    assert features.tokens is not None
+    assert features.tokens.tolist() == [len(ids) for ids in tokens]
