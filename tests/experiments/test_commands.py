@@ -13,12 +13,14 @@ import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import tiny_encoders
 
 from extract import __main__ as stage_1
 from extract.encoders import catalogue
+from heads.models import HEADS
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [
@@ -207,8 +209,25 @@ def test_a_command_of_a_page_that_is_not_ours_names_what_is_there(command):
 
 @pytest.mark.parametrize(("page", "code"), PYTHON, ids=lambda value: value[:20])
 def test_python_of_a_page_runs(page, code, user, capsys):
-    exec(compile(code, page, "exec"), {"__name__": page})
+    with mock.patch.dict(HEADS):  # a page may add one
+        exec(compile(code, page, "exec"), {"__name__": page})
     assert capsys.readouterr().out
+
+
+def test_a_head_that_contributing_adds_is_in_every_command(user, monkeypatch):
+    [code] = blocks(ROOT / "CONTRIBUTING.md", "python")
+    with mock.patch.dict(HEADS):
+        exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
+        call(["experiments.compare", "--heads", "text,product", "--seeds", "1", "--out", "toy"])
+        call(["experiments.report", "--reports", "toy", "--data", "data/hateful_memes"])
+        call(["experiments.sweep", "--heads", "product", "--grid", "hidden=8,16", "--seeds", "1", "--out", "swept"])
+        call(["experiments.predict", "--model", "toy", "--head", "product", "--split", "test", "--out", "toy.csv"])
+    comparison = json.loads(Path("toy/comparison.json").read_text())
+    assert {"text", "product"} <= {row["name"] for row in comparison["rows"]}
+    assert "product" in {pair["head"] for pair in comparison["pairs"]} & {pair["head"] for pair in comparison["linear"]}
+    assert "product" in Path("toy/report.md").read_text()
+    assert "product" in Path("swept/sweep.md").read_text()
+    assert Path("toy.csv").read_text().splitlines()[1].split(",")[3] == "product"
 
 
 def test_the_demo_ends_with_the_report_page(encoders, tmp_path, monkeypatch):
