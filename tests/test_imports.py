@@ -1,4 +1,4 @@
-"""Who may import whom: the two stages do not know each other, rooms do not know commands, and nothing goes in circles."""
+"""Who may import whom: stages do not know each other, rooms do not know commands, nothing goes in circles."""
 
 import ast
 from collections.abc import Iterator

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from extract import images
-from extract.encoders.family import Incomplete, Located
-from extract.encoders.weights import RECIPE, read_json, weights_of
+from extract.encoders import resnet_formats
+from extract.encoders.family import Located
+from extract.encoders.weights import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -23,11 +24,8 @@ class ResNet:
 
     # the mean over the last feature map, or that map itself
     poolings: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("pooled", "grid")}
-    forms: ClassVar[tuple[str, ...]] = (
-        "torchvision",
-        "transformers",
-        "resnet",
-    )  # resnet: a state dict, with encoder.json or without
+    # resnet: a state dict, with encoder.json or without
+    forms: ClassVar[tuple[str, ...]] = ("torchvision", "transformers", "resnet")
     longest = 1
 
     def __init__(
@@ -56,11 +54,7 @@ class ResNet:
 
     @classmethod
     def files(cls, kind: str, folder: Path) -> list[Path]:
-        config = read_json(folder / "config.json")
-        if config and config.get("model_type") != "resnet":
-            raise Incomplete(f"holds a model of type {config.get('model_type')!r}, expected a ResNet")
-        settings = [folder / name for name in (RECIPE, "config.json", "preprocessor_config.json")]
-        return [*(path for path in settings if path.exists()), *weights_of(folder, any_name=not config)]
+        return resnet_formats.files(folder)
 
     @classmethod
     def settings(cls, located: Located, *, dtype: str, max_tokens: int = 0) -> dict[str, str | int]:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from extract.encoders.weights import RECIPE, read_json
+from extract.encoders.family import Incomplete
+from extract.encoders.weights import RECIPE, read_json, weights_of
 from extract.errors import Refused
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet's RGB, on the scale 0..1
@@ -30,6 +31,15 @@ SHORTCUT = re.compile(r"encoder\.stages\.(\d)\.layers\.(\d+)\.shortcut\.(convolu
 LAYER = re.compile(r"encoder\.stages\.(\d)\.layers\.(\d+)\.layer\.(\d)\.(convolution|normalization)\.(.+)")
 # What torchvision's ResNets have fixed, and transformers' defaults for it.
 EXPECTED = {"num_channels": 3, "hidden_act": "relu", "downsample_in_first_stage": False}
+
+
+def files(folder: Path) -> list[Path]:
+    """All files of a ResNet that change a number. Raises Incomplete if they do not make one."""
+    config = read_json(folder / "config.json")
+    if config and config.get("model_type") != "resnet":
+        raise Incomplete(f"holds a model of type {config.get('model_type')!r}, expected a ResNet")
+    settings = [folder / name for name in (RECIPE, "config.json", "preprocessor_config.json")]
+    return [*(path for path in settings if path.exists()), *weights_of(folder, any_name=not config)]
 
 
 @dataclass(frozen=True)

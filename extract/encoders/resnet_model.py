@@ -19,7 +19,6 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from extract.encoders import onednn, resnet_formats
 from extract.encoders.family import Incomplete, Located
 from extract.encoders.onednn import PackedConv
-from extract.encoders.resnet import ResNet as Family
 from extract.encoders.resnet_formats import Normalisation
 from extract.encoders.weights import RECIPE, in_words, read_json, weight_files
 from extract.errors import Refused
@@ -76,7 +75,7 @@ def _read(located: Located) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A state dict by torchvision's names, and what encoder.json says or would say."""
     if located.path.is_file():
         return _tensors([located.path]), {}
-    tensors = _tensors(Family.files("image", located.path))
+    tensors = _tensors(resnet_formats.files(located.path))
     if located.family == "transformers":
         return resnet_formats.from_transformers(tensors), resnet_formats.transformers_recipe(located.path)
     return tensors, read_json(located.path / RECIPE)

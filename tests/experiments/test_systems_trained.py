@@ -15,7 +15,6 @@ from extract import encoders
 from extract.encoders import catalogue
 
 FP32 = 1e-4  # of the largest value: stage 1 folds batch norms and packs weights, which rounds differently
-KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 TEXTS = ["look how many people love you", "a", ""]
 
 
