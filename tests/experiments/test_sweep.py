@@ -298,7 +298,10 @@ def test_an_encoder_in_two_folders_is_tried_once(tmp_path):
     for split in ("train", "dev"):
         again = store.read(tmp_path / planted.TEXT / f"{split}.h5")
         (tmp_path / "a-path").mkdir(exist_ok=True)
-        store.publish(tmp_path / "a-path" / f"{split}.h5", dataclasses.replace(again, encoder="a-path"))
+        store.publish(
+            tmp_path / "a-path" / f"{split}.h5",
+            dataclasses.replace(again, identity=dataclasses.replace(again.identity, name="a-path")),
+        )
     loaded, notes = search.pairs(tmp_path, "all", "all")
     assert [data.text.name for data in loaded] == ["a-path"]
     assert notes == ["tiny-bert is left out: it is a-path again."]

@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_encoders import resnet, resnet_folder, text_folder
 
 from experiments.scoring.vectors import VectorSource, image_item, text_item
-from extract import dataset, encoders, engine, images, store
+from extract import encoders, engine, images, places, store
 from extract.config import ExtractConfig
 from extract.encoders import catalogue
 from extract.engine import BadImage, Batches
@@ -219,7 +219,7 @@ def on_a_gpu_with_room(room, tmp_path, monkeypatch):
     for number in range(20):
         path = tmp_path / f"{number}.png"
         Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
-        items.append(Item(dataset.file_digest(path), path))
+        items.append(Item(places.digest(path), path))
     folder, gpu = Folder(tmp_path / "image", "image", {}, {"torch": "2"}), Small(room)
     job = engine.EncoderJob(SimpleNamespace(kind="image", slug="fake"), folder, "cpu", "float32")
     engine.LocalEngine().encode(job, items, "fake", ExtractConfig(batch_size=8, quiet=True))
