@@ -38,9 +38,15 @@ class Split:
         return Split(_take(self.pairs, rows))
 
     @property
-    def group(self) -> Int[np.ndarray, " meme"]:
-        """Memes of equal text share a number. Memes without text have nothing in common and stand alone."""
+    def text_group(self) -> Int[np.ndarray, " meme"]:
+        """Memes of equal text share a number. Memes without text have no text in common."""
         return statistics.groups(self.pairs.text_content, alone=self.pairs.text_content == NO_TEXT)
+
+    @property
+    def group(self) -> Int[np.ndarray, " meme"]:
+        """Memes that share a text or an image, directly or through other memes, share a number."""
+        image = statistics.groups(self.pairs.image_content, alone=np.zeros(len(self), dtype=bool))
+        return statistics.connected(self.text_group, image)
 
     def __len__(self) -> int:
         return len(self.pairs)

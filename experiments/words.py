@@ -29,23 +29,25 @@ CONCLUSIONS = {  # of records.CONCLUSIONS
 }
 LOOKS_AT = {("text",): "text alone", ("image",): "image alone", ("text", "image"): "both together"}
 READING = """\
-Figures are means ± standard deviation over seeds. Intervals are 95% percentile bootstrap intervals of that mean over
-memes (2,000 resamples of groups of equal text; seeds held fixed): they say how far the figure may lie from what more
-memes of this kind would show. AUC-ROC and AP (average precision) depend on no threshold; accuracy, precision, recall,
-F1 and macro-F1 are at probability 0.5, and again at the threshold with the best macro-F1 on dev. ECE (expected
-calibration error, 15 bins) and Brier score are better when lower.
+Figures are means ± standard deviation over seeds. Intervals are 95% score intervals (Wilson) of that mean: their
+variance is the bootstrap's over memes (2,000 resamples of groups that share a text or an image) and that over seeds.
+They say how far the figure may lie from what more memes of this kind, and other seeds, would show. AUC-ROC and AP
+(average precision) depend on no threshold; accuracy, precision, recall, F1 and macro-F1 are at probability 0.5, and
+again at the threshold with the best macro-F1 on dev. ECE (expected calibration error, 15 bins) and Brier score are
+better when lower.
 
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
-means over seeds, tested by DeLong's test with Obuchowski's variance for groups of equal text. Accuracy: of the seeds'
-mean probability at 0.5, tested by McNemar's exact test, which takes memes as independent. p-values are Holm-corrected
-over all rows of the table, both measures and all splits: whichever row is quoted, a false alarm anywhere in it is no
-likelier than .05. "A gain" takes a corrected p below .05 and an interval without 0; where only one of the two says so,
-there is "no firm evidence".
+means over seeds, tested by DeLong's test with Obuchowski's variance for groups of memes that share a text or an image,
+to which the variance over seeds comes (Student's t); where nothing varies, by a permutation test over those groups.
+Accuracy: of the seeds' mean probability at 0.5, tested by McNemar's exact test, which takes memes as independent, with
+a bootstrap interval over memes. p-values are Holm-corrected over all rows of the table, both measures and all splits:
+whichever row is quoted, a false alarm anywhere in it is no likelier than .05. "A gain" takes a corrected p below .05
+and an interval without 0; where only one of the two says so, there is "no firm evidence".
 
 What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
 "LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
 
-Slices have 1.96 clustered standard errors on either side, and no interval with fewer than 10 memes of either label.
+Slices have such intervals, too, but none with fewer than 10 memes of either label.
 
 References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
 LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned
@@ -108,6 +110,10 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
+    if comparison.seeds == 1:
+        said.append(
+            "With one seed, intervals and tests count memes alone as luck: what another seed would change is not in them."
+        )
     return said
 
 
@@ -141,9 +147,9 @@ def precision(size: SplitSize, heads: Sequence[Row]) -> str:
     if not figures:
         return f"{size.labelled:,} memes in {size.name} are too few for an interval."
     best = max(figures, key=lambda figure: figure.mean)
-    texts = f" ({size.texts:,} distinct texts)" if size.texts < size.labelled else ""
+    groups = f" ({size.groups:,} groups that share no text or image)" if size.groups < size.labelled else ""
     return (
-        f"With {size.labelled:,} memes{texts} in {size.name}, an AUC-ROC of {bare(best.mean)} is good to "
+        f"With {size.labelled:,} memes{groups} in {size.name}, an AUC-ROC of {bare(best.mean)} is good to "
         f"±{bare((best.high - best.low) / 2)}."
     )
 

@@ -36,7 +36,8 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         draws[split.name] = statistics.bootstrap(
             split.labelled.group, {name: statistic(each) for name, each in of_split.items()}
         )
-        rows += [row(each, draws[split.name][name]) for name, each in of_split.items()]
+        group = split.labelled.group
+        rows += [row(each, draws[split.name][name], group) for name, each in of_split.items()]
         if any(each.kind == "reference" for each in trained):
             rows.append(chance_row(split))
     dev = [each for each in rows if each.split == data.dev.name]
@@ -45,7 +46,7 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
     for split in judged:
         of_split, group = scores[split.name], split.labelled.group
         pairs += tests.fusion_pairs(single, of_split, group, draws[split.name]) if single else []
-        linear += tests.linear_pairs(dev, of_split, group, draws[split.name])
+        linear += tests.linear_pairs(dev, of_split, group)
         parts += slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
     comparison = Comparison(
         encoders=data.encoders,
@@ -79,9 +80,9 @@ def has_both_labels(split: Split) -> bool:
 
 def size(split: Split) -> SplitSize:
     labelled = split.labelled
-    texts = int(labelled.group.max(initial=-1)) + 1
+    texts, groups = (int(each.max(initial=-1)) + 1 for each in (labelled.text_group, labelled.group))
     positive = int((labelled.pairs.label == 1).sum())
-    return SplitSize(split.name, len(split), len(labelled), positive, texts, digest([split]))
+    return SplitSize(split.name, len(split), len(labelled), positive, texts, digest([split]), groups)
 
 
 def without_seed(trained: Trained) -> dict[str, object]:

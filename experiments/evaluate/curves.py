@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from experiments.evaluate.statistics import wilson
 from experiments.results.records import Record
 from heads.metrics import Counts
 
 STEPS = 200  # points of a curve at most
 BINS = 10  # of a calibration curve, of equal width
-Z = 1.959964  # of a 95% interval
 
 
 def grid(count: int) -> Float[np.ndarray, " point"]:
@@ -75,18 +75,6 @@ def calibration(by_run: Float[np.ndarray, "run meme"], positive: Bool[np.ndarray
     predicted, observed = (total[filled] / count[filled] for total in sums)
     memes = count[filled] / len(by_run)
     return Calibration(predicted, observed, *wilson(observed, memes), memes)
-
-
-def wilson(
-    share: Float[np.ndarray, " n"], count: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Return Wilson's 1927 interval of a share seen in `count` trials.
-
-    Counts are means over runs; scipy's binomtest takes whole ones only.
-    """
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    return np.maximum(0, middle - half), np.minimum(1, middle + half)
 
 
 def mean_counts(records: Sequence[Record], head: str, split: str, tuned: bool) -> Counts:

@@ -24,6 +24,7 @@ from heads.metrics import (
 )
 
 TUNED = "tuned_"  # prefix of a decision's draws at the threshold tuned on dev
+OF_LABEL_1 = {"average_precision", "precision", "recall", "f1"}  # these are of the memes of label 1, or so called
 MEAN_ACCURACY = "mean_accuracy"  # draws of the accuracy of the runs' mean probability, at 0.5
 
 
@@ -167,29 +168,41 @@ def weighted_decisions(
         return {name: of_counts(counts) for name in DECISIONS if (of_counts := METRICS[name].of_counts)}
 
 
-def row(scores: Scores, draws: dict[str, statistics.Draws]) -> Row:
-    """Return a head's line in the table."""
+def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarray, " meme"]) -> Row:
+    """Return a head's line in the table. group: of each meme."""
     at_half, tuned = scores.metrics(0.5), scores.metrics(scores.threshold)
+    groups, of_label_1 = len(np.unique(group)), len(np.unique(group[scores.positive]))
+
+    def most(name: str) -> int:
+        """How many groups a metric is a share of, at the most."""
+        return of_label_1 if name in OF_LABEL_1 else groups
+
     return Row(
         scores.name,
         scores.kind,
         scores.split,
         len(scores.logit),
         float(scores.threshold.mean()),
-        {name: figure(runs, draws.get(name)) for name, runs in at_half.items()},
-        {name: figure(tuned[name], draws.get(TUNED + name)) for name in DECISIONS},
+        {name: figure(runs, draws.get(name), most(name)) for name, runs in at_half.items()},
+        {name: figure(tuned[name], draws.get(TUNED + name), most(name)) for name in DECISIONS},
     )
 
 
-def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None) -> Figure:
-    """Return mean and spread over runs with the bootstrap's interval; undefined as a whole where any run is."""
+def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, groups: int) -> Figure:
+    """Return mean and spread over runs, and the interval over memes and seeds; undefined as a whole where any run is.
+
+    draws: of the mean over resampled memes. groups: of memes that the figure is made of.
+    """
     undefined = int(np.isnan(runs).sum())
     if undefined:
         return Figure(NAN, undefined=undefined)
-    low, high = (NAN, NAN) if draws is None else statistics.interval(draws)
+    mean = float(np.mean(runs))
     # ddof=1: five seeds are a sample of seeds, not all of them
     sd = float(np.std(runs, ddof=1)) if len(runs) > 1 else NAN
-    return Figure(float(np.mean(runs)), sd, low, high)
+    if draws is None:
+        return Figure(mean, sd)
+    variance = statistics.variance(draws) + statistics.seeds_variance(runs)
+    return Figure(mean, sd, *statistics.score_interval(mean, variance, groups))
 
 
 def chance(label: Int[np.ndarray, " n"]) -> dict[str, float]:

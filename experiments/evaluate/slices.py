@@ -25,7 +25,7 @@ def masks(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
 
 def with_both_labels(split: Split) -> Bool[np.ndarray, " meme"]:
     """Memes whose very text occurs in the split under either label (benign confounders): only the image decides."""
-    group, positive = split.group, split.pairs.label == 1
+    group, positive = split.text_group, split.pairs.label == 1
     memes = np.bincount(group)
     positives = np.bincount(group, positive)
     return ((positives > 0) & (positives < memes))[group]
@@ -42,7 +42,7 @@ def length_bands(tokens: np.ndarray) -> dict[str, Bool[np.ndarray, " meme"]]:
 
 
 def slices(split: Split, train: Split, heads: list[Scores]) -> list[Slice]:
-    """Every head's AUC-ROC on every slice, with 1.96 clustered standard errors on either side."""
+    """Every head's AUC-ROC on every slice, with Wilson's interval from its clustered standard error."""
     return [
         Slice(
             split.name,
@@ -64,5 +64,6 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
     mean, spread = float(np.mean(areas)), float(np.std(areas, ddof=1)) if len(areas) > 1 else NAN
     if min(positive.sum(), (~positive).sum()) < FEWEST:
         return Figure(mean, spread)
-    error = 1.96 * statistics.auc_error(logit, positive, np.unique(group[mask], return_inverse=True)[1])
-    return Figure(mean, spread, float(np.maximum(0, mean - error)), float(np.minimum(1, mean + error)))
+    groups, its_group = np.unique(group[mask], return_inverse=True)
+    variance = statistics.auc_error(logit, positive, its_group) ** 2
+    return Figure(mean, spread, *statistics.score_interval(mean, variance, len(groups)))

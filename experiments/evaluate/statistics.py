@@ -1,17 +1,21 @@
 """What a figure measured on a few hundred memes is worth: intervals, paired tests, correction for several tests.
 
 Runs (seeds) of a head are averaged: the figure that a table shows, its interval and its p-value all speak about the
-mean over runs of a metric. Runs are held fixed; memes are what is sampled. Memes of one group (equal text) move
-together, for they were made as variants of each other. Arrays that are undefined hold NaN.
+mean over runs of a metric. Two things are luck, which memes there are and which seeds: memes of one group (equal text
+or equal image) move together, for they were made as variants of each other; seeds are a sample of all seeds. Arrays
+that are undefined hold NaN.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.special import ndtr
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.special import stdtr, stdtrit
 from scipy.stats import binomtest, rankdata
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -45,8 +49,10 @@ class Paired:
     """One metric of two heads on the same memes."""
 
     difference: float
-    standard_error: float
+    standard_error: float  # over memes and seeds
     p: float  # two-sided; NaN where it is undefined
+    low: float  # of the difference's 95% interval
+    high: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,16 @@ def groups(key: Shaped[np.ndarray, " meme"], alone: Bool[np.ndarray, " meme"]) -
     number = np.unique(key, return_inverse=True)[1].reshape(-1)
     number = np.where(alone, number.max(initial=0) + 1 + np.arange(len(key)), number)
     return np.unique(number, return_inverse=True)[1].reshape(-1)
+
+
+def connected(*groupings: Int[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
+    """Number the components of memes that share a group in any of the groupings, directly or through other memes."""
+    count = len(groupings[0])
+    starts = count + np.cumsum([0, *(int(grouping.max(initial=-1)) + 1 for grouping in groupings)])
+    memes = np.tile(np.arange(count), len(groupings))
+    nodes = np.concatenate([grouping + start for grouping, start in zip(groupings, starts, strict=False)])
+    edges = coo_array((np.ones(len(memes), np.int8), (memes, nodes)), shape=(starts[-1], starts[-1]))
+    return np.unique(connected_components(edges, directed=False)[1][:count], return_inverse=True)[1].reshape(-1)
 
 
 def resamples(group: Int[np.ndarray, " meme"], draws: int, seed: int) -> Iterator[Weights]:
@@ -116,6 +132,40 @@ def interval(draws: Draws, level: float = LEVEL) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def variance(draws: Draws) -> float:
+    """Return the variance of the draws; NaN where more than one in twenty is undefined (a resample of one class)."""
+    defined = draws[np.isfinite(draws)]
+    return float(np.var(defined)) if len(defined) >= 0.95 * len(draws) and len(defined) else float("nan")
+
+
+def wilson(share: Any, count: Any) -> tuple[Any, Any]:
+    """Return Wilson's 1927 interval of shares seen in `count` trials (numbers or arrays; no whole ones are needed)."""
+    z = -stdtrit(np.inf, (1 - LEVEL) / 2)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return np.maximum(0, middle - half), np.minimum(1, middle + half)
+
+
+def score_interval(mean: float, variance: float, most: int) -> tuple[float, float]:
+    """Return Wilson's interval of a figure between 0 and 1, for as many memes as its variance is worth.
+
+    A share of n independent memes has the variance mean (1 - mean) / n: a figure's own variance says how many its memes
+    are worth, but no more than `most` (the groups of memes that it is made of), so that a figure of 1 that never
+    varies is not taken for certain. Of AUC-ROCs up to .999 on 10 to 250 memes of either label, simulated intervals
+    held the true one 94.8% to 99.7% of the time.
+    """
+    if not np.isfinite(mean + variance):
+        return float("nan"), float("nan")
+    count = min(mean * (1 - mean) / variance, most) if variance > ROUNDING**2 else most
+    low, high = wilson(mean, float(max(count, ROUNDING)))
+    return float(low), float(high)
+
+
+def seeds_variance(runs: Float[np.ndarray, " run"]) -> float:
+    """Return the variance of a mean over runs that seeds alone make; 0 for a single run, which tells nothing of it."""
+    return float(np.var(runs, ddof=1) / len(runs)) if len(runs) > 1 else 0.0
 
 
 def ranking(score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme"]) -> Ranking:
@@ -186,29 +236,91 @@ def delong(
     """Difference of two heads' AUC-ROC, each the mean over its runs, with a two-sided test against no difference.
 
     DeLong, DeLong and Clarke-Pearson 1988 for a linear contrast of correlated AUC-ROCs (weights 1/runs and -1/runs),
-    with Obuchowski's 1997 variance for clustered data, equal to DeLong's where every meme is a group of its own.
-    NaN where a class is missing or lies in one group, or where neither head errs differently anywhere.
+    with Obuchowski's 1997 variance for clustered data, equal to DeLong's where every meme is a group of its own. To it
+    comes the variance over seeds of either mean, and Student's t for as few seeds as there are (Welch 1947,
+    Satterthwaite 1946). Where no meme and no seed varies, groups of memes change sides at random instead
+    (`permutation`), and the interval joins those of the two (Newcombe 1998, without correlation).
+    NaN where a class is missing or lies in one group.
     """
+    nan = float("nan")
     if positive.all() or not positive.any():
-        return Paired(float("nan"), float("nan"), float("nan"))
-    up = np.zeros(int(positive.sum()))
-    down = np.zeros(int((~positive).sum()))
-    for scores, sign in ((a, 1), (b, -1)):
-        for score in scores:
-            positives, negatives = placements(score, positive)
-            up += sign * positives / len(scores)
-            down += sign * negatives / len(scores)
-    difference, error = float(up.mean()), clustered_error(up, down, group[positive], group[~positive])
+        return Paired(nan, nan, nan, nan, nan)
+    groups = group[positive], group[~positive]
+    ups, downs, of_seeds = [], [], []
+    for scores in (a, b):
+        up, down = (np.stack(part) for part in zip(*(placements(score, positive) for score in scores), strict=True))
+        ups.append(up.mean(axis=0))
+        downs.append(down.mean(axis=0))
+        of_seeds.append(seeds_alone(up, down, *groups))
+    means, freedom = [float(up.mean()) for up in ups], [max(len(scores) - 1, 1) for scores in (a, b)]
+    of_memes = clustered_error(ups[0] - ups[1], downs[0] - downs[1], *groups) ** 2
+    difference, error = float((ups[0] - ups[1]).mean()), float(np.sqrt(of_memes + sum(of_seeds)))
     difference, error = (0.0 if abs(value) < ROUNDING else value for value in (difference, error))
-    if error == 0:  # the same ranking twice differs by nothing; else nothing can be said
-        return Paired(difference, 0.0, 1.0 if difference == 0 else float("nan"))
-    return Paired(difference, error, float(2 * ndtr(-abs(difference) / error)))
+    if np.isnan(error):
+        return Paired(difference, nan, nan, nan, nan)
+    if error == 0:
+        most = len(np.unique(group))
+        (low_a, high_a), (low_b, high_b) = (score_interval(mean, 0.0, most) for mean in means)
+        low = difference - np.hypot(means[0] - low_a, high_b - means[1])
+        high = difference + np.hypot(high_a - means[0], means[1] - low_b)
+        return Paired(difference, 0.0, permutation(a, b, positive, group), float(low), float(high))
+    weight = sum(variance**2 / count for variance, count in zip(of_seeds, freedom, strict=True))
+    degrees = error**4 / weight if weight else np.inf
+    half = -float(stdtrit(degrees, (1 - LEVEL) / 2)) * error
+    p = float(2 * stdtr(degrees, -abs(difference) / error))
+    return Paired(difference, error, p, max(-1.0, difference - half), min(1.0, difference + half))
+
+
+def seeds_alone(
+    up: Float[np.ndarray, "run positive"],
+    down: Float[np.ndarray, "run negative"],
+    up_group: Int[np.ndarray, " positive"],
+    down_group: Int[np.ndarray, " negative"],
+) -> float:
+    """Return the variance of a mean AUC-ROC over runs that seeds make whichever memes there are; 0 for a single run.
+
+    Two-way analysis of variance: AUC-ROCs of runs on the same memes vary with the seed and with what a seed makes of
+    these memes, which the variance over memes of the mean holds already. That of the runs' departures from their mean
+    is the second, (runs - 1) times.
+    """
+    runs = len(up)
+    if runs < 2:
+        return 0.0
+    departures = zip(up - up.mean(axis=0), down - down.mean(axis=0), strict=True)
+    both = np.mean([clustered_error(*departure, up_group, down_group) ** 2 for departure in departures]) / (runs - 1)
+    return float(np.fmax(0.0, seeds_variance(up.mean(axis=1)) - both))
+
+
+def permutation(
+    a: Float[np.ndarray, "run_a meme"],
+    b: Float[np.ndarray, "run_b meme"],
+    positive: Bool[np.ndarray, " meme"],
+    group: Int[np.ndarray, " meme"],
+) -> float:
+    """Return how often, of heads whose ranks are swapped in groups drawn at random, AUC-ROCs differ as much as here.
+
+    Ranks are means over runs. Two-sided, the present one counted (Phipson and Smyth 2010): never 0.
+    """
+
+    def areas(ranks: Float[np.ndarray, "draw meme"]) -> Float[np.ndarray, " draw"]:
+        ups, downs = positive.sum(), (~positive).sum()
+        return (rankdata(ranks, axis=1)[:, positive].sum(axis=1) - ups * (ups + 1) / 2) / (ups * downs)
+
+    ranks_a, ranks_b = (rankdata(scores, axis=1).mean(axis=0, keepdims=True) for scores in (a, b))
+    seen = abs((areas(ranks_a) - areas(ranks_b))[0]) - ROUNDING
+    generator, at_once, as_large = np.random.default_rng(0), max(1, CHUNK // len(group)), 0
+    for start in range(0, RESAMPLES, at_once):
+        drawn = generator.random((min(at_once, RESAMPLES - start), int(group.max()) + 1)) < 0.5
+        swapped = drawn[:, group]
+        one, other = np.where(swapped, ranks_b, ranks_a), np.where(swapped, ranks_a, ranks_b)
+        as_large += int((abs(areas(one) - areas(other)) >= seen).sum())
+    return (as_large + 1) / (RESAMPLES + 1)
 
 
 def auc_error(
     scores: Float[np.ndarray, "run meme"], positive: Bool[np.ndarray, " meme"], group: Int[np.ndarray, " meme"]
 ) -> float:
-    """Standard error of a head's AUC-ROC (mean over runs) by the same formula."""
+    """Standard error, over memes and seeds, of a head's AUC-ROC (mean over runs) by the same formula."""
     return delong(scores, np.zeros((1, len(positive))), positive, group).standard_error
 
 

@@ -34,30 +34,31 @@ def fusion_pairs(single: str, scores: dict[str, Scores], group: np.ndarray, draw
     for fusion in fusions():
         if fusion in scores:
             pairs += [
-                by_auc_roc(scores[fusion], scores[single], group, draws),
+                by_auc_roc(scores[fusion], scores[single], group),
                 by_accuracy(scores[fusion], scores[single], draws),
             ]
     return pairs
 
 
-def linear_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndarray, draws: Draws) -> list[Pair]:
+def linear_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
     """Set every head against the regression on what it sees that is best on dev, by AUC-ROC; not yet corrected."""
     pairs = []
     for name, head in HEADS.items():
         against = highest(dev, head.linear)
         if name in scores and against:
-            pairs.append(by_auc_roc(scores[name], scores[against], group, draws))
+            pairs.append(by_auc_roc(scores[name], scores[against], group))
     return pairs
 
 
-def by_auc_roc(head: Scores, against: Scores, group: np.ndarray, draws: Draws) -> Pair:
-    """Compare means over runs: DeLong's test for groups, and the interval of the difference over resampled groups."""
+def by_auc_roc(head: Scores, against: Scores, group: np.ndarray) -> Pair:
+    """Compare means over runs by DeLong's test for groups and seeds, and its interval."""
     a, b = (scores.logit.double().numpy() for scores in (head, against))
     test = statistics.delong(a, b, head.positive, group)
-    low, high = statistics.interval(draws[head.name]["auc_roc"] - draws[against.name]["auc_roc"])
     of_against = float(auc_roc(against.logit, torch.from_numpy(against.label.astype(np.int64))).mean())
     of_head = of_against + test.difference
-    return Pair(head.split, head.name, against.name, "auc_roc", of_head, of_against, low, high, test.p, test.p)
+    return Pair(
+        head.split, head.name, against.name, "auc_roc", of_head, of_against, test.low, test.high, test.p, test.p
+    )
 
 
 def by_accuracy(head: Scores, against: Scores, draws: Draws) -> Pair:

@@ -106,8 +106,9 @@ class SplitSize:
     memes: int
     labelled: int
     positive: int  # memes of label 1
-    texts: int  # groups of equal text
+    texts: int  # distinct ones; memes without text count one each
     digest: str = ""  # sha256 over ids, labels and contents
+    groups: int = 0  # of memes that share a text or an image, directly or through others
 
 
 @dataclass(frozen=True)

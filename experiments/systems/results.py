@@ -159,8 +159,9 @@ def rows(trained: Sequence[Trained], splits: Sequence[Split]) -> list[Row]:
     table = []
     for split in splits:
         scores = {each.name: Scores.of(each, split.name, split.pairs.label) for each in trained}
-        draws = statistics.bootstrap(split.labelled.group, {name: statistic(each) for name, each in scores.items()})
-        table += [row(each, draws[name]) for name, each in scores.items()]
+        group = split.labelled.group
+        draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()})
+        table += [row(each, draws[name], group) for name, each in scores.items()]
     return table
 
 

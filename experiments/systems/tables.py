@@ -226,7 +226,7 @@ def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
     if any(each.logit.isnan().any() for each in (one, other)):
         return []
     draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
-    return [tests.by_auc_roc(one, other, group, draws), tests.by_accuracy(one, other, draws)]
+    return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, draws)]
 
 
 def reached(section: Section) -> Table:

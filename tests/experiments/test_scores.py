@@ -38,14 +38,15 @@ def test_bootstrap_recomputes_the_table_s_metrics(seed, temperature):
 
 
 def test_figure_is_mean_and_sample_spread_over_runs():
-    found = figure(np.array([0.7, 0.8, 0.9]), np.linspace(0, 1, 101))
+    found = figure(np.array([0.7, 0.8, 0.9]), np.linspace(0.7, 0.9, 101), 1000)
     assert (found.mean, found.sd) == pytest.approx((0.8, 0.1))  # ddof=1; ddof=0 would say .082
-    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
-    assert np.isnan(figure(np.array([0.7]), None).sd)
+    variance = np.linspace(0.7, 0.9, 101).var() + 0.1**2 / 3  # memes and seeds
+    assert (found.low, found.high) == statistics.score_interval(0.8, variance, 1000)
+    assert np.isnan(figure(np.array([0.7]), None, 10).sd)
 
 
 def test_a_metric_undefined_for_one_run_is_undefined():
-    found = row(scores([[-3, -2, -1, -4], [1, 2, 3, 4]], [0, 1, 1, 0], threshold=0.999), {})
+    found = row(scores([[-3, -2, -1, -4], [1, 2, 3, 4]], [0, 1, 1, 0], threshold=0.999), {}, np.arange(4))
     assert np.isnan(found.metrics["precision"].mean)
     assert found.metrics["precision"].undefined == 1
     assert found.metrics["recall"].mean == 0.5
@@ -53,7 +54,7 @@ def test_a_metric_undefined_for_one_run_is_undefined():
 
 
 def test_one_class_leaves_no_area_but_an_accuracy():
-    found = row(scores([1.0, 2.0, -1.0], [1, 1, 1]), {}).metrics
+    found = row(scores([1.0, 2.0, -1.0], [1, 1, 1]), {}, np.arange(3)).metrics
     assert np.isnan(found["auc_roc"].mean)
     assert found["accuracy"].mean == pytest.approx(2 / 3)
     assert found["auc_roc"].undefined == 1
@@ -63,7 +64,8 @@ def test_interval_has_the_table_s_figure_inside():
     draw = np.random.default_rng(0)
     label = draw.integers(0, 2, 300)
     head = scores(draw.normal(size=(5, 300)) + label, label)
-    found = row(head, statistics.bootstrap(np.arange(300), {"early": statistic(head)}, draws=400)["early"])
+    draws = statistics.bootstrap(np.arange(300), {"early": statistic(head)}, draws=400)["early"]
+    found = row(head, draws, np.arange(300))
     for name, each in found.metrics.items():
         assert (each.low < each.mean < each.high) or name == "ece"
     assert 0.02 < found.metrics["auc_roc"].high - found.metrics["auc_roc"].low < 0.12

@@ -119,8 +119,60 @@ def test_delong_over_runs_is_about_the_mean_of_their_areas():
     found = statistics.delong(a, b, positive, np.arange(80))
     expected = np.mean([roc_auc_score(positive, s) for s in a]) - np.mean([roc_auc_score(positive, s) for s in b])
     np.testing.assert_allclose(found.difference, expected)
-    again = statistics.delong(np.repeat(a, 2, axis=0), b[::-1], positive, np.arange(80))
+    again = statistics.delong(a[::-1], b[::-1], positive, np.arange(80))
     np.testing.assert_allclose([again.standard_error, again.p], [found.standard_error, found.p])
+    one = statistics.delong(a.mean(axis=0, keepdims=True), b[:1], positive, np.arange(80))
+    assert one.low < one.difference < one.high
+
+
+def test_memes_that_share_anything_move_together():
+    text, image = np.array([0, 0, 1, 2, 3]), np.array([0, 1, 1, 2, 3])
+    assert statistics.connected(text, image).tolist() == [0, 0, 0, 1, 2]
+    assert statistics.connected(text).tolist() == [0, 0, 1, 2, 3]
+    assert statistics.connected(np.empty(0, int), np.empty(0, int)).tolist() == []
+
+
+@given(st.data())
+def test_connected_components_are_those_of_a_search(data):
+    count = data.draw(st.integers(1, 12))
+    text, image = (np.array(data.draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))) for _ in range(2))
+    found = statistics.connected(text, image)
+    reached = (text[:, None] == text) | (image[:, None] == image)
+    for _ in range(count):
+        reached = reached @ reached
+    np.testing.assert_array_equal(found[:, None] == found, reached)
+
+
+@pytest.mark.parametrize("memes", [1, 10, 150])
+def test_a_figure_that_never_varies_is_not_certain(memes):
+    low, high = statistics.score_interval(1.0, 0.0, memes)
+    assert high == 1.0
+    assert low == pytest.approx(memes / (memes + 1.96**2), abs=1e-3)
+    assert statistics.score_interval(0.5, 0.25 / 400, 10_000) == pytest.approx((0.451, 0.549), abs=1e-3)
+
+
+def planted_runs(generator, label, runs):
+    """Scores of one head under other seeds: the same signal and the same luck of memes, and a way of its own each."""
+    directions = generator.normal(size=(len(label), 12))
+    weights = generator.normal(size=(runs, 12)) * generator.choice([0.3, 0.8]) / 12**0.5
+    return 1.2 * label + generator.normal(size=len(label)) + weights @ directions.T
+
+
+@pytest.mark.slow
+def test_other_seeds_of_one_head_are_called_different_as_often_as_the_level_says():
+    generator = np.random.default_rng(0)
+    alarms, power = [], []
+    for _ in range(40):
+        label = (generator.random(400) < 0.4).astype(int)
+        group = np.arange(400) // 2
+        runs = planted_runs(generator, label, 40)
+        for _ in range(30):
+            drawn = generator.permutation(40)[:10]
+            alarms.append(statistics.delong(runs[drawn[:5]], runs[drawn[5:]], label == 1, group).p < 0.05)
+        better = runs[:5] + 0.6 * label
+        power.append(statistics.delong(better, runs[5:10], label == 1, group).p < 0.05)
+    assert 0.03 <= np.mean(alarms) <= 0.065
+    assert np.mean(power) > 0.9
 
 
 def test_delong_names_what_it_cannot_tell():
@@ -131,7 +183,8 @@ def test_delong_names_what_it_cannot_tell():
     assert (same.difference, same.p) == (0, 1)
     apart = statistics.delong(perfect, constant, positive, alone)
     assert (apart.difference, apart.standard_error) == (0.5, 0)
-    assert np.isnan(apart.p)
+    assert apart.p == pytest.approx(2 / 16, abs=0.03)  # of four memes, none or all change sides
+    assert apart.low < 0 < apart.high
     assert np.isnan(statistics.delong(perfect, constant, np.ones(4, bool), alone).p)
     assert np.isnan(statistics.delong(perfect, constant, positive, np.array([0, 0, 1, 2])).standard_error)
 
@@ -145,7 +198,8 @@ def test_rounding_of_means_over_runs_is_no_difference(runs):
     assert (found.difference, found.standard_error, found.p) == (0, 0, 1)
     constant = statistics.delong(a, np.zeros((runs[1], 40)), positive, np.arange(40))
     assert (constant.difference, constant.standard_error) == (pytest.approx(0.5), 0)
-    assert np.isnan(constant.p)
+    assert constant.p < 0.001
+    assert 0.2 < constant.low < 0.5 <= constant.high < 0.7
 
 
 @given(st.integers(0, 30), st.integers(0, 30))

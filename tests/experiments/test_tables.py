@@ -76,7 +76,9 @@ def test_terminal_shows_test_and_verdicts_in_120_columns():
         in shown
     )
     assert "(Holm): no evidence of a gain." in shown
-    assert "With 100 memes (90 distinct texts) in test, an AUC-ROC of .812 is good to ±.030." in shown
+    assert (
+        "With 100 memes (90 groups that share no text or image) in test, an AUC-ROC of .812 is good to ±.030." in shown
+    )
     assert "precision is undefined for text (2 of 5 seeds), early (2 of 5 seeds): no meme was given label 1." in shown
     assert "test: 1 memes without an image vector left out: 00042." in shown
 

@@ -41,8 +41,8 @@ def comparison(**changes) -> Comparison:
         },
         "splits": [
             SplitSize("train", 200, 200, 80, 180),
-            SplitSize("dev", 100, 100, 40, 100),
-            SplitSize("test", 120, 100, 40, 90),
+            SplitSize("dev", 100, 100, 40, 100, groups=100),
+            SplitSize("test", 120, 100, 40, 90, groups=90),
             SplitSize("test_unseen", 50, 0, 0, 0),
         ],
         "seeds": 5,
