@@ -111,9 +111,7 @@ def summary(comparison: Comparison) -> list[str]:
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
     if comparison.seeds == 1:
-        said.append(
-            "With one seed, intervals and tests count memes alone as luck: what another seed would change is not in them."
-        )
+        said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
 
 
