@@ -49,14 +49,16 @@ def compare(
     """Train heads on the vectors in `features` and return how they do on dev and test.
 
     out: a folder to write to; None writes nothing. quiet: print nothing. The others are as on the command line.
-    Raises Refused for what cannot be compared, StoreError for features that are damaged.
+    Raises Refused for what cannot be compared, StoreError for features that are damaged, Failed where every head's
+    training diverged.
     """
     from experiments import data as stored
     from experiments import training
     from experiments.evaluate.comparison import evaluate, size
     from experiments.results import folder
     from experiments.search.ranking import Choice, read_choice
-    from experiments.words import choice_cautions
+    from experiments.words import choice_cautions, diverged
+    from extract.errors import Failed
     from extract.machine import resolve_device
 
     names, device = head_names(heads), resolve_device(device)
@@ -71,7 +73,12 @@ def compare(
         print(describe(data), file=sys.stderr)
     balanced = {"balance": balance} if balance else {}
     runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | balanced for head in names})
-    trained = training.heads(data, runs, device, calibrate, quiet)
+    every = training.heads(data, runs, device, calibrate, quiet)
+    trained = [each for each in every if not each.diverged]
+    lost = [diverged(each.name, each.diverged) for each in every if each.diverged]
+    if not trained:
+        raise Failed("\n".join(lost))
+    data = replace(data, notes=data.notes + lost)
     trained += training.references(data, quiet) if references == "all" else []
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
     if out is not None:

@@ -34,6 +34,13 @@ class Trained:
     seconds: float  # wall time
     fitted: Fitted | None  # None for a reference
 
+    @property
+    def diverged(self) -> list[int]:
+        """Seeds of the runs that had no epoch with a finite loss on dev: they hold their random start."""
+        if self.fitted is None:
+            return []
+        return [run.seed for run, epoch in zip(self.fitted.runs, self.best_epoch, strict=True) if not epoch]
+
 
 def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) -> dict[str, list[HeadSettings]]:
     """Every head's runs: the shipped recipe, or what a sweep chose, under each seed."""

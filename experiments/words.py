@@ -193,6 +193,12 @@ def choice_cautions(choice: Choice, encoders: Mapping[str, EncoderIdentity], hea
     ]
 
 
+def diverged(head: str, seeds: Sequence[int]) -> str:
+    """That a head has no figures, for its runs have none."""
+    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{head}: training diverged ({named}), so it has no figures; a lower learning rate may help."
+
+
 def candidate_score(candidate: Candidate) -> str:
     """A candidate's dev AUC-ROC, as ".812±.004"."""
     return with_spread(Figure(candidate.mean, candidate.sd))

@@ -360,3 +360,26 @@ def test_nothing_is_shown_in_a_log_but_whole_lines(ran, tmp_path, quick, capsys)
     assert re.search(r"^text +2 +\d+-\d+ +\.\d{3}±\.\d{3} +\d+\.\d$", told.err, flags=re.M)
     assert "tiny-bert (6) + tiny-resnet (9): 240 train, 120 dev, 120 test" in told.err
     assert "Written to" in told.err
+
+
+def test_a_head_whose_training_diverged_is_named_and_has_no_figures(tmp_path, capsys):
+    planted.features(tmp_path / "features")
+    path = tmp_path / "choice.json"
+    path.write_text(json.dumps({"heads": QUICK | {"early": QUICK["early"] | {"learning_rate": 1e30}}}))
+    asked = ["--from-sweep", str(path), "--seeds", "2", "--references", "none", "--device", "cpu"]
+    assert command(tmp_path, asked) == 0
+    says = "early: training diverged (seeds 0, 1), so it has no figures; a lower learning rate may help."
+    assert says in " ".join(capsys.readouterr().out.split())
+    found = read(tmp_path)
+    assert {row.name for row in found.rows} == {"text", "image", "late"} == set(found.settings)
+    assert {pair.head for pair in found.pairs} == {"late"}
+    assert not (tmp_path / "out" / "models" / "early.json").exists()
+
+
+def test_where_every_head_s_training_diverged_nothing_is_written(tmp_path, capsys):
+    planted.features(tmp_path / "features")
+    path = tmp_path / "choice.json"
+    path.write_text(json.dumps({"heads": {"text": QUICK["text"] | {"learning_rate": 1e30}}}))
+    assert command(tmp_path, ["--from-sweep", str(path), "--seeds", "1", "--heads", "text", "--device", "cpu"]) == 1
+    assert "error: text: training diverged (seed 0)" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "comparison.json").exists()
