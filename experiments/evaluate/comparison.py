@@ -9,7 +9,7 @@ import numpy as np
 from experiments.data import Data, Split, digest
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, chance, row, statistic
-from experiments.evaluate.slices import slices
+from experiments.evaluate.slices import held_by_train, slices
 from experiments.results.records import NAN, Comparison, Figure, Row, SplitSize, code_version, versions
 from experiments.training import Trained
 
@@ -50,7 +50,7 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         parts += slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
     comparison = Comparison(
         encoders=data.encoders,
-        splits=[size(split) for split in data.splits],
+        splits=sizes(data),
         seeds=seeds,
         settings={each.name: without_seed(each) for each in trained if each.kind == "head"},
         calibration=calibration,
@@ -76,6 +76,16 @@ def chance_row(split: Split) -> Row:
 
 def has_both_labels(split: Split) -> bool:
     return {0, 1} <= set(np.unique(split.pairs.label).tolist())
+
+
+def sizes(data: Data) -> list[SplitSize]:
+    """Return what train, dev and test splits hold, and how much of the latter stands in train."""
+    found = [size(data.train)]
+    for split in (data.dev, *data.tests):
+        shared = held_by_train(split, data.train)
+        shared["any"] = np.any(list(shared.values()), axis=0)
+        found.append(replace(size(split), in_train={what: int(mask.sum()) for what, mask in shared.items()}))
+    return found
 
 
 def size(split: Split) -> SplitSize:

@@ -3,12 +3,13 @@
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.data import Split
+from experiments.data import NO_TEXT, Split
 from experiments.evaluate import statistics
 from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Figure, Slice
 
 FEWEST = 10  # memes of either label: with fewer, a normal interval means nothing
+UNSEEN = "id, text and image not in train"
 BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the last, which is open
 
 
@@ -18,9 +19,18 @@ def masks(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
     found = {"text occurs with both labels": with_both_labels(split)}
     if pairs.tokens is not None:
         found |= length_bands(pairs.tokens)
-    seen = np.isin(pairs.image_content, train.pairs.image_content)
-    found |= {"image also in train": seen, "image not in train": ~seen}
+    shared = held_by_train(split, train)
+    found |= {"image also in train": shared["image"], "image not in train": ~shared["image"]}
+    found[UNSEEN] = ~np.any(list(shared.values()), axis=0)
     return {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
+
+
+def held_by_train(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
+    """Which memes' id, text or image (byte-identical) stands in train, too. No text at all is nothing to share."""
+    pairs, known = split.pairs, train.pairs
+    text = np.isin(pairs.text_content, known.text_content) & (pairs.text_content != NO_TEXT)
+    image = np.isin(pairs.image_content, known.image_content)
+    return {"id": np.isin(pairs.ids, known.ids), "text": text, "image": image}
 
 
 def with_both_labels(split: Split) -> Bool[np.ndarray, " meme"]:

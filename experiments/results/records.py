@@ -109,6 +109,7 @@ class SplitSize:
     texts: int  # distinct ones; memes without text count one each
     digest: str = ""  # sha256 over ids, labels and contents
     groups: int = 0  # of memes that share a text or an image, directly or through others
+    in_train: dict[str, int] = field(default_factory=dict)  # memes whose "id", "text", "image" or "any" is in train
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 
 import numpy as np
@@ -383,3 +384,23 @@ def test_where_every_head_s_training_diverged_nothing_is_written(tmp_path, capsy
     assert command(tmp_path, ["--from-sweep", str(path), "--seeds", "1", "--heads", "text", "--device", "cpu"]) == 1
     assert "error: text: training diverged (seed 0)" in capsys.readouterr().err
     assert not (tmp_path / "out" / "comparison.json").exists()
+
+
+def test_what_train_holds_of_dev_and_test_is_said_beside_the_figures(ran):
+    size = next(size for size in read(ran).splits if size.name == "test")
+    assert size.in_train == {"id": 0, "text": 0, "image": 12, "any": 12}
+    says = "12 of 120 memes of test stand in train, too (12 by image), which may flatter its figures"
+    assert says in (ran / "out" / "comparison.md").read_text()
+    assert any(piece.name == "id, text and image not in train" for piece in read(ran).slices)
+
+
+def test_noise_that_is_tested_on_its_own_train_memes_is_not_taken_for_a_finding(tmp_path, quick, capsys):
+    planted.features(tmp_path / "features")
+    for name in (planted.TEXT, planted.IMAGE):
+        features = tmp_path / "features" / name
+        train = store.read(features / "train.h5")
+        store.publish(features / "test.h5", replace(train, split="test"))
+    assert command(tmp_path, quick, "--seeds", "1", "--heads", "text,early", "--references", "none") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    says = "All 240 memes of test stand in train, too (240 by id, 240 by text, 240 by image): its figures tell nothing"
+    assert says in told

@@ -57,6 +57,7 @@ def test_slices_of_all_memes_or_none_are_left_out(data):
         "text occurs with both labels",
         "image also in train",
         "image not in train",
+        slices.UNSEEN,
     }
     assert set(slices.masks(alone, alone)) == {"text occurs with both labels"}
 
@@ -95,3 +96,13 @@ def test_every_head_is_in_every_slice(data):
     assert all(piece.split == "test" for piece in found)
     confounders = found[0]
     assert confounders.positive * 2 == confounders.memes
+
+
+def test_what_train_holds_is_told_by_id_text_and_image(data):
+    shared = slices.held_by_train(data.tests[0], data.train)
+    assert {what: int(mask.sum()) for what, mask in shared.items()} == {"id": 0, "text": 0, "image": 12}
+    itself = slices.held_by_train(data.train, data.train)
+    assert all(mask.all() for mask in itself.values())
+    none = dataclasses.replace(data.train.pairs.text, content=np.full(240, loading.NO_TEXT, "S64"))
+    without = loading.Split(dataclasses.replace(data.train.pairs, text=none))
+    assert not slices.held_by_train(without, without)["text"].any()
