@@ -110,22 +110,23 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
-    said += [sentence for size in comparison.splits if (sentence := leakage(size))]
+    said += [sentence for size in comparison.splits if (sentence := leakage(size, size.name in comparison.judged))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
 
 
-def leakage(size: SplitSize) -> str:
-    """What of a split stands in train, too; empty where nothing does."""
+def leakage(size: SplitSize, sliced: bool) -> str:
+    """What of a split stands in train, too; empty where nothing does. sliced: whether a slice leaves that out."""
     if not size.in_train.get("any"):
         return ""
     shared = ", ".join(f"{size.in_train[what]:,} by {what}" for what in ("id", "text", "image") if size.in_train[what])
     if size.in_train["any"] == size.memes:
         return f"All {size.memes:,} memes of {size.name} stand in train, too ({shared}): its figures tell nothing new."
+    others = '; those on the others are among the slices ("id, text and image not in train")' if sliced else ""
     return (
         f"{size.in_train['any']:,} of {size.memes:,} memes of {size.name} stand in train, too ({shared}), which may "
-        'flatter its figures; those on the others are among the slices ("id, text and image not in train").'
+        f"flatter its figures{others}."
     )
 
 
