@@ -49,9 +49,10 @@ def test_pairs_agree_with_the_tests_they_name():
     assert (auc.measure, auc.difference, auc.p) == ("auc_roc", pytest.approx(test.difference), test.p)
     assert auc.low < auc.difference < auc.high
     assert (auc.low, auc.high) == (test.low, test.high)
-    # resampled memes with seeds held fixed vary less than memes and seeds
+    # Memes resampled with seeds held fixed vary less than memes and seeds do; the t quantile of three seeds
+    # adds up to 4.3 / 1.96.
     resampled = statistics.interval(draws["early"]["auc_roc"] - draws["text"]["auc_roc"])
-    assert 0.8 < (auc.high - auc.low) / (resampled[1] - resampled[0]) < 2
+    assert 1 < (auc.high - auc.low) / (resampled[1] - resampled[0]) < 3
     right = {name: each.right for name, each in scores.items()}
     assert (accuracy.of_head, accuracy.of_against) == (right["early"].mean(), right["text"].mean())
     assert accuracy.only_head - accuracy.only_against == pytest.approx(200 * accuracy.difference)
