@@ -1,5 +1,9 @@
-"""Run as a script: `python -m extract` with fake encoders and small parts, logging every content that it encodes."""
+"""Run as a script: `python -m extract` with fake encoders and small parts, logging every content that it encodes.
 
+With the environment variable SLOW_AFTER, batches take .2 s each once so many have been encoded.
+"""
+
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,14 +20,19 @@ PART_ROWS = 8
 
 
 def run(log: Path, argv: list[str]) -> int:
+    slow_after = float(os.environ.get("SLOW_AFTER", "inf"))
+    batches = 0
+
     def logged(encoder):
         encode = encoder.encode
 
         def slow(batch):
+            nonlocal batches
+            batches += 1
             # one line a batch, on disk before the vectors are: what the log lacks was not encoded
             with open(log, "a") as file:
                 file.write(f"{encoder.__class__.__name__} {len(batch)}\n")
-            time.sleep(0.004)
+            time.sleep(0.004 if batches < slow_after else 0.2)
             return encode(batch)
 
         encoder.encode = slow
