@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from extract import manifest, parquet, places
-from extract.errors import Failed, Refused, listing
+from extract.errors import Failed, Refused, listing, printable
 from extract.manifest import Row
 from extract.parquet import Cell
 from extract.places import Place, Remote, Source
@@ -78,7 +78,7 @@ def find_splits(data: Place) -> list[str]:
             f"no data folder {data}.\nPut <split>.jsonl files and img/ there (see README, 'Your memes'), "
             f"name another with --data, or draw sample memes: python -m extract.sample --out {data}"
         )
-    there = set(data.children() if isinstance(data, Remote) else os.listdir(data))
+    there = _names(data)
     if twice := [name for name in SPLITS if all(f"{name}.{kind}" in there for kind in KINDS)]:
         pairs = listing([f"{name}.jsonl and {name}.parquet" for name in twice])
         raise Refused(f"{data} holds two manifests for {len(twice)} of its splits:\n{pairs}\nRemove one of each.")
@@ -87,6 +87,10 @@ def find_splits(data: Place) -> list[str]:
         names = ", ".join(f"{name}.jsonl" for name in SPLITS)
         raise Refused(f"{data} holds no split; expected at least one of {names} (or .parquet)")
     return present
+
+
+def _names(data: Place) -> set[str]:
+    return set(data.children() if isinstance(data, Remote) else os.listdir(data))
 
 
 def choose_splits(data: Place, wanted: str) -> list[str]:
@@ -110,15 +114,15 @@ def read(data: Place, split: str, images: bool = True) -> Split:
 
     Raises Refused when the split has no row at all, or its manifest cannot be read.
     """
-    path = data / f"{split}.jsonl"
     where = manifest.images_of(data, images)
+    path = data / f"{split}.jsonl"
     try:
-        if path.is_file():
-            with open(places.local(path), "rb") as file:
-                checked = _checked(manifest.read_rows(file), split, where)
-        else:
+        if f"{split}.parquet" in _names(data):
             path = data / f"{split}.parquet"
             checked = _checked(parquet.rows(path), split, where, "parquet")
+        else:
+            with open(places.local(path), "rb") as file:
+                checked = _checked(manifest.read_rows(file), split, where)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     if not checked.memes and not checked.faults:
@@ -199,7 +203,7 @@ def list_faults(items: Sequence[str], features: Place) -> str:
     if len(items) > SHOWN:
         with suppress(OSError, Failed):
             features.mkdir(parents=True, exist_ok=True)
-            (features / FAULTS_FILE).write_bytes("".join(f"{item}\n" for item in items).encode(errors="replace"))
+            (features / FAULTS_FILE).write_bytes("".join(f"{printable(item)}\n" for item in items).encode())
             lines += f"\n  all {len(items):,} are listed in {features / FAULTS_FILE}"
     return lines
 

@@ -79,7 +79,12 @@ def _keep_pages() -> None:
 
 def listing(items: Sequence[str], shown: int = 20) -> str:
     """The first `shown` items, one to an indented line, and how many more there are."""
-    lines = [f"  {item}" for item in items[:shown]]
+    lines = [f"  {printable(item)}" for item in items[:shown]]
     if len(items) > shown:
         lines.append(f"  ... and {len(items) - shown:,} more")
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """One line, in which a terminal obeys nothing: what cannot be seen stands as Python writes it, as in \\x1b."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -1,19 +1,52 @@
 """Bytes -> one decoded, transformed image. The one place that knows image formats."""
 
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
 SIDE = 224  # pixels
+SAMPLE_FORMAT = 339  # TIFF's tag: 1 for unsigned integers, which is what it means where it is absent, too
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; Hateful Memes' largest has 94 million
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")  # what is inside counts, not the file's name
-# Part of the fingerprint: change it whenever a pixel could change.
+# what Pillow raises for EXIF data that are broken
+BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OSError, struct.error)
+# Part of the fingerprint: change it whenever a pixel could change that was right.
 TRANSFORM = f"first frame, upright by EXIF, alpha on white, RGB, {SIDE}x{SIDE} whole image, Pillow bilinear"
 
 
 class Undecodable(ValueError):
     """Why these bytes are no image that can be used."""
+
+
+class Room:
+    """So many pixels may be decoded by this process's threads at a time: of RGBA some ten bytes each.
+
+    A large image waits until enough small ones are done; it cannot wait for ever, since what reads images ahead stops
+    at the one that is due.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self.free, self.changed = pixels, threading.Condition()
+
+    @contextmanager
+    def taken(self, pixels: int) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: pixels <= self.free)
+            self.free -= pixels
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += pixels
+                self.changed.notify_all()
+
+
+ROOM = Room(MAX_PIXELS)  # one of the largest images, or many small ones
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -30,8 +63,11 @@ def decode(data: bytes) -> np.ndarray:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise Undecodable(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}")
-            ImageOps.exif_transpose(image, in_place=True)
-            return np.asarray(_squeezed(image))
+            with ROOM.taken(width * height):
+                image.load()
+                with suppress(*BROKEN_EXIF):  # of a JPEG, Pillow itself takes broken EXIF for none
+                    ImageOps.exif_transpose(image, in_place=True)
+                return np.asarray(_squeezed(_scaled(image)))
     except Undecodable:
         raise
     except Image.UnidentifiedImageError:
@@ -52,10 +88,34 @@ def decode_each(contents: list[bytes]) -> "list[np.ndarray | Undecodable]":
     return [one(data) for data in contents]
 
 
+def _scaled(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits to eight; any other image as it is.
+
+    Integers lose their lower bits: of the least range of 8, 16 and 32 bits that holds the brightest pixel (a PNG's and
+    a mode's own where they say it), the upper 8 remain. Floats up to 1 are multiplied by 255, those up to 255 stay, a
+    greater maximum becomes 255. What is negative is black. Raises Undecodable for floats that are not finite.
+    """
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "I":
+        values = np.asarray(image)
+        if image.format == "TIFF" and image.getexif().get(SAMPLE_FORMAT, 1) == 1:
+            values = values.view(np.uint32)
+        highest = 65535 if image.format == "PNG" else values.max()
+        bits = next(bits for bits in (8, 16, 32) if highest < 1 << bits)
+        return Image.fromarray((values.clip(0) >> (bits - 8)).astype(np.uint8)) if bits > 8 else image
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise Undecodable("pixels that are not finite numbers")
+        highest = float(values.max())
+        factor = 255 if 0 < highest <= 1 else min(1.0, 255 / max(highest, 1.0))
+        return image.point(lambda value: value * factor + 0.0)
+    return image
+
+
 def _squeezed(image: Image.Image) -> Image.Image:
     """RGB of SIDE x SIDE. Transparency is resolved last: the same by linearity, with far less memory."""
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     whole = image if image.mode == mode else image.convert(mode)

@@ -42,8 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     damaged = _describe(files, args.verify)
     _say_unpublished(args.features)
     if damaged:
+        lines = [line.strip() for each in damaged for line in each.splitlines()]
         raise errors.Failed(
-            f"{len(damaged):,} of {len(files):,} files are damaged:\n{errors.listing(damaged)}\n"
+            f"{len(damaged):,} of {len(files):,} files are damaged:\n{errors.listing(lines)}\n"
             "Delete them and run extract again: only their memes are encoded anew."
         )
     if args.verify:

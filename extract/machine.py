@@ -1,9 +1,11 @@
 """Which processor encodes, and in which arithmetic. Answers as words, so that asking rarely costs importing torch."""
 
 import ctypes
+import math
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from extract.errors import Refused
@@ -11,12 +13,38 @@ from extract.errors import Refused
 DTYPES = ("float32", "bfloat16", "float16")
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # what every CUDA program needs, on Linux and on Windows
 CPUINFO = Path("/proc/cpuinfo")
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # Linux' control groups, and this process's
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 (two kinds of product) and ARM
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS
+    """Processor cores that this process may use: a container's quota counts, rounded up."""
+    # macOS has no affinity
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, _quota())))
+
+
+def _quota() -> float:
+    """How many processors' time the control groups of this process may use (version 1 or 2); infinite without limit.
+
+    Sources: the kernel's cgroup-v2.rst (cpu.max) and sched-bwc.rst (cpu.cfs_quota_us).
+    """
+    quotas = [math.inf]
+    for line in OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.exists() else []:
+        number, controllers, own = line.split(":", 2)
+        if number != "0" and "cpu" not in controllers.split(","):
+            continue
+        mount = GROUPS if number == "0" else GROUPS / "cpu"
+        group = mount / own.lstrip("/")  # inside a container the mount itself may be the group
+        for folder in [group, *(parent for parent in group.parents if parent.is_relative_to(mount))]:
+            with suppress(OSError, ValueError, ZeroDivisionError):
+                if number == "0":
+                    quota, period = (folder / "cpu.max").read_text().split()
+                else:
+                    quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                if float(quota) > 0:
+                    quotas.append(float(quota) / float(period))
+    return min(quotas)
 
 
 def resolve_device(device: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from extract.places import Place, Remote, Source
 
 Row = dict[str, Any]
+MAX_ID = 256  # characters: a file stores every id at the length of its longest
 
 
 def read_rows(lines: Iterable[bytes]) -> Iterator[tuple[int, Row | ValueError]]:
@@ -48,6 +49,8 @@ def meme_id(row: Row) -> str:
     name = without_surrogates(str(name))
     if not name or "\0" in name:
         raise ValueError("id is empty" if not name else "id holds a NUL character")
+    if len(name) > MAX_ID:
+        raise ValueError(f"id has {len(name):,} characters, more than {MAX_ID}")
     return name
 
 
@@ -71,6 +74,8 @@ def image_name(row: Row) -> str:
     name = row.get("img")
     if not isinstance(name, str) or not name.strip("/") or "\0" in name:
         raise ValueError(f"img is {shown(name)}, expected a path" if "img" in row else "no img")
+    if name != without_surrogates(name):
+        raise ValueError(f"img is {shown(name)}, which holds half a surrogate pair")
     return name
 
 
@@ -128,6 +133,8 @@ class RemoteImages:
         parts = PurePosixPath(name.lstrip("/")).parts
         if ".." in parts:
             raise ValueError(f"{name} leaves the data folder")
+        if not parts:
+            raise ValueError(f"{name} is missing")
         if self.check:
             there = "/".join(parts[1:]) in self.names(parts[0]) if parts[1:] else parts[0] in self.beside()
             if not there:

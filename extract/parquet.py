@@ -8,13 +8,14 @@ writes pages of up to 1,024 rows (its `write_batch_size`).
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from extract import places
-from extract.errors import Refused, need
+from extract.errors import Failed, Refused, need
 from extract.manifest import Row
 from extract.places import Place, Remote
 
@@ -60,8 +61,11 @@ def rows(path: Place) -> Iterator[tuple[int, Row | ValueError]]:
 
 
 def _rows(path: Place) -> Iterator[Row | ValueError]:
-    with _opened(path) as file:
+    with _opened(path) as file, _in_words(path):
         schema = file.schema_arrow
+        twice = [name for name in ("id", "text", "label", "img", "image") if schema.names.count(name) > 1]
+        if twice:
+            raise Refused(f"{path} holds a column more than once: {', '.join(twice)}")
         image = next((name for name in ("img", "image") if name in schema.names), "")
         inline = bool(image) and _holds_bytes(schema.field(image).type)
         column = f"{image}.bytes" if inline and schema.field(image).type.num_fields else image
@@ -88,10 +92,10 @@ def _holds_bytes(kind: Any) -> bool:
 
 
 def _values(column: Any) -> list[Any]:
-    """Python's values; a ValueError in the place of each that is no UTF-8."""
+    """Python's values; a ValueError in the place of each that Python cannot hold, such as text that is no UTF-8."""
     try:
         return list(column.to_pylist())
-    except UnicodeDecodeError:
+    except Exception:  # ValueError, OverflowError, decimal's and pyarrow's own
         return [_value(scalar) for scalar in column]
 
 
@@ -100,6 +104,8 @@ def _value(scalar: Any) -> Any:
         return scalar.as_py()
     except UnicodeDecodeError as error:
         return ValueError(f"not UTF-8: {error.reason} at byte {error.start}")
+    except Exception as error:
+        return ValueError(f"a value of type {scalar.type} cannot be read: {error or type(error).__name__}")
 
 
 def _absent(file: Any, column: str) -> set[int]:
@@ -135,7 +141,7 @@ class Column:
     """
 
     def __init__(self, path: Place, name: str) -> None:
-        self.file, self.name, self.lock = _opened(path), name, threading.Lock()
+        self.path, self.file, self.name, self.lock = path, _opened(path), name, threading.Lock()
         about = self.file.metadata
         sizes = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
         self.starts = [0, *accumulate(sizes)]
@@ -144,7 +150,7 @@ class Column:
         self.batches: Iterator[Any] = iter(())
 
     def read(self, row: int) -> bytes:
-        with self.lock:
+        with self.lock, _in_words(self.path):
             while True:
                 for start, cells in self.kept:
                     if start <= row < start + len(cells):
@@ -171,11 +177,24 @@ def _column(path: Place, name: str) -> Column:
 def _opened(path: Place) -> Any:
     """pyarrow's ParquetFile. Raises Refused without pyarrow, or when it is none."""
     need(["pyarrow"], f"{path}: reading Parquet needs", "cloud")
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _in_words(path):
         source = path.open() if isinstance(path, Remote) else path
         return pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
-    except pa.ArrowInvalid as error:
-        raise Refused(f"{path} is no Parquet file that can be read: {error}") from None
+
+
+@contextmanager
+def _in_words(path: Place) -> Iterator[None]:
+    """What pyarrow raises for bytes that are damaged, OSError without a number too, becomes Refused."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (FileNotFoundError, Failed):
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Refused(f"{path} is no Parquet file that can be read: {reason}") from None

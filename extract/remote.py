@@ -22,6 +22,9 @@ from extract.errors import Failed, Refused, need
 from extract.files import cache_root
 
 ABANDONED = 86400.0  # seconds without a write after which a half written copy is that of a process that was killed
+# What file systems call that by which a file's versions differ, the surest first.
+VERSION = ("ETag", "etag", "md5Hash", "generation", "LastModified", "Last-Modified", "last_modified", "mtime", "modify",
+           "modificationTime", "updated", "created")  # fmt: skip
 # S3 gives up on a server that does not answer within seconds; botocore's own limits add up to minutes.
 OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 4, "read_timeout": 20, "retries": {"max_attempts": 2}}}
@@ -83,8 +86,10 @@ class Remote:
     def modified(self) -> float:
         """Seconds since 1970; 0 where the file system does not tell."""
         info = self._info() or {}
-        found = next((info[key] for key in ("LastModified", "mtime", "created", "last_modified") if info.get(key)), 0)
-        return found.timestamp() if hasattr(found, "timestamp") else float(found)
+        for time_of in (info.get(key) for key in ("LastModified", "last_modified", "mtime", "created")):
+            if time_of and not isinstance(time_of, str):
+                return float(time_of.timestamp() if hasattr(time_of, "timestamp") else time_of)
+        return 0.0
 
     def names(self) -> list[str]:
         """Every file under this folder, relative to it, in order; empty where there is none."""
@@ -151,13 +156,17 @@ class Remote:
     def fetched(self) -> Path:
         """A copy on this machine of the file as it is now; an older version's copy goes.
 
+        A copy of another length, or of a version that the file system does not tell, is fetched again.
         Raises FileNotFoundError, Unreachable.
         """
-        copy = self._copy()
-        if not copy.exists():
+        info = self._known()
+        copy, size = self._copy(info), info.get("size")
+        if not (_version(info) and copy.exists() and copy.stat().st_size == size):
             with _copying() as aside:
                 with self._reaching() as (files, path):
                     files.get_file(path, str(aside))
+                if size is not None and aside.stat().st_size != size:
+                    raise Unreachable(f"{self}: {aside.stat().st_size:,} of {size:,} bytes arrived; run again")
                 self._take(aside, copy)
         return copy
 
@@ -176,7 +185,7 @@ class Remote:
                 files.put_file(str(aside), path)
             if self.size() != aside.stat().st_size:
                 raise Unreachable(f"{self}: {self.size():,} of {aside.stat().st_size:,} bytes arrived; run again")
-            self._take(aside, self._copy())
+            self._take(aside, self._copy(self._known()))
 
     def _take(self, aside: Path, copy: Path) -> None:
         self.forget()
@@ -188,11 +197,9 @@ class Remote:
         digest = hashlib.sha256(self.url.encode()).hexdigest()
         return _copies() / digest[:2] / digest[2:32]
 
-    def _copy(self) -> Path:
-        """Where the copy of the present version lies, or would."""
-        info = self._known()
-        told = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "created") if info.get(key)), "")
-        version = hashlib.sha256(f"{info['size']} {told}".encode()).hexdigest()[:16]
+    def _copy(self, info: dict[str, Any]) -> Path:
+        """Where the copy of the version that `info` tells of lies, or would."""
+        version = hashlib.sha256(f"{info.get('size')} {_version(info)}".encode()).hexdigest()[:16]
         stem = self._stem()
         return stem.with_name(f"{stem.name}-{version}{self.suffix}")
 
@@ -246,6 +253,11 @@ def _in_words(error: Exception) -> str:
     if "Credentials" in type(error).__name__:
         return f"no credentials ({said}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return f"cannot be reached ({said}); check the address and the network, and AWS_ENDPOINT_URL if it is not Amazon's"
+
+
+def _version(info: dict[str, Any]) -> str:
+    """What tells a file's versions apart; empty where its file system says nothing of the kind."""
+    return str(next((info[key] for key in VERSION if info.get(key)), ""))
 
 
 def _copies() -> Path:

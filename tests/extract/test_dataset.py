@@ -5,7 +5,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extract import dataset, errors, manifest
@@ -205,6 +205,66 @@ def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
 def test_overlaps_count_distinct_keys():
     keys = {"train": ["a", "b", "b"], "dev": ["b", "c"], "test": ["d"]}
     assert dataset.overlaps(keys) == {("train", "dev"): 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"img": "img/\udc80.png"}, r'img is "img/\udc80.png", which holds half a surrogate pair'),
+        ({"id": "x" * 20_000_000}, "id has 20,000,000 characters, more than 256"),
+        ({"img": "."}, ". is missing"),
+    ],
+)
+def test_what_no_later_step_could_hold_is_a_fault_of_its_row(tmp_path, change, reason):
+    write_rows(tmp_path, "train", [row("1")])
+    (tmp_path / "train.jsonl").write_text(f"{json.dumps(row('1'))}\n{json.dumps(row('2') | change)}\n")
+    assert faults(tmp_path) == {2: reason}
+    assert len(dataset.read(tmp_path, "train").memes) == 1
+
+
+def test_a_manifest_that_is_a_folder_or_a_dangling_link_is_called_by_its_name(tmp_path):
+    (tmp_path / "train.jsonl").mkdir()
+    (tmp_path / "dev.jsonl").symlink_to("gone")
+    for split, reason in (("train", "Is a directory"), ("dev", "No such file or directory")):
+        with pytest.raises(Refused, match=rf"{split}\.jsonl cannot be read: {reason}$"):
+            dataset.read(tmp_path, split)
+
+
+def test_ids_with_newlines_take_one_line_of_the_list(tmp_path):
+    write_rows(
+        tmp_path, "train", [{"id": f"{number}\n\x1b[1m", "img": "img/0.png", "text": ""} for number in range(21)]
+    )
+    (tmp_path / "img/0.png").unlink()
+    with pytest.raises(Refused, match=r"train\.jsonl:1  0\\n\\x1b\[1m  img/0\.png is missing\n"):
+        dataset.refuse_faults([dataset.read(tmp_path, "train")], tmp_path / "features")
+    assert len((tmp_path / "features/to_mend.txt").read_text().splitlines()) == 21
+
+
+json_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["id", "img", "text", "label"]), json_value, max_size=3),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=4),
+)
+def test_a_mutated_manifest_is_read_or_refused(tmp_path_factory, change, flips):
+    folder = tmp_path_factory.mktemp("mutated")
+    write_rows(folder, "train", [row("1")])
+    raw = bytearray(f"{json.dumps(row('1'))}\n{json.dumps(row('2') | change)}\n".encode())
+    for place, value in flips:
+        raw[place % len(raw)] = value
+    (folder / "train.jsonl").write_bytes(raw)
+    try:
+        split = dataset.read(folder, "train")
+        errors.listing([*map(str, split.faults), *(f"{meme.id} {meme.image}" for meme in split.memes)]).encode()
+        dataset.refuse_faults([split], folder / "features")
+    except Refused as refused:
+        str(refused).encode()
 
 
 @given(st.binary(max_size=80))

@@ -33,3 +33,8 @@ def test_all_packages_that_are_missing_are_named_with_the_way_out():
     assert str(refused.value) == (
         "pages need no_such_thing, nor_this, not installed here. Run: pip install 'memefuse[report]'"
     )
+
+
+def test_a_list_obeys_no_id():
+    items = ["1\n2", "\x1b[2Jgone", "\u202eleft", "é😀 as it is"]
+    assert errors.listing(items) == "  1\\n2\n  \\x1b[2Jgone\n  \\u202eleft\n  é😀 as it is"

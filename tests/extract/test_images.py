@@ -1,11 +1,14 @@
 """Every kind of image file is read right or named exactly."""
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from extract import images
 from extract.images import MAX_PIXELS, Undecodable, decode
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -115,3 +118,68 @@ def test_a_bomb_is_refused_before_it_is_decoded():
 def test_what_cannot_be_used_is_named(data, reason):
     with pytest.raises(Undecodable, match=reason):
         decode(data)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0broken", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"no exif at all"])
+def test_broken_exif_is_no_reason_to_refuse_an_image(kind, exif):
+    image = noise()
+    plain, broken = (decode(encoded(image, kind, **options)) for options in ({}, {"exif": exif}))
+    np.testing.assert_array_equal(broken, plain)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "darker", "brighter", "expected"),
+    [
+        ("uint16", 16384, 65280, (64, 255)),
+        ("int16", 256, 32512, (1, 127)),
+        ("int32", 0, 200, (0, 200)),  # eight bits are enough: as they are
+        ("int32", 256, 65280, (1, 255)),
+        ("int32", 1 << 24, 1 << 30, (1, 64)),
+        ("int32", -500, 65280, (0, 255)),
+        ("float32", 0.0, 1.0, (0, 255)),
+        ("float32", 3.0, 200.0, (3, 200)),
+        ("float32", 1000.0, 2000.0, (127, 255)),
+        ("float32", -1000.0, 0.5, (0, 127)),
+    ],
+)
+def test_grey_of_more_than_eight_bits_is_scaled(dtype, darker, brighter, expected):
+    values = np.full((20, 20), darker, dtype)
+    values[:, 10:] = brighter
+    pixels = decode(encoded(Image.fromarray(values), "TIFF"))
+    assert (pixels[100, 5, 0], pixels[100, -5, 0]) == expected
+
+
+def test_unsigned_32_bits_reach_white():
+    file = bytearray(encoded(Image.fromarray(np.full((4, 4), -1, np.int32)), "TIFF"))
+    tag = file.index((images.SAMPLE_FORMAT).to_bytes(2, "little"))
+    file[tag + 8] = 1  # unsigned, where Pillow wrote 2
+    assert is_colour(decode(bytes(file)), (255, 255, 255), tolerance=0)
+
+
+def test_floats_that_are_not_finite_are_named():
+    with pytest.raises(Undecodable, match=r"^pixels that are not finite numbers$"):
+        decode(encoded(Image.fromarray(np.array([[0, np.nan]], np.float32)), "TIFF"))
+
+
+def test_many_large_images_are_not_decoded_at_once(monkeypatch):
+    monkeypatch.setattr(images, "ROOM", images.Room(100))
+    at_once, most, lock = [0], [0], threading.Lock()
+    squeezed = images._squeezed
+
+    def watched(image):
+        with lock:
+            at_once[0] += image.width * image.height
+            most[0] = max(most[0], at_once[0])
+        threading.Event().wait(0.005)
+        with lock:
+            at_once[0] -= image.width * image.height
+        return squeezed(image)
+
+    monkeypatch.setattr(images, "_squeezed", watched)
+    files = [encoded(Image.new("RGBA", size)) for size in ((10, 10), (5, 5), (6, 10), (4, 10)) * 4]
+    with ThreadPoolExecutor(16) as pool:
+        assert len(list(pool.map(decode, [*files, b""][:-1]))) == 16
+    assert 40 < most[0] <= 100
+    assert images.ROOM.free == 100

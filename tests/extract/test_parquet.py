@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extract import dataset, parquet
-from extract.errors import Refused
+from extract.errors import Failed, Refused
 from extract.places import digest, size
 
 pytest_plugins = ["elsewhere"]
@@ -222,3 +222,54 @@ def test_a_manifest_of_many_images_is_not_held_in_memory(tmp_path):
     assert len(memes) == 300
     # of 30 MB of images, KEPT x CELLS are 13 MB, and pages of 1 MB are on their way
     assert peak + own < 20e6
+
+
+def test_elsewhere_an_img_that_is_the_folder_itself_is_missing(memory):
+    (memory / "train.jsonl").write_bytes(b'{"id": "1", "img": ".", "text": ""}')
+    for images in (True, False):
+        assert [str(fault) for fault in dataset.read(memory, "train", images).faults] == [
+            "train.jsonl:1  1  . is missing"
+        ]
+
+
+def test_a_column_twice_is_refused(tmp_path):
+    table = pa.table([["1"], ["t"], ["a"], ["b"]], names=["id", "text", "img", "img"])
+    pq.write_table(table, tmp_path / "train.parquet")
+    with pytest.raises(Refused, match=r"train\.parquet holds a column more than once: img$"):
+        dataset.read(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (pa.array([1, 2_000_000_001], pa.timestamp("ns")), "id is "),
+        (pa.array([1 << 62, 1 << 62], pa.timestamp("us")), "a value of type timestamp[us] cannot be read: "),
+    ],
+)
+def test_ids_that_python_cannot_hold_are_faults(tmp_path, values, reason):
+    pq.write_table(pa.table({"id": values, "text": ["a", "b"], "img": [b"x", b"x"]}), tmp_path / "train.parquet")
+    told_faults = dataset.read(tmp_path, "train").faults
+    assert len(told_faults) == 2
+    assert told_faults[0].reason.startswith(reason)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 255)), max_size=5),
+    st.integers(0, 1 << 16) | st.none(),
+    st.sampled_from([pa.decimal128(21, 2), pa.string(), pa.timestamp("ns"), pa.int64()]),
+)
+def test_a_mutated_file_is_read_or_refused(tmp_path_factory, flips, cut, kind):
+    folder = tmp_path_factory.mktemp("mutated")
+    ids = pa.array([f"{number}" for number in range(3)]).cast(pa.int64()).cast(kind)
+    table = pa.table({"id": ids, "text": ["a", "b", "c"], "img": [b"x", None, b"z"], "label": [0, 1, None]})
+    pq.write_table(table, folder / "train.parquet")
+    raw = bytearray((folder / "train.parquet").read_bytes())
+    for place, value in flips:
+        raw[place % len(raw)] = value
+    (folder / "train.parquet").write_bytes(raw[: cut and cut % len(raw)])
+    try:
+        for meme in dataset.read(folder, "train").memes:
+            meme.image.read_bytes()
+    except Failed as refused:
+        str(refused).encode()

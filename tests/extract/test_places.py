@@ -126,3 +126,45 @@ def test_a_server_that_is_not_there_is_named(monkeypatch, s3_server):
     with pytest.raises(Unreachable, match=r"^s3://b/x: cannot be reached \(.*127\.0\.0\.1:9.*\); check the address"):
         Remote("s3://b/x").is_dir()
     assert time.monotonic() - start < 20
+
+
+@pytest.fixture
+def told(memory, monkeypatch):
+    """What the file system says of a file, to be changed by a test; its own time stamp is left out."""
+    more: dict[str, object] = {}
+    known = Remote._known
+
+    def without_time(self):
+        return {name: value for name, value in known(self).items() if name != "created"} | more
+
+    monkeypatch.setattr(Remote, "_known", without_time)
+    return more
+
+
+def test_without_a_version_nothing_is_taken_from_the_copy(memory, told):
+    file = memory / "train.jsonl"
+    file.write_bytes(b"old")
+    assert file.fetched().read_bytes() == b"old"
+    file.write_bytes(b"new")
+    assert file.fetched().read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["modify", "Last-Modified", "last_modified", "LastModified", "mtime", "etag"])
+def test_a_version_is_known_by_any_file_systems_name_for_it(memory, told, name, monkeypatch):
+    file = memory / "train.jsonl"
+    file.write_bytes(b"old")
+    told[name] = "Tue, 24 Nov 2026 21:00:00 GMT"
+    first = file.fetched()
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "_take", None)  # a second copy would be an error
+        assert file.fetched() == first
+    file.write_bytes(b"new")
+    told[name] = "Tue, 24 Nov 2026 21:00:01 GMT"
+    assert file.fetched().read_bytes() == b"new"
+    assert places.modified(file) == 0
+
+
+def test_a_copy_of_another_length_is_fetched_again(memory):
+    (memory / "train.h5").write_bytes(b"whole")
+    (memory / "train.h5").fetched().write_bytes(b"who")
+    assert (memory / "train.h5").fetched().read_bytes() == b"whole"
