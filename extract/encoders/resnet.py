@@ -10,6 +10,7 @@ import numpy as np
 from extract import images
 from extract.encoders import resnet_formats
 from extract.encoders.family import Located
+from extract.encoders.resnet_formats import PROCESSOR
 from extract.encoders.weights import read_json
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class ResNet:
         }
         if dtype != "float32":
             settings["stem"] = "float32, in two summands"
+        if located.family == "transformers" and read_json(located.path / PROCESSOR).get("do_normalize") is False:
+            settings["normalised"] = "no"  # until it was heeded, such vectors were made of normalised pixels
         return settings | {"transform": images.TRANSFORM}
 
     @classmethod
