@@ -22,7 +22,7 @@ import numpy as np
 
 from extract import encoders, images
 from extract.config import ExtractConfig
-from extract.encoders.family import Encoder, Located
+from extract.encoders.family import Encoder, Located, unknown_pieces
 from extract.errors import Failed
 from extract.files import cache_root, write_text
 from extract.machine import cores, processor_name, resolve_device, resolve_dtype
@@ -120,9 +120,20 @@ def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> list[Part]:
 
 
 def text_lengths(texts: Sequence[str], encoder: Encoder, chunk: int = 4096) -> list[int]:
-    """Word pieces of each text before truncation; a chunk at a time, so that token ids never pile up."""
-    starts = range(0, len(texts), chunk)
-    return [len(ids) for start in starts for ids in encoder.prepare(list(texts[start : start + chunk]))]
+    """Word pieces of each text before truncation; a chunk at a time, so that token ids never pile up.
+
+    Says how many pieces the encoder does not know. Raises Refused if they are too many.
+    """
+    lengths: list[int] = []
+    known = unknown = 0
+    for start in range(0, len(texts), chunk):
+        prepared = encoder.prepare(list(texts[start : start + chunk]))
+        lengths += [len(ids) for ids in prepared]
+        of_chunk = encoder.known_and_unknown(prepared)
+        known, unknown = known + of_chunk[0], unknown + of_chunk[1]
+    if note := unknown_pieces(len(texts), known, unknown):
+        say(f"note: {encoder.located.slug}: {note}")
+    return lengths
 
 
 def write_parts(

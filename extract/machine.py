@@ -67,6 +67,8 @@ def resolve_dtype(dtype: str, device: str) -> str:
     if dtype != "auto":
         if dtype not in DTYPES:
             raise Refused(f"--dtype is {dtype!r}, expected auto, {', '.join(DTYPES)}")
+        if device == "cpu" and dtype == "float16":
+            raise Refused("--dtype float16 needs a GPU; on a CPU use bfloat16 or float32")
         return dtype
     native = _gpu_has_bf16() if device == "cuda" else cpu_has_bf16()
     return "bfloat16" if native else "float32"

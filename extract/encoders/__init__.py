@@ -4,11 +4,14 @@ Which class is meant by a located encoder stands in the catalogue; nobody else a
 until an encoder is loaded.
 """
 
+import os
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 from extract.encoders import catalogue
 from extract.encoders.family import Encoder, Located
+from extract.errors import Refused
 
 
 def settings(located: Located, *, dtype: str, max_tokens: int) -> dict[str, str | int]:
@@ -22,9 +25,12 @@ def settings(located: Located, *, dtype: str, max_tokens: int) -> dict[str, str 
 def load(located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool = False) -> Encoder:
     """Load a located encoder. compile: with torch.compile, slower to start.
 
-    Raises Refused if the weights are not what the vector that is asked for needs.
+    Raises Refused if the weights are not what the vector that is asked for needs, or no compiler is installed.
     """
     settings(located, dtype=dtype, max_tokens=max_tokens)  # refuses too many word pieces
+    compilers = (os.environ.get("CXX"), os.environ.get("CC"), "c++", "g++", "gcc", "clang++", "clang", "cl")
+    if compile and not any(shutil.which(name) for name in compilers if name):
+        raise Refused("--compile needs a C++ compiler, and none is found. Install one, as g++, or leave --compile out")
     return catalogue.family_of(located).load(
         located, device=device, dtype=dtype, max_tokens=max_tokens, compile=compile
     )

@@ -15,7 +15,7 @@ from extract.encoders.family import Family, Incomplete, Located
 from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
 from extract.encoders.weights import Unreachable, combine, digest, fetch_url, sha256
-from extract.errors import Refused
+from extract.errors import Refused, told
 from extract.progress import say
 
 # Asked in this order whether weights are theirs; the last of a kind says what is wrong with a stranger.
@@ -80,12 +80,12 @@ def locate(kind: str, name: str) -> Located:
     """
     base, pooling = split_pooling(kind, name)
     known = KNOWN.get(base)
-    folder = Path(base).expanduser()
+    folder = Path(os.path.expanduser(base))  # Path's own raises for a user that this machine does not have
     try:
         if known:
             held = _find_known(kind, base, known)
             slug = base
-        elif base and folder.is_dir():
+        elif base and os.path.isdir(folder):
             held = Weights(folder.resolve(), "folder", digest(files(kind, folder)))
             slug = f"{folder.resolve().name}-{held.digest[:8]}"
         elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):
@@ -95,6 +95,8 @@ def locate(kind: str, name: str) -> Located:
             raise Refused(_unknown(kind, base))
     except Incomplete as error:
         raise Refused(f"{base} {error}, so it is no {kind} encoder.\nA folder must hold {HOLDS[kind]}.") from None
+    except OSError as error:
+        raise Refused(f"{base} cannot be read: {told(error)}") from None
     family = _family_at(kind, held.path)
     default, *others = family.poolings[kind]
     if pooling not in ("", default, *others):
@@ -136,7 +138,7 @@ def split_pooling(kind: str, name: str) -> tuple[str, str]:
     Raises Refused for a pooling that no family has.
     """
     base, colon, pooling = name.rpartition(":")
-    if not colon or "/" in pooling or "\\" in pooling or Path(name).is_dir():
+    if not colon or "/" in pooling or "\\" in pooling or os.path.isdir(name):
         return name, ""
     if pooling not in poolings(kind):
         raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join(poolings(kind))}")

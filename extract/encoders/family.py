@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from extract.errors import Refused
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+MOST_UNKNOWN = 0.5  # share of word pieces; with more, most texts look alike to the encoder
+FEW_TEXTS = 8  # fewer than these may well be all emoji
 
 
 class Incomplete(Exception):
@@ -50,6 +55,9 @@ class Encoder(Protocol):
         Image files' bytes -> arrays of decoded pixels or, for those that are no image, images.Undecodable.
         """
 
+    def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
+        """How many of prepared texts' word pieces, specials apart, its vocabulary has and has not. Texts only."""
+
     def length(self, content: Any) -> int:
         """What a prepared content takes of a batch: word pieces of a text with its padding, 1 for an image.
 
@@ -58,6 +66,20 @@ class Encoder(Protocol):
 
     def encode(self, batch: Sequence[Any]) -> "torch.Tensor":
         """Prepared contents of one length -> vectors [batch, dim], float32, on the encoder's device."""
+
+
+def unknown_pieces(texts: int, known: int, unknown: int) -> str:
+    """What to say of word pieces that an encoder does not know; empty if it knows all.
+
+    Raises Refused if it does not know most of them, unless the texts are too few to tell by them.
+    """
+    if not unknown:
+        return ""
+    pieces = known + unknown
+    told = f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
+    if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * pieces:
+        raise Refused(f"the text encoder: {told}. Its vocabulary is cut short, or not of these texts' language")
+    return told
 
 
 class Family(Protocol):

@@ -10,6 +10,7 @@ import numpy as np
 from extract import images
 from extract.encoders import resnet_formats
 from extract.encoders.family import Located
+from extract.encoders.resnet_formats import PROCESSOR
 from extract.encoders.weights import read_json
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class ResNet:
         }
         if dtype != "float32":
             settings["stem"] = "float32, in two summands"
+        if located.family == "transformers" and read_json(located.path / PROCESSOR).get("do_normalize") is False:
+            settings["normalised"] = "no"  # until it was heeded, such vectors were made of normalised pixels
         return settings | {"transform": images.TRANSFORM}
 
     @classmethod
@@ -94,6 +97,9 @@ class ResNet:
     def prepare(self, contents: list[bytes]) -> list[Any]:
         """[224, 224, 3] uint8 RGB of each image file, or images.Undecodable."""
         return images.decode_each(contents)
+
+    def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
+        return 0, 0  # images have no word pieces
 
     def length(self, content: np.ndarray) -> int:
         return 1

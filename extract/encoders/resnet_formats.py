@@ -7,6 +7,7 @@ another, and images go in as BGR, 0..255, with Caffe's means taken off.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation 
 # The file gives 1e-3 for epsilon: a slip of its exporter, keras-applications builds with this one.
 KERAS_RECIPE = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 CONVOLUTION_OF_BRANCH = {"2a": "conv1", "2b": "conv2", "2c": "conv3", "1": "downsample.0"}
+PROCESSOR = "preprocessor_config.json"  # of transformers
 NORM_TENSORS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 Weights = TypeVar("Weights")
 TRANSFORMERS_PARTS = {"convolution": "conv", "normalization": "bn"}
@@ -38,8 +40,10 @@ def files(folder: Path) -> list[Path]:
     config = read_json(folder / "config.json")
     if config and config.get("model_type") != "resnet":
         raise Incomplete(f"holds a model of type {config.get('model_type')!r}, expected a ResNet")
-    settings = [folder / name for name in (RECIPE, "config.json", "preprocessor_config.json")]
-    return [*(path for path in settings if path.exists()), *weights_of(folder, any_name=not config)]
+    settings = [folder / name for name in (RECIPE, "config.json", PROCESSOR) if (folder / name).exists()]
+    for path in settings:
+        read_json(path)
+    return [*settings, *weights_of(folder, any_name=not config)]
 
 
 @dataclass(frozen=True)
@@ -73,19 +77,27 @@ def understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
     layout = {key: value for key, value in recipe.items() if key != "normalisation"}
     if layout.get("stride_on", "conv1") not in ("conv1", "conv2"):
         raise ValueError(f"stride_on is {layout['stride_on']!r}, expected 'conv1' or 'conv2'")
-    if not isinstance(layout.get("bn_eps", 1e-5), float):
+    if not (isinstance(layout.get("bn_eps", 1e-5), float) and 0 <= layout.get("bn_eps", 1e-5) < math.inf):
         raise ValueError(f"bn_eps is {layout['bn_eps']!r}, expected a small number, as 1e-5")
     named = recipe.get("normalisation", "imagenet")
     if isinstance(named, dict):
-        mean, deviation = (named[key] if isinstance(named.get(key), list) else [] for key in ("mean", "deviation"))
-        if len(mean) != 3 or len(deviation) != 3 or 0 in deviation:
-            raise ValueError(f"normalisation is {named}, expected a mean and a deviation of three numbers each")
+        mean, deviation = named.get("mean"), named.get("deviation")
+        if not _three_numbers(mean) or not _three_numbers(deviation) or min(deviation) <= 0:
+            raise ValueError(
+                f"normalisation is {named}, expected a mean and a deviation of three numbers each, deviations above 0"
+            )
         return Normalisation.of_unit_scale(mean, deviation), layout
-    if named not in NORMALISATIONS:
+    if named not in list(NORMALISATIONS):  # a list: what is named may have no hash
         raise ValueError(
             f"normalisation is {named!r}, expected one of {', '.join(NORMALISATIONS)} or mean and deviation"
         )
     return NORMALISATIONS[named], layout
+
+
+def _three_numbers(values: Any) -> bool:
+    if not isinstance(values, list) or len(values) != 3:
+        return False
+    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
 
 
 def from_transformers(state: Mapping[str, Weights]) -> dict[str, Weights]:
@@ -104,8 +116,12 @@ def transformers_recipe(folder: Path) -> dict[str, Any]:
         if config.get(key, expected) != expected:
             raise ValueError(f"{key} is {config[key]!r}, expected {expected!r}")
     recipe: dict[str, Any] = {"stride_on": "conv1" if config.get("downsample_in_bottleneck") else "conv2"}
-    processor = read_json(folder / "preprocessor_config.json")
-    if processor.get("image_mean") and processor.get("image_std"):
+    processor = read_json(folder / PROCESSOR)
+    if processor.get("do_rescale", True) is not True:
+        raise ValueError(f"do_rescale in {PROCESSOR} is {processor['do_rescale']!r}, expected true")
+    if processor.get("do_normalize") is False:
+        recipe["normalisation"] = {"mean": [0.0, 0.0, 0.0], "deviation": [1.0, 1.0, 1.0]}
+    elif processor.get("image_mean") and processor.get("image_std"):
         recipe["normalisation"] = {"mean": processor["image_mean"], "deviation": processor["image_std"]}
     return recipe
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -20,7 +19,7 @@ from extract.encoders import onednn, resnet_formats
 from extract.encoders.family import Incomplete, Located
 from extract.encoders.onednn import PackedConv
 from extract.encoders.resnet_formats import Normalisation
-from extract.encoders.weights import RECIPE, in_words, read_json, weight_files
+from extract.encoders.weights import RECIPE, in_words, not_finite, read_json, weight_files
 from extract.errors import Refused
 
 GRID = 7  # cells along a side of the last feature map of 224 x 224 pixels
@@ -85,13 +84,18 @@ def _tensors(paths: list[Path]) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     for path in weight_files(paths):
         try:
-            state |= load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+            part = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         except UnpicklingError:
             raise ValueError(f"{path.name} holds more than tensors; it was not loaded") from None
-        except (SafetensorError, RuntimeError, EOFError, TypeError) as error:
+        except Exception as error:  # what a damaged file makes of torch.load has no common kind
             raise ValueError(f"{path.name} cannot be read: {in_words(error)}") from None
-    if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"expected a state dict, but {others[0]!r} is no tensor")
+        if not isinstance(part, dict):
+            raise ValueError(f"{path.name}: expected a state dict, not a {type(part).__name__}")
+        if others := [name for name, value in part.items() if not isinstance(value, Tensor)]:
+            raise ValueError(f"expected a state dict, but {others[0]!r} is no tensor")
+        if numbered := [name for name in part if not isinstance(name, str)]:
+            raise ValueError(f"{path.name}: expected a state dict, tensors by name, but one is called {numbered[0]!r}")
+        state |= part
     return state
 
 
@@ -122,6 +126,8 @@ def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: floa
         net = ResNet(block, [len(blocks) for blocks in stages])
         net.fc = nn.Identity()
     body = {name: tensor.float() for name, tensor in state.items() if not name.startswith("fc.")}
+    if fault := not_finite(body):
+        raise ValueError(fault)
     expected = {name for name in net.state_dict() if not name.endswith("num_batches_tracked")}
     if lacking := sorted(expected - body.keys()):
         raise ValueError(f"{len(lacking)} of a ResNet's {len(expected)} tensors are missing, first: {lacking[0]}")
@@ -131,9 +137,11 @@ def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: floa
         raise ValueError(" ".join(str(error).split()[:40])) from None
     if unknown := sorted(body.keys() - net.state_dict().keys()):
         raise ValueError(f"{len(unknown)} tensors belong to no ResNet, first: {unknown[0]}")
-    for module in net.modules():
+    for name, module in net.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = bn_eps
+            if (module.running_var + bn_eps <= 0).any():
+                raise ValueError(f"{name}.running_var + bn_eps ({bn_eps}) is not above zero everywhere")
             module.num_batches_tracked = torch.tensor(0)  # nothing reads it; not every state dict has it
         if isinstance(module, Bottleneck) and stride_on == "conv1":
             module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from extract.encoders.family import Incomplete, Located
-from extract.encoders.weights import RECIPE, TOKENIZER, VOCABULARIES, read_json, weights_of
+from extract.encoders.weights import RECIPE, SPM, TOKENIZER, TOKENIZER_SETTINGS, VOCABULARIES, read_json, weights_of
 from extract.errors import Refused
 
 if TYPE_CHECKING:
@@ -52,9 +52,16 @@ class TransformersText:
             raise Incomplete("holds an image encoder")
         if not config:
             raise Incomplete("has no config.json")
+        if not isinstance(config.get("model_type"), str):
+            raise Incomplete("has a config.json that names no model_type")
         tokenizer = [folder / name for name in TOKENIZER if (folder / name).exists()]
+        for path in tokenizer:
+            if path.name in TOKENIZER_SETTINGS:
+                read_json(path)
         if VOCABULARIES.isdisjoint(path.name for path in tokenizer):
-            raise Incomplete("has no tokenizer (tokenizer.json or a vocabulary)")
+            if not (folder / SPM).exists():
+                raise Incomplete("has no tokenizer (tokenizer.json or a vocabulary)")
+            tokenizer.append(folder / SPM)
         return [folder / "config.json", *tokenizer, *weights_of(folder)]
 
     @classmethod
@@ -105,6 +112,11 @@ class TransformersText:
         )
         return encoding["input_ids"]
 
+    def known_and_unknown(self, prepared: list[list[int]]) -> tuple[int, int]:
+        pieces = sum(len(ids) for ids in prepared) - len(prepared) * self._tokenizer.num_special_tokens_to_add()
+        unknown = sum(ids.count(self._tokenizer.unk_token_id) for ids in prepared)
+        return pieces - unknown, unknown
+
     def length(self, content: list[int]) -> int:
         """Word pieces that a text is padded to; a tokenizer without specials makes nothing of no text."""
         return min(self.max_tokens, max(1, -(-len(content) // LENGTH_STEP)) * LENGTH_STEP)
@@ -142,12 +154,17 @@ def position_limit(located: Located) -> int | None:
     positions = config.get("max_position_embeddings") or config.get("n_positions")
     if not isinstance(positions, int) or positions < 1:
         return None
-    return positions - config.get("pad_token_id", 1) - 1 if config["model_type"] in OFFSET_POSITIONS else positions
+    if config["model_type"] not in OFFSET_POSITIONS:
+        return positions
+    padding = config.get("pad_token_id", 1)
+    if not isinstance(padding, int):
+        raise Refused(f"{located.name}: pad_token_id in config.json is {padding!r}, expected a number")
+    return positions - padding - 1
 
 
 def architecture(located: Located) -> str:
     """What transformers calls it: "bert", "mpnet", ..."""
-    return str(read_json(located.path / "config.json").get("model_type", ""))
+    return read_json(located.path / "config.json")["model_type"]
 
 
 def _closing_specials(tokenizer: Any) -> int:

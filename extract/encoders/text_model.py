@@ -1,16 +1,16 @@
 """A transformers model: word pieces in, one vector a text out; to be frozen, or to go on training."""
 
+import importlib.util
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from extract.encoders import onednn
 from extract.encoders.family import Located
-from extract.encoders.weights import in_words
+from extract.encoders.weights import SPM, VOCABULARIES, in_words, not_finite
 from extract.errors import Refused
 
 
@@ -55,6 +55,12 @@ def read(located: Located) -> tuple[TextModel, Any]:
     # Its load report speaks of heads that are not ours; what matters to us is checked below.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    alone = VOCABULARIES.isdisjoint(path.name for path in located.path.iterdir())  # then it has spm.model
+    if alone and importlib.util.find_spec("sentencepiece") is None:
+        raise Refused(
+            f"{located.name}: its tokenizer is {SPM} alone, which takes sentencepiece, not installed here. "
+            "Run: pip install sentencepiece protobuf"
+        )
     try:
         # Code that a folder brings along is not run, and nobody is asked whether it should be.
         local = {"local_files_only": True, "trust_remote_code": False}
@@ -62,14 +68,26 @@ def read(located: Located) -> tuple[TextModel, Any]:
         model, report = AutoModel.from_pretrained(located.path, output_loading_info=True, **local)
     except UnpicklingError:
         raise Refused(f"{located.name}: {located.path} holds more than tensors; it was not loaded") from None
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # what a damaged file makes of transformers has no common kind
         raise Refused(f"{located.name}: transformers cannot load {located.path}: {in_words(error)}") from None
     if model.config.is_encoder_decoder:
         raise Refused(f"{located.name} is an encoder-decoder ({model.config.model_type}); take one that only encodes")
     _refuse_untrained(located, model, set(report["missing_keys"]))
+    if fault := not_finite(model.state_dict()):
+        raise Refused(f"{located.name}: {fault}")
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")
-    return TextModel(model.float(), located.pooling).eval(), tokenizer
+    pieces, embedded = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    if pieces > embedded:
+        raise Refused(f"{located.name}: its tokenizer has {pieces:,} word pieces, its model vectors for {embedded:,}")
+    try:
+        text_model = TextModel(model.float(), located.pooling).eval()
+        with torch.inference_mode():
+            ids = torch.tensor([tokenizer("a", truncation=False, padding=False)["input_ids"] or [0]])
+            text_model(ids, torch.ones_like(ids))
+    except Exception as error:  # settings that fit the weights, but not each other
+        raise Refused(f"{located.name}: it cannot encode a text: {in_words(error)}") from None
+    return text_model, tokenizer
 
 
 def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:

@@ -6,24 +6,31 @@ A hub is asked through huggingface_hub: its cache first, then the network, if th
 import hashlib
 import http.client
 import json
+import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from extract.encoders.family import Incomplete
 from extract.errors import Refused
 from extract.files import replacing
 from extract.progress import bar, say
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model",
 )  # fmt: skip
-VOCABULARIES = set(TOKENIZER) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"}
+TOKENIZER_SETTINGS = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}  # each an object
+VOCABULARIES = set(TOKENIZER) - TOKENIZER_SETTINGS - {"merges.txt"}
+SPM = "spm.model"  # DeBERTa-v3's vocabulary: read, and so in a digest, only where there is no other
 TRANSFORMERS_WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
@@ -39,8 +46,11 @@ SECONDS = 15  # without an answer before a download is given up
 
 
 def digest(paths: list[Path]) -> str:
-    """sha256 over the files' names and contents."""
-    return combine({path.name: sha256(path) for path in paths})
+    """sha256 over the files' names and contents; files of one name are told apart by their folders."""
+    count = Counter(path.name for path in paths)
+    root = os.path.commonpath([path.parent for path in paths])
+    names = [path.name if count[path.name] == 1 else path.relative_to(root).as_posix() for path in paths]
+    return combine({name: sha256(path) for name, path in zip(names, paths, strict=True)})
 
 
 def combine(digests: dict[str, str]) -> str:
@@ -60,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Incomplete(f"has a {path.name} that cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise Incomplete(f"has a {path.name} that is no JSON object")
@@ -71,9 +81,11 @@ def weights_of(folder: Path, any_name: bool = False) -> list[Path]:
     """The file that transformers would read, with its shards; or, of a plain state dict, the only one there is."""
     for name in TRANSFORMERS_WEIGHTS:
         if (folder / name).exists():
-            shards = read_json(folder / name).get("weight_map", {}) if name.endswith(".json") else {}
+            shards = read_json(folder / name).get("weight_map") if name.endswith(".json") else {}
+            if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+                raise Incomplete(f"has a {name} whose weight_map does not give a file's name for each tensor")
             paths = [folder / name, *(folder / shard for shard in sorted(set(shards.values())))]
-            if missing := [path.name for path in paths if not path.exists()]:
+            if missing := [path.name for path in paths if not path.is_file()]:
                 raise Incomplete(f"lacks {', '.join(missing)}")
             return paths
     endings = ("*.safetensors", "*.pth", "*.pt") if any_name else ()
@@ -83,6 +95,12 @@ def weights_of(folder: Path, any_name: bool = False) -> list[Path]:
     if not paths:
         raise Incomplete(f"has no weights ({' or '.join(endings) or 'model.safetensors or pytorch_model.bin'})")
     return paths
+
+
+def not_finite(state: "Mapping[str, Tensor]") -> str:
+    """How many tensors hold NaN or an infinite value, and the first one's name; empty if none does."""
+    names = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    return f"{len(names)} of {len(state)} tensors hold NaN or an infinite value, first: {names[0]}" if names else ""
 
 
 class Unreachable(Exception):

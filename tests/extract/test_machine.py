@@ -61,7 +61,9 @@ def test_bfloat16_where_the_processor_has_it(
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo)
     assert machine.resolve_dtype("auto", "cpu") == dtype
-    assert machine.resolve_dtype("float16", "cpu") == "float16"
+    assert machine.resolve_dtype("float16", "cuda") == "float16"
+    with pytest.raises(Refused, match="--dtype float16 needs a GPU; on a CPU use bfloat16 or float32"):
+        machine.resolve_dtype("float16", "cpu")
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
