@@ -64,13 +64,14 @@ def compare(
     names, device = head_names(heads), resolve_device(device)
     choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
-    data = replace(data, notes=data.notes + choice_cautions(choice, data.encoders, names))
+    names, left_out = stored.trainable(data, names)
+    data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
     if out is not None:
         folder.prepare(Path(out))
         if not overwrite:
             folder.refuse_other_dataset(Path(out), [size(split) for split in data.splits])
     if not quiet:
-        print(describe(data), file=sys.stderr)
+        print("\n".join([describe(data), *left_out]), file=sys.stderr)
     balanced = {"balance": balance} if balance else {}
     runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | balanced for head in names})
     every = training.heads(data, runs, device, calibrate, quiet)
@@ -87,7 +88,7 @@ def compare(
 
 
 def describe(data: "Data") -> str:
-    sides = " + ".join(f"{encoder.name} ({encoder.dim:,})" for encoder in data.encoders.values())
+    sides = " + ".join(f"{encoder.name} ({encoder.dim:,})" for encoder in data.encoders.values() if encoder.dim)
     return f"{sides}: {', '.join(f'{len(split):,} {split.name}' for split in data.splits)}"
 
 

@@ -15,6 +15,8 @@ from extract.errors import Refused, listing
 from extract.places import Place
 from extract.store import EncoderIdentity
 
+SIDES = ("text", "image")
+NO_ENCODER = "none"  # the name of a side that is left out
 GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
 
@@ -90,25 +92,73 @@ def load(
 ) -> Data:
     """Read train, dev and every test split of one text and one image encoder, joined by id.
 
+    An encoder "none", or a folder with features of one side alone, leaves a side out: its vectors have no columns.
     Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
     when files are damaged or contradict each other.
     """
     folders = store.encoders(features, tests)
-    sides = [choose(folders, "text", text_encoder, features), choose(folders, "image", image_encoder, features)]
-    train, dev, test_splits = splits_of(sides)
+    sides = {
+        kind: choose(folders, kind, name, features)
+        for kind, name in (("text", text_encoder), ("image", image_encoder))
+        if not lacks(folders, kind, name)
+    }
+    if not sides:
+        raise Refused("both encoders are none: nothing to learn from")
+    train, dev, test_splits = splits_of(list(sides.values()))
     wanted = [train, dev, *test_splits]
-    files = [{split: store.read(side.splits[split]) for split in wanted} for side in sides]
-    text, image = (agreed(side, list(rows.values())) for side, rows in zip(sides, files, strict=True))
-    notes = lone_tests(sides)
+    files = {kind: {split: store.read(side.splits[split]) for split in wanted} for kind, side in sides.items()}
+    encoders = {kind: agreed(side, list(files[kind].values())) for kind, side in sides.items()}
+    notes = lone_tests(list(sides.values()))
     splits = {}
     for split in wanted:
-        pairs = store.join(files[0][split], files[1][split])
+        one = {kind: rows[split] for kind, rows in files.items()}
+        both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
+        encoders |= {kind: both[kind].identity for kind in SIDES if kind not in one}
+        pairs = store.join(both["text"], both["image"])
         splits[split] = Split(_take(pairs, np.argsort(pairs.ids, kind="stable")))
         notes += missing_sides(pairs)
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
-    return Data(text, image, splits[train], splits[dev], [splits[split] for split in test_splits], notes, features)
+    tests_read = [splits[split] for split in test_splits]
+    return Data(encoders["text"], encoders["image"], splits[train], splits[dev], tests_read, notes, features)
+
+
+def lacks(folders: dict[str, store.EncoderFolder], kind: str, name: str | None) -> bool:
+    """Whether a side is left out: asked for as none, or not named where all features are of the other side."""
+    return name == NO_ENCODER or (name is None and {folder.kind for folder in folders.values()} == {*SIDES} - {kind})
+
+
+def absent(present: store.Features, kind: str) -> store.Features:
+    """Return the lacking side's features: no columns, and contents that no two memes share."""
+    alone = (hashlib.sha256(f"{present.split}/{name}".encode()).hexdigest().encode() for name in present.ids)
+    content = [NO_TEXT] * len(present.ids) if kind == "text" else list(alone)
+    return dataclasses.replace(
+        present,
+        identity=EncoderIdentity(kind, NO_ENCODER, 0, "", {}, {}),
+        content=np.array(content, dtype="S64"),
+        vector=np.empty((len(present.ids), 0), np.float32),
+        tokens=None,
+        dropped=[],
+    )
+
+
+def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the heads whose sides the features have, and in words which are left out. Raises Refused without any."""
+    from heads.models import HEADS
+
+    lacking = [kind for kind, encoder in data.encoders.items() if encoder.name == NO_ENCODER]
+    able = tuple(head for head in heads if not set(HEADS[head].sides) & set(lacking))
+    if able == tuple(heads):
+        return able, []
+    lost = ", ".join(head for head in heads if head not in able)
+    why = f"{lost} left out: there are no {' and '.join(lacking)} vectors in {data.features}."
+    if not able:
+        fit = ", ".join(head for head, each in HEADS.items() if not set(each.sides) & set(lacking))
+        raise Refused(
+            f"no head can be trained: {why}\nHeads that can: --heads {fit}; or run extract for the other side."
+        )
+    return able, [why]
 
 
 def choose(
@@ -141,16 +191,17 @@ def candidates(folders: dict[str, store.EncoderFolder], kind: str) -> list[store
 
 
 def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
-    """Names of train, dev and the test splits that both encoders have."""
-    both = [split for split in sides[0].splits if split in sides[1].splits]
+    """Names of train, dev and the test splits that every encoder has."""
+    both = [split for split in sides[0].splits if all(split in side.splits for side in sides)]
     dev = next((split for split in ("dev", "dev_seen") if split in both), None)
     if "train" in both and dev:
         return "train", dev, sorted(split for split in both if split.startswith("test"))
     missing = [name for name, there in (("train", "train" in both), ("dev", dev)) if not there]
     why = "; dev decides when training stops, and test must not" if "dev" in missing else ""
     held = listing([f"{side.name}: {', '.join(side.splits)}" for side in sides])
+    encoders = "both encoders" if len(sides) == 2 else sides[0].name
     raise Refused(
-        f"no features of {' and '.join(missing)} for both encoders{why}. There are:\n{held}\n"
+        f"no features of {' and '.join(missing)} for {encoders}{why}. There are:\n{held}\n"
         f"Run: python -m extract --split {','.join(missing)}"
     )
 
@@ -176,6 +227,8 @@ def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIde
 
 def lone_tests(sides: list[store.EncoderFolder]) -> list[str]:
     """Test splits that only one of the encoders has."""
+    if len(sides) < 2:
+        return []
     text, image = sides
     return [
         f"{split} is left out: {have.name} has it, {lack.name} does not."

@@ -44,10 +44,13 @@ def references(data: Data) -> list[Reference]:
     """Fit them all, side by side."""
     splits, train = [data.dev, *data.tests], some(data.train)
     label, dev_label = train.pairs.label.astype(np.int64), data.dev.pairs.label.astype(np.int64)
-    sides = {side: standardised(train, splits, side) for side in ("text", "image")}
-    pairs = {name: (sides["text"][name], sides["image"][name]) for name in sides["text"]}
-    sides["both"] = {name: np.concatenate(pair, axis=1) for name, pair in pairs.items()}
-    sides["balanced"] = {name: np.concatenate([even(each) for each in pair], axis=1) for name, pair in pairs.items()}
+    there = [side for side, encoder in data.encoders.items() if encoder.dim]
+    sides = {side: standardised(train, splits, side) for side in there}
+    if len(there) == 2:
+        pairs = {name: (sides["text"][name], sides["image"][name]) for name in sides["text"]}
+        sides["both"] = {name: np.concatenate(pair, axis=1) for name, pair in pairs.items()}
+        sides["balanced"] = {name: np.concatenate([even(v) for v in pair], axis=1) for name, pair in pairs.items()}
+    looked_at = "both" if len(there) == 2 else there[0]
 
     def regression(side: str) -> Reference:
         return logistic_regression(f"LR {side}", sides[side], label, dev_label, data.dev.name)
@@ -58,7 +61,9 @@ def references(data: Data) -> list[Reference]:
         warnings.simplefilter("ignore", ConvergenceWarning)
         # the widest first: what is left for the end is short
         fits = {side: pool.submit(regression, side) for side in reversed(sides)}
-        neighbours = pool.submit(nearest_neighbours, "kNN both", sides["both"], label, dev_label, data.dev.name)
+        neighbours = pool.submit(
+            nearest_neighbours, f"kNN {looked_at}", sides[looked_at], label, dev_label, data.dev.name
+        )
         regressions = [fits[side].result() for side in sides]
         chance = majority(label, {split.name: len(split) for split in splits})
         found = [chance, *regressions, neighbours.result()]

@@ -84,6 +84,7 @@ def sweep(
 
     from dataclasses import replace
 
+    from experiments.data import trainable
     from experiments.search import ranking, trials
     from experiments.words import left_behind
     from extract.machine import resolve_device
@@ -92,6 +93,8 @@ def sweep(
     device = resolve_device(device)
     loaded, notes = trials.pairs(place(str(features)), text_encoder, image_encoder)
     runs = [HeadSettings(**settings, seed=seed) for settings in tried for seed in range(seeds)]
+    names, left_out = trainable(loaded[0], names)
+    notes += left_out
     tasks = trials.tasks(loaded, names)
     if random and len(tried) < random:
         notes.append(f"--random {random}: the grid holds no more than {len(tried):,}; all are tried.")

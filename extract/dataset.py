@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from extract import manifest, parquet, places
 from extract.errors import Failed, Refused, listing, printable
@@ -109,8 +110,10 @@ def choose_splits(data: Place, wanted: str) -> list[str]:
     return list(dict.fromkeys(wanted_names))
 
 
-def read(data: Place, split: str, images: bool = True) -> Split:
-    """Read and check one split. images: also check that every image is there.
+def read(data: Place, split: str, images: bool = True, texts: bool = True) -> Split:
+    """Read and check one split. images: also check that every image is there; without, rows need no `img`.
+
+    texts: rows need a `text`.
 
     Raises Refused when the split has no row at all, or its manifest cannot be read.
     """
@@ -119,10 +122,10 @@ def read(data: Place, split: str, images: bool = True) -> Split:
     try:
         if f"{split}.parquet" in _names(data):
             path = data / f"{split}.parquet"
-            checked = _checked(parquet.rows(path), split, where, "parquet")
+            checked = _checked(parquet.rows(path), split, where, "parquet", texts)
         else:
             with open(places.local(path), "rb") as file:
-                checked = _checked(manifest.read_rows(file), split, where)
+                checked = _checked(manifest.read_rows(file), split, where, texts=texts)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     if not checked.memes and not checked.faults:
@@ -136,7 +139,11 @@ def read_lines(rows: Iterable[bytes], split: str, data: Place, images: bool = Tr
 
 
 def _checked(
-    rows: Iterable[tuple[int, Row | ValueError]], split: str, images: manifest.Images, kind: str = "jsonl"
+    rows: Iterable[tuple[int, Row | ValueError]],
+    split: str,
+    images: manifest.Images,
+    kind: str = "jsonl",
+    texts: bool = True,
 ) -> Split:
     """Memes, and everything that is wrong with the other rows."""
     memes: dict[int, Meme] = {}
@@ -147,7 +154,8 @@ def _checked(
             if isinstance(row, ValueError):
                 raise row
             name = manifest.meme_id(row)
-            memes[line] = Meme(name, manifest.text(row), _image(row, images), manifest.label(row))
+            text = manifest.text(row) if texts or "text" in row else ""
+            memes[line] = Meme(name, text, _image(row, images), manifest.label(row))
         except ValueError as error:
             faults.append(Fault(split, line, name, str(error), kind))
     where = defaultdict(list)
@@ -166,6 +174,8 @@ def _checked(
 
 def _image(row: Row, images: manifest.Images) -> Source:
     image = row.get("img")
+    if "img" not in row and not images.check:
+        return Path()
     return image if isinstance(image, Cell) else images.find(manifest.image_name(row))
 
 

@@ -91,6 +91,8 @@ def without_surrogates(text: str) -> str:
 class Images(Protocol):
     """The images that a manifest names."""
 
+    check: bool  # whether each must be there
+
     def find(self, name: str) -> Source: ...  # raises ValueError, whose text says what is wrong with it
 
 

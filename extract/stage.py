@@ -101,7 +101,8 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     with_images = config.image_encoder != "none"
     if with_images and archive.unpack_images(config.data):
         say(f"unpacked {config.data / archive.ARCHIVE}")
-    splits = [dataset.read(config.data, name, images=with_images) for name in names]
+    with_texts = config.text_encoder != "none"
+    splits = [dataset.read(config.data, name, images=with_images, texts=with_texts) for name in names]
     if config.on_error == "stop":
         dataset.refuse_faults(splits, config.features)
     digests = _image_digests([meme.image for split in splits for meme in split.memes], config) if with_images else None

@@ -214,20 +214,23 @@ def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[
     """
     folders = store.encoders(features, tests=False)
     asked = {"text": text_encoder, "image": image_encoder}
-    sides: dict[str, list[store.EncoderFolder]] = {"text": [], "image": []}
+    sides: dict[str, list[str]] = {"text": [], "image": []}  # names of encoders
     notes = []
     for kind, name in asked.items():
-        of_kind = stored.candidates(folders, kind)
-        if name != "all" or len(of_kind) < 2:
-            sides[kind] = [stored.choose(folders, kind, None if name == "all" else name, features)]
+        of_kind, named = stored.candidates(folders, kind), None if name == "all" else name
+        if stored.lacks(folders, kind, named):
+            sides[kind] = [stored.NO_ENCODER]
+            continue
+        if named or len(of_kind) < 2:
+            sides[kind] = [stored.choose(folders, kind, named, features).name]
             continue
         for folder in of_kind:
             whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
-            sides[kind] += [folder] if whole else []
+            sides[kind] += [folder.name] if whole else []
             notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
     if not all(sides.values()):
         raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
-    loaded = [stored.load(features, text.name, image.name, tests=False) for text, image in product(*sides.values())]
+    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
     different, doubles = without_doubles(loaded)
     return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
 

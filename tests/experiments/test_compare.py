@@ -338,7 +338,7 @@ def test_a_refusal_leaves_nothing_behind(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--seeds", "0"], "0 is not a number of seeds: at least 1"),
+        (["--seeds", "0"], "0 is not a whole number of at least 1"),
     ],
 )
 def test_wrong_options_are_refused(options, says, capsys):
