@@ -7,13 +7,14 @@ Images are decoded ahead in threads while the encoder works. Nothing here import
 import errno
 import hashlib
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -80,8 +81,6 @@ class LocalEngine:
         return device, resolve_dtype(config.dtype, device)
 
     def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
-        import torch  # late: a run that has nothing to encode needs no encoder
-
         encoder = load(job, config)
         batch_size = config.batch_size or BATCH_SIZE[job.device]
         while True:
@@ -91,13 +90,38 @@ class LocalEngine:
                 with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
                     bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update)
                 return {image.content: image.reason for image in bad}
-            except torch.OutOfMemoryError:
-                batch_size //= 2
-                if batch_size == 0:
-                    raise Failed(f"{job.located.slug}: the GPU's memory does not hold one {job.kind}") from None
-                torch.cuda.empty_cache()
-                say(f"{job.located.slug}: GPU memory is full; going on with batch size {batch_size}")
-                left = unique(left, Held.scan(job.folder))
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    if failure := _gpu_failure(job, error):
+                        raise failure from None
+                    raise
+            # only now has the traceback let go of the batch that was in hand
+            import torch
+
+            batch_size = min(batch_size, len(left)) // 2
+            if batch_size == 0:
+                raise Failed(f"{job.located.slug}: the GPU's memory does not hold one {job.kind}")
+            torch.cuda.empty_cache()
+            say(f"{job.located.slug}: GPU memory is full; going on with batch size {batch_size}")
+            left = unique(left, Held.scan(job.folder))
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether a GPU had no room: torch's own error, or that of one of CUDA's libraries."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or bool(re.search("ALLOC_FAILED|out of memory", str(error)))
+
+
+def _gpu_failure(job: EncoderJob, error: RuntimeError) -> Failed | None:
+    """A sick GPU or driver in words; None for what is a fault of ours."""
+    if not re.search("CUDA|CUBLAS|CUDNN|cuDNN", str(error)):
+        return None
+    reason = str(error).strip().splitlines()[0]
+    return Failed(
+        f"{job.located.slug}: the GPU cannot go on ({reason}); finished parts are kept: run the same command again, "
+        "or with --device cpu"
+    )
 
 
 def load(job: EncoderJob, config: ExtractConfig) -> Encoder:
@@ -173,7 +197,12 @@ class _End:
     tokens: dict[int, int]  # texts only: row -> word pieces
 
 
-Batch = list[tuple[int, Any]]  # rows of a group, and their contents prepared
+@dataclass(frozen=True)
+class Batch:
+    """Contents that are encoded together."""
+
+    contents: list[tuple[int, Any]]  # rows of a group, and their contents prepared
+    full: int  # contents of a batch that need not be filled up
 
 
 @dataclass
@@ -187,10 +216,8 @@ class Batches:
 
     encoder: Encoder
     batch_size: int  # images; texts: a batch holds batch_size x max_tokens word pieces at the most
-    _alone: bool | None = field(default=None, init=False, repr=False)  # whether one alone gets the same bits
-
-    def __post_init__(self) -> None:
-        self._alone = self._remembered() if self.encoder.row_by_row is None else False
+    # size of a full batch -> whether a content that comes alone gets the same bits
+    _alone: dict[int, bool | None] = field(default_factory=dict, init=False, repr=False)
 
     def encode(
         self, groups: Sequence[Sequence[Item]], done: Report = lambda count: None, prepared: Iterator[Any] | None = None
@@ -204,7 +231,7 @@ class Batches:
         import torch
 
         with self._prepared(groups) if prepared is None else _given(prepared) as contents:
-            plan = self._plan(islice(contents, len(group)) for group in groups)
+            plan = self._plan((len(group), islice(contents, len(group))) for group in groups)
             rows: list[int] = []
             pieces: list[torch.Tensor] = []
             with batches_at_once(self.encoder.device, self.batch_size) as each_of:
@@ -214,9 +241,9 @@ class Batches:
                         yield self._group(rows, pieces, batch)
                         rows, pieces = [], []
                     else:
-                        rows += [row for row, _ in batch]
+                        rows += [row for row, _ in batch.contents]
                         pieces.append(vectors)
-                        done(len(batch))
+                        done(len(vectors))
 
     @contextmanager
     def _prepared(self, groups: Sequence[Sequence[Item]]) -> Iterator[Iterator[Any]]:
@@ -233,10 +260,13 @@ class Batches:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self, groups: Iterable[Iterable[Any]]) -> Iterator[Batch | _End]:
-        for group in groups:
+    def _plan(self, groups: Iterable[tuple[int, Iterable[Any]]]) -> Iterator[Batch | _End]:
+        """groups: each with its number of contents."""
+        for size, group in groups:
+            # no larger than what there is to fill it; a plan that goes on cuts the same groups
+            full = min(self.batch_size, max(size, BATCH_SIZE[self.encoder.device.type]))
             end = _End([], {})
-            waiting: dict[int, Batch] = {}  # by length
+            waiting: dict[int, list[tuple[int, Any]]] = {}  # by length
             for row, content in enumerate(group):
                 if isinstance(content, BadImage):
                     end.bad.append(content)
@@ -246,30 +276,33 @@ class Batches:
                 length = self.encoder.length(content)
                 waiting.setdefault(length, []).append((row, content))
                 if len(waiting[length]) == max(1, self.batch_size * self.encoder.longest // length):
-                    yield waiting.pop(length)
-            yield from (batch for _, batch in sorted(waiting.items()))
+                    yield Batch(waiting.pop(length), full)
+            yield from (Batch(batch, full) for _, batch in sorted(waiting.items()))
             yield end
 
     def _encode(self, batch: Batch | _End) -> "tuple[Batch | _End, torch.Tensor | None]":
         if isinstance(batch, _End):
             return batch, None
-        contents = [content for _, content in batch]
-        if self.encoder.row_by_row or len(contents) >= self.batch_size:
+        contents = [content for _, content in batch.contents]
+        if self.encoder.row_by_row or len(contents) >= batch.full:
             return batch, self.encoder.encode(contents)
         import torch
 
-        if self._alone:
+        if batch.full not in self._alone:
+            self._alone[batch.full] = self._remembered(batch.full) if self.encoder.row_by_row is None else False
+        if self._alone[batch.full]:
             return batch, torch.cat([self.encoder.encode([content]) for content in contents])
-        filled = contents + contents[-1:] * (self.batch_size - len(contents))
+        filled = contents + contents[-1:] * (batch.full - len(contents))
         vectors = self.encoder.encode(filled)[: len(contents)]
-        if self._alone is None:
+        if self._alone[batch.full] is None:
             ends = {0, len(contents) - 1}
-            self._alone = all(torch.equal(self.encoder.encode([contents[row]])[0], vectors[row]) for row in ends)
-            self._remember(self._alone)
+            alone = all(torch.equal(self.encoder.encode([contents[row]])[0], vectors[row]) for row in ends)
+            self._alone[batch.full] = alone
+            with suppress(OSError):
+                write_text(self._memory(batch.full), json.dumps(alone))
         return batch, vectors
 
-    @cached_property
-    def _memory(self) -> Path:
+    def _memory(self, full: int) -> Path:
         """Where it is remembered how this encoder's short batches are treated: that depends on the processor."""
         import torch
 
@@ -282,19 +315,15 @@ class Batches:
             name,
             torch.__version__,
         ]
-        about += [self.batch_size, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
+        about += [full, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return cache_root() / "short_batches" / f"{digest[:32]}.json"
 
-    def _remembered(self) -> bool | None:
+    def _remembered(self, full: int) -> bool | None:
         with suppress(OSError, ValueError):
-            answer = json.loads(self._memory.read_text())
+            answer = json.loads(self._memory(full).read_text())
             return answer if isinstance(answer, bool) else None
         return None
-
-    def _remember(self, alone: bool) -> None:
-        with suppress(OSError):
-            write_text(self._memory, json.dumps(alone))
 
     def _group(self, rows: list[int], pieces: "list[torch.Tensor]", end: _End) -> Group:
         vectors = np.empty((len(rows), self.encoder.dim), dtype=np.float32)

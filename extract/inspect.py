@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import sys
+from contextlib import suppress
 
 from extract import errors, places, store
 from extract.places import Place, place
@@ -83,8 +84,10 @@ def _row(features: store.Features, path: Place) -> tuple[str, ...]:
 
 def _say_unpublished(features: Place) -> None:
     for folder in places.glob(features, "[!.]*/.parts"):
-        parts = [store.read_rows(path) for path in places.glob(folder, "*/*.h5")]
-        rows = sum(map(len, parts))
+        parts, rows = places.glob(folder, "*/[!.]*.h5"), 0
+        for path in parts:
+            with suppress(store.StoreError):  # damaged: encoded again
+                rows += len(store.read_rows(path))
         print(f"{folder.parent.name}: {rows:,} vectors in {len(parts):,} parts are not published; run extract to go on")
 
 

@@ -7,7 +7,7 @@ A part is a `store` file like any other, whose ids are its contents:
 import importlib.metadata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from extract import locks, places, store
 from extract.errors import Failed
 from extract.places import Place, Remote
 from extract.plan import Part
-from extract.progress import say
 
 # whose arithmetic is in a vector
 LIBRARIES = {"text": ("memefuse", "torch", "transformers"), "image": ("memefuse", "torch", "torchvision", "pillow")}
@@ -34,6 +33,11 @@ def _version(library: str) -> str:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"  # run from a checkout
+
+
+def parts_name(fingerprint: str) -> str:
+    """Of the folder of a fingerprint's parts."""
+    return fingerprint[:16]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Folder:
 
     @property
     def parts(self) -> Place:
-        return self.path / ".parts" / self.fingerprint[:16]
+        return self.path / ".parts" / parts_name(self.fingerprint)
 
     def published(self, split: str) -> Place:
         return self.path / f"{split}.h5"
@@ -115,44 +119,54 @@ class Held:
     where: dict[str, tuple[int, int]] = field(default_factory=dict)  # content -> file, row
     tokens: dict[str, int] = field(default_factory=dict)  # content -> word pieces, texts only
     versions: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    damaged: set[Place] = field(default_factory=set)  # published files that no vector is taken from
     dim: int | None = None
 
     @classmethod
-    def scan(cls, folder: Folder) -> "Held":
-        """Index parts and published files. A part that is damaged is deleted: it will be encoded again."""
-        held = cls()
-        for path in places.glob(folder.parts, "*.h5"):
+    def scan(cls, folder: Folder, damaged: Collection[Place] = ()) -> "Held":
+        """Index parts and published files, but those known to be damaged. A part that is damaged is deleted: it will be
+        encoded again. A published file stays until its split is written."""
+        held = cls(damaged=set(damaged))
+        for path in places.glob(folder.parts, "[!.]*.h5"):
             try:
-                store.verify(path)
-                held.add(store.read(path), path)
+                store.check_seal(path)
+                held.add(store.read_rows(path), path)
             except store.StoreError:
                 path.unlink()
-        for path in store.vector_files(folder.path):
-            features = store.read(path)
-            if features.identity.fingerprint == folder.fingerprint:
-                held.add(features, path)
+        for path in store.split_files(folder.path):
+            try:
+                opened = None if path in held.damaged else store.open_file(path)
+            except store.OtherSchema:
+                raise
+            except store.StoreError:
+                held.damaged.add(path)
+                continue
+            if opened and not opened.shards and opened.rows.identity.fingerprint == folder.fingerprint:
+                held.add(opened.rows, path)
         return held
 
-    @classmethod
-    def sound(cls, folder: Folder, contents: Collection[str]) -> "Held":
-        """As `scan`, for a run that will copy these contents' vectors: no vector comes from a file that has a byte
-        flipped. Published files that hold one of them are read in full; those that are damaged are deleted, too."""
-        held, checked = cls.scan(folder), set[Place]()
-        while new := held.sources(contents) - checked:
-            damaged = [path for path in sorted(new, key=str) if not _intact(path)]
+    def sound(self, folder: Folder, contents: Collection[str], splits: Collection[str]) -> "Held":
+        """What is left of this for a run that will copy these contents' vectors: no vector comes from a file that has a
+        byte flipped. Published files of these splits, or that hold one of the contents, are read in full; parts are by
+        `scan`."""
+        held, checked = self, {path for path in self.files if path.parent == folder.parts}
+        own = {path for path in self.files for split in splits if _belongs(path, folder.published(split))}
+        while new := (held.sources(contents) | own) - checked:
+            damaged = {path for path in new if not _intact(path)}
             checked |= new
             if damaged:
-                for path in damaged:
-                    say(f"{path} is damaged: its bytes do not match its sha256. It is deleted and encoded again")
-                    path.unlink()
-                held = cls.scan(folder)
+                held = Held.scan(folder, held.damaged | damaged)
         return held
+
+    def damage(self, published: Place) -> set[Place]:
+        """The damaged files of a split: its own, or its shards."""
+        return {path for path in self.damaged if _belongs(path, published)}
 
     def sources(self, contents: Collection[str]) -> set[Place]:
         """The files that these contents' vectors would be copied from."""
         return {self.files[number] for number in {self.where[each][0] for each in contents if each in self.where}}
 
-    def add(self, features: store.Features, path: Place) -> None:
+    def add(self, features: store.Rows, path: Place) -> None:
         self.files.append(path)
         self.dim = features.identity.dim
         contents = features.content.astype(str).tolist()
@@ -181,6 +195,11 @@ class Held:
                     yield numbers[here], vectors[rows[here] - start]
 
 
+def _belongs(path: Place, published: Place) -> bool:
+    """Whether a file is a split's own, or one of its shards."""
+    return published in (path, path.parent.with_suffix(".h5"))
+
+
 def _intact(path: Place) -> bool:
     try:
         store.check_seal(path)
@@ -189,16 +208,23 @@ def _intact(path: Place) -> bool:
     return True
 
 
-def sweep_parts(folder: Folder) -> None:
-    """Delete the parts whose every content is in a published file, and those of other fingerprints' finished runs."""
-    published: set[str] = set()
-    for path in places.glob(folder.path, "*.h5"):
-        rows = store.read_rows(path)
-        if rows.identity.fingerprint == folder.fingerprint:
-            published.update(rows.content.astype(str).tolist())
-    for path in places.glob(folder.parts, "*.h5"):
-        if published.issuperset(store.read_rows(path).ids.tolist()):
-            path.unlink()
-    for empty in (folder.parts, folder.parts.parent):
-        if isinstance(empty, Path) and empty.is_dir() and not any(empty.iterdir()):
-            empty.rmdir()
+def sweep_parts(folder: Folder, settled: Collection[str] = ()) -> None:
+    """Delete the parts whose every content is in a published file of their fingerprint, or settled: published or left
+    out by this run; and all parts of fingerprints of which nothing is published, or not any more.
+
+    Only while the folder is locked: another run's parts would go.
+    """
+    published = defaultdict(set, {folder.parts.name: set(settled)})
+    for path in places.glob(folder.path, "[!.]*.h5"):
+        with suppress(store.StoreError):
+            rows = store.read_rows(path)
+            published[parts_name(rows.identity.fingerprint)].update(rows.content.astype(str).tolist())
+    for path in places.glob(folder.path, ".parts/*/[!.]*.h5"):
+        contents = published.get(path.parent.name)
+        with suppress(store.StoreError):
+            if contents is None or contents.issuperset(store.read_rows(path).ids.tolist()):
+                path.unlink()
+    if isinstance(folder.path, Path):
+        for empty in (*folder.path.glob(".parts/*"), folder.path / ".parts"):
+            with suppress(OSError):
+                empty.rmdir()

@@ -1,8 +1,11 @@
 """Parts and earlier vectors -> published files. All of an encoder's splits are written aside first, then renamed."""
 
+import hashlib
+import json
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +17,7 @@ from extract.parts import Folder, Held, sweep_parts
 from extract.places import Place, Source
 from extract.progress import say
 
-Skipped = dict[str, str]  # image content -> why it cannot be decoded
+Undecodable = dict[str, list[tuple[Meme, str]]]  # split -> memes whose image cannot be decoded, and why
 
 
 @dataclass(frozen=True)
@@ -37,34 +40,37 @@ class PublishedEncoder:
 def publish(
     folders: Sequence[Folder],
     splits: Sequence[HashedSplit],
-    bad: Skipped,
+    bad: dict[str, str],
     skip: bool,
     shard_rows: int = store.SHARD_ROWS,
 ) -> list[PublishedEncoder]:
     """Publish each split under each encoder, those with more than `shard_rows` rows in shards. Returns what that was.
 
-    bad: images that could not be decoded. skip: leave their memes out, image and text, and list them beside the file;
-    otherwise the splits that hold one get no image file. Raises Failed then, naming every one of them.
+    bad: contents of images that could not be decoded, and why. skip: leave their memes out, image and text, and list
+    them beside the file; otherwise the splits that hold one get no image file. Raises Failed then, naming every one.
     """
     undecodable = {split.name: _undecodable(split, bad) for split in splits}
+    skipped = undecodable if skip else {}
     encoders, unwritten = [], []
     for folder in folders:
+        usable = [split for split in splits if skip or folder.kind != "image" or not undecodable[split.name]]
+        unwritten += [str(folder.published(split.name)) for split in splits if split not in usable]
+        contents = {content for split in usable for content in split.content[folder.kind]}
         held = Held.scan(folder)
+        # a part may stand in for what a damaged file of these holds, which then looks up to date
+        encoded = bad or places.glob(folder.parts, "[!.]*.h5")
+        if skip or encoded or not up_to_date(folder, usable, held, shard_rows, skipped):
+            held = held.sound(folder, contents, [split.name for split in usable])
         published: dict[str, PublishedSplit] = {}
         with folder.writing(), ExitStack() as renames:
-            for split in splits:
-                if undecodable[split.name] and folder.kind == "image" and not skip:
-                    unwritten.append(str(folder.published(split.name)))
-                    continue
-                dropped = _left_out(split) + [(meme.id, reason) for meme, reason in undecodable[split.name] if skip]
-                rows = _rows(folder, split, held, bad if skip else {}, dropped)
-                path = folder.published(split.name)
+            for split in usable:
+                rows, path = _rows(folder, split, held, skipped), folder.published(split.name)
                 _write_aside(renames, path, rows, held, shard_rows)
                 published[split.name] = PublishedSplit(path, len(rows), rows.dropped)
                 identity = rows.identity  # the same in all splits
         for each in published.values():
             store.sweep_shards(each.path)
-        sweep_parts(folder)
+        sweep_parts(folder, contents)
         if published:
             encoders.append(PublishedEncoder(identity, published))
     if unwritten:
@@ -74,19 +80,28 @@ def publish(
     return encoders
 
 
-def up_to_date(folder: Folder, splits: Sequence[HashedSplit], held: Held, shard_rows: int) -> bool:
+def up_to_date(
+    folder: Folder, splits: Sequence[HashedSplit], held: Held, shard_rows: int, skipped: Undecodable | None = None
+) -> bool:
     """Whether publishing these splits, every content of which is held, would copy no vector: not when it may yet leave
     out memes whose images cannot be decoded."""
     return all(
-        store.holds(folder.published(split.name), _rows(folder, split, held, {}, _left_out(split)), shard_rows)
+        _unchanged(folder.published(split.name), _rows(folder, split, held, skipped or {}), held, shard_rows)
         for split in splits
     )
+
+
+def _unchanged(path: Place, rows: store.Rows, held: Held, shard_rows: int) -> bool:
+    return not held.damage(path) and store.holds(path, rows, shard_rows)
 
 
 def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
     """Two datasets in one features folder would overwrite each other: raise Refused when nothing is in common."""
     files = [path for split in splits if (path := folder.published(split.name)).exists()]
-    old = [store.read_rows(path) for path in files]
+    old = []
+    for path in files:
+        with suppress(store.StoreError):  # damaged: it will be replaced
+            old.append(store.read_rows(path))
     known = {key for rows in old for key in (*rows.ids.tolist(), *rows.content.astype(str).tolist())}
     mine = {meme.id for split in splits for meme in split.memes}
     mine |= {content for split in splits for content in split.content[folder.kind]}
@@ -97,11 +112,35 @@ def refuse_other_dataset(folder: Folder, splits: Sequence[HashedSplit]) -> None:
         )
 
 
-def _left_out(split: HashedSplit) -> list[tuple[str, str]]:
-    return [(fault.id, str(fault)) for fault in split.faults]
+def refuse_other_record(features: Place, dataset: store.DatasetIdentity) -> None:
+    """Raise Refused where a features folder says that it holds another dataset's vectors, whatever their ids."""
+    for path, other in store.recorded(features).items():
+        if not dataset.same(other):
+            raise Refused(
+                f"{features} holds vectors of another dataset, {other.data}, not of {dataset.data}: name another "
+                f"folder with --features, or, if that is the same dataset, moved and changed, delete {path}"
+            )
 
 
-def _undecodable(split: HashedSplit, bad: Skipped) -> list[tuple[Meme, str]]:
+def identify(data: Place, splits: Sequence[HashedSplit]) -> store.DatasetIdentity:
+    """Of the dataset that these splits are of."""
+    digests = {}
+    for split in splits:
+        rows = json.dumps([[meme.id, meme.text] for meme in split.memes])
+        digests[split.name] = hashlib.sha256(rows.encode()).hexdigest()
+    return store.DatasetIdentity(str(data.resolve() if isinstance(data, Path) else data), digests)
+
+
+def record_dataset(folder: Folder, dataset: store.DatasetIdentity) -> None:
+    """Write whose memes a folder's files are; of splits that are not in this run, what was said of them stays."""
+    path = folder.path / store.DATASET
+    before = store.recorded(folder.path.parent).get(path)
+    splits = (before.splits if before else {}) | dataset.splits
+    with folder.writing(), replacing(path) as aside:
+        aside.write_text(replace(dataset, splits=splits).to_json(), encoding="utf-8")
+
+
+def _undecodable(split: HashedSplit, bad: dict[str, str]) -> list[tuple[Meme, str]]:
     return [
         (meme, f"{meme.image}{_size(meme.image)}: {bad[content]}")
         for meme, content in zip(split.memes, split.content.get("image", []), strict=False)
@@ -116,11 +155,11 @@ def _size(image: Source) -> str:
         return ""
 
 
-def _rows(
-    folder: Folder, split: HashedSplit, held: Held, skipped: Skipped, dropped: list[tuple[str, str]]
-) -> store.Rows:
-    images = split.content.get("image") or [""] * len(split.memes)
-    keep = [row for row, image in enumerate(images) if image not in skipped]
+def _rows(folder: Folder, split: HashedSplit, held: Held, skipped: Undecodable) -> store.Rows:
+    left_out = skipped.get(split.name, [])
+    dropped = [(fault.id, str(fault)) for fault in split.faults] + [(meme.id, reason) for meme, reason in left_out]
+    gone = {meme.id for meme, _ in left_out}
+    keep = [row for row, meme in enumerate(split.memes) if meme.id not in gone]
     if not keep:
         raise Failed(f"no meme of {split.name} can be used, all {len(dropped):,} are left out; nothing was published")
     memes = [split.memes[row] for row in keep]
@@ -134,13 +173,13 @@ def _rows(
         label=np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8),
         content=np.array(content, dtype="S64"),
         dropped=[{"id": name, "reason": reason} for name, reason in dropped],
-        tokens=np.array([held.tokens[each] for each in content]) if folder.kind == "text" else None,
+        tokens=np.array([held.tokens.get(each, 0) for each in content]) if folder.kind == "text" else None,
     )
 
 
 def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, shard_rows: int) -> None:
     note = f", {len(rows.dropped):,} left out" if rows.dropped else ""
-    if store.holds(path, rows, shard_rows):
+    if _unchanged(path, rows, held, shard_rows):
         say(f"{path}: {len(rows):,} memes{note}, up to date")
         return
     beside = path.with_suffix(".dropped.txt")
@@ -150,14 +189,29 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     else:
         beside.unlink(missing_ok=True)
     content = rows.content.astype(str)
+    _refuse_constant(path, rows, held)
     store.publish_split(path, rows, lambda numbers: held.blocks(content[numbers].tolist()), shard_rows, renames)
     shards = f" in {-(-len(rows) // shard_rows):,} shards" if len(rows) > shard_rows else ""
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 
 
+def _refuse_constant(path: Place, rows: store.Rows, held: Held) -> None:
+    """Raise Failed when different contents all have one vector: heads would learn nothing, and not say why."""
+    first: np.ndarray | None = None
+    for _, vectors in held.blocks(contents := np.unique(rows.content).astype(str).tolist()):
+        first = vectors[0] if first is None else first
+        if len(contents) == 1 or (vectors != first).any():
+            return
+    raise Failed(
+        f"{path}: all {len(contents):,} different {rows.identity.kind}s have one and the same vector, so that "
+        f"{rows.identity.name}'s weights or settings cannot be right; nothing of it was published. Mend them, or name "
+        "another encoder"
+    )
+
+
 def _fail(
     splits: Sequence[HashedSplit],
-    undecodable: dict[str, list[tuple[Meme, str]]],
+    undecodable: Undecodable,
     unwritten: list[str],
     features: Place,
 ) -> None:

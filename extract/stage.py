@@ -1,7 +1,7 @@
 """Stage 1 as a function, `extract`: its steps, in the order in which they are taken."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -49,12 +49,16 @@ def extract(config: ExtractConfig | None = None, *, verbose: bool = False, **opt
         engine = choose_engine(config, stack)
         jobs = choose_encoders(config, engine)
         splits = read_splits(config, names)
+        data = publish.identify(config.data, splits)
         for job in jobs:
             stack.enter_context(job.folder.locked())
             publish.refuse_other_dataset(job.folder, splits)
+        publish.refuse_other_record(config.features, data)
         bad: dict[str, str] = {}
         for job in jobs:
-            bad |= encode(job, splits, config, engine)
+            bad |= encode(job, splits, config, engine, bad)
+        for job in jobs:
+            publish.record_dataset(job.folder, data)
         folders, skip = [job.folder for job in jobs], config.on_error == "skip"
         return Extraction(publish.publish(folders, splits, bad, skip, config.shard_rows))
 
@@ -139,17 +143,29 @@ def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
 
 
 def encode(
-    job: EncoderJob, splits: Sequence[HashedSplit], config: ExtractConfig, engine: Engine | None = None
+    job: EncoderJob,
+    splits: Sequence[HashedSplit],
+    config: ExtractConfig,
+    engine: Engine | None = None,
+    bad: Collection[str] = (),
 ) -> dict[str, str]:
-    """Encode what this encoder's folder does not hold yet, in parts. Returns content -> reason for bad images."""
+    """Encode what this encoder's folder does not hold yet, in parts. Returns content -> reason for bad images.
+
+    bad: contents of images that cannot be decoded; where their memes are skipped, their texts are not encoded.
+    """
     held = Held.scan(job.folder)
+    skipped = set(bad) if config.on_error == "skip" else set()
     items = [
         Item(content, meme.text if job.kind == "text" else meme.image)
         for split in splits
-        for meme, content in zip(split.memes, split.content[job.kind], strict=True)
+        for meme, content, image in zip(
+            split.memes, split.content[job.kind], split.content.get("image", [""] * len(split.memes)), strict=True
+        )
+        if image not in skipped
     ]
     if not _copies_nothing(job, splits, items, held, config):
-        held = Held.sound(job.folder, {item.content for item in items})
+        held = held.sound(job.folder, {item.content for item in items}, [split.name for split in splits])
+    _say_damage(job.folder, splits, held)
     left = unique(items, held)
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
@@ -157,6 +173,16 @@ def encode(
         return {}
     label = f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug
     return (engine or LocalEngine()).encode(job, left, label, config)
+
+
+def _say_damage(folder: Folder, splits: Sequence[HashedSplit], held: Held) -> None:
+    mended = {path for split in splits for path in held.damage(folder.published(split.name))}
+    for path in sorted(held.damaged, key=str):
+        split = path.stem if path.parent == folder.path else path.parent.name
+        then = (
+            "this run writes it anew" if path in mended else f"it stays until you delete it and extract --split {split}"
+        )
+        say(f"{path} is damaged: its bytes do not match its sha256. No vector is taken from it; {then}")
 
 
 def _copies_nothing(

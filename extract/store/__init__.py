@@ -4,14 +4,25 @@
 `<split>/00000-of-00042-<digest>.h5`, each a complete file of the same schema, and `<split>.h5` holds everything else.
 """
 
-from extract.store.files import check_seal, chunks, write
-from extract.store.reading import EncoderFolder, Pairs, Taken, encoders, join, split_path
+from extract.store.files import Opened, check_seal, chunks, open_file, write
+from extract.store.reading import (
+    DATASET,
+    DatasetIdentity,
+    EncoderFolder,
+    Pairs,
+    Taken,
+    encoders,
+    join,
+    recorded,
+    split_path,
+)
 from extract.store.schema import (
     NO_LABEL,
     SCHEMA,
     Block,
     EncoderIdentity,
     Features,
+    OtherSchema,
     Rows,
     StoreError,
     StoreIncomplete,
@@ -26,19 +37,23 @@ from extract.store.splits import (
     publish_split,
     read,
     read_rows,
+    split_files,
     sweep_shards,
-    vector_files,
     verify,
 )
 
 __all__ = [
+    "DATASET",
     "NO_LABEL",
     "SCHEMA",
     "SHARD_ROWS",
     "Block",
+    "DatasetIdentity",
     "EncoderFolder",
     "EncoderIdentity",
     "Features",
+    "Opened",
+    "OtherSchema",
     "Pairs",
     "Rows",
     "Shards",
@@ -52,13 +67,15 @@ __all__ = [
     "fingerprint",
     "holds",
     "join",
+    "open_file",
     "publish",
     "publish_split",
     "read",
     "read_rows",
+    "recorded",
+    "split_files",
     "split_path",
     "sweep_shards",
-    "vector_files",
     "verify",
     "write",
 ]

@@ -2,7 +2,8 @@
 
 Datasets `id`, `vector`, `label`, `content` (and `tokens` for texts), everything else as attributes. The first 512 bytes
 (an HDF5 user block, which readers skip) hold the sha256 of all the bytes that follow, so that any flipped or missing
-byte is found.
+byte is found. A second line there, which older files lack, says where the vectors lie and has the sha256 of all the
+rest: HDF5's library can hang on a damaged file, so that nothing is opened with it before its seal is checked.
 """
 
 import errno
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
+from typing import IO
 
 import h5py
 import numpy as np
@@ -25,6 +28,7 @@ from extract.store.schema import (
     SHARDED,
     Block,
     EncoderIdentity,
+    OtherSchema,
     Rows,
     StoreError,
     StoreIncomplete,
@@ -34,6 +38,10 @@ from extract.store.schema import (
 USER_BLOCK = 512  # bytes
 SEAL = b"memefuse sha256 "
 CHUNK = 1 << 24  # bytes of vectors that are read at a time
+SETTLED = 2.0  # seconds after which a file's time stamps tell every later change from the last
+Version = tuple[str, int, int, int, int, int]
+# files that this process has checked: their digest where all bytes were read, None where all but the vectors
+CHECKED: dict[Version, str | None] = {}
 
 
 def chunk_rows(dim: int) -> int:
@@ -85,10 +93,15 @@ class Writer:
         if bad.any():
             names = [str(self.rows.ids[number]) for number in np.asarray(numbers)[bad]]
             raise StoreIncomplete(f"{bad.sum():,} vectors of {self.rows.split} are not finite; first: {first(names)}")
-        for number, row in zip(numbers, data, strict=True):
+        order = np.argsort(numbers, kind="stable")
+        gaps = np.flatnonzero(np.diff(np.asarray(numbers)[order]) != 1) + 1
+        for run in np.split(order, gaps) if len(order) else ():
             # written by offset, not mapped: memory stays flat however many rows there are
-            written = os.pwrite(self.file.fileno(), row.tobytes(), self.offset + int(number) * self.dim * 4)
-            if written < row.nbytes:
+            rows = data[run]
+            if (
+                os.pwrite(self.file.fileno(), rows.data, self.offset + int(numbers[run[0]]) * self.dim * 4)
+                < rows.nbytes
+            ):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.written[numbers] = True
 
@@ -97,7 +110,7 @@ class Writer:
         if not self.written.all():
             names = [str(name) for name in self.rows.ids[~self.written]]
             raise StoreIncomplete(f"{len(names):,} of {len(self.rows):,} rows never written; first: {first(names)}")
-        return seal(self.path)
+        return seal(self.path, (self.offset, 4 * self.dim * len(self.rows)))
 
 
 @contextmanager
@@ -152,35 +165,94 @@ def _write_rows(path: Path, rows: Rows) -> int:
         return vector.id.get_offset()
 
 
-def seal(path: Path) -> str:
-    """Write the digest of a finished file into its user block, and return it."""
+def seal(path: Path, vectors: tuple[int, int] | None = None) -> str:
+    """Write the digest of a finished file into its user block, and return it.
+
+    vectors: the byte at which they start, and how many bytes they are; None where there are none.
+    """
     with open(path, "r+b") as file:
-        file.seek(USER_BLOCK)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        rest = b""
+        if vectors:
+            size = os.fstat(file.fileno()).st_size
+            rest = b"rows %d %d %d %s\n" % (*vectors, size, _digest_around(file, *vectors).encode())
+        digest = _digest(file, rest)
         file.seek(0)
-        file.write((SEAL + digest.encode() + b"\n").ljust(USER_BLOCK, b"\0"))
+        file.write(_head(digest, rest))
     return digest
 
 
-def check_seal(path: Place, expected: str | None = None) -> None:
-    """Raise StoreError unless a file's bytes match its digest, and that the one expected of it."""
+def _head(digest: str, rest: bytes) -> bytes:
+    """The user block. rest: its second line, which the digest covers."""
+    return (SEAL + digest.encode() + b"\n" + rest).ljust(USER_BLOCK, b"\0")
+
+
+def _digest(file: IO[bytes], rest: bytes) -> str:
+    """sha256 (hex) of the seal's second line and everything behind the user block."""
+    file.seek(USER_BLOCK)
+    return hashlib.file_digest(file, lambda: hashlib.sha256(rest)).hexdigest()  # type: ignore[arg-type]
+
+
+def _digest_around(file: IO[bytes], start: int, length: int) -> str:
+    """sha256 (hex) of everything behind the user block but the vectors."""
+    file.seek(USER_BLOCK)
+    digest = hashlib.sha256(file.read(start - USER_BLOCK))
+    file.seek(start + length)
+    digest.update(file.read())
+    return digest.hexdigest()
+
+
+def check_seal(path: Place, expected: str | None = None, fresh: bool = False) -> None:
+    """Raise StoreError unless a file's bytes match its digest, and that the one expected of it.
+
+    fresh: read it even if this process has done so.
+    """
+    _check(path, expected, whole=True, fresh=fresh)
+
+
+def _check(path: Place, expected: str | None = None, whole: bool = False, fresh: bool = False) -> None:
+    """A damaged copy of what lies elsewhere says nothing of it: that is fetched again and judged anew."""
     try:
-        with open(places.local(path), "rb") as file:
-            head = file.read(USER_BLOCK)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if _sealed(places.local(path), expected, whole, fresh):
+            return
+        if isinstance(path, Remote):
+            path.forget()
+            if _sealed(places.local(path), expected, whole, fresh):
+                return
     except FileNotFoundError:
         raise StoreError(f"{path}: no such file; run extract again") from None
-    if head != (SEAL + digest.encode() + b"\n").ljust(USER_BLOCK, b"\0") or digest != (expected or digest):
-        raise StoreError(f"{path}: its bytes do not match its sha256; delete it and run extract again")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error}); run extract again") from None
+    raise StoreError(f"{path}: its bytes do not match its sha256; delete it and run extract again")
 
 
-def is_index(path: Place) -> bool:
-    """Whether a file's vectors lie in shards; no, where it cannot be read."""
-    try:
-        with h5py.File(places.local(path), "r") as file:
-            return bool(file.attrs.get("schema") == SHARDED)
-    except OSError:
-        return False
+def _sealed(path: Path, expected: str | None, whole: bool, fresh: bool) -> bool:
+    """Whether a file's bytes match its seal: all, or at least all but its vectors where the seal tells these apart."""
+    with open(path, "rb") as file:
+        stat = os.fstat(file.fileno())
+        version = (str(path), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        known = None if fresh else CHECKED.get(version)
+        if known or (version in CHECKED and not whole and not fresh):
+            return expected in (None, known)
+        head = file.read(USER_BLOCK)
+        rest = head[len(SEAL) + 65 :].rstrip(b"\0")
+        if rest and not whole:
+            digest = None
+            try:
+                start, length, size = map(int, rest.split()[1:4])
+                there = (
+                    head.startswith(SEAL)
+                    and rest.endswith(b"\n")
+                    and USER_BLOCK <= start <= start + length <= size == stat.st_size
+                )
+                intact = there and rest.split()[4] == _digest_around(file, start, length).encode()
+            except (ValueError, IndexError):
+                return False
+        else:
+            digest = _digest(file, rest)
+            intact = head == _head(digest, rest) and expected in (None, digest)
+    if intact and time() - max(stat.st_mtime, stat.st_ctime) > SETTLED:
+        CHECKED[version] = digest
+    return intact
 
 
 @dataclass(frozen=True)
@@ -218,15 +290,19 @@ class Opened:
 
 
 def open_file(path: Place) -> Opened:
-    """Read everything but vectors.
+    """Read everything but vectors, once it is known to be sound.
 
-    Raises StoreError when the file is missing, cut short, of another schema or inconsistent.
+    Raises StoreError when the file is missing, damaged or cut short, OtherSchema where a later version has written it.
     """
+    _check(path)
     try:
         with h5py.File(places.local(path), "r") as file:
             schema = file.attrs.get("schema", "none")
             if schema not in (SCHEMA, SHARDED):
-                raise StoreError(f"{path}: schema {schema}, this version reads schema {SCHEMA}; run extract again")
+                raise OtherSchema(
+                    f"{path}: schema {schema}, this version reads schema {SCHEMA}; update memefuse, or name another "
+                    "folder with --features"
+                )
             rows = Rows(
                 identity=_identity(file),
                 split=str(file.attrs["split"]),
@@ -239,9 +315,7 @@ def open_file(path: Place) -> Opened:
             vector = file["vector"]
             shards = [Shard(**each) for each in json.loads(file.attrs["shards"])] if schema == SHARDED else []
             opened = Opened(rows, vector.shape, vector.id.get_offset(), shards)
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file; run extract") from None
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
     lengths = {len(rows.ids), len(rows.label), len(rows.content), opened.shape[0]}
     if len(lengths) != 1:

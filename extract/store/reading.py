@@ -1,6 +1,8 @@
 """What a features folder holds, and text and image features of one split joined by id."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -10,7 +12,35 @@ from extract.places import Place
 from extract.store.schema import Features, Lazy, StoreError, Vectors, first
 from extract.store.splits import read_rows
 
+DATASET = "dataset.json"  # beside an encoder's files: whose memes they are
 IN_MEMORY = 1 << 28  # bytes of vectors that are copied when they are put into another order; more stay on disk
+
+
+@dataclass(frozen=True)
+class DatasetIdentity:
+    """Which dataset an encoder's files were made from."""
+
+    data: str  # its folder, in full
+    splits: dict[str, str]  # name -> sha256 of its ids and texts
+
+    def same(self, other: "DatasetIdentity") -> bool:
+        """Whether the two are one dataset: in one folder, if edited, or moved or copied, with a split as it was."""
+        return self.data == other.data or any(other.splits.get(name) == each for name, each in self.splits.items())
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, indent=1) + "\n"
+
+
+def recorded(features: Place) -> dict[Place, DatasetIdentity]:
+    """What the encoders' folders say of their datasets, by the file that says so; older folders say nothing."""
+    said = {}
+    for path in places.glob(features, f"[!.]*/{DATASET}"):
+        try:
+            told = json.loads(places.local(path).read_text(encoding="utf-8"))
+            said[path] = DatasetIdentity(str(told["data"]), dict(told["splits"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
+    return said
 
 
 @dataclass(frozen=True)
@@ -26,7 +56,7 @@ class EncoderFolder:
 def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
     """What a features folder holds, by encoder; without `tests` as if it held no test split, and none is opened.
 
-    Raises Refused when there is no such folder.
+    Raises Refused when there is no such folder, or when it holds vectors of two datasets.
     """
     places.refuse_unreachable(features)
     if not features.is_dir():
@@ -35,11 +65,24 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
     for path in places.glob(features, "[!.]*/[!.]*.h5"):
         if tests or not path.stem.startswith("test"):
             splits.setdefault(path.parent.name, {})[path.stem] = path
+    for (one, its), (other, others) in combinations(recorded(features).items(), 2):
+        if not its.same(others):
+            raise Refused(
+                f"{features} holds vectors of two datasets, {its.data} ({one.parent.name}) and {others.data} "
+                f"({other.parent.name}): give one of them another folder, extract --features, and delete its own here"
+            )
     return {name: _folder(name, files) for name, files in splits.items()}
 
 
 def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
-    encoder = read_rows(next(iter(files.values()))).identity
+    """Whatever file tells it: a damaged one is no matter while another split is asked for."""
+    for number, path in enumerate(files.values(), 1):
+        try:
+            encoder = read_rows(path).identity
+            break
+        except StoreError:
+            if number == len(files):
+                raise
     return EncoderFolder(name, encoder.kind, encoder.pooling, files)
 
 

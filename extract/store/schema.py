@@ -20,6 +20,10 @@ class StoreError(Failed):
     """A features file that is damaged, incomplete or contradicts another."""
 
 
+class OtherSchema(StoreError):
+    """A sound file of a schema that this version does not know: no damage, and not to be replaced."""
+
+
 class StoreIncomplete(StoreError):
     """Rows that were never written, or values that are not finite."""
 

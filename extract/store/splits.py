@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import islice
@@ -26,7 +26,7 @@ from extract.files import replacing
 from extract.places import Place, Remote
 from extract.store import files
 from extract.store.files import Opened, Shard
-from extract.store.schema import SHARDED, Block, Features, Lazy, Rows, StoreError, Vectors
+from extract.store.schema import SHARDED, Block, Features, Lazy, OtherSchema, Rows, StoreError, Vectors
 
 SHARD_ROWS = 1_000_000  # a split with more rows is cut into shards of this many
 AT_ONCE = 64  # shards written side by side, in one pass over the vectors
@@ -100,10 +100,13 @@ def verify(path: Place, fresh: bool = False) -> None:
 
 def holds(path: Place, rows: Rows, shard_rows: int = SHARD_ROWS) -> bool:
     """Whether a published split has exactly these rows: ids, labels, contents, fingerprint and dropped memes, in
-    shards of this size where there are so many; and whether all its shards are there."""
-    if not path.exists():
+    shards of this size where there are so many; and whether all its shards are there. Raises OtherSchema."""
+    try:
+        opened = files.open_file(path)
+    except OtherSchema:
+        raise
+    except StoreError:
         return False
-    opened = files.open_file(path)
     old = opened.rows
     return (
         old.identity.fingerprint == rows.identity.fingerprint
@@ -116,12 +119,9 @@ def holds(path: Place, rows: Rows, shard_rows: int = SHARD_ROWS) -> bool:
     )
 
 
-def vector_files(folder: Place) -> Iterator[Place]:
-    """Every file of an encoder's folder that holds vectors: whole splits and shards, also those that no index names."""
-    for path in places.glob(folder, "[!.]*.h5"):
-        if not files.is_index(path):
-            yield path
-    yield from places.glob(folder, "[!.]*/[!.]*.h5")
+def split_files(folder: Place) -> list[Place]:
+    """Every published file of an encoder's folder: whole splits, indexes and shards, also those that no index names."""
+    return places.glob(folder, "[!.]*.h5") + places.glob(folder, "[!.]*/[!.]*.h5")
 
 
 def sweep_shards(path: Place) -> None:
@@ -140,7 +140,7 @@ def sweep_shards(path: Place) -> None:
 def _check_file(path: Place, fresh: bool, sha256: str | None = None) -> None:
     if fresh and isinstance(path, Remote):
         path.forget()
-    files.check_seal(path, sha256)
+    files.check_seal(path, sha256, fresh)
 
 
 def _vectors(path: Place, opened: Opened) -> Vectors:
@@ -265,12 +265,14 @@ def write_index(path: Path, rows: Rows, shards: Sequence[Shard]) -> None:
 
 
 def _there(path: Place) -> dict[str, Shard]:
-    """The shards, by digest, of the split as it is published now, as far as they are there."""
-    try:
-        published = files.open_file(path).shards
-    except StoreError:
-        return {}
-    return {shard.digest: shard for shard in published if shard.intact(path)}
+    """The shards, by digest, of the split as it is published now, as far as they are sound."""
+    shards = {}
+    with suppress(StoreError):
+        for shard in files.open_file(path).shards:
+            with suppress(StoreError):
+                files.check_seal(path.parent / shard.file, shard.sha256)
+                shards[shard.digest] = shard
+    return shards
 
 
 def _taken_over(path: Place, shard: Shard, name: str) -> Shard:

@@ -111,7 +111,7 @@ def test_a_file_cut_short_is_named(tmp_path):
     planted.features(tmp_path)
     path = tmp_path / planted.IMAGE / "test.h5"
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(StoreError, match=rf"{path}: cannot be read .*delete it and run extract again"):
+    with pytest.raises(StoreError, match=rf"{path}: its bytes do not match its sha256; delete it and run"):
         loading.load(tmp_path)
 
 

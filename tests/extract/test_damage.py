@@ -1,13 +1,15 @@
 """Damaged published files: no run takes a vector from one and seals it anew."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_features import make
 from PIL import Image
 
-from extract import inspect, store
+from extract import inspect, publish, store
 from extract.errors import Failed
 
 pytest_plugins = ["faked_stage"]
@@ -54,7 +56,9 @@ def test_a_flipped_byte_is_not_sealed_as_good_when_a_label_changes(data, tmp_pat
     capsys.readouterr()
     assert extract(data, features, *shards) == (0, 0, held_there)
     said = capsys.readouterr().err
-    assert f"{damaged} is damaged: its bytes do not match its sha256. It is deleted and encoded again\n" in said
+    assert (
+        f"{damaged} is damaged: its bytes do not match its sha256. No vector is taken from it; this run writes" in said
+    )
     np.testing.assert_array_equal(store.read(published).vector, whole)
     store.verify(published)
 
@@ -92,3 +96,58 @@ def test_a_damaged_shard_is_mended_whichever_of_the_two_named_files_is_deleted(d
     assert extract(data, features, "--shard-rows", "3") == (0, 0, ROWS - 3)
     np.testing.assert_array_equal(store.read(published).vector, whole)
     assert (inspect.main([str(features), "--verify"]), sound.read_bytes()) == (0, before)
+
+
+@pytest.mark.parametrize("where", ["vectors", "rows"])
+@pytest.mark.parametrize("shards", [[], ["--shard-rows", "3"]], ids=["one file", "shards"])
+def test_a_run_on_one_split_leaves_the_damaged_file_of_another(data, tmp_path, extract, capsys, shards, where):
+    """It is no source of vectors, and goes only when its own split is written."""
+    features = tmp_path / "features"
+    extract(data, features, *shards)
+    published = features / "fake-image/train.h5"
+    whole = np.array(store.read(published).vector)
+    damaged = sorted((features / "fake-image").glob("*/*.h5"))[0] if shards else published
+    if where == "vectors":
+        flip_a_vector_byte(damaged)
+    else:
+        damaged.write_bytes(damaged.read_bytes()[:600] + b"?" + damaged.read_bytes()[601:])
+    bytes_then, rows_there = damaged.read_bytes(), 3 if shards else ROWS
+    write(data, [0] * ROWS, split="dev")
+    capsys.readouterr()
+    assert extract(data, features, "--split", "dev", *shards) == (0, 0, rows_there)
+    said = capsys.readouterr().err
+    assert f"{damaged} is damaged: its bytes do not match its sha256. No vector is taken from it; it stays" in said
+    assert "it stays until you delete it and extract --split train\n" in said
+    assert damaged.read_bytes() == bytes_then
+    store.verify(features / "fake-image/dev.h5")
+    assert extract(data, features, *shards, "--on-error", "skip") == (0, 0, 0)  # dev has its vectors
+    store.verify(published)
+    np.testing.assert_array_equal(store.read(published).vector, whole)
+    assert extract(data, features, *shards, "--on-error", "skip") == (0, 0, 0)
+
+
+def test_a_damaged_shard_is_not_carried_into_a_new_set(tmp_path):
+    path = tmp_path / "train.h5"
+    features = make([str(number) for number in range(6)])
+    store.publish(path, features, 2)
+    flip_a_vector_byte(sorted(path.with_suffix("").glob("*.h5"))[0])
+    longer = make([str(number) for number in range(8)])
+    store.publish(path, replace(longer, vector=np.vstack([features.vector, longer.vector[6:]])), 2)
+    store.verify(path)
+    np.testing.assert_array_equal(store.read(path).vector[:6], features.vector)
+
+
+def test_no_file_is_read_in_full_twice_by_one_run(data, tmp_path, extract, monkeypatch):
+    """Of an interrupted run's parts and of published files, all of whose time stamps are old."""
+    features, read, digest = tmp_path / "features", [], store.files._digest
+    extract(data, features)
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "publish", lambda *_: [])
+        write(data, [0] * (ROWS + 1), split="dev")
+        Image.new("RGB", (8, 8), (1, 2, 3)).save(data / f"img/{ROWS}.png")
+        extract(data, features)
+    monkeypatch.setattr(store.files, "SETTLED", -1e9)
+    monkeypatch.setattr(store.files, "_digest", lambda file, rest: (read.append(file.name), digest(file, rest))[1])
+    assert extract(data, features) == (0, 0, 0)
+    before = [name for name in read if not name.endswith(".tmp")]  # what is written is sealed aside
+    assert len(before) == len(set(before)) == 4  # two parts, and the two of train

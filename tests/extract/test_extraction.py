@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from extract import engine, store
+from extract import engine, inspect, store
 from extract.dataset import HashedSplit, Meme
 from extract.errors import Failed, Refused
 from extract.parts import Held
@@ -111,6 +111,53 @@ def test_a_damaged_part_is_encoded_again(tmp_path):
     assert len(encode_texts(folder, [split])) == 1
     publish([folder], [split], {}, skip=False)
     check_published(folder, split)
+
+
+def test_parts_of_settings_that_nothing_is_published_of_are_swept_away(tmp_path):
+    folder, given_up, older = folder_of(tmp_path), folder_of(tmp_path, max_tokens=64), folder_of(tmp_path, weights="v")
+    splits = [text_split("train", [(1, "a", 0), (2, "b", 1)]), text_split("dev", [(3, "c", 0), (4, "d", 0)])]
+    for other in (given_up, older):
+        encode_texts(other, splits)
+    publish([older], splits[1:], {}, skip=False)  # train's parts are yet to be published
+    encode_texts(folder, splits[:1])
+    publish([folder], splits[:1], {}, skip=False)
+    assert [path.name for path in (folder.path / ".parts").iterdir()] == [older.parts.name]
+    assert encode_texts(older, splits) == []
+
+
+def test_hidden_files_of_other_systems_are_no_features(tmp_path, capsys):
+    folder, split = folder_of(tmp_path), text_split("train", [(1, "a", 0), (2, "b", 1)])
+    folder.parts.mkdir(parents=True)
+    strangers = [folder.path / "._train.h5", folder.parts / "._part.h5"]  # as macOS leaves on network shares
+    for stranger in strangers:
+        stranger.write_bytes(b"Mac OS X")
+    encode_texts(folder, [split])
+    publish([folder], [split], {}, skip=False)
+    check_published(folder, split)
+    assert all(stranger.exists() for stranger in strangers)
+    inspect.main([str(tmp_path)])
+    assert "._" not in capsys.readouterr().out
+
+
+class Constant(FakeText):
+    """A broken encoder."""
+
+    def encode(self, batch):
+        return torch.ones_like(super().encode(batch))
+
+
+def test_different_contents_with_one_vector_are_refused(tmp_path):
+    folder = folder_of(tmp_path)
+    splits = [text_split("train", [(1, "a", 0), (2, "b", 1), (3, "b", 0)]), text_split("dev", [(4, "a", 0)])]
+    encode_texts(folder, splits, encoder=Constant())
+    publish([folder], splits[1:], {}, skip=False)  # of one content nothing can be said
+    with pytest.raises(Failed) as failure:
+        publish([folder], splits, {}, skip=False)
+    assert str(failure.value) == (
+        f"{folder.published('train')}: all 2 different texts have one and the same vector, so that text-encoder's "
+        "weights or settings cannot be right; nothing of it was published. Mend them, or name another encoder"
+    )
+    assert not folder.published("train").exists()
 
 
 def test_a_correct_label_costs_no_encoding(tmp_path):

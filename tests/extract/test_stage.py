@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from extract import places, stage, store
+from extract import inspect, places, publish, stage, store
 from extract.config import ExtractConfig
 from extract.errors import Refused
 
@@ -66,6 +66,59 @@ def test_from_python_faults_are_exceptions(extract, data, tmp_path, capsys):
     with pytest.raises(TypeError, match="no_such_option"):
         stage.extract(data=data, no_such_option=1)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_skipped_memes_text_is_not_encoded_and_no_part_stays(extract, data, tmp_path, capsys):
+    features = tmp_path / "features"
+    assert extract(data, features, "--on-error", "skip") == (0, 5, 5)
+    assert not list(features.glob("*/.parts"))
+    assert extract(data, features, "--on-error", "skip") == (0, 0, 0)
+    assert inspect.main([str(features)]) == 0
+    assert "not published" not in capsys.readouterr().out
+
+
+def test_what_a_run_without_skip_has_encoded_of_a_bad_meme_goes(extract, data, tmp_path, monkeypatch):
+    features = tmp_path / "features"
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "publish", lambda *_: [])  # killed before
+        assert extract(data, features) == (0, 6, 5)
+    assert extract(data, features, "--on-error", "skip") == (0, 0, 0)
+    assert not list(features.glob("*/.parts"))
+
+
+@pytest.mark.parametrize("shared", ["an id", "no split"])
+def test_a_second_dataset_in_one_features_folder_is_refused(extract, data, tmp_path, capsys, shared):
+    """Whether they share an id, or have no split in common."""
+    features, other = tmp_path / "features", tmp_path / "other"
+    assert extract(data, features, "--split", "dev")[0] == 0
+    split, name = ("dev", "dev-0") if shared == "an id" else ("test", "else")
+    (other / "img").mkdir(parents=True)
+    Image.new("RGB", (8, 8), (200, 9, 9)).save(other / "img/1.png")
+    (other / f"{split}.jsonl").write_text(json.dumps({"id": name, "img": "img/1.png", "text": "another", "label": 1}))
+    before = {path: path.read_bytes() for path in features.rglob("*.*")}
+    capsys.readouterr()
+    for kinds in ([], ["--image-encoder", "none"]):
+        assert extract(other, features, *kinds)[0] == 2
+    assert (
+        f"error: {features} holds vectors of another dataset, {data}, not of {other}: name another folder with "
+        f"--features, or, if that is the same dataset, moved and changed, delete {features}/fake-image/dataset.json\n"
+    ) in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in features.rglob("*.*")} == before
+
+
+def test_a_dataset_that_grows_moves_or_has_no_record_yet_is_known(extract, data, tmp_path):
+    features, moved = tmp_path / "features", tmp_path / "moved"
+    assert extract(data, features, "--split", "dev")[0] == 0
+    assert extract(data, features, "--on-error", "skip")[:2] == (0, 3)  # a split more, in the same folder
+    data.rename(moved)
+    assert extract(moved, features, "--on-error", "skip") == (0, 0, 0)
+    records = list(features.glob("*/dataset.json"))
+    assert {json.loads(record.read_text())["data"] for record in records} == {str(moved)}
+    assert {len(json.loads(record.read_text())["splits"]) for record in records} == {2}
+    for record in records:
+        record.unlink()  # as of earlier versions
+    assert extract(moved, features, "--on-error", "skip") == (0, 0, 0)
+    assert list(features.glob("*/dataset.json")) == records
 
 
 def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch):

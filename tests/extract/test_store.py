@@ -1,9 +1,12 @@
 """HDF5 files are whole or not there, every damage is found, and joins go by id."""
 
 import errno
+import faulthandler
+import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_features import make
 
-from extract import store
-from extract.errors import Refused
+from extract import inspect, store
+from extract.errors import Failed, Refused
 from extract.files import replacing
+from extract.parts import Folder, Held
 
 names = st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), min_size=1, unique=True)
 
@@ -69,8 +73,104 @@ def test_missing_file_and_other_schema_are_named(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store.files, "SCHEMA", 99)
         store.publish(tmp_path / "train.h5", make(["a"]))
-    with pytest.raises(store.StoreError, match="schema 99, this version reads schema 1"):
+    newer = "schema 99, this version reads schema 1; update memefuse, or name another folder with --features$"
+    with pytest.raises(store.OtherSchema, match=newer):
         store.read(tmp_path / "train.h5")
+
+
+def as_of_old(path):
+    """The same file as earlier versions sealed it."""
+    whole = path.read_bytes()
+    digest = hashlib.sha256(whole[store.files.USER_BLOCK :]).hexdigest()
+    head = b"memefuse sha256 " + digest.encode() + b"\n"
+    path.write_bytes(head.ljust(store.files.USER_BLOCK, b"\0") + whole[store.files.USER_BLOCK :])
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_damaged_file_is_never_given_to_hdf5(tmp_path, monkeypatch, old):
+    """Whose library can look for ever for a string that a flipped byte points at."""
+    path = tmp_path / "train.h5"
+    features = make(["a", "b", "c"])
+    store.publish(path, features)
+    if old:
+        as_of_old(path)
+        store.verify(path)
+        np.testing.assert_array_equal(store.read(path).vector, features.vector)
+    offset, whole = store.files.open_file(path).offset, path.read_bytes()
+    monkeypatch.setattr(store.files.h5py, "File", lambda *_: pytest.fail("opened"))
+    unread = {*range(offset, offset + features.vector.nbytes), *(range(16, 81) if not old else ())}  # and their digest
+    for place in {*range(0, len(whole), 97), len(whole) - 1} - unread:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(store.StoreError, match="its bytes do not match its sha256; delete it and run extract"):
+            store.read(path)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(store.StoreError, match="its bytes do not match its sha256"):
+        store.read(path)
+
+
+def test_vectors_of_neighbouring_rows_are_written_in_one_call(tmp_path, monkeypatch):
+    calls, whole = [], os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: (calls.append(1), whole(file, data, offset))[1])
+    features = make([str(number) for number in range(100)])
+    order = np.r_[50:100, 0:20, 49:19:-1]
+    store.write(tmp_path / "train.h5", features, [(order[:70], features.vector[order[:70]])] * 2 + [
+        (order[70:], features.vector[order[70:]])
+    ])  # fmt: skip
+    assert len(calls) == 2 + 2 + 1
+    np.testing.assert_array_equal(store.read(tmp_path / "train.h5").vector, features.vector)
+
+
+def test_a_file_is_read_in_full_once_by_one_process_until_it_changes(tmp_path, monkeypatch):
+    path, read, digest = tmp_path / "train.h5", [], store.files._digest
+    store.publish(path, make(["a", "b"]))
+    monkeypatch.setattr(store.files, "_digest", lambda *file: (read.append(1), digest(*file))[1])
+    monkeypatch.setattr(store.files, "SETTLED", -1e9)
+    for _ in range(3):
+        store.check_seal(path)
+    assert len(read) == 1
+    store.verify(path, fresh=True)
+    assert len(read) == 2
+    os.utime(path, ns=(1, 1))
+    store.check_seal(path)
+    assert len(read) == 3
+    with pytest.raises(store.StoreError, match="do not match"):
+        store.check_seal(path, "0" * 64)
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_whatever_happens_to_a_file_it_is_refused_or_read(tmp_path_factory, data):
+    """Bytes flipped, cut off, put in or doubled, of files as old and new versions seal them, whole or in shards."""
+    folder = tmp_path_factory.mktemp("mutated")
+    path = folder / "text-encoder/train.h5"
+    store.publish(path, make(list("abcde")), data.draw(st.sampled_from([2, 9])))
+    victim = data.draw(st.sampled_from(sorted(folder.rglob("*.h5"))))
+    if data.draw(st.booleans()):
+        as_of_old(victim)
+    whole = bytearray(victim.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        change = data.draw(st.sampled_from(["flip", "cut", "insert", "double"]))
+        if change == "flip":
+            whole[place : place + 1] = bytes([data.draw(st.integers(0, 255))])
+        elif change == "cut":
+            del whole[place:]
+        else:
+            whole[place:place] = whole[:place] if change == "double" else data.draw(st.binary(max_size=9))
+    victim.write_bytes(whole)
+    faulthandler.dump_traceback_later(60, exit=True)  # a hang is in C, where no Python signal ends it
+    try:
+        for ask in (store.read, store.read_rows, store.verify, lambda path: store.encoders(path.parent.parent)):
+            with suppress(store.StoreError):
+                ask(path)
+        Held.scan(Folder(path.parent, "text", {}, {}))
+        with suppress(Failed):
+            inspect.main([str(folder)])
+        store.holds(path, make(list("abcde")))
+        store.publish(path, make(list("abcde")), 2)
+        store.verify(path)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def test_rows_never_written_are_named_and_nothing_is_published(tmp_path):
@@ -174,3 +274,24 @@ def test_encoders_lists_what_a_folder_holds(tmp_path):
         store.split_path(found["resnet"], "dev")
     with pytest.raises(Refused, match="no features folder"):
         store.encoders(tmp_path / "none")
+    for split in ("dev_seen", "train"):  # which kind of vectors they are the other file tells
+        (tmp_path / f"bert/{split}.h5").write_bytes(b"damaged")
+        if split == "dev_seen":
+            assert store.encoders(tmp_path)["bert"] == found["bert"]
+    with pytest.raises(store.StoreError, match=r"bert/train\.h5: its bytes do not match"):
+        store.encoders(tmp_path)
+
+
+def test_a_folder_with_vectors_of_two_datasets_is_refused(tmp_path):
+    store.publish(tmp_path / "bert/train.h5", make(["a"]))
+    store.publish(tmp_path / "resnet/train.h5", make(["a"], "image"))
+    mine = store.DatasetIdentity("/data/mine", {"train": "1", "dev": "2"})
+    (tmp_path / "bert" / store.DATASET).write_text(mine.to_json())
+    for same in (replace(mine, splits={}), replace(mine, data="/moved", splits={"dev": "2", "train": "new"})):
+        (tmp_path / "resnet" / store.DATASET).write_text(same.to_json())
+        assert set(store.encoders(tmp_path)) == {"bert", "resnet"}
+    (tmp_path / "resnet" / store.DATASET).write_text(replace(mine, data="/other", splits={"train": "2"}).to_json())
+    with pytest.raises(
+        Refused, match=r"holds vectors of two datasets, /data/mine \(bert\) and /other \(resnet\): give one of them an"
+    ):
+        store.encoders(tmp_path)
