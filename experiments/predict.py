@@ -64,7 +64,11 @@ def predict(
         except Undecodable as error:
             raise Failed(f"{image} cannot be scored: {error}") from None
     folder = place(str(data)) if data is not None else None
-    rows = memes.of_lines(lines, folder) if lines is not None else memes.of_split(folder or DATA, str(split), quiet)
+    images = "image" in scorer.sides
+    if lines is not None:
+        rows = memes.of_lines(lines, folder, images)
+    else:
+        rows = memes.of_split(folder or DATA, str(split), quiet, images)
     return memes.score(rows, scorer, skip=on_error == "skip", quiet=quiet)
 
 

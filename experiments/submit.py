@@ -45,9 +45,10 @@ def submit(
 
     if out is not None:
         memes.refuse_unwritable(Path(out))
-    rows = memes.of_split(place(str(data)), split, quiet)
+    scorer = Scorer.load(**model)
+    rows = memes.of_split(place(str(data)), split, quiet, "image" in scorer.sides)
     refuse_incomplete(rows)
-    scored = memes.score(rows, Scorer.load(**model), skip=False, quiet=quiet)
+    scored = memes.score(rows, scorer, skip=False, quiet=quiet)
     table = scored.table.rename(columns={"probability": "proba"})
     submission = table[["id", "proba", "label"]]
     text = memes.csv_text(submission, DIGITS)

@@ -51,10 +51,10 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     opening = in_short(results)
     shown = tqdm(parts, "drawing", leave=False, disable=quiet or None, delay=0.5)
     sections = [section for part in shown if (section := part())]
-    text, image = (results.comparison.encoders[side].name for side in ("text", "image"))
+    encoders = " and ".join(encoder.name for encoder in results.comparison.encoders.values())
     memes = sum(size.memes for size in results.comparison.splits)
     where = f" of {places.name(summary.folder)}" if summary else ""
-    subtitle = f"{text} and {image}, frozen, with light heads on {memes:,} memes{where}"
+    subtitle = f"{encoders}, frozen, with light heads on {memes:,} memes{where}"
     return Page("Text, image or both?", subtitle, sections, opening)
 
 

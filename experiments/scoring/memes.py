@@ -69,29 +69,33 @@ def write(path: Path, text: str) -> None:
         raise Failed(f"{path} cannot be written: {error.strerror}") from None
 
 
-def of_split(data: Place, split: str, quiet: bool) -> dataset.Split:
-    """Read one split of a dataset folder, faults and all. Raises Refused when it is not there, or is not one."""
+def of_split(data: Place, split: str, quiet: bool, images: bool = True) -> dataset.Split:
+    """Read one split of a dataset folder, faults and all; images: a row's must be there.
+
+    Raises Refused when the split is not there, or is not one.
+    """
     names = dataset.choose_splits(data, split)
     if len(names) > 1:
         raise Refused(f"--split {split} is {', '.join(names)}: name one of them")
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    return dataset.read(data, names[0])
+    return dataset.read(data, names[0], images)
 
 
-def of_lines(source: str, data: Place | None) -> dataset.Split:
+def of_lines(source: str, data: Place | None, images: bool = True) -> dataset.Split:
     """Read JSON lines as in a split's file, from a file or, for "-", from stdin.
 
     data: the folder that `img` starts from; by default the file's own, for stdin the current one.
+    images: a row's must be there.
     Raises Refused where there are none.
     """
     path = Path(source)
     try:
         if source == "-":
-            split = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path())
+            split = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path(), images)
         else:
             with path.open("rb") as file:
-                split = dataset.read_lines(file, path.stem, data or path.parent)
+                split = dataset.read_lines(file, path.stem, data or path.parent, images)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
     if not split.memes and not split.faults:

@@ -106,17 +106,21 @@ class Scorer:
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
         sources = {}
-        for side, asked in zip(SIDES, (text_encoder, image_encoder), strict=True):
-            encoder = deciding.encoders[side]
+        asked = {"text": text_encoder, "image": image_encoder}
+        for side, encoder in deciding.encoders.items():
             kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
-            sources[side] = VectorSource(encoder, where, asked, place(str(features)) if features else None, kept)
+            sources[side] = VectorSource(encoder, where, asked[side], place(str(features)) if features else None, kept)
         return cls(deciding, models.alike(heads, deciding), sources, threshold)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """What any of the heads looks at: "text", "image" or both."""
+        return tuple(side for side in SIDES if any(side in head.sides for head in self.heads.values()))
 
     def ready(self) -> None:
         """Load the encoders that the heads need. Raises Refused when they are not those of the heads."""
-        for side in SIDES:
-            if any(side in head.sides for head in self.heads.values()):
-                self.sources[side].ready()
+        for side in self.sides:
+            self.sources[side].ready()
 
     def score(self, image: Path | str | bytes | None = None, text: str | None = None) -> Score:
         """One meme. Without one side, the heads that do not look at it answer.

@@ -51,13 +51,13 @@ def application(scorer: Scorer) -> Starlette:
     """The page and its two questions for one scorer."""
     one_at_a_time = threading.Lock()  # two memes at once would only share the processor
 
-    def answer(image: bytes, text: str) -> dict[str, Any]:
+    def answer(image: bytes | None, text: str) -> dict[str, Any]:
         with one_at_a_time:
             return told(scorer.score(image=image, text=text), scorer)
 
     async def score(request: Request) -> Response:
         refuse_other_sites(request)
-        image, text = await meme(request)
+        image, text = await meme(request, "image" in scorer.sides)
         try:
             return JSONResponse(await run_in_threadpool(answer, image, text))
         except Undecodable as error:
@@ -80,14 +80,18 @@ def application(scorer: Scorer) -> Starlette:
     )
 
 
-async def meme(request: Request) -> tuple[bytes, str]:
-    """The form's image and text. Raises HTTPException when one is missing or too large."""
+async def meme(request: Request, with_image: bool) -> tuple[bytes | None, str]:
+    """The form's image (None without one, where none is needed) and text.
+
+    Raises HTTPException when one is missing or too large.
+    """
     async with request.form(max_files=1, max_fields=1, max_part_size=4 * TEXT_CHARACTERS) as form:
         image, text = form.get("image"), form.get("text")
-        if not isinstance(image, UploadFile) or not isinstance(text, str):
-            raise HTTPException(400, "An image and a text are needed; the text may be empty.")
-        data = await image.read()
-    if len(data) > IMAGE_BYTES:
+        if not isinstance(text, str) or (with_image and not isinstance(image, UploadFile)):
+            what = "An image and a text are" if with_image else "A text is"
+            raise HTTPException(400, f"{what} needed; the text may be empty.")
+        data = await image.read() if isinstance(image, UploadFile) else None
+    if data is not None and len(data) > IMAGE_BYTES:
         raise HTTPException(413, f"The image is larger than {IMAGE_BYTES // 1_000_000} MB.")
     if len(text) > TEXT_CHARACTERS:
         raise HTTPException(413, f"The text is longer than {TEXT_CHARACTERS:,} characters.")
@@ -119,7 +123,7 @@ def file(name: str, media_type: str) -> Any:
 def described(scorer: Scorer) -> dict[str, Any]:
     """What the page says of the model before any meme."""
     return {
-        "encoders": {side: source.encoder.name for side, source in scorer.sources.items()},
+        "encoders": {side: scorer.sources[side].encoder.name for side in scorer.sides},
         "head": scorer.deciding.name,
         "dev": bare(scorer.deciding.dev_auc),
         "image_bytes": IMAGE_BYTES,

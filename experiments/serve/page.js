@@ -2,7 +2,7 @@
 // Everything that comes from a meme or from the server is set as text, never as markup.
 
 const at = (id) => document.getElementById(id);
-const limits = { image_bytes: Infinity, text_characters: Infinity };
+const limits = { image_bytes: Infinity, text_characters: Infinity, encoders: { image: true } };
 let image = null; // the File to score
 let asked = 0; // only the answer to the latest question is shown
 
@@ -46,7 +46,7 @@ at("preview").addEventListener("error", () => {
 });
 
 function fault() {
-  if (image.size > limits.image_bytes) return `The image is larger than ${limits.image_bytes / 1e6} MB.`;
+  if (image && image.size > limits.image_bytes) return `The image is larger than ${limits.image_bytes / 1e6} MB.`;
   if (at("text").value.length > limits.text_characters) {
     return `The text is longer than ${limits.text_characters.toLocaleString("en")} characters.`;
   }
@@ -55,7 +55,7 @@ function fault() {
 
 async function ask() {
   const form = new FormData();
-  form.append("image", image, "image"); // the file's own name stays here
+  if (image) form.append("image", image, "image"); // the file's own name stays here
   form.append("text", at("text").value);
   let response;
   try {
@@ -101,7 +101,7 @@ function show(answer) {
 
 at("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (!image) return;
+  if (!image && limits.encoders.image) return;
   complain(fault());
   if (fault()) return;
   const number = ++asked;
@@ -134,7 +134,9 @@ document.addEventListener("drop", (event) => {
 
 fetch("model").then((response) => response.json()).then((model) => {
   Object.assign(limits, model);
-  const { text, image } = model.encoders;
-  at("model").textContent = `${text} and ${image}; the head ${model.head} decides, AUC-ROC ${model.dev} on dev. ` +
+  at("drop").hidden = !model.encoders.image;
+  if (!model.encoders.image) ready();
+  const names = Object.values(model.encoders).join(" and ");
+  at("model").textContent = `${names}; the head ${model.head} decides, AUC-ROC ${model.dev} on dev. ` +
     "Nothing that you drop here leaves this machine.";
 }).catch(() => complain("The server does not answer. Is it still running?"));

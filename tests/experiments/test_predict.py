@@ -10,11 +10,14 @@ import pytest
 import trained
 from fake_encoders import FakeImage, FakeText, text_vector
 
-from experiments import predict
+from experiments import predict, submit
+from experiments.options import model_arguments
 from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
+from experiments.serve import __main__ as serve
 from experiments.words import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read
+from extract.remote import Remote
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,66 @@ def test_without_a_cache_everything_is_encoded_again(world, fakes, tmp_path):
         assert command(world, "--image", meme.image, "--text", meme.text, "--cache", "none") == 0
     assert (fakes.texts, fakes.images) == (2, 2)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("module", [predict, submit], ids=["predict", "submit"])
+@pytest.mark.parametrize("address", ["memory", "file"])
+def test_features_may_lie_at_an_address(world, fakes, tmp_path, module, address):
+    features = f"file://{world / 'features'}"
+    if address == "memory":
+        pytest.importorskip("fsspec")
+        features = Remote(f"memory://{tmp_path.name}-{module.__name__}")
+        for path in (world / "features").rglob("*.*"):
+            if path.is_file():
+                (features / str(path.relative_to(world / "features"))).write_bytes(path.read_bytes())
+    options = ["--model", world / "reports", "--data", world / "data", "--split", "test", "--out", tmp_path / "out.csv"]
+    assert errors.run(lambda: module.main([*map(str, options), "--features", str(features)])) == 0
+    assert (fakes.texts, fakes.images) == (0, 0)
+
+
+@pytest.mark.parametrize("module", [predict, submit, serve], ids=["predict", "submit", "serve"])
+def test_an_address_of_features_stays_whole(module):
+    def given(address):
+        return str(model_arguments(module.parser().parse_args(["--features", address]))["features"])
+
+    assert (given("s3://memes/features"), given("file:///memes/features")) == ("s3://memes/features", "/memes/features")
+
+
+@pytest.fixture
+def text_world(world, tmp_path):
+    """A comparison whose one saved head sees texts, and memes without any image file."""
+    (tmp_path / "reports" / "models").mkdir(parents=True)
+    for ending in ("json", "safetensors"):
+        shutil.copy(world / "reports" / "models" / f"text.{ending}", tmp_path / "reports" / "models")
+    (tmp_path / "data").mkdir()
+    shutil.copy(world / "data" / "test.jsonl", tmp_path / "data")
+    return tmp_path
+
+
+@pytest.mark.parametrize("source", ["split", "lines"])
+def test_heads_that_see_texts_ask_for_no_image(world, text_world, fakes, capsys, source):
+    data = text_world / "data"
+    options = ["--data", data, "--split", "test"] if source == "split" else [data / "test.jsonl"]
+    assert command(text_world, *options) == 0
+    probabilities = {name: float(row["text"]) for name, row in table(capsys.readouterr().out).items()}
+    assert probabilities == pytest.approx(trained.compared(world)["text"], abs=1.1e-6)  # six digits are written
+    assert fakes.loaded == ["text"]
+
+
+def test_a_submission_of_texts_asks_for_no_image(text_world, fakes):
+    rows = submit.submit(text_world / "data", split="test", model=text_world / "reports")
+    assert len(rows) == 12
+    assert fakes.loaded == ["text"]
+
+
+def test_a_scorer_may_have_one_encoder(world, fakes):
+    both = Scorer.load(world / "reports", head="text")
+    one = Scorer(both.deciding, {"text": both.deciding}, {"text": both.sources["text"]})
+    one.ready()
+    assert one.sides == ("text",)
+    assert one.score(text="words").opinions["text"] == both.score(text="words").opinions["text"]
+    with pytest.raises(errors.Refused, match="the head text looks at text, and text is missing"):
+        one.score(image=first_meme(world).image)
 
 
 def test_features_in_the_working_folder_are_used(world, fakes, monkeypatch):

@@ -60,6 +60,17 @@ def test_a_meme_gets_what_predict_gives_it(client, scorer, world):
     assert "tuned on dev" in answer["origin"]
 
 
+def test_texts_alone_need_no_image(scorer):
+    heads = {"text": scorer.heads["text"]}
+    texts = Scorer(heads["text"], heads, {"text": scorer.sources["text"]})
+    with TestClient(app.application(texts), base_url=AT) as client:
+        assert client.get("/model").json()["encoders"].keys() == {"text"}
+        answer = client.post("/score", files={"text": (None, "words")})
+        assert answer.json()["probability"] == f"{texts.score(text='words').probability:.3f}".lstrip("0")
+        refused = client.post("/score", files={"other": (None, "words")})
+        assert (refused.status_code, refused.json()["error"]) == (400, "A text is needed; the text may be empty.")
+
+
 def test_the_page_and_all_that_it_names_are_there(client):
     page = client.get("/")
     named = re.findall(r'(?:src|href)="([^"]*)"', page.text)
