@@ -81,7 +81,7 @@ def understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
         raise ValueError(f"bn_eps is {layout['bn_eps']!r}, expected a small number, as 1e-5")
     named = recipe.get("normalisation", "imagenet")
     if isinstance(named, dict):
-        mean, deviation = named.get("mean"), named.get("deviation")
+        mean, deviation = named.get("mean", ()), named.get("deviation", ())
         if not _three_numbers(mean) or not _three_numbers(deviation) or min(deviation) <= 0:
             raise ValueError(
                 f"normalisation is {named}, expected a mean and a deviation of three numbers each, deviations above 0"

@@ -140,7 +140,8 @@ def build(state: Mapping[str, Tensor], *, stride_on: str = "conv2", bn_eps: floa
     for name, module in net.named_modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = bn_eps
-            if (module.running_var + bn_eps <= 0).any():
+            assert module.running_var is not None  # every batch norm of a ResNet counts its statistics
+            if bool((module.running_var + bn_eps <= 0).any()):
                 raise ValueError(f"{name}.running_var + bn_eps ({bn_eps}) is not above zero everywhere")
             module.num_batches_tracked = torch.tensor(0)  # nothing reads it; not every state dict has it
         if isinstance(module, Bottleneck) and stride_on == "conv1":
