@@ -186,7 +186,7 @@ def extract(
     longest = there.get("text", {}).get("max_tokens", word_pieces(sides[0].located, max_tokens))
     precision = {kind: its.get("precision", dtype) if dtype == "auto" else dtype for kind, its in there.items()}
     for one in dict.fromkeys(precision.values()):
-        names = {f"{kind}_encoder": "none" for kind in KINDS}
+        names: dict[str, Any] = {f"{kind}_encoder": "none" for kind in KINDS}
         names |= {f"{kind}_encoder": side.name for kind, side in frozen.items() if precision[kind] == one}
         stage.extract(
             verbose=True, data=data, features=features, device=device, dtype=one, on_error=on_error,
