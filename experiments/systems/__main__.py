@@ -88,7 +88,10 @@ def listed() -> str:
         trains = f"; --train takes {','.join(system.may_train)}" if system.may_train else ""
         parts.append(f"{system.name}\n  {system.what}\n  {system.text} + {system.image}{trains}")
         for name, setting in system.settings.items():
-            figures = ", ".join(f"{each.split} {each.metric} {each.value}" for each in setting.published)
+            figures = ", ".join(
+                f"{each.split} {each.metric} {each.value}" + f" ({each.condition})" * bool(each.condition)
+                for each in setting.published
+            )
             trained = f"trains {' and '.join(setting.train)}" if setting.train else "encoders frozen"
             default = " (default)" if name == system.default and len(system.settings) > 1 else ""
             parts[-1] += f"\n    {name}{default}: {trained}" + (f"; published on {MEMES}: {figures}" if figures else "")

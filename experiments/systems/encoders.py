@@ -6,8 +6,6 @@ Vectors come from stage 1, but for fastText's: CBOW vectors that are learned her
 import hashlib
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import metadata
@@ -18,12 +16,12 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.systems.published import FASTTEXT, STAND_INS, System
-from extract import store
+from extract import stage, store
 from extract.dataset import Meme
 from extract.encoders import catalogue
 from extract.encoders.family import Located
 from extract.encoders.text import architecture, position_limit
-from extract.errors import Failed, Refused
+from extract.errors import Refused
 from extract.places import Place
 from extract.store import EncoderIdentity
 
@@ -188,14 +186,12 @@ def extract(
     longest = there.get("text", {}).get("max_tokens", word_pieces(sides[0].located, max_tokens))
     precision = {kind: its.get("precision", dtype) if dtype == "auto" else dtype for kind, its in there.items()}
     for one in dict.fromkeys(precision.values()):
-        names = {kind: side.name for kind, side in frozen.items() if precision[kind] == one}
-        encoders = [word for kind in KINDS for word in (f"--{kind}-encoder", names.get(kind, "none"))]
-        where = ["--data", str(data), "--features", str(features), "--device", device, "--dtype", one]
-        command = [*where, *encoders, "--on-error", on_error, "--max-tokens", str(longest)]
-        if status := stage_1(command):
-            kind_of_error = Refused if status == Refused.status else Failed
-            again = shlex.join(["python", "-m", "extract", *command])
-            raise kind_of_error(f"stage 1 gave no vectors (above is why): {again}")
+        names: dict[str, Any] = {f"{kind}_encoder": "none" for kind in KINDS}
+        names |= {f"{kind}_encoder": side.name for kind, side in frozen.items() if precision[kind] == one}
+        stage.extract(
+            verbose=True, data=data, features=features, device=device, dtype=one, on_error=on_error,
+            max_tokens=longest, **names,
+        )  # fmt: skip
 
 
 def published_settings(folder: Place) -> Mapping[str, Any]:
@@ -205,11 +201,6 @@ def published_settings(folder: Place) -> Mapping[str, Any]:
         return store.read_rows(path).identity.settings if path.exists() else {}
     except store.StoreError:
         return {}  # stage 1 will say so
-
-
-def stage_1(arguments: Sequence[str]) -> int:
-    """Its exit status. A process of its own: what it takes of memory is given back before an encoder trains."""
-    return subprocess.run([sys.executable, "-m", "extract", *arguments]).returncode
 
 
 def word_pieces(located: Located | None, most: int) -> int:

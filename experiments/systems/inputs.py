@@ -244,18 +244,27 @@ def contents_of(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int
     text, image = sides
     columns: dict[str, Column] = {}
     if text.located is not None and not text.cached:
-        columns["input_ids"] = token_ids(text.located, [meme.text for meme in memes], max_tokens)
+        columns["input_ids"] = token_ids(
+            text.located, [meme.text for meme in memes], max_tokens, GRID if image.is_grid else 0
+        )
     if not image.cached:
         columns["pixels"] = Pictures([meme.image for meme in memes])
     return columns
 
 
-def token_ids(located: Located, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-    """Ids with specials, cut to `max_tokens` or to as many as the encoder has positions for."""
+def token_ids(located: Located, texts: Sequence[str], max_tokens: int, cells: int) -> list[list[int]]:
+    """Ids with specials, cut to `max_tokens` or to as many as the encoder has positions for beside an image's cells.
+
+    Raises Refused where it has none left for words.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True, trust_remote_code=False)
     longest = word_pieces(located, max_tokens)
+    if cells:  # one sequence with the words, which are padded
+        longest = min(longest, (word_pieces(located, max_tokens + cells) - cells) // PAD_TO * PAD_TO)
+        if longest <= 0:
+            raise Refused(f"{located.name} has no positions for words behind an image's {cells} cells; take another")
     return tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
 
 

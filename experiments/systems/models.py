@@ -14,15 +14,13 @@ from extract import encoders
 from extract.encoders.family import Located
 from heads.mlp import StackedMLP
 
-IMAGE, TEXT = 0, 1  # rows of the transformer's modality embeddings
-
 
 def build(system: System, text: Side, image: Side, seed: int) -> nn.Module:
     """A batch -> [batch, logits]. Everything that is new is drawn from `seed`; everything that is frozen stays so."""
     torch.manual_seed(seed)
     if system.design != "transformer":
         generator = torch.Generator().manual_seed(seed)
-        return Concat(branch(text), branch(image), system.shape, generator)
+        return Concat(branch(text), branch(image, system.shape.norms_update), system.shape, generator)
     assert text.located is not None
     channels, logits = image.identity.dim // GRID, system.shape.logits
     module = MultimodalTransformer(text.located, channels=channels, cells=GRID, classes=logits, train_text=text.trains)
@@ -41,7 +39,7 @@ class Branch(nn.Module):
         return self.module(*(batch[name] for name in self.reads))
 
 
-def branch(side: Side) -> Branch:
+def branch(side: Side, norms_update: bool = False) -> Branch:
     """What gives one side's vector."""
     if side.cached:
         return cached(side.identity.kind, side.identity.dim)
@@ -49,7 +47,7 @@ def branch(side: Side) -> Branch:
     if side.identity.kind == "text":
         text = encoders.unfrozen(side.located)
         return Branch(("input_ids", "attention_mask"), text, text.dim)
-    image = TrainedImage(side.located)
+    image = TrainedImage(side.located, norms_update)
     return Branch(("pixels",), image, image.dim)
 
 
@@ -59,7 +57,7 @@ def cached(kind: str, dim: int) -> Branch:
 
 
 class TrainedImage(nn.Module):
-    """A ResNet whose weights train while its batch norms keep the statistics that they came with.
+    """A ResNet whose weights train while its batch norms keep the statistics that they came with, unless told.
 
     torchvision's networks, in training mode, normalise by the statistics of the batch at hand. Here a batch may be of
     four images, from which no variance can be told, and adding up the gradients of sixteen such batches does not mend
@@ -67,9 +65,13 @@ class TrainedImage(nn.Module):
     starts from the very vectors of stage 1. The norms' scales and shifts do train.
     """
 
-    def __init__(self, located: Located) -> None:
-        """Raises Refused if the weights are not those of a ResNet."""
+    def __init__(self, located: Located, norms_update: bool = False) -> None:
+        """norms_update: normalise by the batch at hand in training, and follow its statistics.
+
+        Raises Refused if the weights are not those of a ResNet.
+        """
         super().__init__()
+        self.norms_update = norms_update
         self.encoder = encoders.unfrozen(located)
         self.dim = self.encoder.dim
 
@@ -77,7 +79,7 @@ class TrainedImage(nn.Module):
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+                module.train(mode and self.norms_update)
         return self
 
     def forward(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch dim"]:
@@ -101,7 +103,7 @@ class Concat(nn.Module):
 
     def __init__(self, text: Branch, image: Branch, shape: Shape, generator: torch.Generator) -> None:
         super().__init__()
-        self.text, self.image = text, image
+        self.text, self.image, self.image_first = text, image, shape.image_first
         dims = [text.dim, image.dim]
         projected = [Projection(dim, shape.projection, generator) for dim in dims if shape.projection]
         self.projections = nn.ModuleList(projected)
@@ -114,14 +116,16 @@ class Concat(nn.Module):
         vecs = [self.text(batch), self.image(batch)]
         if self.projections:
             vecs = [layer(vec) for layer, vec in zip(self.projections, vecs, strict=True)]
-        return self.joint.scores(torch.cat(vecs, dim=-1), self.dropout)[0]
+        return self.joint.scores(torch.cat(vecs[::-1] if self.image_first else vecs, dim=-1), self.dropout)[0]
 
 
 class MultimodalTransformer(nn.Module):
     """An image's grid of cells, then a text's words, as one sequence that a BERT reads.
 
-    Cells are projected to the width of words and come first; both have position and modality embeddings. The class is
-    read off the first position, the image's upper left cell: through attention it sees all others.
+    Cells are projected to the width of words and come first. Cells have positions of their own, words BERT's, and both
+    a learned vector of their modality; then BERT adds its positions, counted over the whole sequence, and its token
+    types, as published. The class is read off the first position, the image's upper left cell: through attention it
+    sees all others.
     """
 
     def __init__(self, located: Located, *, channels: int, cells: int, classes: int, train_text: bool) -> None:
@@ -138,9 +142,9 @@ class MultimodalTransformer(nn.Module):
         config = self.bert.config
         self.project = nn.Linear(channels, config.hidden_size)
         self.position = nn.Embedding(cells, config.hidden_size)
-        self.modality = nn.Embedding(2, config.hidden_size)
-        for table in (self.position, self.modality):
-            nn.init.normal_(table.weight, std=config.initializer_range)  # as BERT's own tables began
+        nn.init.normal_(self.position.weight, std=config.initializer_range)  # as BERT's own table began
+        self.text_modality = nn.Parameter(torch.zeros(config.hidden_size))
+        self.image_modality = nn.Parameter(torch.ones(config.hidden_size))
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classify = nn.Linear(config.hidden_size, classes)
 
@@ -156,14 +160,12 @@ class MultimodalTransformer(nn.Module):
         attention_mask: Int[Tensor, "batch tokens"],
     ) -> Float[Tensor, "batch classes"]:
         """Logits. attention_mask: 1 for word pieces, 0 for padding, which changes nothing."""
-        cells = self.project(grid) + self.position.weight + self.modality.weight[IMAGE]
-        words = self.bert.get_input_embeddings()(input_ids) + self.modality.weight[TEXT]
-        # BERT adds its own positions, too. Words have theirs; cells share one, for which their modality makes up.
-        place = torch.arange(words.shape[1], device=grid.device)
+        cells = self.project(grid) + self.position.weight + self.image_modality
+        own = self.bert.embeddings
+        words = own.word_embeddings(input_ids) + own.position_embeddings.weight[: input_ids.shape[1]]
         read = self.bert(
-            inputs_embeds=torch.cat([cells, words], dim=1),
+            inputs_embeds=torch.cat([cells, words + self.text_modality], dim=1),
             attention_mask=torch.cat([attention_mask.new_ones(cells.shape[:2]), attention_mask], dim=1),
-            position_ids=torch.cat([place.new_zeros(cells.shape[1]), place])[None],
         )
         return self.classify(self.dropout(read.last_hidden_state[:, 0])).float()
 
@@ -173,21 +175,26 @@ class Classifier(nn.Module):
 
     accepts_loss_kwargs = False  # the loss is a mean over the batch: the Trainer divides it by the batches to a step
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, softmax_twice: bool = False) -> None:
         """model: a batch -> [batch, 1] or [batch, 2] logits."""
         super().__init__()
-        self.model = model
+        self.model, self.softmax_twice = model, softmax_twice
 
     def forward(self, labels: Int[Tensor, " batch"], **batch: Tensor) -> dict[str, Tensor]:
         """{"loss": mean over the batch, "logit": [batch], positive means hateful}."""
         logits = self.model(batch)
-        return {"loss": loss(logits, labels), "logit": hateful(logits)}
+        return {"loss": loss(logits, labels, self.softmax_twice), "logit": hateful(logits)}
 
 
-def loss(logits: Float[Tensor, "batch logits"], label: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """Cross-entropy of two logits, binary cross-entropy of one."""
+def loss(
+    logits: Float[Tensor, "batch logits"], label: Int[Tensor, " batch"], softmax_twice: bool = False
+) -> Float[Tensor, ""]:
+    """Cross-entropy of two logits, binary cross-entropy of one.
+
+    softmax_twice: two logits' softmax is taken for logits, so that no loss falls below log(1 + 1/e).
+    """
     if logits.shape[1] == 2:
-        return F.cross_entropy(logits, label)
+        return F.cross_entropy(torch.softmax(logits, dim=1) if softmax_twice else logits, label)
     return F.binary_cross_entropy_with_logits(logits[:, 0], label.to(logits.dtype))
 
 

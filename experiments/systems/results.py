@@ -53,6 +53,7 @@ class Result:
     steps: int  # of the optimiser, the most of any seed; 0 where nothing counts them
     capped: bool  # whether --steps ended it
     epochs: int  # at most
+    model: dict[str, Any]  # its Shape; empty for memefuse's own heads and where an earlier version wrote the record
     seconds: float  # wall time of training, all seeds together
     device: str
     precision: str
@@ -134,6 +135,7 @@ def read_result(folder: Path) -> Result | None:
         return None
     about = json.loads(path.read_text(encoding="utf-8"))
     try:
+        about.setdefault("model", {})
         for kind in ("text", "image"):
             about[kind].setdefault("identity", identity_before(kind, about[kind]))
         return revive(Result, about)

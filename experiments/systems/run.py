@@ -81,8 +81,9 @@ class Job:
         return self.dataset.splits[1:]
 
     @property
-    def seeds(self) -> int:
-        return self.request.seeds or (1 if self.setting.train else FROZEN_SEEDS)
+    def seeds(self) -> list[int]:
+        first = self.setting.training.seed
+        return list(range(first, first + (self.request.seeds or (1 if self.setting.train else FROZEN_SEEDS))))
 
     @property
     def precision(self) -> str:
@@ -105,6 +106,7 @@ class Job:
             "setting": self.name,
             "training": asdict(self.setting.training),
             "shape": asdict(self.system.shape),
+            "max_tokens": self.system.max_tokens,
             "sides": [[side.name, side.identity.fingerprint, side.trains] for side in self.dataset.sides],
             "memes": {split.name: inputs.digest_of_split(split) for split in (self.train, *self.scored)},
             "steps": self.request.steps,
@@ -134,7 +136,7 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
     job = Job(system, name, setting, dataset, request, device)
     with locked(job.folder, "the same run", "--out"):
         done = read_result(job.folder)
-        if done is not None and done.seeds == job.seeds:
+        if done is not None and done.seeds == len(job.seeds):
             print(f"{job.folder}: done before; remove it to run it again", file=sys.stderr)
             return done
         return record(job, train_heads(job) if system.design == "heads" else [train_system(job)])
@@ -163,7 +165,7 @@ def refuse_missing(system: System, wanted: Wanted) -> None:
 def train_heads(job: Job) -> list[Trained]:
     """Stage 2's own heads under the system's optimiser."""
     rows = {split.name: training.rows(split) for split in (job.train, *job.scored)}
-    runs = [replace(job.recipe, seed=seed) for seed in range(job.seeds)]
+    runs = [replace(job.recipe, seed=seed) for seed in job.seeds]
     trained = []
     for head in job.system.heads:
         fitted = fit(
@@ -178,7 +180,7 @@ def train_heads(job: Job) -> list[Trained]:
 def train_system(job: Job) -> Trained:
     """One training after the other, each with checkpoints of its own; a seed that is done is read."""
     logits, settings, epochs, seconds = [], [], [], 0.0
-    for seed in range(job.seeds):
+    for seed in job.seeds:
         folder = job.folder / f"seed-{seed}"
         if not (folder / "learned.json").exists():
             train_seed(job, seed, folder)
@@ -228,7 +230,9 @@ def record(job: Job, trained: list[Trained]) -> Result:
         request.out, trained, job.dataset.splits, system=job.system.name, setting=job.name, key=job.key,
         text=job.dataset.sides[0].record, image=job.dataset.sides[1].record, data=str(request.data),
         features=str(request.features), train_memes=len(job.train_rows), balanced=training_of.balance != "none",
-        drawn=request.rows if request.rows is not None and request.rows < whole else 0, seeds=job.seeds, steps=steps,
+        model=asdict(job.system.shape),
+        drawn=request.rows if request.rows is not None and request.rows < whole else 0,
+        seeds=len(job.seeds), steps=steps,
         capped=request.steps is not None and steps >= request.steps, epochs=training_of.epochs, device=job.device,
         precision=job.precision, seconds=sum(each.seconds for each in trained), published=list(job.setting.published),
         notes=[*job.dataset.notes, *diverged(job.name, trained)],
@@ -284,6 +288,7 @@ def own_heads(result: Result, out: Path, device: str) -> Result | str:
     return conclude(
         out, trained, splits, system=MEMEFUSE, setting=f"{data.text.name}+{data.image.name}", key=key, text=used[0],
         image=used[1], data=result.data, features=result.features, train_memes=len(splits[0]), drawn=0, balanced=False,
+        model={},
         seeds=OWN_SEEDS, steps=0, capped=False, epochs=HeadSettings().max_epochs,
         seconds=time.perf_counter() - start, device=device, precision=precision, published=[], notes=data.notes,
     )  # fmt: skip
@@ -312,11 +317,14 @@ def predict(system: System, setting: str | None, out: Path, image: Path, text: s
     from experiments.systems import models, trainer
 
     folder, result = last_run(system, setting, out)
+    if result.model != asdict(system.shape):
+        raise Refused(f"{folder}: another version of memefuse built this model; run the system again")
     device = devices.resolve_device(device)
     sides = (located_again(result.text), located_again(result.image))
     meme = inputs_of_one(Meme("0", text, image, None), sides, result, system, device)
     probabilities = []
-    for seed in range(result.seeds):
+    first = system.settings[result.setting].training.seed
+    for seed in range(first, first + result.seeds):
         model = models.build(system, *sides, seed=seed)
         model.load_state_dict(load_file(folder / f"seed-{seed}" / "model.safetensors"))
         logit = trainer.logits(model.to(device), meme, device, result.precision)

@@ -53,7 +53,7 @@ def train(
     A run that was killed and goes on ends with the weights of one that was not.
     """
     transformers.logging.set_verbosity_error()
-    classifier = Classifier(model).to(device)
+    classifier = Classifier(model, how.softmax_twice).to(device)
     clear_unfinished(folder)
     last = last_checkpoint(folder)
     live = Live(label, last.seconds if last else 0.0)
@@ -65,7 +65,7 @@ def train(
         data_collator=collate,
         compute_metrics=dev_auc,
         optimizers=(optimiser(classifier, how), None),
-        callbacks=[live] + [EarlyStoppingCallback(how.patience)] * (how.patience > 0),
+        callbacks=[live] + [EarlyStoppingCallback(how.patience, how.least_improvement)] * (how.patience > 0),
     )
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
@@ -174,12 +174,12 @@ def fewer(steps: int | None, how: Training, memes: int) -> int | None:
 
 
 def optimiser(model: nn.Module, how: Training) -> torch.optim.Optimizer:
-    """Over what trains. Adam's and SGD's weight decay is in the gradient, AdamW's is apart from it."""
+    """Over what trains. Adam's weight decay is in the gradient, AdamW's is apart from it; SGD ignores it."""
     params = [param for param in model.parameters() if param.requires_grad]
-    common: dict[str, Any] = {"lr": how.learning_rate, "weight_decay": how.weight_decay}
     if how.optimiser == "sgd":
-        return torch.optim.SGD(params, momentum=how.momentum, **common)
-    return {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[how.optimiser](params, **common)
+        return torch.optim.SGD(params, lr=how.learning_rate, momentum=how.momentum)
+    adam = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[how.optimiser]
+    return adam(params, lr=how.learning_rate, weight_decay=how.weight_decay)
 
 
 def workers(memes: Inputs, device: str) -> int:

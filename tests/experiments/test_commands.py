@@ -18,7 +18,6 @@ from unittest import mock
 import pytest
 import tiny_encoders
 
-from extract import __main__ as stage_1
 from extract.encoders import catalogue
 from heads.models import HEADS
 
@@ -134,7 +133,6 @@ def encoders(tmp_path_factory):
             return catalogue.Weights(folders[kind], "folder", catalogue.digest(catalogue.files(kind, folders[kind])))
 
         patch.setattr(catalogue, "_find_known", find)
-        patch.setattr("experiments.systems.encoders.stage_1", stage_1.main)  # else a process, which has no such names
         patch.setenv("MEMEFUSE_CACHE", str(folder / "cache"))
         patch.setenv("MPLBACKEND", "Agg")
         yield

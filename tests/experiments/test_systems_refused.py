@@ -30,8 +30,8 @@ MLP = "distilbert-resnet50-mlp"
             f"{MLP} trains its text encoder, and fastText gives vectors of whole texts: name another --text-encoder",
         ),
         (
-            ["bert-resnet18-linear", "--settings", "1,10", "--predict", "a.png", "words"],
-            "--predict asks the run of one setting, and --settings is 1,10: name one",
+            ["bert-resnet18-linear", "--settings", "batch-size,balanced-sgd", "--predict", "a.png", "words"],
+            "--predict asks the run of one setting, and --settings is batch-size,balanced-sgd: name one",
         ),
     ],
     ids=str,

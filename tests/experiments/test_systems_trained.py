@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from experiments.systems.inputs import padded
 from experiments.systems.models import Branch, Classifier, Concat, TrainedImage, cached
-from experiments.systems.published import Shape
+from experiments.systems.published import SYSTEMS, Shape
 from extract import encoders
 from extract.encoders import catalogue
 
@@ -104,6 +104,19 @@ def test_a_memes_logit_does_not_depend_on_its_batch_in_training(both: tuple[Path
     with torch.no_grad():
         alone = model({name: value[:1] for name, value in whole.items()})
         assert_alike(alone, model(whole)[:1])
+
+
+def test_batch_norms_that_update_see_the_batch_in_training_and_their_statistics_after(both: tuple[Path, Path]) -> None:
+    image = TrainedImage(catalogue.locate("image", str(both[1])), SYSTEMS["bert-resnet18-linear"].shape.norms_update)
+    norms = [module for module in image.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [norm.running_mean.clone() for norm in norms]
+    with torch.no_grad():
+        image.eval()(images(2))
+        assert all(map(torch.equal, before, [norm.running_mean for norm in norms]))
+        in_training = image.train()(images(2))
+        assert not any(map(torch.equal, before, [norm.running_mean for norm in norms]))
+        assert not torch.equal(image.train()(images(2)), image.eval()(images(2)))
+    assert in_training.isfinite().all()
 
 
 def test_an_image_and_its_negative_are_learnt_by_heart(both: tuple[Path, Path]) -> None:

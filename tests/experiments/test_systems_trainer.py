@@ -8,7 +8,7 @@ import torch
 from planted_memes import concat, memes
 
 from experiments.systems import trainer
-from experiments.systems.published import Shape, Training
+from experiments.systems.published import SYSTEMS, Shape, Training
 from heads.metrics import auc_roc
 
 
@@ -129,6 +129,40 @@ def test_every_way_to_train_gives_the_same_numbers_twice_and_others_than_the_pla
     plain, _ = quick(tmp_path / "plain")
     assert torch.equal(once, twice)
     assert not torch.equal(once, plain)
+
+
+def test_the_published_trainings_have_their_schedules_and_stops(tmp_path):
+    published = {
+        name: trainer.arguments(setting.training, tmp_path, 0, "cpu", None, "float32", 0)
+        for name in ("bert-resnet18-linear", "fasttext-resnet152-concat", "multimodal-transformer")
+        for setting in [next(iter(SYSTEMS[name].settings.values()))]
+    }
+    found = [(each.lr_scheduler_type.value, each.warmup_steps, each.max_grad_norm) for each in published.values()]
+    assert found == [("constant", 0, 0.0), ("reduce_lr_on_plateau", 0, 1.0), ("cosine", 200, 0.0)]
+    how = SYSTEMS["multimodal-transformer"].settings["published"].training
+    assert (how.optimiser, how.learning_rate, how.epochs) == ("adamw", 5e-6, 30)
+    assert trainer.fewer(2009, how, 8500) == 2009
+    assert trainer.fewer(2010, how, 8500) is None  # as many as 30 epochs make
+    how = SYSTEMS["fasttext-resnet152-concat"].settings["published"].training
+    assert (how.batch, how.accumulate, how.epochs, how.learning_rate, how.seed) == (4, 16, 10, 5e-5, 42)
+
+
+def test_the_optimiser_sees_what_trains_alone_and_sgd_ignores_weight_decay():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    for name, decay in (("balanced-sgd", 0.0), ("image-frozen", 1e-4), ("both-frozen", 0.0)):
+        how = SYSTEMS["bert-resnet18-linear"].settings[name].training
+        optimiser = trainer.optimiser(model, how)
+        [group] = optimiser.param_groups
+        assert [id(param) for param in group["params"]] == [id(param) for param in model[1].parameters()]
+        assert group["weight_decay"] == decay
+        assert type(optimiser).__name__.lower() == how.optimiser
+
+
+def test_an_improvement_that_is_too_small_does_not_start_patience_anew(tmp_path):
+    _, patient = quick(tmp_path / "any", learning_rate=1e-4, epochs=6, patience=2)
+    _, strict = quick(tmp_path / "least", learning_rate=1e-4, epochs=6, patience=2, least_improvement=10.0)
+    assert (len(patient.history), len(strict.history)) == (6, 3)
 
 
 def test_seconds_of_killed_processes_count(monkeypatch, tmp_path):

@@ -43,10 +43,12 @@ def test_it_reads_what_bert_reads_of_cells_that_stand_before_words(net: Any) -> 
     meme = tiny_systems.memes(1)[0]
     ids = torch.tensor([meme["input_ids"]])
     own = net.bert.embeddings
-    cells = net.project(torch.from_numpy(meme["grid"])) + net.position.weight + net.modality.weight[0]
-    words = own.word_embeddings(ids[0]) + net.modality.weight[1]
-    place = torch.cat([torch.zeros(len(cells), dtype=torch.int64), torch.arange(len(words))])
-    total = torch.cat([cells, words]) + own.position_embeddings(place) + own.token_type_embeddings.weight[0]
+    assert (net.text_modality == 0).all()
+    assert (net.image_modality == 1).all()
+    cells = net.project(torch.from_numpy(meme["grid"])) + net.position.weight + 1.0
+    words = own.word_embeddings(ids[0]) + own.position_embeddings.weight[: ids.shape[1]]
+    joint = torch.cat([cells, words])
+    total = joint + own.position_embeddings.weight[: len(joint)] + own.token_type_embeddings.weight[0]
     hidden = own.LayerNorm(total)[None]
     for layer in net.bert.encoder.layer:
         hidden = layer(hidden)

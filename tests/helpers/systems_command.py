@@ -8,7 +8,6 @@ import pytest
 
 from experiments.systems import encoders, run
 from experiments.systems.published import SYSTEMS
-from extract.__main__ import main as extract
 from heads.settings import HeadSettings
 
 
@@ -26,11 +25,10 @@ def tiny(folder: Path, *more: str) -> list[str]:
 
 
 def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stage 1 in this process, few buckets for fastText, one seed and few epochs for what is frozen."""
+    """Few buckets for fastText, one seed and few epochs for what is frozen."""
     monkeypatch.setattr(
         run.training, "runs", lambda heads, seeds, _: {head: [HeadSettings(max_epochs=2)] * seeds for head in heads}
     )
-    monkeypatch.setattr(encoders, "stage_1", lambda arguments: extract([*arguments, "--quiet"]))
     monkeypatch.setattr(run, "OWN_SEEDS", 1)
     monkeypatch.setattr(run, "FROZEN_SEEDS", 2)
     monkeypatch.setitem(encoders.CBOW, "bucket", 1000)

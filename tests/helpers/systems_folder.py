@@ -17,7 +17,9 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("systems")
     for seed, (split, size) in enumerate(SIZES.items(), 1):
         memes(folder / "data", split, size, seed)
-    tiny_encoders.text_folder(folder / "bert")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny_encoders, "POSITIONS", 130)  # an image's 49 cells stand before the words
+        tiny_encoders.text_folder(folder / "bert")
     tiny_encoders.resnet_folder(folder / "resnet", tiny_encoders.resnet())
     return folder
 
