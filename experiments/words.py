@@ -44,6 +44,11 @@ a bootstrap interval over memes. p-values are Holm-corrected over all rows of th
 whichever row is quoted, a false alarm anywhere in it is no likelier than .05. "A gain" takes a corrected p below .05
 and an interval without 0; where only one of the two says so, there is "no firm evidence".
 
+All other pairs of heads are tested by AUC-ROC in the same way, and Holm-corrected among themselves. "Shown at 80%" is
+the difference that one such test at .05, uncorrected, would show four times in five on these memes and seeds; "memes
+for it" how many memes of this kind the difference seen would take for that ("no number": more memes alone would not do
+it, for the seeds' luck stays, or the difference is too small).
+
 What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
 "LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
 
@@ -99,10 +104,31 @@ def fusion_sentence(pair: Pair) -> str:
     )
 
 
+def power(pair: Pair) -> str:
+    """What difference these memes would show, and how many the one seen takes; empty where nothing is known of it."""
+    if math.isnan(pair.detectable):
+        return ""
+    said = (
+        f"{pair.head.capitalize()} against {pair.against}: these memes of {pair.split} show a difference of "
+        f"{METRICS[pair.measure].title} of {bare(pair.detectable)} four times in five (power 80%, one test at .05)"
+    )
+    if pair.conclusion in ("gain", "loss"):
+        return f"{said}."
+    if math.isnan(pair.memes_needed):
+        return f"{said}; for the {bare(abs(pair.difference))} seen here more memes alone would not do."
+    return f"{said}; the {bare(abs(pair.difference))} seen here takes {memes_needed(pair)} memes."
+
+
+def memes_needed(pair: Pair) -> str:
+    return "no number" if math.isnan(pair.memes_needed) else f"{math.ceil(pair.memes_needed):,}"
+
+
 def summary(comparison: Comparison) -> list[str]:
     """A sentence per fusion and judged split, or why there is none; then, per judged split, one on all heads against
     regressions and one on what its size allows to see."""
-    said = [fusion_sentence(pair) for pair in comparison.pairs if pair.measure == "auc_roc"]
+    judged = [pair for pair in comparison.pairs if pair.measure == "auc_roc"]
+    said = [fusion_sentence(pair) for pair in judged]
+    said += [sentence for pair in judged if pair.conclusion not in ("gain", "loss") and (sentence := power(pair))]
     if comparison.judged and not said:
         said = [no_fusion()]
     sizes = {size.name: size for size in comparison.splits}

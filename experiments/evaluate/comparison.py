@@ -42,10 +42,11 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
             rows.append(chance_row(split))
     dev = [each for each in rows if each.split == data.dev.name]
     single = tests.better_single(dev)
-    pairs, linear, parts = [], [], []
+    pairs, others, linear, parts = [], [], [], []
     for split in judged:
         of_split, group = scores[split.name], split.labelled.group
         pairs += tests.fusion_pairs(single, of_split, group, draws[split.name]) if single else []
+        others += tests.other_pairs(single, of_split, group)
         linear += tests.linear_pairs(dev, of_split, group)
         parts += slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
     comparison = Comparison(
@@ -60,6 +61,7 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         judged=[split.name for split in judged],
         pairs=tests.corrected(pairs),
         linear=tests.corrected(linear),
+        other_pairs=tests.corrected(others),
         slices=parts,
         notes=notes,
         code=code_version(),

@@ -6,7 +6,7 @@ or equal image) move together, for they were made as variants of each other; see
 that are undefined hold NaN.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +53,9 @@ class Paired:
     p: float  # two-sided; NaN where it is undefined
     low: float  # of the difference's 95% interval
     high: float
+    of_memes: float = float("nan")  # the variance that memes make
+    of_seeds: tuple[float, float] = (0.0, 0.0)  # that seeds make of either mean
+    freedom: tuple[int, int] = (1, 1)  # degrees of freedom of these two
 
 
 @dataclass(frozen=True)
@@ -264,11 +267,17 @@ def delong(
         low = difference - np.hypot(means[0] - low_a, high_b - means[1])
         high = difference + np.hypot(high_a - means[0], means[1] - low_b)
         return Paired(difference, 0.0, permutation(a, b, positive, group), float(low), float(high))
-    weight = sum(variance**2 / count for variance, count in zip(of_seeds, freedom, strict=True))
-    degrees = error**4 / weight if weight else np.inf
-    half = -float(stdtrit(degrees, (1 - LEVEL) / 2)) * error
-    p = float(2 * stdtr(degrees, -abs(difference) / error))
-    return Paired(difference, error, p, max(-1.0, difference - half), min(1.0, difference + half))
+    freely = degrees(error**2, of_seeds, freedom)
+    half = -float(stdtrit(freely, (1 - LEVEL) / 2)) * error
+    p = float(2 * stdtr(freely, -abs(difference) / error))
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    return Paired(difference, error, p, low, high, of_memes, (of_seeds[0], of_seeds[1]), (freedom[0], freedom[1]))
+
+
+def degrees(variance: float, of_seeds: Sequence[float], freedom: Sequence[int]) -> float:
+    """Return the degrees of freedom of a variance of which these parts were measured with few (Satterthwaite 1946)."""
+    weight = sum(part**2 / count for part, count in zip(of_seeds, freedom, strict=True))
+    return variance**2 / weight if weight else np.inf
 
 
 def seeds_alone(

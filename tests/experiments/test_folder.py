@@ -191,7 +191,7 @@ def test_frames_hold_what_files_do(folder):
     results = reports.read(folder)
     table = pd.read_csv(folder / "comparison.csv")
     pd.testing.assert_frame_equal(results.table, table, atol=1e-6)
-    assert set(results.tests["family"]) == {"fusion", "linear"}
+    assert set(results.tests["family"]) == {"fusion", "others", "linear"}
     assert set(results.tests["conclusion"]) <= set(CONCLUSIONS)
     frame = results.predictions
     assert list(frame.columns) == ["split", "id", "label", "head", "seed", "probability"]
