@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Comparison, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
@@ -192,8 +192,11 @@ def shown_first(comparison: Comparison) -> list[str]:
 
 
 def test_first(comparison: Comparison) -> list[SplitSize]:
+    """Splits, each followed by what train does not hold of it."""
     first = shown_first(comparison)
-    return sorted(comparison.splits, key=lambda size: size.name not in first)
+    parts = {size.name.removesuffix(NOT_IN_TRAIN): size for size in comparison.unseen}
+    splits = sorted(comparison.splits, key=lambda size: size.name not in first)
+    return [part for size in splits for part in (size, parts.get(size.name)) if part]
 
 
 def comparison_markdown(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.results.records import Comparison, Figure, Pair, Row, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Comparison, Figure, Pair, Row, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
 from extract.store import EncoderIdentity
@@ -35,6 +35,9 @@ They say how far the figure may lie from what more memes of this kind, and other
 (average precision) depend on no threshold; accuracy, precision, recall, F1 and macro-F1 are at probability 0.5, and
 again at the threshold with the best macro-F1 on dev. ECE (expected calibration error, 15 bins) and Brier score are
 better when lower.
+
+"Mean of N runs" is what predict, serve and submit use: the mean probability of a head's runs, with a threshold of its
+own, tuned on dev. Those very runs are used again, so its interval counts memes alone as luck.
 
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of memes that share a text or an image,
@@ -136,23 +139,22 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
-    said += [sentence for size in comparison.splits if (sentence := leakage(size, size.name in comparison.judged))]
+    said += [sentence for size in comparison.splits if (sentence := leakage(size))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
 
 
-def leakage(size: SplitSize, sliced: bool) -> str:
-    """What of a split stands in train, too; empty where nothing does. sliced: whether a slice leaves that out."""
+def leakage(size: SplitSize) -> str:
+    """What of a split stands in train, too; empty where nothing does."""
     if not size.in_train.get("any"):
         return ""
     shared = ", ".join(f"{size.in_train[what]:,} by {what}" for what in ("id", "text", "image") if size.in_train[what])
     if size.in_train["any"] == size.memes:
         return f"All {size.memes:,} memes of {size.name} stand in train, too ({shared}): its figures tell nothing new."
-    others = '; those on the others are among the slices ("id, text and image not in train")' if sliced else ""
     return (
         f"{size.in_train['any']:,} of {size.memes:,} memes of {size.name} stand in train, too ({shared}), which may "
-        f"flatter its figures{others}."
+        f'flatter its figures: see "{size.name}{NOT_IN_TRAIN}".'
     )
 
 

@@ -1,7 +1,7 @@
 """From a head's logits to its figures: metrics of every run, their mean, spread and interval over memes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Scores:
     """All runs of one head, or a reference, on one split's labelled memes."""
 
     name: str
-    kind: str  # "head" or "reference"
+    kind: str  # "head", "mean" or "reference"
     split: str
     logit: Float[Tensor, "run meme"]
     label: Int[np.ndarray, " meme"]  # 0 or 1
@@ -67,6 +67,23 @@ class Scores:
     def right(self) -> Bool[np.ndarray, " meme"]:
         """Return whether the runs' mean probability falls on the label's side of 0.5."""
         return (self.probability.mean(axis=0) >= 0.5) == self.positive
+
+    def mean_of_runs(self, threshold: float) -> "Scores":
+        """Return the runs' mean probability, which predict takes, as scores of a single run; threshold: its own."""
+        # as sure as float64 can say: an infinite logit could not be compared with another
+        logit = torch.logit(torch.from_numpy(self.probability).mean(dim=0, keepdim=True), eps=2**-53)
+        one = torch.ones(1, dtype=torch.float64)
+        name = f"{self.name}, mean of {len(self.logit)} runs"
+        return Scores(name, "mean", self.split, logit, self.label, threshold * one, one)
+
+    def only(self, memes: Int[np.ndarray, " some"], split: str) -> "Scores":
+        """Return the scores of these memes, as a split of that name."""
+        return replace(self, split=split, logit=self.logit[:, memes], label=self.label[memes])
+
+    @property
+    def constant(self) -> bool:
+        """Whether no run tells one meme from another."""
+        return bool((self.logit == self.logit[:, :1]).all())
 
     def metrics(self, threshold: Float[Tensor, " run"] | float) -> dict[str, Float[np.ndarray, " run"]]:
         """Compute every metric of every run; NaN where it is undefined."""
@@ -173,8 +190,10 @@ def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarra
     at_half, tuned = scores.metrics(0.5), scores.metrics(scores.threshold)
     groups, of_label_1 = len(np.unique(group)), len(np.unique(group[scores.positive]))
 
-    def most(name: str) -> int:
-        """How many groups a metric is a share of, at the most."""
+    def most(name: str) -> int | float:
+        """How many groups a metric is a share of, at the most; AUC-ROC of a constant is 1/2 on any memes."""
+        if name == "auc_roc" and scores.constant:
+            return np.inf
         return of_label_1 if name in OF_LABEL_1 else groups
 
     return Row(
@@ -188,7 +207,7 @@ def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarra
     )
 
 
-def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, groups: int) -> Figure:
+def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, groups: int | float) -> Figure:
     """Return mean and spread over runs, and the interval over memes and seeds; undefined as a whole where any run is.
 
     draws: of the mean over resampled memes. groups: of memes that the figure is made of.

@@ -74,6 +74,11 @@ def groups(key: Shaped[np.ndarray, " meme"], alone: Bool[np.ndarray, " meme"]) -
     return np.unique(number, return_inverse=True)[1].reshape(-1)
 
 
+def common(group: Int[np.ndarray, " meme"]) -> Bool[np.ndarray, " meme"]:
+    """Return which memes are of a group that holds more than half of all."""
+    return 2 * np.bincount(group)[group] > len(group)
+
+
 def connected(*groupings: Int[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
     """Number the components of memes that share a group in any of the groupings, directly or through other memes."""
     count = len(groupings[0])
@@ -151,7 +156,7 @@ def wilson(share: Any, count: Any) -> tuple[Any, Any]:
     return np.maximum(0, middle - half), np.minimum(1, middle + half)
 
 
-def score_interval(mean: float, variance: float, most: int) -> tuple[float, float]:
+def score_interval(mean: float, variance: float, most: int | float) -> tuple[float, float]:
     """Return Wilson's interval of a figure between 0 and 1, for as many memes as its variance is worth.
 
     A share of n independent memes has the variance mean (1 - mean) / n: a figure's own variance says how many its memes

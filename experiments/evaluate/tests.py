@@ -28,9 +28,9 @@ def better_single(dev: Sequence[Row]) -> str | None:
 
 
 def highest(rows: Sequence[Row], names: Sequence[str]) -> str | None:
-    """Return the one of those named with the highest AUC-ROC; None if there is none of them."""
-    named = [row for row in rows if row.name in names]
-    return max(named, key=lambda row: row.metrics["auc_roc"].mean).name if named else None
+    """Return the one of those named with the highest AUC-ROC, an undefined one the last; None if there is none."""
+    areas = {row.name: row.metrics["auc_roc"].mean for row in rows if row.name in names}
+    return max(areas, key=lambda name: np.nan_to_num(areas[name], nan=-1.0)) if areas else None
 
 
 def fusion_pairs(single: str, scores: dict[str, Scores], group: np.ndarray, draws: Draws) -> list[Pair]:

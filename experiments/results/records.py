@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from extract.store import EncoderIdentity
 
 NAN = float("nan")
+NOT_IN_TRAIN = " without what train holds"  # after a split's name: its memes of which train holds no id, text or image
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 CONCLUSIONS = ("gain", "loss", "unconfirmed gain", "unconfirmed loss", "none", "untested")
 
@@ -53,11 +54,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A head or a reference on one split."""
+    """A head, the mean probability of its runs, or a reference on one split."""
 
     name: str
-    kind: str  # "head" or "reference"
-    split: str
+    kind: str  # "head", "mean" or "reference"
+    split: str  # of Comparison.splits, or of Comparison.unseen
     seeds: int
     threshold: float  # tuned on dev, mean over seeds
     metrics: dict[str, Figure]  # at threshold 0.5
@@ -146,6 +147,7 @@ class Comparison:
     run: str = ""  # names this comparison in its folder's other files: a digest of all the above
     features: str = ""  # the folder that vectors were read from
     files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
+    unseen: list[SplitSize] = field(default_factory=list)  # what train does not hold of splits of which it holds a part
     other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
 
     def pair(self, head: str, against: str, split: str, measure: str = "auc_roc") -> Pair | None:
