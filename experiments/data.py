@@ -45,10 +45,18 @@ class Split:
         return statistics.groups(self.pairs.text_content, alone=self.pairs.text_content == NO_TEXT)
 
     @property
+    def image_group(self) -> Int[np.ndarray, " meme"]:
+        """Memes of byte-identical images share a number."""
+        return statistics.groups(self.pairs.image_content, alone=np.zeros(len(self), dtype=bool))
+
+    @property
     def group(self) -> Int[np.ndarray, " meme"]:
-        """Memes that share a text or an image, directly or through other memes, share a number."""
-        image = statistics.groups(self.pairs.image_content, alone=np.zeros(len(self), dtype=bool))
-        return statistics.connected(self.text_group, image)
+        """Memes that share a text or an image, directly or through other memes, share a number.
+
+        What more than half of the memes share is no tie: a placeholder would make one group of all.
+        """
+        tied = [statistics.groups(each, alone=statistics.common(each)) for each in (self.text_group, self.image_group)]
+        return statistics.connected(*tied)
 
     def __len__(self) -> int:
         return len(self.pairs)

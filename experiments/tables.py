@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Comparison, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
     READING,
+    UNDEFINED,
     bare,
     candidate_score,
     conclusion,
@@ -20,6 +21,7 @@ from experiments.words import (
     heading,
     interval,
     looks_at,
+    memes_needed,
     probability,
     signed,
     summary,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from experiments.scoring.scorer import Score, Scorer
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
+OTHERS_TITLE = "All other pairs of heads"
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
 WIDTH = 110  # columns of a terminal
 
@@ -133,6 +136,7 @@ def first_reference(rows: Sequence[Row]) -> list[int]:
 def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fusion", "single")) -> Table:
     """`sides`: what to call the first and the second of each pair."""
     header = ["", "split", "measure", *sides, "difference", "95% interval", "p", "p (Holm)", "shows"]
+    header += ["shown at 80%", "memes for it"]
     cells = []
     for pair in pairs:
         alone = f" (+{pair.only_head} -{pair.only_against})" if pair.measure == "accuracy" else ""
@@ -148,6 +152,8 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
                 probability(pair.p),
                 probability(pair.p_holm),
                 conclusion(pair),
+                bare(pair.detectable),
+                memes_needed(pair) if pair.detectable == pair.detectable else UNDEFINED,
             ]
         )
     return Table(title, header, cells)
@@ -186,8 +192,11 @@ def shown_first(comparison: Comparison) -> list[str]:
 
 
 def test_first(comparison: Comparison) -> list[SplitSize]:
+    """Splits, each followed by what train does not hold of it."""
     first = shown_first(comparison)
-    return sorted(comparison.splits, key=lambda size: size.name not in first)
+    parts = {size.name.removesuffix(NOT_IN_TRAIN): size for size in comparison.unseen}
+    splits = sorted(comparison.splits, key=lambda size: size.name not in first)
+    return [part for size in splits for part in (size, parts.get(size.name)) if part]
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -212,6 +221,8 @@ def comparison_markdown(comparison: Comparison) -> str:
             "",
             "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right.",
         ]
+    if comparison.other_pairs:
+        lines += ["", f"## {OTHERS_TITLE}", "", markdown(pairs_table(comparison.other_pairs, "", ("first", "second")))]
     if comparison.linear:
         lines += ["", f"## {LINEAR_TITLE}", "", markdown(linear_table(comparison.linear, ""))]
     return "\n".join([*lines, "", "## How to read this", "", READING, "", *provenance(comparison)]) + "\n"
@@ -240,6 +251,8 @@ def comparison_latex(comparison: Comparison) -> str:
             parts.append(latex(main_table(rows, heading(size))))
     if comparison.pairs:
         parts.append(latex(pairs_table(comparison.pairs, "Each fusion against the better single modality.")))
+    if comparison.other_pairs:
+        parts.append(latex(pairs_table(comparison.other_pairs, OTHERS_TITLE, ("first", "second"))))
     if comparison.linear:
         parts.append(latex(linear_table(comparison.linear)))
     return "\n\n".join(parts) + "\n"

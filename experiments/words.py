@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.results.records import Comparison, Figure, Pair, Row, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Comparison, Figure, Pair, Row, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
 from extract.store import EncoderIdentity
@@ -36,6 +36,9 @@ They say how far the figure may lie from what more memes of this kind, and other
 again at the threshold with the best macro-F1 on dev. ECE (expected calibration error, 15 bins) and Brier score are
 better when lower.
 
+"Mean of N runs" is what predict, serve and submit use: the mean probability of a head's runs, with a threshold of its
+own, tuned on dev. Those very runs are used again, so its interval counts memes alone as luck.
+
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of memes that share a text or an image,
 to which the variance over seeds comes (Student's t); where nothing varies, by a permutation test over those groups.
@@ -43,6 +46,11 @@ Accuracy: of the seeds' mean probability at 0.5, tested by McNemar's exact test,
 a bootstrap interval over memes. p-values are Holm-corrected over all rows of the table, both measures and all splits:
 whichever row is quoted, a false alarm anywhere in it is no likelier than .05. "A gain" takes a corrected p below .05
 and an interval without 0; where only one of the two says so, there is "no firm evidence".
+
+All other pairs of heads are tested by AUC-ROC in the same way, and Holm-corrected among themselves. "Shown at 80%" is
+the difference that one such test at .05, uncorrected, would show four times in five on these memes and seeds; "memes
+for it" how many memes of this kind the difference seen would take for that ("no number": more memes alone would not do
+it, for the seeds' luck stays, or the difference is too small).
 
 What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
 "LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
@@ -99,10 +107,31 @@ def fusion_sentence(pair: Pair) -> str:
     )
 
 
+def power(pair: Pair) -> str:
+    """What difference these memes would show, and how many the one seen takes; empty where nothing is known of it."""
+    if math.isnan(pair.detectable):
+        return ""
+    said = (
+        f"{pair.head.capitalize()} against {pair.against}: these memes of {pair.split} show a difference of "
+        f"{METRICS[pair.measure].title} of {bare(pair.detectable)} four times in five (power 80%, one test at .05)"
+    )
+    if pair.conclusion in ("gain", "loss"):
+        return f"{said}."
+    if math.isnan(pair.memes_needed):
+        return f"{said}; for the {bare(abs(pair.difference))} seen here more memes alone would not do."
+    return f"{said}; the {bare(abs(pair.difference))} seen here takes {memes_needed(pair)} memes."
+
+
+def memes_needed(pair: Pair) -> str:
+    return "no number" if math.isnan(pair.memes_needed) else f"{math.ceil(pair.memes_needed):,}"
+
+
 def summary(comparison: Comparison) -> list[str]:
     """A sentence per fusion and judged split, or why there is none; then, per judged split, one on all heads against
     regressions and one on what its size allows to see."""
-    said = [fusion_sentence(pair) for pair in comparison.pairs if pair.measure == "auc_roc"]
+    judged = [pair for pair in comparison.pairs if pair.measure == "auc_roc"]
+    said = [fusion_sentence(pair) for pair in judged]
+    said += [sentence for pair in judged if pair.conclusion not in ("gain", "loss") and (sentence := power(pair))]
     if comparison.judged and not said:
         said = [no_fusion()]
     sizes = {size.name: size for size in comparison.splits}
@@ -110,23 +139,22 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
-    said += [sentence for size in comparison.splits if (sentence := leakage(size, size.name in comparison.judged))]
+    said += [sentence for size in comparison.splits if (sentence := leakage(size))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
 
 
-def leakage(size: SplitSize, sliced: bool) -> str:
-    """What of a split stands in train, too; empty where nothing does. sliced: whether a slice leaves that out."""
+def leakage(size: SplitSize) -> str:
+    """What of a split stands in train, too; empty where nothing does."""
     if not size.in_train.get("any"):
         return ""
     shared = ", ".join(f"{size.in_train[what]:,} by {what}" for what in ("id", "text", "image") if size.in_train[what])
     if size.in_train["any"] == size.memes:
         return f"All {size.memes:,} memes of {size.name} stand in train, too ({shared}): its figures tell nothing new."
-    others = '; those on the others are among the slices ("id, text and image not in train")' if sliced else ""
     return (
         f"{size.in_train['any']:,} of {size.memes:,} memes of {size.name} stand in train, too ({shared}), which may "
-        f"flatter its figures{others}."
+        f'flatter its figures: see "{size.name}{NOT_IN_TRAIN}".'
     )
 
 

@@ -1,16 +1,15 @@
 """From trained heads to a Comparison: score every split, test every fusion, cut slices."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from experiments.data import Data, Split, digest
-from experiments.evaluate import statistics, tests
-from experiments.evaluate.scores import Scores, chance, row, statistic
-from experiments.evaluate.slices import held_by_train, slices
-from experiments.results.records import NAN, Comparison, Figure, Row, SplitSize, code_version, versions
+from experiments.evaluate import slices, statistics, tests
+from experiments.evaluate.scores import Scores, chance, mean_threshold, row, statistic
+from experiments.results.records import NAN, NOT_IN_TRAIN, Comparison, Figure, Row, SplitSize, code_version, versions
 from experiments.training import Trained
 
 
@@ -30,24 +29,27 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         split.name: {each.name: Scores.of(each, split.name, split.pairs.label) for each in trained} for split in scored
     }
     rows: list[Row] = []
-    draws = {}
+    draws: dict[str, tests.Draws] = {}
+    unseen = []
     for split in scored:
-        of_split = scores[split.name]
-        draws[split.name] = statistics.bootstrap(
-            split.labelled.group, {name: statistic(each) for name, each in of_split.items()}
-        )
-        group = split.labelled.group
-        rows += [row(each, draws[split.name][name], group) for name, each in of_split.items()]
-        if any(each.kind == "reference" for each in trained):
-            rows.append(chance_row(split))
+        every = with_means(trained, scores[split.name], data.dev)
+        notes += placeholders(split.labelled)
+        its_rows, draws[split.name] = rows_of(every, split)
+        rows += its_rows
+        rest = slices.unseen(split.labelled, data.train)
+        if 0 < len(rest) < len(split.labelled):
+            part = split.labelled.only(rest)
+            unseen.append(replace(size(part), name=split.name + NOT_IN_TRAIN))
+            rows += rows_of([each.only(rest, unseen[-1].name) for each in every], part)[0]
     dev = [each for each in rows if each.split == data.dev.name]
     single = tests.better_single(dev)
-    pairs, linear, parts = [], [], []
+    pairs, others, linear, parts = [], [], [], []
     for split in judged:
         of_split, group = scores[split.name], split.labelled.group
         pairs += tests.fusion_pairs(single, of_split, group, draws[split.name]) if single else []
+        others += tests.other_pairs(single, of_split, group)
         linear += tests.linear_pairs(dev, of_split, group)
-        parts += slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
+        parts += slices.slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
     comparison = Comparison(
         encoders=data.encoders,
         splits=sizes(data),
@@ -60,6 +62,8 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         judged=[split.name for split in judged],
         pairs=tests.corrected(pairs),
         linear=tests.corrected(linear),
+        other_pairs=tests.corrected(others),
+        unseen=unseen,
         slices=parts,
         notes=notes,
         code=code_version(),
@@ -69,9 +73,37 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
     return replace(comparison, run=run, features=str(data.features))
 
 
-def chance_row(split: Split) -> Row:
-    expected = chance((split.labelled.pairs.label == 1).astype(int))
-    return Row("chance", "reference", split.name, 1, NAN, {name: Figure(value) for name, value in expected.items()}, {})
+def with_means(trained: Sequence[Trained], scores: Mapping[str, Scores], dev: Split) -> list[Scores]:
+    """Return heads, then what predict says where a head has several runs: their mean, then references."""
+    heads = [scores[each.name] for each in trained if each.kind == "head"]
+    means = [
+        scores[each.name].mean_of_runs(mean_threshold(each, dev.name, dev.pairs.label))
+        for each in trained
+        if each.kind == "head" and len(each.threshold) > 1
+    ]
+    return [*heads, *means, *(scores[each.name] for each in trained if each.kind == "reference")]
+
+
+def rows_of(every: Sequence[Scores], split: Split) -> tuple[list[Row], tests.Draws]:
+    """Return the table's rows of these memes, chance the last where there are references, and the bootstrap's draws."""
+    labelled = split.labelled
+    draws = statistics.bootstrap(labelled.group, {each.name: statistic(each) for each in every})
+    rows = [row(each, draws[each.name], labelled.group) for each in every]
+    if every[-1].kind == "reference":
+        expected = {name: Figure(value) for name, value in chance(every[-1].label).items()}
+        rows.append(Row("chance", "reference", every[-1].split, 1, NAN, expected, {}))
+    return rows, draws
+
+
+def placeholders(split: Split) -> list[str]:
+    """What more than half of a split's memes share, which is no reason to take them for variants of each other."""
+    shared = {"text": statistics.common(split.text_group).sum(), "image": statistics.common(split.image_group).sum()}
+    return [
+        f"{split.name}: {count / len(split):.0%} of the memes share one {side}; it ties no memes together, for of one "
+        "group there is no test."
+        for side, count in shared.items()
+        if count > 1
+    ]
 
 
 def has_both_labels(split: Split) -> bool:
@@ -82,7 +114,7 @@ def sizes(data: Data) -> list[SplitSize]:
     """Return what train, dev and test splits hold, and how much of the latter stands in train."""
     found = [size(data.train)]
     for split in (data.dev, *data.tests):
-        shared = held_by_train(split, data.train)
+        shared = slices.held_by_train(split, data.train)
         shared["any"] = np.any(list(shared.values()), axis=0)
         found.append(replace(size(split), in_train={what: int(mask.sum()) for what, mask in shared.items()}))
     return found

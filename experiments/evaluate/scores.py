@@ -1,7 +1,7 @@
 """From a head's logits to its figures: metrics of every run, their mean, spread and interval over memes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,18 @@ from heads.metrics import (
 TUNED = "tuned_"  # prefix of a decision's draws at the threshold tuned on dev
 OF_LABEL_1 = {"average_precision", "precision", "recall", "f1"}  # these are of the memes of label 1, or so called
 MEAN_ACCURACY = "mean_accuracy"  # draws of the accuracy of the runs' mean probability, at 0.5
+STEP = 16  # rows added up one after the other
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A run's memes from the highest score to the lowest: all that AUC-ROC and average precision depend on."""
+
+    positive: Int[np.ndarray, " positive"]  # the memes of label 1, the highest first
+    negative: Int[np.ndarray, " negative"]  # the others
+    found: Int[np.ndarray, " positive"]  # for each positive, how many positives score as high or higher
+    above: Int[np.ndarray, " positive"]  # how many negatives score higher
+    passed: Int[np.ndarray, " positive"]  # how many score as high or higher
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Scores:
     """All runs of one head, or a reference, on one split's labelled memes."""
 
     name: str
-    kind: str  # "head" or "reference"
+    kind: str  # "head", "mean" or "reference"
     split: str
     logit: Float[Tensor, "run meme"]
     label: Int[np.ndarray, " meme"]  # 0 or 1
@@ -67,6 +79,23 @@ class Scores:
     def right(self) -> Bool[np.ndarray, " meme"]:
         """Return whether the runs' mean probability falls on the label's side of 0.5."""
         return (self.probability.mean(axis=0) >= 0.5) == self.positive
+
+    def mean_of_runs(self, threshold: float) -> "Scores":
+        """Return the runs' mean probability, which predict takes, as scores of a single run; threshold: its own."""
+        # as sure as float64 can say: an infinite logit could not be compared with another
+        logit = torch.logit(torch.from_numpy(self.probability).mean(dim=0, keepdim=True), eps=2**-53)
+        one = torch.ones(1, dtype=torch.float64)
+        name = f"{self.name}, mean of {len(self.logit)} runs"
+        return Scores(name, "mean", self.split, logit, self.label, threshold * one, one)
+
+    def only(self, memes: Int[np.ndarray, " some"], split: str) -> "Scores":
+        """Return the scores of these memes, as a split of that name."""
+        return replace(self, split=split, logit=self.logit[:, memes], label=self.label[memes])
+
+    @property
+    def constant(self) -> bool:
+        """Whether no run tells one meme from another."""
+        return bool((self.logit == self.logit[:, :1]).all())
 
     def metrics(self, threshold: Float[Tensor, " run"] | float) -> dict[str, Float[np.ndarray, " run"]]:
         """Compute every metric of every run; NaN where it is undefined."""
@@ -138,13 +167,13 @@ def statistic(scores: Scores) -> statistics.Statistic:
     ECE is left out: resampling memes adds noise to every bin, and so would only ever raise it.
     """
     probability, positive = scores.probability, scores.positive
-    rankings = [statistics.ranking(score, positive) for score in scores.logit.double().numpy()]
+    rankings = [ranking(score, positive) for score in scores.logit.double().numpy()]
     decided = {"": probability >= 0.5, TUNED: probability >= scores.threshold.numpy()[:, None]}
     squared_gap = ((probability - positive) ** 2).mean(axis=0).astype(np.float32)
     right = scores.right.astype(np.float32)
 
     def recompute(weight: statistics.Weights) -> dict[str, statistics.Draws]:
-        areas = np.mean([statistics.weighted_areas(ranked, weight) for ranked in rankings], axis=0)
+        areas = np.mean([weighted_areas(ranked, weight) for ranked in rankings], axis=0)
         memes = weight.sum(axis=0)
         draws = {"auc_roc": areas[0], "average_precision": areas[1]}
         draws |= {"brier": squared_gap @ weight / memes, MEAN_ACCURACY: right @ weight / memes}
@@ -154,6 +183,53 @@ def statistic(scores: Scores) -> statistics.Statistic:
         return draws
 
     return recompute
+
+
+def ranking(score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme"]) -> Ranking:
+    order = np.argsort(-score, kind="stable")
+    is_positive = positive[order]
+    # equal scores are one step of the ranking, from its first position up to its end
+    start = np.flatnonzero(np.diff(score[order], prepend=np.inf))
+    step = np.searchsorted(start, np.flatnonzero(is_positive), side="right") - 1
+    first, end = start[step], np.append(start, len(order))[step + 1]
+    before = np.append(0, np.cumsum(is_positive))  # positives before a position of `order`
+    return Ranking(order[is_positive], order[~is_positive], before[end], first - before[first], end - before[end])
+
+
+def weighted_areas(ranked: Ranking, weight: statistics.Weights) -> tuple[statistics.Draws, statistics.Draws]:
+    """AUC-ROC (ties count one half) and average precision of each draw, memes counted as often as they were drawn.
+
+    Both are sums over positives: of the negatives below, and of the precision down to the positive's step. Weights are
+    whole numbers, and so exact in float32 whatever the order in which they are added.
+    """
+    positive = weight[ranked.positive]
+    positives, negatives = running(weight, ranked.positive), running(weight, ranked.negative)
+    found, passed = positives[ranked.found], negatives[ranked.passed]
+    seen = np.maximum(found + passed, 1)
+    if (ranked.above < ranked.passed).any():
+        passed = (passed + negatives[ranked.above]) / 2
+    every, others = positives[len(ranked.positive)], negatives[len(ranked.negative)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wins = np.einsum("pd,pd->d", positive, np.subtract(others, passed, out=passed))
+        precision = np.einsum("pd,pd->d", positive, np.divide(found, seen, out=seen))
+        return wins / (every * others), precision / every
+
+
+def running(weight: statistics.Weights, memes: Int[np.ndarray, " some"]) -> Float[np.ndarray, "position draw"]:
+    """Sums of these memes' weights before each position, the end (and a few more, never meant) included.
+
+    Added up within blocks of STEP rows, all blocks at once, and then over blocks: numpy's cumsum down columns goes
+    through memory a column at a time, and takes three times as long.
+    """
+    blocks, draws = -(-len(memes) // STEP), weight.shape[1]
+    sums = np.empty((1 + blocks * STEP, draws), weight.dtype)
+    sums[0], sums[1 + len(memes) :] = 0, 0
+    np.take(weight, memes, axis=0, out=sums[1 : 1 + len(memes)], mode="clip")  # any other mode copies twice
+    block = sums[1:].reshape(blocks, STEP, draws)
+    for row in range(1, STEP):
+        block[:, row] += block[:, row - 1]
+    block[1:] += np.cumsum(block[:-1, -1], axis=0)[:, None]
+    return sums
 
 
 def weighted_decisions(
@@ -173,8 +249,10 @@ def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarra
     at_half, tuned = scores.metrics(0.5), scores.metrics(scores.threshold)
     groups, of_label_1 = len(np.unique(group)), len(np.unique(group[scores.positive]))
 
-    def most(name: str) -> int:
-        """How many groups a metric is a share of, at the most."""
+    def most(name: str) -> int | float:
+        """How many groups a metric is a share of, at the most; AUC-ROC of a constant is 1/2 on any memes."""
+        if name == "auc_roc" and scores.constant:
+            return np.inf
         return of_label_1 if name in OF_LABEL_1 else groups
 
     return Row(
@@ -188,7 +266,7 @@ def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarra
     )
 
 
-def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, groups: int) -> Figure:
+def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, groups: int | float) -> Figure:
     """Return mean and spread over runs, and the interval over memes and seeds; undefined as a whole where any run is.
 
     draws: of the mean over resampled memes. groups: of memes that the figure is made of.

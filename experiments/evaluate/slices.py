@@ -1,7 +1,7 @@
 """Which memes a head does well on: AUC-ROC on parts of a split."""
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from experiments.data import NO_TEXT, Split
 from experiments.evaluate import statistics
@@ -21,8 +21,13 @@ def masks(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
         found |= length_bands(pairs.tokens)
     shared = held_by_train(split, train)
     found |= {"image also in train": shared["image"], "image not in train": ~shared["image"]}
-    found[UNSEEN] = ~np.any(list(shared.values()), axis=0)
+    found[UNSEEN] = np.isin(np.arange(len(pairs)), unseen(split, train))
     return {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
+
+
+def unseen(split: Split, train: Split) -> Int[np.ndarray, " some"]:
+    """Return the memes of which train holds nothing."""
+    return np.flatnonzero(~np.any(list(held_by_train(split, train).values()), axis=0))
 
 
 def held_by_train(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
@@ -76,4 +81,5 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
         return Figure(mean, spread)
     groups, its_group = np.unique(group[mask], return_inverse=True)
     variance = statistics.auc_error(logit, positive, its_group) ** 2
-    return Figure(mean, spread, *statistics.score_interval(mean, variance, len(groups)))
+    most = np.inf if scores.constant else len(groups)
+    return Figure(mean, spread, *statistics.score_interval(mean, variance, most))

@@ -6,7 +6,7 @@ or equal image) move together, for they were made as variants of each other; see
 that are undefined hold NaN.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,22 +26,10 @@ LEVEL = 0.95
 ROUNDING = 1e-12  # of means over runs: one win of a pair of memes is more, in any split of less than a million memes
 CHUNK = 1 << 18  # weights that a thread holds at a time; 1 MB of float32 stays in its core's cache
 NARROWEST = 32  # draws that a thread works on at a time, however many memes; sums of narrower rows are slow
-STEP = 16  # rows added up one after the other
 
 Weights = Float[np.ndarray, "meme draw"]
 Draws = Float[np.ndarray, " draw"]
 Statistic = Callable[[Weights], dict[str, Draws]]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """A run's memes from the highest score to the lowest: all that AUC-ROC and average precision depend on."""
-
-    positive: Int[np.ndarray, " positive"]  # the memes of label 1, the highest first
-    negative: Int[np.ndarray, " negative"]  # the others
-    found: Int[np.ndarray, " positive"]  # for each positive, how many positives score as high or higher
-    above: Int[np.ndarray, " positive"]  # how many negatives score higher
-    passed: Int[np.ndarray, " positive"]  # how many score as high or higher
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,9 @@ class Paired:
     p: float  # two-sided; NaN where it is undefined
     low: float  # of the difference's 95% interval
     high: float
+    of_memes: float = float("nan")  # the variance that memes make
+    of_seeds: tuple[float, float] = (0.0, 0.0)  # that seeds make of either mean
+    freedom: tuple[int, int] = (1, 1)  # degrees of freedom of these two
 
 
 @dataclass(frozen=True)
@@ -69,6 +60,11 @@ def groups(key: Shaped[np.ndarray, " meme"], alone: Bool[np.ndarray, " meme"]) -
     number = np.unique(key, return_inverse=True)[1].reshape(-1)
     number = np.where(alone, number.max(initial=0) + 1 + np.arange(len(key)), number)
     return np.unique(number, return_inverse=True)[1].reshape(-1)
+
+
+def common(group: Int[np.ndarray, " meme"]) -> Bool[np.ndarray, " meme"]:
+    """Return which memes are of a group that holds more than half of all."""
+    return 2 * np.bincount(group)[group] > len(group)
 
 
 def connected(*groupings: Int[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
@@ -148,7 +144,7 @@ def wilson(share: Any, count: Any) -> tuple[Any, Any]:
     return np.maximum(0, middle - half), np.minimum(1, middle + half)
 
 
-def score_interval(mean: float, variance: float, most: int) -> tuple[float, float]:
+def score_interval(mean: float, variance: float, most: int | float) -> tuple[float, float]:
     """Return Wilson's interval of a figure between 0 and 1, for as many memes as its variance is worth.
 
     A share of n independent memes has the variance mean (1 - mean) / n: a figure's own variance says how many its memes
@@ -166,53 +162,6 @@ def score_interval(mean: float, variance: float, most: int) -> tuple[float, floa
 def seeds_variance(runs: Float[np.ndarray, " run"]) -> float:
     """Return the variance of a mean over runs that seeds alone make; 0 for a single run, which tells nothing of it."""
     return float(np.var(runs, ddof=1) / len(runs)) if len(runs) > 1 else 0.0
-
-
-def ranking(score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme"]) -> Ranking:
-    order = np.argsort(-score, kind="stable")
-    is_positive = positive[order]
-    # equal scores are one step of the ranking, from its first position up to its end
-    start = np.flatnonzero(np.diff(score[order], prepend=np.inf))
-    step = np.searchsorted(start, np.flatnonzero(is_positive), side="right") - 1
-    first, end = start[step], np.append(start, len(order))[step + 1]
-    before = np.append(0, np.cumsum(is_positive))  # positives before a position of `order`
-    return Ranking(order[is_positive], order[~is_positive], before[end], first - before[first], end - before[end])
-
-
-def weighted_areas(ranked: Ranking, weight: Weights) -> tuple[Draws, Draws]:
-    """AUC-ROC (ties count one half) and average precision of each draw, memes counted as often as they were drawn.
-
-    Both are sums over positives: of the negatives below, and of the precision down to the positive's step. Weights are
-    whole numbers, and so exact in float32 whatever the order in which they are added.
-    """
-    positive = weight[ranked.positive]
-    positives, negatives = running(weight, ranked.positive), running(weight, ranked.negative)
-    found, passed = positives[ranked.found], negatives[ranked.passed]
-    seen = np.maximum(found + passed, 1)
-    if (ranked.above < ranked.passed).any():
-        passed = (passed + negatives[ranked.above]) / 2
-    every, others = positives[len(ranked.positive)], negatives[len(ranked.negative)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wins = np.einsum("pd,pd->d", positive, np.subtract(others, passed, out=passed))
-        precision = np.einsum("pd,pd->d", positive, np.divide(found, seen, out=seen))
-        return wins / (every * others), precision / every
-
-
-def running(weight: Weights, memes: Int[np.ndarray, " some"]) -> Float[np.ndarray, "position draw"]:
-    """Sums of these memes' weights before each position, the end (and a few more, never meant) included.
-
-    Added up within blocks of STEP rows, all blocks at once, and then over blocks: numpy's cumsum down columns goes
-    through memory a column at a time, and takes three times as long.
-    """
-    blocks, draws = -(-len(memes) // STEP), weight.shape[1]
-    sums = np.empty((1 + blocks * STEP, draws), weight.dtype)
-    sums[0], sums[1 + len(memes) :] = 0, 0
-    np.take(weight, memes, axis=0, out=sums[1 : 1 + len(memes)], mode="clip")  # any other mode copies twice
-    block = sums[1:].reshape(blocks, STEP, draws)
-    for row in range(1, STEP):
-        block[:, row] += block[:, row - 1]
-    block[1:] += np.cumsum(block[:-1, -1], axis=0)[:, None]
-    return sums
 
 
 def placements(
@@ -264,11 +213,17 @@ def delong(
         low = difference - np.hypot(means[0] - low_a, high_b - means[1])
         high = difference + np.hypot(high_a - means[0], means[1] - low_b)
         return Paired(difference, 0.0, permutation(a, b, positive, group), float(low), float(high))
-    weight = sum(variance**2 / count for variance, count in zip(of_seeds, freedom, strict=True))
-    degrees = error**4 / weight if weight else np.inf
-    half = -float(stdtrit(degrees, (1 - LEVEL) / 2)) * error
-    p = float(2 * stdtr(degrees, -abs(difference) / error))
-    return Paired(difference, error, p, max(-1.0, difference - half), min(1.0, difference + half))
+    freely = degrees(error**2, of_seeds, freedom)
+    half = -float(stdtrit(freely, (1 - LEVEL) / 2)) * error
+    p = float(2 * stdtr(freely, -abs(difference) / error))
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    return Paired(difference, error, p, low, high, of_memes, (of_seeds[0], of_seeds[1]), (freedom[0], freedom[1]))
+
+
+def degrees(variance: float, of_seeds: Sequence[float], freedom: Sequence[int]) -> float:
+    """Return the degrees of freedom of a variance of which these parts were measured with few (Satterthwaite 1946)."""
+    weight = sum(part**2 / count for part, count in zip(of_seeds, freedom, strict=True))
+    return variance**2 / weight if weight else np.inf
 
 
 def seeds_alone(

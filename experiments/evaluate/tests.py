@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import stdtrit
 
 from experiments.evaluate import statistics
 from experiments.evaluate.scores import MEAN_ACCURACY, Scores
@@ -13,6 +16,8 @@ from heads.metrics import auc_roc
 from heads.models import HEADS, fusions, singles
 
 LEVEL = 0.05  # of false alarms, among all pairs shown
+POWER = 0.8
+MOST = 1e4  # times as many memes as there are: no more are looked for
 
 Draws = dict[str, dict[str, statistics.Draws]]  # by head and metric
 
@@ -23,9 +28,9 @@ def better_single(dev: Sequence[Row]) -> str | None:
 
 
 def highest(rows: Sequence[Row], names: Sequence[str]) -> str | None:
-    """Return the one of those named with the highest AUC-ROC; None if there is none of them."""
-    named = [row for row in rows if row.name in names]
-    return max(named, key=lambda row: row.metrics["auc_roc"].mean).name if named else None
+    """Return the one of those named with the highest AUC-ROC, an undefined one the last; None if there is none."""
+    areas = {row.name: row.metrics["auc_roc"].mean for row in rows if row.name in names}
+    return max(areas, key=lambda name: np.nan_to_num(areas[name], nan=-1.0)) if areas else None
 
 
 def fusion_pairs(single: str, scores: dict[str, Scores], group: np.ndarray, draws: Draws) -> list[Pair]:
@@ -38,6 +43,13 @@ def fusion_pairs(single: str, scores: dict[str, Scores], group: np.ndarray, draw
                 by_accuracy(scores[fusion], scores[single], draws),
             ]
     return pairs
+
+
+def other_pairs(single: str | None, scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
+    """Set every two heads against each other by AUC-ROC, but for fusions against `single`; not yet corrected."""
+    heads = [name for name in (*fusions(), *singles()) if name in scores]
+    pairs = [(one, other) for one, other in combinations(heads, 2) if other != single or one in singles()]
+    return [by_auc_roc(scores[one], scores[other], group) for one, other in pairs]
 
 
 def linear_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
@@ -56,20 +68,54 @@ def by_auc_roc(head: Scores, against: Scores, group: np.ndarray) -> Pair:
     test = statistics.delong(a, b, head.positive, group)
     of_against = float(auc_roc(against.logit, torch.from_numpy(against.label.astype(np.int64))).mean())
     of_head = of_against + test.difference
+    seen, memes_needed = power(test.difference, test.of_memes, len(group), test.of_seeds, test.freedom)
     return Pair(
-        head.split, head.name, against.name, "auc_roc", of_head, of_against, test.low, test.high, test.p, test.p
-    )
+        head.split, head.name, against.name, "auc_roc", of_head, of_against, test.low, test.high, test.p, test.p,
+        detectable=seen, memes_needed=memes_needed,
+    )  # fmt: skip
 
 
 def by_accuracy(head: Scores, against: Scores, draws: Draws) -> Pair:
     """Compare accuracy of the runs' mean probability: McNemar's test needs one answer to each meme."""
     right_a, right_b = head.right, against.right
     test = statistics.mcnemar(right_a, right_b)
-    low, high = statistics.interval(draws[head.name][MEAN_ACCURACY] - draws[against.name][MEAN_ACCURACY])
+    differences = draws[head.name][MEAN_ACCURACY] - draws[against.name][MEAN_ACCURACY]
+    low, high = statistics.interval(differences)
+    of_head, of_against = float(right_a.mean()), float(right_b.mean())
+    seen, memes_needed = power(of_head - of_against, statistics.variance(differences), len(right_a))
     return Pair(
-        head.split, head.name, against.name, "accuracy", float(right_a.mean()), float(right_b.mean()), low, high,
-        test.p, test.p, test.only_a, test.only_b,
+        head.split, head.name, against.name, "accuracy", of_head, of_against, low, high, test.p, test.p,
+        test.only_a, test.only_b, detectable=seen, memes_needed=memes_needed,
     )  # fmt: skip
+
+
+def power(
+    difference: float,
+    of_memes: float,
+    memes: int,
+    of_seeds: Sequence[float] = (0.0, 0.0),
+    freedom: Sequence[int] = (1, 1),
+) -> tuple[float, float]:
+    """Return the difference that one two-sided test at LEVEL shows with POWER, and how many memes `difference` takes.
+
+    of_memes: the paired difference's variance over groups of memes, which falls as 1 / memes as long as they come in
+    such groups. of_seeds: that over seeds of either mean, which more memes leave as it is; freedom: theirs.
+    The test rejects where |D| > t(1 - LEVEL / 2) s, s^2 = of_memes + of_seeds. Where the true difference is d, D lies
+    about d by s times Student's t, and so above that limit with POWER where d = (t(1 - LEVEL / 2) + t(POWER)) s (Cohen
+    1988); the other tail counts for nothing. NaN where nothing varies, or no number of memes up to MOST times as many
+    would do.
+    """
+
+    def detectable(times: float) -> float:
+        variance = of_memes / times + sum(of_seeds)
+        degrees = statistics.degrees(variance, of_seeds, freedom)
+        return float((stdtrit(degrees, 1 - LEVEL / 2) + stdtrit(degrees, POWER)) * np.sqrt(variance))
+
+    if not of_memes > 0:
+        return float("nan"), float("nan")
+    if detectable(MOST) > abs(difference):
+        return detectable(1.0), float("nan")
+    return detectable(1.0), memes * brentq(lambda times: detectable(times) - abs(difference), 1 / MOST**2, MOST)
 
 
 def corrected(pairs: Sequence[Pair]) -> list[Pair]:

@@ -14,7 +14,7 @@ from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.pages.fusion import fusions, single_heads
 from experiments.results.folder import Results
 from experiments.results.records import Figure, Pair, Slice
-from experiments.words import bare, conclusion, difference, interval, probability
+from experiments.words import bare, conclusion, difference, interval, power, probability
 from heads.models import HEADS
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence
@@ -55,20 +55,20 @@ def modality(results: Results) -> list[str]:
     if blind:
         sentences.append(f"No evidence that {' or '.join(blind)} alone does better than chance.")
     if len(areas) == 2:
-        sentences.append(combination(results) if len(blind) == 2 else stronger(areas, results.size(split).labelled))
+        sentences.append(combination(results) if len(blind) == 2 else stronger(results, areas))
     return sentences
 
 
-def stronger(areas: dict[str, Figure], memes: int) -> str:
+def stronger(results: Results, areas: dict[str, Figure]) -> str:
     """Which of two sides carries more of the signal?"""
     best, other = sorted(areas, key=lambda head: -areas[head].mean)
-    if areas[best].low > areas[other].high:
-        return f"{best.capitalize()} carries more of the signal than {other}: their intervals lie apart."
-    gap = areas[best].mean - areas[other].mean
-    return (
-        f"{best.capitalize()} is ahead of {other} by {bare(gap)}, but their intervals overlap: with {memes:,} memes "
-        "this is a tendency rather than a finding."
-    )
+    pair = results.comparison.pair(best, other, results.judged)
+    if pair is None:
+        return f"{best.capitalize()} against {other} was not tested."
+    start = f"{best.capitalize()} against {other}: {tested(pair)}"
+    if pair.conclusion == "gain":
+        return f"{start} {best.capitalize()} carries more of the signal."
+    return f"{start} Which of them carries more of the signal is open. {power(pair)}".rstrip()
 
 
 def combination(results: Results) -> str:
@@ -118,37 +118,19 @@ def answers(pair: Pair) -> str:
 
 
 def resolution(results: Results) -> list[str]:
-    """The smallest difference that so many memes can show."""
-    split = results.judged
-    halves = [
-        (pair.high - pair.low) / 2
-        for pair in results.comparison.pairs
-        if (pair.measure, pair.split) == ("auc_roc", split) and math.isfinite(pair.high - pair.low)
-    ]
-    if not halves:
-        return []
-    memes = results.size(split).labelled
-    return [
-        f"With {memes:,} memes in {split}, differences of AUC-ROC below about {bare(float(np.mean(halves)))} can "
-        f"hardly be told from luck; to halve that takes four times as many memes ({4 * memes:,})."
-    ]
+    """What differences so many memes can show, and how many memes those seen would take."""
+    pairs = [pair for pair in results.comparison.pairs if (pair.measure, pair.split) == ("auc_roc", results.judged)]
+    return [sentence for pair in pairs if (sentence := power(pair))]
 
 
 def among(results: Results) -> list[str]:
-    """Fusions against each other, which is not tested."""
-    sentences = []
-    for one, other in combinations(fusions(results), 2):
-        areas = {head: results.auc(head, results.judged).mean for head in (one, other)}
-        gap = areas[one] - areas[other]
-        if abs(gap) < NOTABLE:
-            figures = " and ".join(bare(area) for area in areas.values())
-            sentences.append(f"{one.capitalize()} and {other} fusion hardly differ ({figures}).")
-        elif not math.isnan(gap):
-            first, second = (one, other) if gap > 0 else (other, one)
-            sentences.append(
-                f"{first.capitalize()} fusion is ahead of {second} fusion by {bare(abs(gap))} AUC-ROC (not tested)."
-            )
-    return sentences
+    """Fusions against each other, the one that is ahead first."""
+    pairs = [results.comparison.pair(*heads, results.judged) for heads in combinations(fusions(results), 2)]
+    ahead = [pair.turned if pair.difference < 0 else pair for pair in pairs if pair]
+    return [
+        f"{pair.head.capitalize()} fusion against {pair.against} fusion: {tested(pair)} {power(pair)}".rstrip()
+        for pair in ahead
+    ]
 
 
 def layers(results: Results) -> list[str]:

@@ -203,7 +203,9 @@ def probabilities(predicted: SplitPredictions, heads: Sequence[str]) -> Panel:
 
 def forest(rows: Sequence[Row], split: str) -> Panel:
     """Draw the AUC-ROC of every head and reference with its interval."""
-    shown = [row for row in rows if row.name != "chance" and np.isfinite(row.metrics["auc_roc"].mean)]
+    shown = [
+        row for row in rows if row.name != "chance" and row.kind != "mean" and np.isfinite(row.metrics["auc_roc"].mean)
+    ]
     figures = {row.name: row.metrics["auc_roc"] for row in shown}
 
     def draw(canvas: Canvas) -> None:

@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 from experiments import tables
 from experiments.data import Data, Split
 from experiments.evaluate.scores import records
+from experiments.evaluate.tests import highest
 from experiments.results import frames, models
 from experiments.results.records import NAN, Comparison, Figure, Record, Row, SplitSize, from_lines, to_lines
 from experiments.training import Trained
@@ -130,7 +131,7 @@ class Results:
     @property
     def best_on_dev(self) -> str:
         """The head with the highest AUC-ROC on dev: test has no say in it."""
-        return max(self.heads, key=lambda head: self.auc(head, self.dev).mean)
+        return str(highest(list(self.rows(self.dev).values()), self.heads))
 
     def auc(self, head: str, split: str) -> Figure:
         """AUC-ROC; undefined for a head, reference or split that was not scored."""

@@ -40,7 +40,7 @@ def tests(comparison: Comparison) -> "pd.DataFrame":
     """Return a row for each tested pair; `family` says which of them are Holm-corrected together."""
     import pandas as pd
 
-    families = {"fusion": comparison.pairs, "linear": comparison.linear}
+    families = {"fusion": comparison.pairs, "others": comparison.other_pairs, "linear": comparison.linear}
     return pd.DataFrame(
         {"family": family} | asdict(pair) | {"difference": pair.difference}
         for family, pairs in families.items()

@@ -5,7 +5,7 @@ import math
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from extract.store import EncoderIdentity
 
 NAN = float("nan")
+NOT_IN_TRAIN = " without what train holds"  # after a split's name: its memes of which train holds no id, text or image
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 CONCLUSIONS = ("gain", "loss", "unconfirmed gain", "unconfirmed loss", "none", "untested")
 
@@ -53,11 +54,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A head or a reference on one split."""
+    """A head, the mean probability of its runs, or a reference on one split."""
 
     name: str
-    kind: str  # "head" or "reference"
-    split: str
+    kind: str  # "head", "mean" or "reference"
+    split: str  # of Comparison.splits, or of Comparison.unseen
     seeds: int
     threshold: float  # tuned on dev, mean over seeds
     metrics: dict[str, Figure]  # at threshold 0.5
@@ -81,10 +82,22 @@ class Pair:
     only_head: int = 0  # accuracy: memes that only the head gets right
     only_against: int = 0
     conclusion: str = "untested"  # one of CONCLUSIONS, from p_holm and the interval
+    detectable: float = NAN  # the difference that one test at .05 shows on these memes and seeds with 80% power
+    memes_needed: float = NAN  # memes with 80% power for the difference seen; NaN where no number of them would do
 
     @property
     def difference(self) -> float:
         return self.of_head - self.of_against
+
+    @property
+    def turned(self) -> "Pair":
+        """The same pair, seen from the other side."""
+        opposite = {"gain": "loss", "loss": "gain"}
+        shows = " ".join(opposite.get(word, word) for word in self.conclusion.split())
+        return replace(
+            self, head=self.against, against=self.head, of_head=self.of_against, of_against=self.of_head,
+            low=-self.high, high=-self.low, only_head=self.only_against, only_against=self.only_head, conclusion=shows,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,6 +147,15 @@ class Comparison:
     run: str = ""  # names this comparison in its folder's other files: a digest of all the above
     features: str = ""  # the folder that vectors were read from
     files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
+    unseen: list[SplitSize] = field(default_factory=list)  # what train does not hold of splits of which it holds a part
+    other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
+
+    def pair(self, head: str, against: str, split: str, measure: str = "auc_roc") -> Pair | None:
+        """Return what was tested of two heads, seen from `head`; None where they were not."""
+        for pair in [*self.pairs, *self.other_pairs]:
+            if (pair.split, pair.measure) == (split, measure) and {pair.head, pair.against} == {head, against}:
+                return pair if pair.head == head else pair.turned
+        return None
 
     @classmethod
     def from_json(cls, text: str) -> "Comparison":
@@ -166,10 +188,18 @@ def without_nan(value: Any) -> Any:
 
 
 def revive(kind: Any, value: Any) -> Any:
-    """A value read from JSON as the dataclass, list, dict or float that `kind` says; null as NaN where a float goes."""
+    """A value read from JSON as the dataclass, list, dict or float that `kind` says; null as NaN where a float goes.
+
+    A field with a default may be missing, for it is younger than the file. Raises KeyError for any other.
+    """
     if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        return kind(**{field.name: revive(hints[field.name], value[field.name]) for field in fields(kind)})
+        hints, given = get_type_hints(kind), set(value)
+        optional = {
+            each.name for each in fields(kind) if each.default is not MISSING or each.default_factory is not MISSING
+        }
+        return kind(
+            **{name: revive(hint, value[name]) for name, hint in hints.items() if name in given or name not in optional}
+        )
     if get_origin(kind) is list:
         return [revive(get_args(kind)[0], inner) for inner in value]
     if get_origin(kind) is dict:

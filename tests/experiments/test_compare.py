@@ -15,6 +15,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from experiments import compare, options
+from experiments.results import folder as results
 from experiments.results import records
 from experiments.results.records import Comparison
 from extract import errors, store
@@ -372,7 +373,7 @@ def test_a_head_whose_training_diverged_is_named_and_has_no_figures(tmp_path, ca
     says = "early: training diverged (seeds 0, 1), so it has no figures; a lower learning rate may help."
     assert says in " ".join(capsys.readouterr().out.split())
     found = read(tmp_path)
-    assert {row.name for row in found.rows} == {"text", "image", "late"} == set(found.settings)
+    assert {row.name for row in found.rows if row.kind == "head"} == {"text", "image", "late"} == set(found.settings)
     assert {pair.head for pair in found.pairs} == {"late"}
     assert not (tmp_path / "out" / "models" / "early.json").exists()
 
@@ -390,8 +391,66 @@ def test_what_train_holds_of_dev_and_test_is_said_beside_the_figures(ran):
     size = next(size for size in read(ran).splits if size.name == "test")
     assert size.in_train == {"id": 0, "text": 0, "image": 12, "any": 12}
     says = "12 of 120 memes of test stand in train, too (12 by image), which may flatter its figures"
-    assert says in (ran / "out" / "comparison.md").read_text()
+    written = (ran / "out" / "comparison.md").read_text()
+    assert f'{says}: see "test without what train holds".' in written
+    assert (
+        written.index("## test: ")
+        < written.index("## test without what train holds: 108 memes")
+        < written.index("## dev")
+    )
+
+
+def test_every_head_has_a_row_on_what_train_does_not_hold(ran):
+    found = results.read(ran / "out")
+    _, size = found.comparison.unseen  # of dev, too
+    rows = found.rows("test without what train holds")
+    assert list(rows) == list(found.rows("test"))
+    predicted = found.predicted["test"]
+    rest = np.array([int(name.removeprefix("test-")) % 10 != 0 for name in predicted.ids])
+    assert (size.name, size.memes, size.labelled) == ("test without what train holds", 108, rest.sum())
+    area = np.mean([roc_auc_score(predicted.label[rest], run[rest]) for run in predicted.heads["early"].by_run])
+    assert rows["early"].metrics["auc_roc"].mean == pytest.approx(area, abs=1e-3)
+    assert rows["early"].metrics["auc_roc"].low < area < rows["early"].metrics["auc_roc"].high
+    assert (found.table["split"] == size.name).sum() == 2 * len(rows) - 1  # chance has no threshold of dev's
+
+
+def test_a_row_is_what_predict_uses(ran):
+    """The mean of a head's runs at the threshold that is saved with it, by scikit-learn."""
+    threshold = json.loads((ran / "out" / "models" / "early.json").read_text())["mean_threshold"]
+    found = results.read(ran / "out")
+    row, predicted = found.rows("test")["early, mean of 3 runs"], found.predicted["test"]
+    mean, label = predicted.heads["early"].probability, predicted.label
+    assert (row.kind, row.threshold) == ("mean", threshold)
+    area = row.metrics["auc_roc"]
+    assert area.mean == pytest.approx(roc_auc_score(label, mean), abs=1e-3)
+    assert area.low < area.mean < area.high
+    for at, limit in ((row.metrics, 0.5), (row.tuned, threshold)):
+        assert at["accuracy"].mean == pytest.approx(np.mean((mean >= limit) == label))
+        assert at["macro_f1"].mean == pytest.approx(f1_score(label, mean >= limit, average="macro"))
+    assert row.metrics["brier"].mean == pytest.approx(np.mean((mean - label) ** 2), abs=1e-5)
+    assert 0 < row.metrics["ece"].mean < 0.5
+    for name in ("comparison.md", "comparison.csv", "comparison.tex"):
+        assert "early, mean of 3 runs" in (ran / "out" / name).read_text()
     assert any(piece.name == "id, text and image not in train" for piece in read(ran).slices)
+
+
+def test_a_constant_is_exactly_one_half(ran):
+    area = figures(ran, "majority class")["auc_roc"]
+    assert (area.mean, area.low, area.high) == (0.5, 0.5, 0.5)
+    assert figures(ran, "majority class")["accuracy"].low < figures(ran, "majority class")["accuracy"].high
+
+
+def test_an_image_that_most_memes_share_ties_none_together(tmp_path, quick, capsys):
+    planted.features(tmp_path / "features")
+    path = tmp_path / "features" / planted.IMAGE / "test.h5"
+    test = store.read(path)
+    content = np.where(np.arange(120) < 110, test.content[0], test.content)
+    store.publish(path, replace(test, content=content))
+    assert command(tmp_path, quick, "--seeds", "2", "--heads", "text,early", "--references", "none") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "test: 92% of the memes share one image; it ties no memes together" in told
+    assert [each.conclusion for each in read(tmp_path).pairs if each.measure == "auc_roc"] == ["gain"]
+    assert next(size for size in read(tmp_path).splits if size.name == "test").groups == 90  # those of equal texts
 
 
 def test_noise_that_is_tested_on_its_own_train_memes_is_not_taken_for_a_finding(tmp_path, quick, capsys):

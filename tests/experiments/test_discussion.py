@@ -15,15 +15,25 @@ CLOSE = {"text": figure(0.70, 0.65, 0.75), "image": figure(0.66, 0.61, 0.71)}
 BLIND = {"text": figure(0.51, 0.45, 0.57), "image": figure(0.49, 0.43, 0.55)}
 
 
-def test_a_modality_leads_only_where_intervals_lie_apart():
-    assert discussion.modality(results(CLEAR)) == [
+def of(head, against, low, high, p, **power) -> Pair:
+    """A tested pair, one by the middle of the interval better."""
+    middle = (low + high) / 2
+    return concluded(Pair("test", head, against, "auc_roc", 0.7 + middle, 0.7, low, high, p, p, **power))
+
+
+def test_a_modality_leads_only_where_a_test_says_so():
+    # the image's side of the pair: it is read from either
+    apart, close = of("image", "text", -0.25, -0.15, 0.001), of("text", "image", -0.03, 0.11, 0.3, detectable=0.1)
+    assert discussion.modality(results(CLEAR, others=[apart])) == [
         "On test, AUC-ROC is .800 [.750, .850] for text alone and .600 [.550, .650] for image alone.",
-        "Text carries more of the signal than image: their intervals lie apart.",
+        "Text against image: +.200 [+.150, +.250], corrected p .001: a gain. Text carries more of the signal.",
     ]
-    assert discussion.modality(results(CLOSE))[1] == (
-        "Text is ahead of image by .040, but their intervals overlap: with 100 memes this is a tendency rather than a "
-        "finding."
+    assert discussion.modality(results(CLOSE, others=[close]))[1] == (
+        "Text against image: +.040 [-.030, +.110], corrected p .300: no evidence of a gain. Which of them carries more "
+        "of the signal is open. Text against image: these memes of test show a difference of AUC-ROC of .100 four "
+        "times in five (power 80%, one test at .05); for the .040 seen here more memes alone would not do."
     )
+    assert discussion.modality(results(CLEAR))[1] == "Text against image was not tested."  # by a version before
 
 
 def test_a_blind_modality_is_called_blind():
@@ -83,19 +93,27 @@ def test_accuracy_says_which_answers_changed():
 
 
 def test_what_so_many_memes_can_show():
-    found = results(CLEAR, [pair(-0.02, 0.06, 0.5), pair(-0.04, 0.08, 0.5, "late"), pair(NAN, NAN, NAN)])
-    assert discussion.resolution(found) == [
-        "With 100 memes in test, differences of AUC-ROC below about .050 can hardly be told from luck; to halve that "
-        "takes four times as many memes (400)."
+    pairs = [
+        of("early", "text", -0.02, 0.06, 0.5, detectable=0.06, memes_needed=899.2),
+        of("late", "text", 0.04, 0.08, 0.001, detectable=0.03, memes_needed=50.0),
     ]
+    said = [
+        f"{head} against text: these memes of test show a difference of AUC-ROC of {detectable} four times in five "
+        f"(power 80%, one test at .05){seen}"
+        for head, detectable, seen in (
+            ("Early", ".060", "; the .020 seen here takes 900 memes."),
+            ("Late", ".030", "."),
+        )
+    ]
+    assert discussion.resolution(results(CLEAR, [*pairs, pair(NAN, NAN, NAN)])) == said
     assert discussion.resolution(results(CLEAR)) == []
 
 
 def test_fusions_are_set_against_each_other():
     figures = CLEAR | {"early": Figure(0.82), "late": Figure(0.81)}
-    assert discussion.among(results(figures)) == ["Early and late fusion hardly differ (.820 and .810)."]
-    assert discussion.among(results(figures | {"late": Figure(0.70)})) == [
-        "Early fusion is ahead of late fusion by .120 AUC-ROC (not tested)."
+    behind = of("early", "late", -0.05, -0.01, 0.004)
+    assert discussion.among(results(figures, others=[behind])) == [
+        "Late fusion against early fusion: +.030 [+.010, +.050], corrected p .004: a gain."
     ]
     assert discussion.among(results(CLEAR)) == []
 

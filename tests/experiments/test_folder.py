@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from experiments import compare
 from experiments.options import DEFAULT_HEADS
 from experiments.results import folder as reports
-from experiments.results.records import CONCLUSIONS
+from experiments.results.records import CONCLUSIONS, NAN, Figure, Row
 from extract.errors import Refused
 
 HEADS = DEFAULT_HEADS.split(",")
@@ -47,7 +48,8 @@ def test_predictions_are_those_that_were_scored(folder):
         for name, row in found.rows(split).items():
             if name == "chance":
                 continue
-            by_run = predicted.heads[name].by_run
+            head = predicted.heads[name.removesuffix(", mean of 3 runs")]
+            by_run = head.by_run if row.kind != "mean" else head.probability[None]
             assert by_run.shape == (row.seeds, 40)
             scores = [roc_auc_score(predicted.label, run) for run in by_run]
             # six decimals tie a few memes that logits tell apart
@@ -72,6 +74,16 @@ def test_dev_chooses(folder):
     assert found.dev == "dev"
     assert found.judged == "test"
     assert found.best_on_dev == max(figures, key=figures.__getitem__)
+    undefined = replace(
+        found.comparison,
+        rows=[without_area(row) if row.name == found.heads[0] else row for row in found.comparison.rows],
+    )
+    # NaN is neither above nor below: first of the heads, it would stay the maximum
+    assert replace(found, comparison=undefined).best_on_dev == max(found.heads[1:], key=figures.__getitem__)
+
+
+def without_area(row: Row) -> Row:
+    return replace(row, metrics=row.metrics | {"auc_roc": Figure(NAN)})
 
 
 def test_right_is_what_the_mean_probability_says():
@@ -191,7 +203,7 @@ def test_frames_hold_what_files_do(folder):
     results = reports.read(folder)
     table = pd.read_csv(folder / "comparison.csv")
     pd.testing.assert_frame_equal(results.table, table, atol=1e-6)
-    assert set(results.tests["family"]) == {"fusion", "linear"}
+    assert set(results.tests["family"]) == {"fusion", "others", "linear"}
     assert set(results.tests["conclusion"]) <= set(CONCLUSIONS)
     frame = results.predictions
     assert list(frame.columns) == ["split", "id", "label", "head", "seed", "probability"]

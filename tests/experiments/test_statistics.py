@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from experiments.evaluate import scores as of_scores
 from experiments.evaluate import statistics
 
 
@@ -36,10 +37,8 @@ def draw_memes(generator, memes: int, apart: float, siblings: int = 1, shared: f
 
 def areas(scores, positive):
     """The bootstrap's statistic, as the table uses it."""
-    rankings = [statistics.ranking(score, positive) for score in np.atleast_2d(scores)]
-    return lambda weight: {
-        "auc_roc": np.mean([statistics.weighted_areas(rank, weight)[0] for rank in rankings], axis=0)
-    }
+    rankings = [of_scores.ranking(score, positive) for score in np.atleast_2d(scores)]
+    return lambda weight: {"auc_roc": np.mean([of_scores.weighted_areas(rank, weight)[0] for rank in rankings], axis=0)}
 
 
 def theta(positive_scores, negative_scores):
@@ -52,8 +51,8 @@ def test_weighted_areas_are_scikit_learns_with_ties_and_repeats(memes, data):
     scores, positive = memes
     times = data.draw(arrays(np.int8, len(positive), elements=st.integers(0, 3)))
     times[[int(np.argmax(positive)), int(np.argmin(positive))]] += 1
-    auc_roc, precision = statistics.weighted_areas(
-        statistics.ranking(scores[0], positive), np.stack([times, times * 0 + 1], axis=1).astype(np.float32)
+    auc_roc, precision = of_scores.weighted_areas(
+        of_scores.ranking(scores[0], positive), np.stack([times, times * 0 + 1], axis=1).astype(np.float32)
     )
     np.testing.assert_allclose(auc_roc[0], roc_auc_score(positive, scores[0], sample_weight=times), atol=1e-6)
     np.testing.assert_allclose(
@@ -64,8 +63,8 @@ def test_weighted_areas_are_scikit_learns_with_ties_and_repeats(memes, data):
 
 @pytest.mark.parametrize("label", [True, False])
 def test_areas_of_one_class_are_undefined(label):
-    ranked = statistics.ranking(np.arange(3.0), np.full(3, label))
-    auc_roc, precision = statistics.weighted_areas(ranked, np.ones((3, 2), np.float32))
+    ranked = of_scores.ranking(np.arange(3.0), np.full(3, label))
+    auc_roc, precision = of_scores.weighted_areas(ranked, np.ones((3, 2), np.float32))
     assert np.isnan(auc_roc).all()
     assert np.isnan(precision).all() == (not label)
 
@@ -301,7 +300,7 @@ def test_running_sums_are_cumulative_sums(count, draws):
     weight = np.arange(80 * draws, dtype=np.float32).reshape(80, draws)
     memes = np.random.default_rng(count).integers(80, size=count)
     expected = np.concatenate([np.zeros((1, draws)), np.cumsum(weight[memes], axis=0)])
-    np.testing.assert_array_equal(statistics.running(weight, memes)[: count + 1], expected)
+    np.testing.assert_array_equal(of_scores.running(weight, memes)[: count + 1], expected)
 
 
 def test_interval_is_undefined_when_many_draws_are():

@@ -96,8 +96,13 @@ def test_markdown_tables_have_as_many_cells_in_every_row():
     assert "Probabilities are in predictions_test_unseen.csv." in written
     assert "| image not in train | 60 | 40% | .812 [.781, .842] | .900 |" in written
     assert (
-        "| early vs text | test | accuracy | .750 | .700 | +.050 (+12 -7) | [+.010, +.090] | <.001 | <.001 | a gain |"
-        in written
+        "| early vs text | test | accuracy | .750 | .700 | +.050 (+12 -7) | [+.010, +.090] | <.001 | <.001 | a gain | "
+        "undefined | undefined |" in written
+    )
+    assert "+.019 | [-.004, +.041] | .110 | .220 | no evidence of a gain | .032 | 284 |" in written
+    assert (
+        "| text vs image | test | AUC-ROC | .793 | .700 | +.093 | [+.020, +.160] | .010 | .020 | a gain | .100 | "
+        "no number |" in written
     )
     assert '- text, early: `{"hidden": 256}`' in written
     assert written.index("## test:") < written.index("## dev:")
@@ -126,7 +131,7 @@ def test_latex_starts_with_test_and_names_its_packages():
     written = tables.comparison_latex(comparison())
     assert written.startswith("% needs \\usepackage{booktabs,graphicx}\n")
     assert written.index("caption{test:") < written.index("caption{dev:")
-    assert written.count("\\begin{table}") == 4
+    assert written.count("\\begin{table}") == 5
     assert r"\caption{Each head against logistic regression on the same vectors}" in written
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from made_comparison import comparison
 
 from experiments import words
 from experiments.evaluate import statistics, tests
@@ -63,6 +64,85 @@ def test_a_missing_fusion_is_no_pair():
     scores = {each.name: each for each in (head("text", 0.5), head("late", 0.6))}
     draws = statistics.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=20)
     assert [each.head for each in tests.fusion_pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
+
+
+def test_every_two_heads_are_tested_once():
+    """Those that a main verdict is about are in the main table, all others beside it, fusions first."""
+    scores = {
+        each.name: each for each in (head("text", 0.5), head("image", 0.2), head("late", 0.6), head("early", 2.5))
+    }
+    group = np.arange(200)
+    others = tests.other_pairs("text", scores, group)
+    assert [(each.head, each.against) for each in others] == [
+        ("early", "late"),
+        ("early", "image"),
+        ("late", "image"),
+        ("text", "image"),
+    ]
+    test = statistics.delong(
+        *(scores[name].logit.numpy() for name in ("text", "image")), scores["text"].positive, group
+    )
+    assert (others[-1].difference, others[-1].p) == (pytest.approx(test.difference), test.p)
+    assert others[-1].detectable > 0
+    assert len(tests.other_pairs(None, {name: scores[name] for name in ("early", "late")}, group)) == 1
+
+
+def test_a_pair_is_found_from_either_side():
+    made = replace(pair(0.04, 0.01, 0.07, 0.01), conclusion="unconfirmed gain", only_head=3, detectable=0.02)
+    found = comparison(pairs=[], other_pairs=[made])
+    assert found.pair("early", "text", "test") == made
+    turned = found.pair("text", "early", "test")
+    assert (turned.difference, turned.low, turned.high) == pytest.approx((-0.04, -0.07, -0.01))
+    assert (turned.conclusion, turned.only_head, turned.only_against) == ("unconfirmed loss", 0, 3)
+    assert turned.turned == made
+    assert found.pair("early", "text", "test", "accuracy") is found.pair("early", "late", "test") is None
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_four_in_five_simulated_tests_show_the_difference_that_is_called_detectable(seeds):
+    """Paired scores of memes in groups of two; one head is better by what one of its tests called detectable."""
+    label = np.repeat(np.arange(150) % 2, 2) == 1
+    group = np.arange(300) // 2
+
+    def drawn(generator, gain):
+        """Two heads' scores that share luck of groups and of memes, and a way of its own for each seed."""
+        common = np.repeat(generator.normal(size=150), 2) * 0.5 + generator.normal(size=300) * 0.7
+        ways = generator.normal(size=(300, 8))
+        signals = (1.0, 1.0 + gain)
+        return [
+            signal * label
+            + common
+            + 0.5 * generator.normal(size=300)
+            + 0.15 * generator.normal(size=(seeds, 8)) @ ways.T
+            for signal in signals
+        ]
+
+    def simulated(gain, repeats):
+        return [
+            statistics.delong(*drawn(np.random.default_rng(number), gain), label, group) for number in range(repeats)
+        ]
+
+    def shown(test):
+        return tests.power(test.difference, test.of_memes, 300, test.of_seeds, test.freedom)
+
+    detectable = np.median([shown(test)[0] for test in simulated(0.3, 60)])
+    gains = np.linspace(0.1, 0.6, 6)
+    differences = [np.mean([test.difference for test in simulated(gain, 60)]) for gain in gains]
+    found = simulated(np.interp(-detectable, differences[::-1], gains[::-1]), 400)
+    # three standard errors of 400 tosses of .8 are .06
+    assert 0.72 <= np.mean([test.p < 0.05 for test in found]) <= 0.88
+    # at the difference that is just detectable, as many memes as there are
+    needed = [shown(replace(test, difference=detectable))[1] for test in found]
+    assert np.nanmedian(needed) == pytest.approx(300, rel=0.15)
+
+
+def test_what_more_memes_can_and_cannot_show():
+    detectable, memes = tests.power(0.01, 0.02**2, 500)
+    assert detectable == pytest.approx(2.8016 * 0.02, rel=1e-4)  # 1.96 + .8416
+    assert memes == pytest.approx(500 * (detectable / 0.01) ** 2)
+    assert np.isnan(tests.power(0.01, 0.02**2, 500, of_seeds=(0.02**2, 0.0), freedom=(4, 4))[1])
+    assert np.isnan(tests.power(0.0, 0.02**2, 500)[1])
+    assert np.isnan(tests.power(0.5, 0.0, 500)).all()
 
 
 def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see_what_it_sees():

@@ -56,10 +56,15 @@ def comparison(**changes) -> Comparison:
         + [Row("chance", "reference", "test", 1, NAN, metrics | {"precision": Figure(0.4)}, {})],
         "judged": ["test"],
         "pairs": [
-            Pair("test", "early", "text", "auc_roc", 0.812, 0.793, -0.004, 0.041, 0.11, 0.22, conclusion="none"),
+            Pair(
+                "test", "early", "text", "auc_roc", 0.812, 0.793, -0.004, 0.041, 0.11, 0.22, 0, 0, "none", 0.032, 283.4
+            ),
             Pair("test", "early", "text", "accuracy", 0.75, 0.7, 0.01, 0.09, 0.0004, 0.0004, 12, 7, "gain"),
         ],
         "linear": [Pair("test", "early", "LR both", "auc_roc", 0.812, 0.8, -0.01, 0.034, 0.3, 0.3, conclusion="none")],
+        "other_pairs": [
+            Pair("test", "text", "image", "auc_roc", 0.793, 0.7, 0.02, 0.16, 0.01, 0.02, 0, 0, "gain", 0.1)
+        ],
         "slices": [Slice("test", "image not in train", 60, 24, {"text": figure, "early": Figure(0.9)})],
         "notes": ["test: 1 memes without an image vector left out: 00042."],
         "code": "v1",

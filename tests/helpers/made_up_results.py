@@ -44,6 +44,7 @@ def results(auc, pairs=(), slices=(), dev_auc=None, calls=None, **changes) -> Re
         settings={head: {} for head in heads}, calibration="none", device="cpu", precision="float32",
         rows=rows, judged=[changes.get("judged", "test")],
         pairs=list(pairs), linear=changes.get("linear", []), slices=list(slices), notes=[], code="v1", versions={},
+        other_pairs=changes.get("others", []),
     )  # fmt: skip
     calls = calls or {head: np.where(LABEL == 1, 0.6, 0.2) for head in heads}
     predictions = {head: HeadPredictions(head, [0], np.array([said])) for head, said in calls.items()}
