@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -123,16 +123,18 @@ class DatasetSummary:
         }
 
 
-def summarise(data: Place, quiet: bool = True) -> DatasetSummary:
-    """Read every split and the header of every image. Raises Refused when there is no dataset."""
+def summarise(data: Place, quiet: bool = True, sides: Collection[str] = ("text", "image")) -> DatasetSummary:
+    """Read every split and the header of every image. sides: what a row must have. Raises Refused without a dataset."""
     names = dataset.find_splits(data)
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    splits = [dataset.read(data, name) for name in names]
-    files = list(dict.fromkeys(meme.image for split in splits for meme in split.memes))
+    splits = [dataset.read(data, name, "image" in sides, "text" in sides) for name in names]
+    files = list(dict.fromkeys(meme.image for split in splits for meme in split.memes if meme.image.name))
     headers = dict(zip(files, read_headers(files, quiet), strict=True))
     summaries = [
-        SplitSummary(split.name, split.memes, [headers[meme.image] for meme in split.memes], split.faults)
+        SplitSummary(
+            split.name, split.memes, [headers.get(meme.image, ImageHeader(0)) for meme in split.memes], split.faults
+        )
         for split in splits
     ]
     return DatasetSummary(data, summaries, overlaps(summaries))

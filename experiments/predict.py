@@ -64,11 +64,10 @@ def predict(
         except Undecodable as error:
             raise Failed(f"{image} cannot be scored: {error}") from None
     folder = place(str(data)) if data is not None else None
-    images = "image" in scorer.sides
     if lines is not None:
-        rows = memes.of_lines(lines, folder, images)
+        rows = memes.of_lines(lines, folder, scorer.sides)
     else:
-        rows = memes.of_split(folder or DATA, str(split), quiet, images)
+        rows = memes.of_split(folder or DATA, str(split), quiet, scorer.sides)
     return memes.score(rows, scorer, skip=on_error == "skip", quiet=quiet)
 
 

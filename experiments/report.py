@@ -68,7 +68,8 @@ def report(
     from experiments.pages import document, report_page
 
     results = folder.read(reports)
-    summary = dataset_summary.summarise(data, quiet) if data else None
+    sides = [side for side, encoder in results.comparison.encoders.items() if encoder.dim]
+    summary = dataset_summary.summarise(data, quiet, sides) if data else None
     if summary:
         refuse_other_data(results, summary)
     return document.publish(report_page.page(results, summary, images, reports, quiet), out or reports, "report")

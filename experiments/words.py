@@ -217,8 +217,8 @@ def undefined(rows: Sequence[Row]) -> list[str]:
 
 
 def encoders(comparison: Comparison) -> str:
-    text, image = (comparison.encoders[side] for side in ("text", "image"))
-    return f"{text.name} ({text.dim:,}) + {image.name} ({image.dim:,}), {comparison.seeds} seeds"
+    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in comparison.encoders.values() if each.dim)
+    return f"{sides}, {comparison.seeds} seeds"
 
 
 def choice_cautions(choice: Choice, encoders: Mapping[str, EncoderIdentity], heads: Sequence[str]) -> list[str]:

@@ -133,9 +133,9 @@ def read(data: Place, split: str, images: bool = True, texts: bool = True) -> Sp
     return checked
 
 
-def read_lines(rows: Iterable[bytes], split: str, data: Place, images: bool = True) -> Split:
-    """Read and check a split's JSON lines, wherever they come from. Their images lie in `data`."""
-    return _checked(manifest.read_rows(rows), split, manifest.images_of(data, images))
+def read_lines(rows: Iterable[bytes], split: str, data: Place, images: bool = True, texts: bool = True) -> Split:
+    """Read and check a split's JSON lines, wherever they come from, as `read` does. Their images lie in `data`."""
+    return _checked(manifest.read_rows(rows), split, manifest.images_of(data, images), texts=texts)
 
 
 def _checked(

@@ -56,7 +56,8 @@ def section(summary: DatasetSummary, images: bool) -> Section:
     blocks += [Bullets(sentences)] if (sentences := remarks(summary)) else []
     caption = "Class balance, words in a text, and images by width and height (a disc's area is its number of images)."
     blocks.append(Drawings(caption, [balance(summary), words(summary), *sizes(summary)]))
-    blocks += [Grid(formats_table(summary)), *overlaps(summary), *faults(summary)]
+    blocks += [Grid(formats)] if (formats := formats_table(summary)).rows else []
+    blocks += [*overlaps(summary), *faults(summary)]
     if images:
         blocks.append(examples(summary.splits[0]))
     return Section("The dataset at a glance", "dataset", blocks)
@@ -100,8 +101,9 @@ def remarks(summary: DatasetSummary) -> list[str]:
 def formats_table(summary: DatasetSummary) -> Table:
     """Return formats by what is inside files, with modes, sizes and bytes."""
     rows = []
-    for name, number in Counter(header.format for header in summary.headers).most_common():
-        headers = [header for header in summary.headers if header.format == name]
+    files = [header for header in summary.headers if header.size or header.reason]
+    for name, number in Counter(header.format for header in files).most_common():
+        headers = [header for header in files if header.format == name]
         modes = ", ".join(f"{mode} {count:,}" for mode, count in Counter(each.mode for each in headers).most_common())
         width, height = np.median([(each.width, each.height) for each in headers], axis=0)
         kilobytes = np.array([each.size for each in headers]) / 1000

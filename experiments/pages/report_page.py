@@ -51,7 +51,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     opening = in_short(results)
     shown = tqdm(parts, "drawing", leave=False, disable=quiet or None, delay=0.5)
     sections = [section for part in shown if (section := part())]
-    encoders = " and ".join(encoder.name for encoder in results.comparison.encoders.values())
+    encoders = " and ".join(encoder.name for encoder in results.comparison.encoders.values() if encoder.dim)
     memes = sum(size.memes for size in results.comparison.splits)
     where = f" of {places.name(summary.folder)}" if summary else ""
     subtitle = f"{encoders}, frozen, with light heads on {memes:,} memes{where}"

@@ -15,7 +15,7 @@ from safetensors.torch import load as deserialise
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from experiments.data import Data
+from experiments.data import SIDES, Data
 from experiments.evaluate.scores import mean_threshold
 from experiments.results.records import Comparison
 from experiments.training import Trained
@@ -27,7 +27,6 @@ from heads.models import HEADS
 from heads.rows import Rows
 from heads.settings import HeadSettings
 
-SIDES = ("text", "image")
 CURVES = ("train_loss", "dev_loss", "dev_auc")
 
 

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from experiments.data import SIDES
 from experiments.scoring.scorer import Score, Scorer, Unscored
 from extract import archive, dataset
 from extract.errors import Failed, Refused, listing
@@ -69,8 +71,8 @@ def write(path: Path, text: str) -> None:
         raise Failed(f"{path} cannot be written: {error.strerror}") from None
 
 
-def of_split(data: Place, split: str, quiet: bool, images: bool = True) -> dataset.Split:
-    """Read one split of a dataset folder, faults and all; images: a row's must be there.
+def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = SIDES) -> dataset.Split:
+    """Read one split of a dataset folder, faults and all. sides: what a row must have, "text", "image" or both.
 
     Raises Refused when the split is not there, or is not one.
     """
@@ -79,23 +81,23 @@ def of_split(data: Place, split: str, quiet: bool, images: bool = True) -> datas
         raise Refused(f"--split {split} is {', '.join(names)}: name one of them")
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    return dataset.read(data, names[0], images)
+    return dataset.read(data, names[0], "image" in sides, "text" in sides)
 
 
-def of_lines(source: str, data: Place | None, images: bool = True) -> dataset.Split:
+def of_lines(source: str, data: Place | None, sides: Collection[str] = SIDES) -> dataset.Split:
     """Read JSON lines as in a split's file, from a file or, for "-", from stdin.
 
     data: the folder that `img` starts from; by default the file's own, for stdin the current one.
-    images: a row's must be there.
+    sides: what a row must have, "text", "image" or both.
     Raises Refused where there are none.
     """
-    path = Path(source)
+    path, needed = Path(source), ("image" in sides, "text" in sides)
     try:
         if source == "-":
-            split = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path(), images)
+            split = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path(), *needed)
         else:
             with path.open("rb") as file:
-                split = dataset.read_lines(file, path.stem, data or path.parent, images)
+                split = dataset.read_lines(file, path.stem, data or path.parent, *needed)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
     if not split.memes and not split.faults:

@@ -5,6 +5,7 @@ other sites' pages, and limits what it reads. The page needs nothing from elsewh
 """
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def application(scorer: Scorer) -> Starlette:
 
     async def score(request: Request) -> Response:
         refuse_other_sites(request)
-        image, text = await meme(request, "image" in scorer.sides)
+        image, text = await meme(request, scorer.sides)
         try:
             return JSONResponse(await run_in_threadpool(answer, image, text))
         except Undecodable as error:
@@ -80,17 +81,21 @@ def application(scorer: Scorer) -> Starlette:
     )
 
 
-async def meme(request: Request, with_image: bool) -> tuple[bytes | None, str]:
-    """The form's image (None without one, where none is needed) and text.
+async def meme(request: Request, sides: Sequence[str]) -> tuple[bytes | None, str]:
+    """The form's image (None without one, where no head sees images) and text (empty where no head sees texts).
 
     Raises HTTPException when one is missing or too large.
     """
     async with request.form(max_files=1, max_fields=1, max_part_size=4 * TEXT_CHARACTERS) as form:
         image, text = form.get("image"), form.get("text")
-        if not isinstance(text, str) or (with_image and not isinstance(image, UploadFile)):
-            what = "An image and a text are" if with_image else "A text is"
-            raise HTTPException(400, f"{what} needed; the text may be empty.")
+        given = {"image": isinstance(image, UploadFile), "text": isinstance(text, str)}
+        if not all(given[side] for side in sides):
+            needed = (
+                "An image and a text are" if len(sides) > 1 else f"{'An' if 'image' in sides else 'A'} {sides[0]} is"
+            )
+            raise HTTPException(400, f"{needed} needed{'; the text may be empty' if 'text' in sides else ''}.")
         data = await image.read() if isinstance(image, UploadFile) else None
+        text = text if isinstance(text, str) else ""
     if data is not None and len(data) > IMAGE_BYTES:
         raise HTTPException(413, f"The image is larger than {IMAGE_BYTES // 1_000_000} MB.")
     if len(text) > TEXT_CHARACTERS:

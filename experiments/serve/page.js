@@ -2,7 +2,7 @@
 // Everything that comes from a meme or from the server is set as text, never as markup.
 
 const at = (id) => document.getElementById(id);
-const limits = { image_bytes: Infinity, text_characters: Infinity, encoders: { image: true } };
+const limits = { image_bytes: Infinity, text_characters: Infinity, encoders: { image: true, text: true } };
 let image = null; // the File to score
 let asked = 0; // only the answer to the latest question is shown
 
@@ -135,6 +135,7 @@ document.addEventListener("drop", (event) => {
 fetch("model").then((response) => response.json()).then((model) => {
   Object.assign(limits, model);
   at("drop").hidden = !model.encoders.image;
+  at("words").hidden = !model.encoders.text;
   if (!model.encoders.image) ready();
   const names = Object.values(model.encoders).join(" and ");
   at("model").textContent = `${names}; the head ${model.head} decides, AUC-ROC ${model.dev} on dev. ` +

@@ -1,12 +1,13 @@
-"""A dataset of texts alone goes from rows to scores: no row has `img`, no vector is an image's."""
+"""Datasets of texts alone and of images alone go from rows to scores: no row has the other field."""
 
 import json
 
 import pytest
 import trained
-from tiny_encoders import text_folder
+from PIL import Image
+from tiny_encoders import resnet, resnet_folder, text_folder
 
-from experiments import compare, predict, report
+from experiments import compare, predict, report, sweep
 from experiments.results import folder
 from extract import errors
 from extract.__main__ import main as extract
@@ -39,7 +40,7 @@ def test_texts_alone_are_compared_reported_and_predicted(texts, monkeypatch, cap
     assert note in results.comparison.notes
     assert {row.name for row in results.comparison.rows} >= {"text", "LR text", "kNN text", "majority class"}
     assert not {"image", "early", "late", "LR image", "LR both"} & {row.name for row in results.comparison.rows}
-    assert errors.run(lambda: report.main(["--reports", reports, "--no-images"])) == 0
+    assert errors.run(lambda: report.main(["--reports", reports, "--data", str(texts / "data")])) == 0
     capsys.readouterr()
     model = ["--model", reports, "--cache", "none", "--text-encoder", str(texts / "bert")]
     assert errors.run(lambda: predict.main([*model, "--text", "good 3"])) == 0
@@ -49,3 +50,45 @@ def test_texts_alone_are_compared_reported_and_predicted(texts, monkeypatch, cap
 def test_heads_that_need_images_are_refused_in_words(texts):
     with pytest.raises(Refused, match=r"(?s)no head can be trained: early, late left out: .*--heads text;"):
         compare.compare(texts / "features", heads="early,late")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Images without `text`, a tiny image encoder, and what extract made of both."""
+    root = tmp_path_factory.mktemp("images")
+    (root / "data/img").mkdir(parents=True)
+    for split, size in {"train": 24, "dev": 16, "test": 16}.items():
+        rows = []
+        for number in range(size):
+            name = f"img/{split}{number}.png"
+            colour = (200 * (number % 2), 10 * number, len(split))
+            Image.new("RGB", (8, 8), colour).save(root / "data" / name)
+            rows.append({"id": f"{split}{number}", "img": name, "label": number % 2})
+        (root / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    encoder = str(resnet_folder(root / "resnet", resnet()))
+    where = ["--data", str(root / "data"), "--features", str(root / "features")]
+    assert extract([*where, "--quiet", "--text-encoder", "none", "--image-encoder", encoder]) == 0
+    (root / "choice.json").write_text(json.dumps({"heads": {"image": trained.QUICK}}))
+    return root
+
+
+def test_images_alone_are_compared_reported_and_predicted(images, monkeypatch, capsys):
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(images / "cache"))
+    features, reports = str(images / "features"), str(images / "reports")
+    quick = ["--seeds", "2", "--from-sweep", str(images / "choice.json")]
+    assert errors.run(lambda: compare.main(["--features", features, "--out", reports, *quick])) == 0
+    names = {row.name for row in folder.read(images / "reports").comparison.rows}
+    assert names >= {"image", "LR image", "kNN image"}
+    assert not names & {"text", "early", "late", "LR text", "LR both"}
+    page = report.report(images / "reports", data=images / "data")
+    assert "none" not in (images / "reports/comparison.md").read_text().splitlines()[2]
+    assert page.exists()
+    capsys.readouterr()
+    model = ["--model", reports, "--cache", "none", "--image-encoder", str(images / "resnet")]
+    assert errors.run(lambda: predict.main([*model, "--data", str(images / "data"), "--split", "test"])) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 17
+
+
+def test_a_sweep_over_images_alone_tries_the_image_head(images):
+    results = sweep.sweep(images / "features", grid={"max_epochs": [1, 2]}, seeds=1, out=images / "sweep")
+    assert {each.head for each in results.ranked} == {"image"}
