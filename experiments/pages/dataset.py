@@ -58,7 +58,7 @@ def section(summary: DatasetSummary, images: bool) -> Section:
     blocks.append(Drawings(caption, [balance(summary), words(summary), *sizes(summary)]))
     blocks += [Grid(formats)] if (formats := formats_table(summary)).rows else []
     blocks += [*overlaps(summary), *faults(summary)]
-    if images:
+    if images and any(header.format for header in summary.splits[0].headers):
         blocks.append(examples(summary.splits[0]))
     return Section("The dataset at a glance", "dataset", blocks)
 

@@ -121,13 +121,39 @@ def test_a_flipped_byte_elsewhere_is_found(local, memory, upload, extract, capsy
     assert inspect.main([str(memory / "features"), "--verify"]) == 0
 
 
+def killed(*_):
+    raise Failed("killed")
+
+
+def damage_copies(cache: Path) -> int:
+    """Flip the last byte of every HDF5 file that a machine holds a copy of; return how many there are."""
+    count = 0
+    for path in cache.rglob("*"):
+        if path.is_file() and (whole := bytearray(path.read_bytes()))[512:520] == b"\x89HDF\r\n\x1a\n":
+            whole[-1] ^= 1
+            path.write_bytes(bytes(whole))
+            count += 1
+    return count
+
+
+def test_a_damaged_copy_is_fetched_again_and_takes_no_good_file_with_it(
+    local, memory, upload, extract, monkeypatch, expected, cache
+):
+    data = upload(local, memory / "data")
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "publish", killed)
+        extract(data, memory / "features")
+    assert damage_copies(cache) == len(glob(memory / "features", "*/.parts/*/*.h5")) == 2 * 3
+    assert extract(data, memory / "features") == (0, 0, 0)  # every part is good where it lies
+    assert_equal(vectors(memory / "features"), expected)
+    assert damage_copies(cache)
+    extract(data, memory / "features")
+    assert_equal(vectors(memory / "features"), expected)
+
+
 def test_parts_of_a_run_that_died_elsewhere_are_used(local, memory, upload, extract, monkeypatch, expected):
     data = upload(local, memory / "data")
     whole = publish.publish
-
-    def killed(*_):
-        raise Failed("killed")
-
     monkeypatch.setattr(publish, "publish", killed)
     assert extract(data, memory / "features") == (1, ROWS, ROWS)
     assert len(glob(memory / "features", "*/.parts/*/*.h5")) == 2 * 3
