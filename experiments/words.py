@@ -42,10 +42,10 @@ own, tuned on dev. Those very runs are used again, so its interval counts memes 
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of memes that share a text or an image,
 to which the variance over seeds comes (Student's t); where nothing varies, by a permutation test over those groups.
-Accuracy: of the seeds' mean probability at 0.5, tested by McNemar's exact test, which takes memes as independent, with
-a bootstrap interval over memes. p-values are Holm-corrected over all rows of the table, both measures and all splits:
-whichever row is quoted, a false alarm anywhere in it is no likelier than .05. "A gain" takes a corrected p below .05
-and an interval without 0; where only one of the two says so, there is "no firm evidence".
+Accuracy: of the seeds' mean probability at 0.5, tested by McNemar's exact test, in which groups change sides
+together, with a bootstrap interval over memes. p-values are Holm-corrected over all rows of the table, both measures
+and all splits: whichever row is quoted, a false alarm anywhere in it is no likelier than .05. "A gain" takes a
+corrected p below .05 and an interval without 0; where only one of the two says so, there is "no firm evidence".
 
 All other pairs of heads are tested by AUC-ROC in the same way, and Holm-corrected among themselves. "Shown at 80%" is
 the difference that one such test at .05, uncorrected, would show four times in five on these memes and seeds; "memes

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import stdtr, stdtrit
-from scipy.stats import binomtest, rankdata
+from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from extract.machine import cores
@@ -299,11 +299,21 @@ def clustered_error(
     return float(np.sqrt(max(0.0, own + 2 * shared)))
 
 
-def mcnemar(right_a: Bool[np.ndarray, " meme"], right_b: Bool[np.ndarray, " meme"]) -> Discordant:
-    """Exact McNemar test: of the memes that one head alone gets right, is it as often the one as the other?"""
+def mcnemar(
+    right_a: Bool[np.ndarray, " meme"], right_b: Bool[np.ndarray, " meme"], group: Int[np.ndarray, " meme"]
+) -> Discordant:
+    """Exact McNemar test: of the memes that one head alone gets right, is it as often the one as the other?
+
+    Memes of one group change sides together: the exact sign test of each group's surplus, which is McNemar's where
+    every meme is a group of its own (Durkalski et al. 2003 have its normal approximation).
+    """
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    discordant = only_a + only_b
-    return Discordant(only_a, only_b, float(binomtest(only_a, discordant).pvalue) if discordant else 1.0)
+    surplus = np.bincount(group, right_a.astype(int) - right_b.astype(int)).astype(int)
+    chance = np.ones(1)  # of every sum of signed surpluses, from the least to the largest
+    for step in abs(surplus[surplus != 0]):
+        chance = (np.pad(chance, (2 * step, 0)) + np.pad(chance, (0, 2 * step))) / 2
+    sums = np.arange(len(chance)) - len(chance) // 2
+    return Discordant(only_a, only_b, float(min(1.0, chance[abs(sums) >= abs(surplus.sum())].sum())))
 
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:

@@ -40,7 +40,7 @@ def fusion_pairs(single: str, scores: dict[str, Scores], group: np.ndarray, draw
         if fusion in scores:
             pairs += [
                 by_auc_roc(scores[fusion], scores[single], group),
-                by_accuracy(scores[fusion], scores[single], draws),
+                by_accuracy(scores[fusion], scores[single], group, draws),
             ]
     return pairs
 
@@ -75,10 +75,10 @@ def by_auc_roc(head: Scores, against: Scores, group: np.ndarray) -> Pair:
     )  # fmt: skip
 
 
-def by_accuracy(head: Scores, against: Scores, draws: Draws) -> Pair:
+def by_accuracy(head: Scores, against: Scores, group: np.ndarray, draws: Draws) -> Pair:
     """Compare accuracy of the runs' mean probability: McNemar's test needs one answer to each meme."""
     right_a, right_b = head.right, against.right
-    test = statistics.mcnemar(right_a, right_b)
+    test = statistics.mcnemar(right_a, right_b, group)
     differences = draws[head.name][MEAN_ACCURACY] - draws[against.name][MEAN_ACCURACY]
     low, high = statistics.interval(differences)
     of_head, of_against = float(right_a.mean()), float(right_b.mean())

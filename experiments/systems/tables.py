@@ -33,11 +33,11 @@ its own head with the best dev AUC-ROC on frozen, pooled vectors of the same two
 the seconds are those of all its four heads, trained side by side. Runs stand in one section if they saw the same memes.
 
 Pairs are tested on the first test split, meme by meme: lab's fusions against its better single modality, and every
-system against memefuse's head beside it (of several heads, those that are best on dev). AUC-ROC: the difference of the
-means over seeds, by DeLong's test for groups of equal text. Accuracy: of the seeds' mean probability, by McNemar's
-exact test. p-values are Holm-corrected over all pairs of the section, of both measures together. "A gain" or "a loss"
-takes a corrected p below .05 and an interval without 0; where only one of the two says so, there is "no firm
-evidence"."""
+system against memefuse's head beside it (of several heads, those that are best on dev). AUC-ROC: the difference of
+the means over seeds, by DeLong's test for groups of equal text. Accuracy: of the seeds' mean probability, by
+McNemar's exact test, in which groups change sides together. p-values are Holm-corrected over all pairs of the
+section, of both measures together. "A gain" or "a loss" takes a corrected p below .05 and an interval without 0;
+where only one of the two says so, there is "no firm evidence"."""
 
 Beside = Mapping[str, Result | str]  # memefuse's heads by a result's key, or why there are none
 
@@ -226,7 +226,7 @@ def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
     if any(each.logit.isnan().any() for each in (one, other)):
         return []
     draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
-    return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, draws)]
+    return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, group, draws)]
 
 
 def reached(section: Section) -> Table:

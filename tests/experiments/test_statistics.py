@@ -1,5 +1,6 @@
 """Intervals and tests against scikit-learn, statsmodels, SciPy and quadratic-time definitions."""
 
+import itertools
 import time
 
 import numpy as np
@@ -205,11 +206,27 @@ def test_rounding_of_means_over_runs_is_no_difference(runs):
 def test_mcnemar_is_statsmodels_and_scipys(only_a, only_b):
     right_a = np.r_[np.ones(only_a, bool), np.zeros(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
     right_b = np.r_[np.zeros(only_a, bool), np.ones(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
-    found = statistics.mcnemar(right_a, right_b)
+    found = statistics.mcnemar(right_a, right_b, np.arange(len(right_a)))
     assert (found.only_a, found.only_b) == (only_a, only_b)
     np.testing.assert_allclose(found.p, reference_mcnemar([[7, only_a], [only_b, 4]], exact=True).pvalue)
     if only_a + only_b:
         np.testing.assert_allclose(found.p, binomtest(only_a, only_a + only_b).pvalue)
+
+
+@given(arrays(np.int8, st.integers(1, 9), elements=st.integers(-2, 2)))
+def test_memes_of_a_group_change_sides_together(surplus):
+    right_a = np.concatenate([[step > 0] * abs(step) for step in surplus] + [[True, False]]).astype(bool)
+    right_b = np.concatenate([[step < 0] * abs(step) for step in surplus] + [[True, False]]).astype(bool)
+    group = np.concatenate([np.repeat(np.arange(len(surplus)), abs(surplus)), [9, 9]]).astype(int)
+    sums = [sum(signs) for signs in itertools.product(*((step, -step) for step in surplus.tolist()))]
+    as_large = np.mean([abs(each) >= abs(int(surplus.sum())) for each in sums])
+    assert statistics.mcnemar(right_a, right_b, group).p == pytest.approx(as_large)
+
+
+def test_a_gain_on_one_meme_seen_twenty_times_is_no_gain():
+    right_a, right_b = np.ones(20, bool), np.zeros(20, bool)
+    assert statistics.mcnemar(right_a, right_b, np.arange(20)).p < 1e-5
+    assert statistics.mcnemar(right_a, right_b, np.zeros(20, int)).p == 1.0
 
 
 def test_draws_that_wait_are_dropped_when_one_is_stopped():

@@ -135,7 +135,7 @@ def test_kept_scores_are_tested_as_those_in_memory_are(tmp_path):
     good, bad = (Scores.of(each, "test", split.pairs.label) for each in trained)
     assert len(group) == 280
     draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (good, bad)})
-    wanted = [tests.by_auc_roc(good, bad, group), tests.by_accuracy(good, bad, draws)]
+    wanted = [tests.by_auc_roc(good, bad, group), tests.by_accuracy(good, bad, group, draws)]
     assert tables.both_measures(kept["good"], kept["bad"], group) == wanted
     assert tests.corrected(wanted)[0].conclusion == "gain"
     by_auc_roc, _ = tests.corrected(tables.both_measures(kept["bad"], kept["good"], group))
