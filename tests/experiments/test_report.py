@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +15,10 @@ from pathlib import Path
 import made_up_memes
 import planted
 import pytest
+from matplotlib.text import Text
 
 from experiments import compare, report
+from experiments.pages import drawing
 from extract import errors, store
 
 SMALL = {"train": 60, "dev": 40, "test": 40}
@@ -185,6 +188,17 @@ def test_nothing_of_a_dataset_becomes_markdown(markdown):
     assert r"a \| b \*\* c \`d\` \[e\](http://evil.example/f)" in markdown
 
 
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Plots are drawn, and their words written; laying them out takes most of a report's time."""
+
+    def savefig(canvas, out, **_):
+        words = "".join(f"<text>{escape(each.get_text())}</text>" for each in canvas.findobj(Text))
+        out.write(f'<svg viewBox="0 0 1 1">{words}</svg>')
+
+    monkeypatch.setattr(drawing.Canvas, "savefig", savefig)
+
+
 @pytest.mark.parametrize(
     ("options", "kinds", "says"),
     [
@@ -201,7 +215,7 @@ def test_nothing_of_a_dataset_becomes_markdown(markdown):
         ([], {"sizes": {"train": 60, "dev": 40, "test": 2}}, "Results on test: 2 memes"),
     ],
 )
-def test_what_is_missing_is_left_out_or_said(tmp_path, options, kinds, says):
+def test_what_is_missing_is_left_out_or_said(tmp_path, unrendered, options, kinds, says):
     compared(tmp_path, "--seeds", "2", *options, **kinds)
     html, _ = reported(tmp_path)
     assert says in "".join(Elements(html).texts)

@@ -20,6 +20,7 @@ from experiments.systems import results, run, trainer
 from experiments.systems.__main__ import main
 from extract import machine, store
 from extract.__main__ import main as extract
+from extract.encoders.resnet import ResNet
 from extract.errors import Refused
 from extract.locks import locked
 from heads.settings import HeadSettings
@@ -63,7 +64,17 @@ def test_a_meme_that_was_mended_makes_another_run(train, copy, capsys):
     assert "done before" in capsys.readouterr().err
 
 
-def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy):
+@pytest.fixture
+def coloured(monkeypatch):
+    """An image's vector is its colours, cell by cell: where bfloat16 is emulated, convolutions take a minute."""
+
+    def vectors(self, pixels):
+        return torch.nn.functional.adaptive_avg_pool2d(pixels.float() / 255, 14).flatten(1)[:, : self.dim]
+
+    monkeypatch.setattr(ResNet, "vectors", vectors)
+
+
+def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy, coloured):
     other = {"float32": "bfloat16", "bfloat16": "float32"}[machine.resolve_dtype("auto", "cpu")]
     where = ["--data", str(copy / "data"), "--features", str(copy / "features"), "--device", "cpu", "--quiet"]
     encoders = ["--text-encoder", str(copy / "bert"), "--image-encoder", str(copy / "resnet")]
@@ -76,7 +87,7 @@ def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy):
     assert (result.text.identity.settings["precision"], result.text.identity.settings["max_tokens"]) == (other, 16)
 
 
-def test_stage_2s_heads_run_in_the_precision_that_is_recorded_and_know_their_recipe(copy, monkeypatch):
+def test_stage_2s_heads_run_in_the_precision_that_is_recorded_and_know_their_recipe(copy, coloured, monkeypatch):
     short = HeadSettings(learning_rate=1e-3, weight_decay=0.0, max_epochs=2)
     monkeypatch.setattr(run.Job, "recipe", short)
     for dtype in ("float32", "bfloat16"):
