@@ -67,6 +67,7 @@ def test_what_cannot_be_compared_is_refused_at_once(small, tmp_path, monkeypatch
         extract.main([option.replace("TEXT", text) for option in options])
 
 
+@pytest.mark.slow
 def test_torchvisions_own_encoder_is_compared_too(small, tmp_path, monkeypatch):
     torch_home(monkeypatch, tmp_path, "tinynet", resnet())
     text = str(random_inputs.write_text_encoder(tmp_path / "text", ["a"]))
