@@ -113,7 +113,7 @@ def test_ctrl_c_stops_at_once_with_parts_kept(data, tmp_path, undisturbed):
     asked = time.monotonic()
     run.process.send_signal(signal.SIGINT)
     status, errors = run.end()
-    assert time.monotonic() - asked < 12  # what is left would take half a minute
+    assert time.monotonic() - asked < 2
     assert (status, errors.splitlines()[-1]) == (130, "interrupted")
     again = Run(data, tmp_path, "again")
     assert again.end()[0] == 0

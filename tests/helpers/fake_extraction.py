@@ -1,9 +1,10 @@
 """Run as a script: `python -m extract` with fake encoders and small parts, logging every content that it encodes.
 
-With the environment variable SLOW_AFTER, batches take a second each once so many have been encoded.
+With the environment variable SLOW_AFTER, batches take .2 s each once so many have been encoded.
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,7 +33,7 @@ def run(log: Path, argv: list[str]) -> int:
             # one line a batch, on disk before the vectors are: what the log lacks was not encoded
             with open(log, "a") as file:
                 file.write(f"{encoder.__class__.__name__} {len(batch)}\n")
-            time.sleep(0.004 if batches < slow_after else 1.0)
+            time.sleep(0.004 if batches < slow_after else 0.2)
             return encode(batch)
 
         encoder.encode = slow
@@ -48,4 +49,5 @@ def run(log: Path, argv: list[str]) -> int:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it
     sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))
