@@ -11,11 +11,11 @@ from jaxtyping import Int
 
 from experiments.evaluate import statistics
 from extract import store
+from extract.dataset import SIDES
 from extract.errors import Refused, listing
 from extract.places import Place
 from extract.store import EncoderIdentity
 
-SIDES = ("text", "image")
 NO_ENCODER = "none"  # the name of a side that is left out
 GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()

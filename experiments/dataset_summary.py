@@ -123,12 +123,12 @@ class DatasetSummary:
         }
 
 
-def summarise(data: Place, quiet: bool = True, sides: Collection[str] = ("text", "image")) -> DatasetSummary:
+def summarise(data: Place, quiet: bool = True, sides: Collection[str] = dataset.SIDES) -> DatasetSummary:
     """Read every split and the header of every image. sides: what a row must have. Raises Refused without a dataset."""
     names = dataset.find_splits(data)
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    splits = [dataset.read(data, name, "image" in sides, "text" in sides) for name in names]
+    splits = [dataset.read(data, name, sides) for name in names]
     files = list(dict.fromkeys(meme.image for split in splits for meme in split.memes if meme.image.name))
     headers = dict(zip(files, read_headers(files, quiet), strict=True))
     summaries = [

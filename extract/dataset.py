@@ -4,7 +4,7 @@ report all faults together. The folder may lie on this machine or elsewhere."""
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from extract.parquet import Cell
 from extract.places import Place, Remote, Source
 
 KINDS = ("jsonl", "parquet")  # of manifests
+SIDES = ("text", "image")  # of a meme
 SPLITS = ("train", "dev", "dev_seen", "dev_unseen", "test", "test_seen", "test_unseen")
 FAULTS_FILE = "to_mend.txt"
 SHOWN = 20  # faults in a message
@@ -110,22 +111,20 @@ def choose_splits(data: Place, wanted: str) -> list[str]:
     return list(dict.fromkeys(wanted_names))
 
 
-def read(data: Place, split: str, images: bool = True, texts: bool = True) -> Split:
-    """Read and check one split. images: also check that every image is there; without, rows need no `img`.
-
-    texts: rows need a `text`.
+def read(data: Place, split: str, sides: Collection[str] = SIDES) -> Split:
+    """Read and check one split. sides: what a row must have, a "text", an "image" that is there, or both.
 
     Raises Refused when the split has no row at all, or its manifest cannot be read.
     """
-    where = manifest.images_of(data, images)
+    where = manifest.images_of(data, "image" in sides)
     path = data / f"{split}.jsonl"
     try:
         if f"{split}.parquet" in _names(data):
             path = data / f"{split}.parquet"
-            checked = _checked(parquet.rows(path), split, where, "parquet", texts)
+            checked = _checked(parquet.rows(path), split, where, "parquet", "text" in sides)
         else:
             with open(places.local(path), "rb") as file:
-                checked = _checked(manifest.read_rows(file), split, where, texts=texts)
+                checked = _checked(manifest.read_rows(file), split, where, texts="text" in sides)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     if not checked.memes and not checked.faults:
@@ -133,9 +132,10 @@ def read(data: Place, split: str, images: bool = True, texts: bool = True) -> Sp
     return checked
 
 
-def read_lines(rows: Iterable[bytes], split: str, data: Place, images: bool = True, texts: bool = True) -> Split:
+def read_lines(rows: Iterable[bytes], split: str, data: Place, sides: Collection[str] = SIDES) -> Split:
     """Read and check a split's JSON lines, wherever they come from, as `read` does. Their images lie in `data`."""
-    return _checked(manifest.read_rows(rows), split, manifest.images_of(data, images), texts=texts)
+    where = manifest.images_of(data, "image" in sides)
+    return _checked(manifest.read_rows(rows), split, where, texts="text" in sides)
 
 
 def _checked(

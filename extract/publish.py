@@ -11,7 +11,7 @@ import numpy as np
 
 from extract import places, store
 from extract.dataset import HashedSplit, Meme, clear_faults, list_faults
-from extract.errors import Failed, Refused
+from extract.errors import Failed, Refused, printable
 from extract.files import replacing
 from extract.parts import Folder, Held, sweep_parts
 from extract.places import Place, Source
@@ -184,7 +184,7 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
         return
     beside = path.with_suffix(".dropped.txt")
     if rows.dropped:
-        listed = "".join(f"{row['id']}\t{row['reason']}\n" for row in rows.dropped)
+        listed = "".join(f"{printable(row['id'])}\t{printable(row['reason'])}\n" for row in rows.dropped)
         renames.enter_context(replacing(beside)).write_text(listed, encoding="utf-8")
     else:
         beside.unlink(missing_ok=True)

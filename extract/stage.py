@@ -11,7 +11,8 @@ from extract import archive, dataset, encoders, places, publish
 from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
-from extract.engine import EncoderJob, Engine, LocalEngine, prefetch
+from extract.encoders.batches import prefetch
+from extract.engine import EncoderJob, Engine, LocalEngine
 from extract.errors import Refused
 from extract.machine import cores
 from extract.parts import Folder, Held, library_versions
@@ -102,11 +103,12 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 
     Raises Refused with every fault of every split, unless they are to be skipped.
     """
-    with_images = config.image_encoder != "none"
+    encoders = {"text": config.text_encoder, "image": config.image_encoder}
+    sides = [side for side, encoder in encoders.items() if encoder != "none"]
+    with_images = "image" in sides
     if with_images and archive.unpack_images(config.data):
         say(f"unpacked {config.data / archive.ARCHIVE}")
-    with_texts = config.text_encoder != "none"
-    splits = [dataset.read(config.data, name, images=with_images, texts=with_texts) for name in names]
+    splits = [dataset.read(config.data, name, sides) for name in names]
     if config.on_error == "stop":
         dataset.refuse_faults(splits, config.features)
     digests = _image_digests([meme.image for split in splits for meme in split.memes], config) if with_images else None

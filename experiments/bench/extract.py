@@ -25,7 +25,7 @@ from experiments.bench.random_inputs import draw_memes, write_image_encoder, wri
 from experiments.options import parser as options_parser
 from extract import dataset, engine, errors, places, publish, stage, store
 from extract.config import ExtractConfig
-from extract.encoders import catalogue
+from extract.encoders import batches, catalogue
 from extract.files import write_text
 from extract.machine import cores, resolve_device
 from extract.plan import Item
@@ -157,12 +157,12 @@ class StageOne:
 
     def encode_seconds(self, rows: int) -> float:
         """Seconds of the encoder alone for so many rows, on ready tensors, at the batch size that stage 1 uses."""
-        size = batch_size = engine.BATCH_SIZE[self.job.device]
+        size = batch_size = batches.BATCH_SIZE[self.job.device]
         ready: list[object] = list(np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8))
         if self.job.kind == "text":
             size = size * self.encoder.longest // PIECES
             ready = [[101, *range(2000, 1998 + PIECES), 102]] * size
-        with engine.batches_at_once(self.encoder.device, batch_size) as each_of:
+        with batches.batches_at_once(self.encoder.device, batch_size) as each_of:
 
             def encode() -> None:
                 list(each_of(self.encoder.encode, [ready] * LIMIT_BATCHES))[-1].cpu()
@@ -174,9 +174,9 @@ class StageOne:
         """Seconds to read, check and decode these memes' images when nothing else is done."""
         items = [Item(places.digest(meme.image), meme.image) for meme in memes]
         threads = places.readers(items[0].source, cores())
-        decode = partial(engine.decode, prepare=self.encoder.prepare)
+        decode = partial(batches.decode, prepare=self.encoder.prepare)
         with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-            return timing.seconds_of(lambda: deque(engine.prefetch(pool, decode, items, window=4 * threads), maxlen=0))
+            return timing.seconds_of(lambda: deque(batches.prefetch(pool, decode, items, window=4 * threads), maxlen=0))
 
 
 def _compare(

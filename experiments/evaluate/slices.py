@@ -9,7 +9,6 @@ from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Figure, Slice
 
 FEWEST = 10  # memes of either label: with fewer, a normal interval means nothing
-UNSEEN = "id, text and image not in train"
 BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the last, which is open
 
 
@@ -21,7 +20,6 @@ def masks(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
         found |= length_bands(pairs.tokens)
     shared = held_by_train(split, train)
     found |= {"image also in train": shared["image"], "image not in train": ~shared["image"]}
-    found[UNSEEN] = np.isin(np.arange(len(pairs)), unseen(split, train))
     return {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
 
 

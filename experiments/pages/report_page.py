@@ -11,7 +11,7 @@ from tqdm import tqdm
 from experiments import tables
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
-from experiments.pages import dataset, discussion, figures, fusion, systems_section
+from experiments.pages import dataset, discussion, figures, fusion
 from experiments.pages.document import (
     Block,
     Bullets,
@@ -26,7 +26,7 @@ from experiments.pages.document import (
 )
 from experiments.pages.drawing import tone
 from experiments.results.folder import Results, SplitPredictions
-from experiments.results.records import Row
+from experiments.results.records import NOT_IN_TRAIN, Row
 from experiments.tables import Table
 from experiments.words import READING, bare, heading, interval, undefined
 from experiments.words import summary as conclusions_of
@@ -44,7 +44,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
         partial(fusion.section, results, summary, images),
         partial(fusion.slices, results),
         partial(learning, results),
-        partial(systems_section.section, reports),
+        partial(systems, reports),
         partial(discussion.section, results),
         reading,
     ]
@@ -108,6 +108,8 @@ def data_table(results: Results) -> Table:
 def encoder_table(results: Results) -> Table:
     rows = []
     for side, encoder in results.comparison.encoders.items():
+        if not encoder.dim:
+            continue  # left out
         settings = ", ".join(
             f"{key} {shortened(value)}" for key, value in encoder.settings.items() if key not in ("name", "kind")
         )
@@ -175,7 +177,12 @@ def split_section(results: Results, split: str) -> Section:
     if points:
         blocks.append(curve_drawings(predicted, rows, points))
     blocks.append(Grid(tables.tuned_table(every, "At the threshold tuned on dev, and calibration")))
-    if linear := [pair for pair in results.comparison.linear if pair.split == split]:
+    comparison = results.comparison
+    for part in (size for size in comparison.unseen if size.name == split + NOT_IN_TRAIN):
+        blocks.append(Grid(tables.main_table(list(results.rows(part.name).values()), heading(part))))
+    if others := [pair for pair in comparison.other_pairs if pair.split == split]:
+        blocks.append(Grid(tables.pairs_table(others, tables.OTHERS_TITLE, ("first", "second")), tables.PAIR_WORDS))
+    if linear := [pair for pair in comparison.linear if pair.split == split]:
         blocks.append(Grid(tables.linear_table(linear), tables.PAIR_WORDS))
     if not points:
         return Section(title, f"results-{split}", blocks)
@@ -230,6 +237,23 @@ def learning(results: Results) -> Section | None:
         "has not risen for as many epochs as its patience; the marked epoch's weights are kept."
     )
     return Section("Learning curves", "learning", [Drawings(caption, panels)])
+
+
+def systems(reports: Path) -> Section | None:
+    """Show what `experiments.systems table` shows, from its records alone; None where no system was run."""
+    if not (reports / "systems").is_dir():
+        return None
+    from experiments.systems import tables as of_systems  # here: few reports have systems, which bring much with them
+
+    parts = []
+    for number, each in enumerate(of_systems.recorded(reports)):
+        blocks: list[Block] = [Grid(each.reached), Grid(each.how)]
+        blocks += [Grid(each.pairs, tables.PAIR_WORDS)] if each.pairs else []
+        parts.append(Section(each.heading, f"systems-{number}", [*blocks, Bullets(each.notes)]))
+    if not parts:
+        return None
+    reading = [" ".join(paragraph.split()) for paragraph in of_systems.READING.split("\n\n")]
+    return Section("Published systems", "systems", [Bullets(reading)], parts)
 
 
 def reading() -> Section:

@@ -15,10 +15,11 @@ from safetensors.torch import load as deserialise
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from experiments.data import SIDES, Data
+from experiments.data import Data
 from experiments.evaluate.scores import mean_threshold
 from experiments.results.records import Comparison
 from experiments.training import Trained
+from extract.dataset import SIDES
 from extract.errors import Refused, listing
 from extract.store import EncoderIdentity
 from heads.fitted import Fitted

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from experiments.data import SIDES
 from experiments.scoring.scorer import Score, Scorer, Unscored
 from extract import archive, dataset
 from extract.errors import Failed, Refused, listing
@@ -71,7 +70,7 @@ def write(path: Path, text: str) -> None:
         raise Failed(f"{path} cannot be written: {error.strerror}") from None
 
 
-def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = SIDES) -> dataset.Split:
+def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = dataset.SIDES) -> dataset.Split:
     """Read one split of a dataset folder, faults and all. sides: what a row must have, "text", "image" or both.
 
     Raises Refused when the split is not there, or is not one.
@@ -81,23 +80,23 @@ def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = SIDE
         raise Refused(f"--split {split} is {', '.join(names)}: name one of them")
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    return dataset.read(data, names[0], "image" in sides, "text" in sides)
+    return dataset.read(data, names[0], sides)
 
 
-def of_lines(source: str, data: Place | None, sides: Collection[str] = SIDES) -> dataset.Split:
+def of_lines(source: str, data: Place | None, sides: Collection[str] = dataset.SIDES) -> dataset.Split:
     """Read JSON lines as in a split's file, from a file or, for "-", from stdin.
 
     data: the folder that `img` starts from; by default the file's own, for stdin the current one.
     sides: what a row must have, "text", "image" or both.
     Raises Refused where there are none.
     """
-    path, needed = Path(source), ("image" in sides, "text" in sides)
+    path = Path(source)
     try:
         if source == "-":
-            split = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path(), *needed)
+            split = dataset.read_lines(sys.stdin.buffer, "stdin", data or Path(), sides)
         else:
             with path.open("rb") as file:
-                split = dataset.read_lines(file, path.stem, data or path.parent, *needed)
+                split = dataset.read_lines(file, path.stem, data or path.parent, sides)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
     if not split.memes and not split.faults:

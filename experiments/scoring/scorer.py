@@ -15,10 +15,12 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.results import models
-from experiments.results.models import SIDES, SavedHead
+from experiments.results.models import SavedHead
 from experiments.scoring import vector_cache
-from experiments.scoring.vectors import Report, VectorSource, image_item, text_item
+from experiments.scoring.vectors import VectorSource, image_item, text_item
 from extract import images, machine, places
+from extract.dataset import SIDES
+from extract.encoders.batches import Report
 from extract.errors import Refused
 from extract.places import Place, place
 from extract.plan import Item

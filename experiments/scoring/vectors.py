@@ -5,7 +5,7 @@ fingerprint.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,15 +14,15 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.scoring.vector_cache import VectorCache
-from extract import encoders, engine, places, store
-from extract.encoders import catalogue
+from extract import encoders, places, store
+from extract.encoders import batches, catalogue
+from extract.encoders.batches import Report
 from extract.encoders.family import Located
 from extract.errors import Refused, listing
 from extract.places import Place, Source
 from extract.plan import Item
 from extract.store import EncoderIdentity
 
-Report = Callable[[int], object]  # takes a number of encoded contents
 Vectors = dict[str, Float[np.ndarray, " dim"]]  # by content's digest
 KEEP_EVERY = 64  # contents encoded between two writes to the cache: what a killed process loses
 REQUIRED = {"text": {"weights", "pooling", "precision", "max_tokens"}, "image": {"weights", "pooling", "precision"}}
@@ -50,7 +50,7 @@ class VectorSource:
     asked: str | None = None  # an encoder's name or folder, when the identity's own name is not to be used
     features: Place | None = None  # a folder that extract wrote
     cache: VectorCache | None = None
-    _batches: engine.Batches | None = field(default=None, init=False, repr=False)
+    _batches: batches.Batches | None = field(default=None, init=False, repr=False)
 
     def vectors(self, items: Sequence[Item], done: Report) -> tuple[Float[np.ndarray, "n dim"], dict[str, str]]:
         """Return a row for each content, and why images cannot be decoded, by digest; their rows are zero.
@@ -77,12 +77,12 @@ class VectorSource:
                 vectors[row] = held[item.content]
         return vectors, bad
 
-    def ready(self) -> engine.Batches:
+    def ready(self) -> batches.Batches:
         """The encoder, checked and loaded once."""
         if self._batches is None:
             located = locate(self.encoder, self.asked, self.device)
             loaded = encoders.load(located, device=self.device, **_precision(self.encoder))
-            self._batches = engine.Batches(loaded, engine.BATCH_SIZE[self.device])
+            self._batches = batches.Batches(loaded, batches.BATCH_SIZE[self.device])
         return self._batches
 
     def _published(self, digests: Iterable[str]) -> Vectors:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.options import at_least_one
 from experiments.options import parser as parser_of
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
@@ -58,12 +59,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--predict", nargs=2, metavar=("IMAGE", "TEXT"), help="score one meme with the last run of NAME")
     return parser
-
-
-def at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
-    return int(text)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -184,7 +184,10 @@ def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Spli
 
 
 def read_scores(folder: Path, split: str) -> tuple[dict[str, Scores], Int[np.ndarray, " meme"]]:
-    """Every head's scores on a split by name, and the groups of memes of equal text. Raises Failed without a file."""
+    """Every head's scores on a split by name, and the groups of memes that share a text or an image.
+
+    Raises Failed without a file.
+    """
     if not (folder / SCORES).is_file():
         raise Failed(f"{folder} has lost its {SCORES}: remove the folder and run the system again")
     held = load_file(folder / SCORES)

@@ -34,7 +34,8 @@ the seconds are those of all its four heads, trained side by side. Runs stand in
 
 Pairs are tested on the first test split, meme by meme: lab's fusions against its better single modality, and every
 system against memefuse's head beside it (of several heads, those that are best on dev). AUC-ROC: the difference of
-the means over seeds, by DeLong's test for groups of equal text. Accuracy: of the seeds' mean probability, by
+the means over seeds, by DeLong's test for groups of memes that share a text or an
+image. Accuracy: of the seeds' mean probability, by
 McNemar's exact test, in which groups change sides together. p-values are Holm-corrected over all pairs of the
 section, of both measures together. "A gain" or "a loss" takes a corrected p below .05 and an interval without 0;
 where only one of the two says so, there is "no firm evidence"."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from extract.errors import Refused
+from extract.errors import Failed
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Encoder(Protocol):
     dtype: "torch.dtype"
     longest: int  # the greatest `length`
     # Whether a content's bits are known not to depend on how many share its batch (True) or to do so (False).
-    # None: not known; extract.engine finds out on this processor.
+    # None: not known; `Batches` finds out on this processor.
     row_by_row: bool | None
 
     def prepare(self, contents: list[Any]) -> list[Any]:
@@ -54,9 +54,6 @@ class Encoder(Protocol):
 
         Image files' bytes -> arrays of decoded pixels or, for those that are no image, images.Undecodable.
         """
-
-    def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
-        """How many of prepared texts' word pieces, specials apart, its vocabulary has and has not. Texts only."""
 
     def length(self, content: Any) -> int:
         """What a prepared content takes of a batch: word pieces of a text with its padding, 1 for an image.
@@ -68,17 +65,24 @@ class Encoder(Protocol):
         """Prepared contents of one length -> vectors [batch, dim], float32, on the encoder's device."""
 
 
+class TextEncoder(Encoder, Protocol):
+    """A text encoder can tell, besides, what its vocabulary lacks."""
+
+    def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
+        """How many of prepared texts' word pieces, specials apart, its vocabulary has and has not."""
+
+
 def unknown_pieces(texts: int, known: int, unknown: int) -> str:
     """What to say of word pieces that an encoder does not know; empty if it knows all.
 
-    Raises Refused if it does not know most of them, unless the texts are too few to tell by them.
+    Raises Failed if it does not know most of them, unless the texts are too few to tell by them.
     """
     if not unknown:
         return ""
     pieces = known + unknown
     told = f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
     if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * pieces:
-        raise Refused(f"the text encoder: {told}. Its vocabulary is cut short, or not of these texts' language")
+        raise Failed(f"the text encoder: {told}. Its vocabulary is cut short, or not of these texts' language")
     return told
 
 

@@ -98,9 +98,6 @@ class ResNet:
         """[224, 224, 3] uint8 RGB of each image file, or images.Undecodable."""
         return images.decode_each(contents)
 
-    def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
-        return 0, 0  # images have no word pieces
-
     def length(self, content: np.ndarray) -> int:
         return 1
 

@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from extract import engine, places
-from extract.engine import BadImage, prefetch
+from extract import places
+from extract.encoders import batches
+from extract.encoders.batches import BadImage, prefetch
 from extract.errors import Failed
 from extract.plan import Item
 
@@ -146,8 +147,8 @@ def main() -> None:
 def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
     readers = max(READERS, places.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
-        for item, data in zip(items, prefetch(pool, engine.read, items, 2 * readers), strict=True):
-            pixels = engine.pixels(item, data, prepare)
+        for item, data in zip(items, prefetch(pool, batches.read, items, 2 * readers), strict=True):
+            pixels = batches.pixels(item, data, prepare)
             bad = isinstance(pixels, BadImage)
             reason, shape = (pixels.reason, []) if bad else ("", pixels.shape)
             about = {"content": item.content, "reason": reason, "shape": shape}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from extract import encoders, engine, images, machine
 from extract.config import ExtractConfig
+from extract.encoders import batches
 from extract.engine import EncoderJob
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
@@ -164,7 +165,7 @@ def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
     """Raise Failed if a machine could not read an image that the driver can: else it would count as a bad one."""
     unread = {image.content: image.reason for image in report.bad if image.unread}
     for item in left if unread else ():
-        if item.content in unread and isinstance(engine.read(item), bytes):
+        if item.content in unread and isinstance(batches.read(item), bytes):
             raise Failed(
                 f"machine {report.reader} of the cluster: {item.source!s} {unread[item.content]}; the driver can.\n"
                 "Every machine must see all that lies in the dataset's folder, also what a link in it leads to.\n"
@@ -195,7 +196,7 @@ def _worker_job(job: EncoderJob, config: ExtractConfig, pool: Pool) -> workers.W
         compile=config.compile,
     )
     folder = replace(job.folder, path=_anywhere(job.folder.path))
-    batch_size = config.batch_size or engine.BATCH_SIZE[job.device]
+    batch_size = config.batch_size or batches.BATCH_SIZE[job.device]
     return workers.WorkerJob(load, folder, batch_size, pool.threads, platform.node())
 
 

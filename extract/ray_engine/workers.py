@@ -12,9 +12,10 @@ import numpy as np
 
 from extract import encoders, store
 from extract.encoders import catalogue
+from extract.encoders.batches import BadImage, Batches
 from extract.encoders.family import Encoder, Incomplete, Located
 from extract.encoders.weights import combine, digest, sha256
-from extract.engine import BadImage, Batches, write_parts
+from extract.engine import out_of_memory, write_parts
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
 from extract.places import Place, Remote
@@ -129,13 +130,14 @@ class Encode:
             try:
                 write_parts([part], batches, self.folder, prepared=iter(decoded) if decoded else None)
                 return
-            except torch.OutOfMemoryError:
-                if batches.batch_size == 1:
-                    raise Failed(
-                        f"the GPU's memory on {platform.node()} does not hold one {self.folder.kind}"
-                    ) from None
-                self.batches = batches = Batches(batches.encoder, batches.batch_size // 2)
-                torch.cuda.empty_cache()
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+            # only now has the traceback let go of the batch that was in hand
+            if batches.batch_size == 1:
+                raise Failed(f"the GPU's memory on {platform.node()} does not hold one {self.folder.kind}")
+            self.batches = batches = Batches(batches.encoder, batches.batch_size // 2)
+            torch.cuda.empty_cache()
 
     def _load(self) -> Batches:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as errors.run has it; before torch is read in

@@ -98,10 +98,8 @@ class Writer:
         for run in np.split(order, gaps) if len(order) else ():
             # written by offset, not mapped: memory stays flat however many rows there are
             rows = data[run]
-            if (
-                os.pwrite(self.file.fileno(), rows.data, self.offset + int(numbers[run[0]]) * self.dim * 4)
-                < rows.nbytes
-            ):
+            written = os.pwrite(self.file.fileno(), rows.data, self.offset + int(numbers[run[0]]) * self.dim * 4)
+            if written < rows.nbytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.written[numbers] = True
 

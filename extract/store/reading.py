@@ -76,14 +76,16 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
 
 def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
     """Whatever file tells it: a damaged one is no matter while another split is asked for."""
-    for number, path in enumerate(files.values(), 1):
+    damage: StoreError | None = None
+    for path in files.values():
         try:
             encoder = read_rows(path).identity
-            break
-        except StoreError:
-            if number == len(files):
-                raise
-    return EncoderFolder(name, encoder.kind, encoder.pooling, files)
+        except StoreError as error:
+            damage = error
+        else:
+            return EncoderFolder(name, encoder.kind, encoder.pooling, files)
+    assert damage is not None
+    raise damage
 
 
 def split_path(folder: EncoderFolder, split: str) -> Place:

@@ -431,7 +431,6 @@ def test_a_row_is_what_predict_uses(ran):
     assert 0 < row.metrics["ece"].mean < 0.5
     for name in ("comparison.md", "comparison.csv", "comparison.tex"):
         assert "early, mean of 3 runs" in (ran / "out" / name).read_text()
-    assert any(piece.name == "id, text and image not in train" for piece in read(ran).slices)
 
 
 def test_a_constant_is_exactly_one_half(ran):

@@ -14,19 +14,27 @@ from extract.__main__ import main as extract
 from extract.errors import Refused
 
 
+def extracted(root, side, encoder, rows):
+    """Write a dataset's splits, extract them with one encoder, and choose a quick recipe for its head."""
+    for split, its in rows.items():
+        (root / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in its))
+    where = ["--data", str(root / "data"), "--features", str(root / "features"), "--quiet", "--max-tokens", "20"]
+    encoders = {"text": "none", "image": "none", side: str(encoder)}
+    assert extract([*where, "--text-encoder", encoders["text"], "--image-encoder", encoders["image"]]) == 0
+    (root / "choice.json").write_text(json.dumps({"heads": {side: trained.QUICK}}))
+    return root
+
+
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     """Memes without `img`, a tiny text encoder, and what extract made of both."""
     root = tmp_path_factory.mktemp("texts")
     (root / "data").mkdir()
-    for split, size in {"train": 40, "dev": 24, "test": 24}.items():
-        rows = [{"id": f"{split}{n}", "text": f"{'good' if n % 2 else 'bad'} {n}", "label": n % 2} for n in range(size)]
-        (root / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    encoder = str(text_folder(root / "bert"))
-    where = ["--data", str(root / "data"), "--features", str(root / "features")]
-    assert extract([*where, "--quiet", "--max-tokens", "20", "--text-encoder", encoder, "--image-encoder", "none"]) == 0
-    (root / "choice.json").write_text(json.dumps({"heads": {"text": trained.QUICK}}))
-    return root
+    rows = {
+        split: [{"id": f"{split}{n}", "text": f"{'good' if n % 2 else 'bad'} {n}", "label": n % 2} for n in range(size)]
+        for split, size in {"train": 40, "dev": 24, "test": 24}.items()
+    }
+    return extracted(root, "text", text_folder(root / "bert"), rows)
 
 
 def test_texts_alone_are_compared_reported_and_predicted(texts, monkeypatch, capsys):
@@ -57,19 +65,13 @@ def images(tmp_path_factory):
     """Images without `text`, a tiny image encoder, and what extract made of both."""
     root = tmp_path_factory.mktemp("images")
     (root / "data/img").mkdir(parents=True)
+    rows: dict[str, list[dict]] = {"train": [], "dev": [], "test": []}
     for split, size in {"train": 24, "dev": 16, "test": 16}.items():
-        rows = []
         for number in range(size):
             name = f"img/{split}{number}.png"
-            colour = (200 * (number % 2), 10 * number, len(split))
-            Image.new("RGB", (8, 8), colour).save(root / "data" / name)
-            rows.append({"id": f"{split}{number}", "img": name, "label": number % 2})
-        (root / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    encoder = str(resnet_folder(root / "resnet", resnet()))
-    where = ["--data", str(root / "data"), "--features", str(root / "features")]
-    assert extract([*where, "--quiet", "--text-encoder", "none", "--image-encoder", encoder]) == 0
-    (root / "choice.json").write_text(json.dumps({"heads": {"image": trained.QUICK}}))
-    return root
+            Image.new("RGB", (8, 8), (200 * (number % 2), 10 * number, len(split))).save(root / "data" / name)
+            rows[split].append({"id": f"{split}{number}", "img": name, "label": number % 2})
+    return extracted(root, "image", resnet_folder(root / "resnet", resnet()), rows)
 
 
 def test_images_alone_are_compared_reported_and_predicted(images, monkeypatch, capsys):

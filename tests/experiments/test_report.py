@@ -181,6 +181,11 @@ def test_markdown_says_the_same(folder, page, markdown):
     assert all((folder / "out" / path).is_file() for path in drawn)
 
 
+def test_what_train_does_not_hold_and_all_other_pairs_are_shown(markdown):
+    assert "test without what train holds: 36 memes" in markdown
+    assert "| early vs late | test | AUC-ROC |" in markdown.split("All other pairs of heads")[1]
+
+
 def test_nothing_of_a_dataset_becomes_markdown(markdown):
     assert "<script" not in markdown
     assert "<img" not in markdown

@@ -14,7 +14,7 @@ from systems_command import lines, tiny
 from trained import picture
 
 from experiments import training
-from experiments.pages import systems_section
+from experiments.pages import report_page
 from experiments.pages.document import Grid
 from experiments.systems import results, run, trainer
 from experiments.systems.__main__ import main
@@ -191,11 +191,11 @@ def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, ca
 
 
 def test_the_report_shows_what_was_run_and_trains_and_writes_nothing(copy):
-    assert systems_section.section(copy / "elsewhere") is None
+    assert report_page.systems(copy / "elsewhere") is None
     main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
     shutil.rmtree(copy / "features")  # of which a report takes nothing
     left = there(copy / "reports")
-    [part] = systems_section.section(copy / "reports").parts
+    [part] = report_page.systems(copy / "reports").parts
     assert there(copy / "reports") == left
     assert "train 48, dev 20, test 12 memes" in part.title
     reached, how, pairs = (block.table for block in part.blocks if isinstance(block, Grid))
@@ -209,7 +209,7 @@ def test_a_report_without_memefuses_heads_says_how_to_train_them(copy):
     main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
     shutil.rmtree(copy / "reports/systems/memefuse")
     left = there(copy / "reports")
-    [part] = systems_section.section(copy / "reports").parts
+    [part] = report_page.systems(copy / "reports").parts
     assert there(copy / "reports") == left
     told = f"they were not trained yet. Run: python -m experiments.systems table --out {copy / 'reports'}"
     assert any(sentence.endswith(told) for sentence in part.blocks[-1].sentences)

@@ -175,5 +175,5 @@ def test_the_real_keras_resnet_starts_from_stage_1s_vectors() -> None:
     located = catalogue.locate("image", "resnet50-keras")
     expected = encoders.load(located, device="cpu", dtype="float32", max_tokens=1).vectors(pattern())
     with torch.no_grad():
-        assert_alike(TrainedImage(located).train()(images(1)), expected)
+        assert_alike(TrainedImage(located).train()(pattern()), expected)
     assert [module for module in TrainedImage(located).modules() if isinstance(module, nn.BatchNorm2d)]

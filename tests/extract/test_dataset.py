@@ -180,7 +180,7 @@ def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
 
 def test_images_are_not_asked_for_when_only_text_is_encoded(tmp_path):
     (tmp_path / "train.jsonl").write_text(json.dumps(row("1")))
-    assert len(dataset.read(tmp_path, "train", images=False).memes) == 1
+    assert len(dataset.read(tmp_path, "train", sides=["text"]).memes) == 1
 
 
 def test_splits_fall_back_to_the_seen_release(tmp_path):
@@ -271,6 +271,6 @@ def test_a_mutated_manifest_is_read_or_refused(tmp_path_factory, change, flips):
 def test_any_line_is_read_or_named(tmp_path_factory, raw):
     folder = tmp_path_factory.mktemp("any")
     (folder / "train.jsonl").write_bytes(b'{"id": "0", "img": "img/0.png", "text": ""}\n' + raw)
-    split = dataset.read(folder, "train", images=False)
+    split = dataset.read(folder, "train", sides=["text"])
     lines = [line for line in raw.split(b"\n") if line.strip()]
     assert len(split.memes) + len(split.faults) == 1 + len(lines)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from extract import engine, inspect, store
 from extract.dataset import HashedSplit, Meme
+from extract.encoders import batches
 from extract.errors import Failed, Refused
 from extract.parts import Held
 from extract.plan import Item, Part, by_length, cut, unique
@@ -43,7 +44,7 @@ def test_part_size_and_order_never_change_the_published_file(tmp_path_factory, d
         items = unique([Item(meme.text_content, meme.text) for meme in split.memes], set())
         if shuffled:
             shuffler.shuffle(items)
-        engine.write_parts(cut(items, size), engine.Batches(FakeText(), 2), folder)
+        engine.write_parts(cut(items, size), batches.Batches(FakeText(), 2), folder)
         publish([folder], [split], {}, skip=False)
         check_published(folder, split)
         files.append(folder.published("train").read_bytes())
@@ -95,7 +96,7 @@ def test_parts_of_an_unfinished_run_are_used_and_then_swept_away(tmp_path):
     folder = folder_of(tmp_path)
     split = text_split("train", [(i, "x" * i, 0) for i in range(10)])
     items = by_length([Item(meme.text_content, meme.text) for meme in split.memes], lambda item: len(str(item.source)))
-    engine.write_parts(cut(items, 3)[:2], engine.Batches(FakeText(), 2), folder)
+    engine.write_parts(cut(items, 3)[:2], batches.Batches(FakeText(), 2), folder)
     assert sorted(encode_texts(folder, [split])) == ["x" * i for i in range(6, 10)]  # in threads
     publish([folder], [split], {}, skip=False)
     check_published(folder, split)
@@ -264,7 +265,7 @@ def encode_images(folder, splits, rows=4, batch_size=3, encoder=None):
     held = Held.scan(folder)
     items = [Item(c, m.image) for split in splits for m, c in zip(split.memes, split.content["image"], strict=True)]
     parts = cut(unique(items, held), rows)
-    bad = engine.write_parts(parts, engine.Batches(encoder or FakeImage(), batch_size), folder)
+    bad = engine.write_parts(parts, batches.Batches(encoder or FakeImage(), batch_size), folder)
     return {image.content: image.reason for image in bad}
 
 

@@ -226,8 +226,8 @@ def test_a_manifest_of_many_images_is_not_held_in_memory(tmp_path):
 
 def test_elsewhere_an_img_that_is_the_folder_itself_is_missing(memory):
     (memory / "train.jsonl").write_bytes(b'{"id": "1", "img": ".", "text": ""}')
-    for images in (True, False):
-        assert [str(fault) for fault in dataset.read(memory, "train", images).faults] == [
+    for sides in (["text", "image"], ["text"]):
+        assert [str(fault) for fault in dataset.read(memory, "train", sides).faults] == [
             "train.jsonl:1  1  . is missing"
         ]
 

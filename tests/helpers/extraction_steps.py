@@ -7,6 +7,7 @@ from fake_encoders import FakeText, text_vector
 
 from extract import engine, store
 from extract.dataset import HashedSplit, Meme
+from extract.encoders import batches
 from extract.parts import Folder, Held
 from extract.plan import Item, by_length, cut, unique
 
@@ -29,7 +30,7 @@ def encode_texts(folder, splits, rows=3, encoder=None):
     held = Held.scan(folder)
     items = [Item(meme.text_content, meme.text) for split in splits for meme in split.memes]
     left = by_length(unique(items, held), lambda item: len(str(item.source)))
-    engine.write_parts(cut(left, rows), engine.Batches(encoder, 2), folder)
+    engine.write_parts(cut(left, rows), batches.Batches(encoder, 2), folder)
     return ["".join(map(chr, ids[1:-1])) for ids in encoder.encoded]
 
 

@@ -1,4 +1,4 @@
-"""Memes with a planted word and a planted grid, and tiny models that train on them; images that nobody drew."""
+"""Memes with a planted word and a planted grid, and tiny models that train on them."""
 
 from pathlib import Path
 
@@ -33,9 +33,3 @@ def transformer(bert: Path, train_text: bool = True, classes: int = 2, seed: int
     located = catalogue.locate("text", str(bert))
     net = MultimodalTransformer(located, channels=CHANNELS, cells=CELLS, classes=classes, train_text=train_text)
     return Branch(("grid", "input_ids", "attention_mask"), net, classes)
-
-
-def images(count: int, seed: int = 0) -> torch.Tensor:
-    """[count, 3, 224, 224] uint8: smooth noise, as a photograph is: neighbouring pixels are alike."""
-    coarse = torch.rand(count, 3, 14, 14, generator=torch.Generator().manual_seed(seed))
-    return (torch.nn.functional.interpolate(coarse, size=(224, 224), mode="bilinear") * 255).to(torch.uint8)

@@ -1,0 +1,234 @@
+"""Contents through an encoder: what a batch does not change, short batches, images that cannot be had."""
+
+import errno
+import hashlib
+import io
+import os
+import random
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from broken_images import Broken
+from fake_encoders import FakeImage, FakeText
+from PIL import Image
+from tiny_encoders import resnet, resnet_folder, text_folder
+
+from experiments.scoring.vectors import VectorSource, image_item, text_item
+from extract import encoders, engine, images, store
+from extract.config import ExtractConfig
+from extract.encoders import batches as room
+from extract.encoders import catalogue
+from extract.encoders.batches import BadImage, Batches
+from extract.errors import Failed
+from extract.parts import Folder
+from extract.plan import Item, cut
+from extract.store import EncoderIdentity
+
+# the same bits in every company
+
+
+def picture(number: int) -> bytes:
+    noise = np.random.default_rng(number).integers(0, 256, (30, 40 + number, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    return file.getvalue()
+
+
+def items_of(kind: str, count: int = 13) -> list[Item]:
+    """Texts of several lengths, or images."""
+    if kind == "text":
+        return [text_item("no word is so " * (number % 5) + str(number)) for number in range(count)]
+    return [image_item(picture(number)) for number in range(count)]
+
+
+def by_content(items: list[Item], groups: list[room.Group]) -> dict[str, bytes]:
+    """Each content's vector, bit for bit. groups: of one item after the other."""
+    vectors = [vector.tobytes() for group in groups for vector in group.vectors]
+    return dict(zip([item.content for item in items], vectors, strict=True))
+
+
+def check_company(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """extract's parts, a scorer's source and the engine itself give a content the same bits."""
+    monkeypatch.setenv("MEMEFUSE_CACHE", os.environ.get("MEMEFUSE_CACHE") or str(tmp_path / "cache"))
+    located = catalogue.locate(kind, name)
+    settings = encoders.settings(located, dtype="float32", max_tokens=32)
+    folder = Folder(tmp_path / located.slug, kind, settings, {"torch": "2"})
+    items = items_of(kind)
+
+    def batches() -> Batches:
+        loaded = encoders.load(located, device="cpu", dtype="float32", max_tokens=32)
+        return Batches(loaded, room.BATCH_SIZE["cpu"])
+
+    job = engine.EncoderJob(located, folder, "cpu", "float32")
+    config = ExtractConfig(max_tokens=32, quiet=True)
+    assert engine.LocalEngine().encode(job, items, "", config) == {}
+    extracted = {}
+    for path in folder.parts.glob("*.h5"):
+        features = store.read(path)
+        extracted |= dict(zip(features.ids.tolist(), [vector.tobytes() for vector in features.vector], strict=True))
+    assert extracted.keys() == {item.content for item in items}
+
+    ready = batches()
+    assert by_content(items, list(ready.encode([items]))) == extracted
+    assert by_content(items, list(ready.encode([[item] for item in items]))) == extracted  # each alone
+    mixed = random.Random(0).sample(items, len(items))
+    assert by_content(mixed, list(ready.encode([mixed[:5], mixed[5:]]))) == extracted
+    fewer = items[:3]
+    assert by_content(fewer, list(batches().encode([fewer]))).items() <= extracted.items()
+
+    identity = EncoderIdentity(kind, located.slug, ready.encoder.dim, folder.fingerprint, settings, {})
+    source = VectorSource(identity, "cpu", name)
+    for some in (items[4:5], mixed):
+        vectors, bad = source.vectors(some, lambda count: None)
+        assert not bad
+        assert [vector.tobytes() for vector in vectors] == [extracted[item.content] for item in some]
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_extract_scorer_and_systems_get_the_same_bits(tmp_path, monkeypatch, kind):
+    if kind == "text":
+        check_company(tmp_path, kind, f"{text_folder(tmp_path / 'bert')}:mean", monkeypatch)
+    else:
+        check_company(tmp_path, kind, str(resnet_folder(tmp_path / "net", resnet())), monkeypatch)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(("kind", "name"), [("text", "all-MiniLM-L6-v2"), ("image", "resnet50-keras")])
+def test_with_real_weights_too(tmp_path, monkeypatch, kind, name):
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(catalogue.packages.cache_root()))
+    check_company(tmp_path, kind, name, monkeypatch)
+
+
+# short batches
+
+
+class Kernels(FakeImage):
+    """An encoder of which it is not known whether its bits depend on the batch's size."""
+
+    row_by_row = None
+
+    def __init__(self, depends: bool, weights: str = "w") -> None:
+        super().__init__()
+        self.dtype, self.depends = torch.float32, depends
+        self.located = SimpleNamespace(weights=weights, pooling="pooled", kind="image")
+
+    def encode(self, batch):
+        vectors = super().encode(batch)
+        return vectors + len(batch) * 2**-18 if self.depends else vectors
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
+
+
+def vectors_of(batches: Batches, items: list[Item]) -> list[bytes]:
+    (group,) = batches.encode([items])
+    return [vector.tobytes() for vector in group.vectors]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_where_the_size_of_a_batch_shows_short_ones_are_filled_up():
+    items, encoder = items_of("image", 8), Kernels(depends=True)
+    batches = Batches(encoder, 8)
+    full = vectors_of(batches, items)
+    assert encoder.batches == [8]
+    assert vectors_of(batches, items[2:3]) == full[2:3]
+    assert encoder.batches == [8, 8, 1]  # the one is what was compared
+    encoder.batches.clear()
+    assert vectors_of(batches, items[:5]) == full[:5]
+    assert encoder.batches == [8]
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_where_it_does_not_a_single_image_is_encoded_once():
+    items, encoder = items_of("image", 8), Kernels(depends=False)
+    batches = Batches(encoder, 8)
+    full = vectors_of(batches, items)
+    assert vectors_of(batches, items[:3]) == full[:3]
+    encoder.batches.clear()
+    assert vectors_of(batches, items[3:4]) == full[3:4]
+    assert vectors_of(batches, items[:2]) == full[:2]
+    assert encoder.batches == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize("depends", [False, True])
+def test_what_was_seen_of_this_processor_is_remembered(depends):
+    (item,) = items_of("image", 1)
+    vectors_of(Batches(Kernels(depends), 8), [item])
+    again, other = Kernels(depends), Kernels(depends, "other weights")
+    vectors_of(Batches(again, 8), [item])
+    vectors_of(Batches(other, 8), [item])
+    assert (again.batches, other.batches) == ([8] if depends else [1], [8, 1])
+
+
+def test_values_that_are_not_finite_are_refused():
+    class Broke(FakeImage):
+        def encode(self, batch):
+            return super().encode(batch) / 0
+
+    with pytest.raises(Failed, match="gave values that are not finite"):
+        list(Batches(Broke(), 2).encode([items_of("image", 3)]))
+
+
+def test_a_group_s_rows_are_those_that_could_be_encoded():
+    items = items_of("image", 5)
+    items[1] = image_item(b"no image")
+    items[3] = Item("0" * 64, b"other bytes")
+    (group,) = Batches(FakeImage(), 2).encode([items])
+    assert (group.rows, len(group.vectors)) == ([0, 2, 4], 3)
+    assert [(image.content, image.reason) for image in group.bad] == [
+        (hashlib.sha256(b"no image").hexdigest(), "not an image of a known format"),
+        ("0" * 64, "changed while it was being read"),
+    ]
+
+
+def test_texts_of_one_length_share_a_batch(tmp_path):
+    encoder, seen = FakeText(), []
+    sound = encoder.encode
+    encoder.encode = lambda batch: (seen.append(len(batch)), sound(batch))[1]
+    items = [text_item("x" * length) for length in (1, 9, 2, 10, 3, 4, 5)]
+    folder = Folder(tmp_path, "text", {}, {"torch": "2"})
+    assert engine.write_parts(cut(items, 99), Batches(encoder, 1), folder) == []
+    assert sorted(seen) == [1, 1, 1, 2, 2]  # 16 word pieces: two short texts or one long one
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(12, [12]), (3, [8])])
+def test_a_batch_is_not_filled_up_beyond_what_there_is_to_encode(count, sizes):
+    encoder = FakeImage()
+    (group,) = Batches(encoder, 1_000_000).encode([items_of("image", count)])
+    assert (len(group.vectors), encoder.batches) == (count, sizes)
+
+
+# an image's bytes: what is its own fault, and what the disk's or the network's
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR])
+def test_a_file_that_is_gone_or_closed_to_us_is_a_bad_image(number):
+    bad = room.decode(Item("0" * 64, Broken(number)), images.decode_each)
+    assert bad == BadImage("0" * 64, f"cannot be read: {os.strerror(number)}")
+    assert bad.unread
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT, errno.ENOTCONN])
+def test_a_disk_or_network_that_fails_is_no_images_fault(number):
+    with pytest.raises(Failed) as failure:
+        room.decode(Item("0" * 64, Broken(number)), images.decode_each)
+    assert str(failure.value).startswith(f"/memes/img/1.png cannot be read: {os.strerror(number)}. The image is not")
+    assert "Finished parts are kept" in str(failure.value)
+
+
+def test_bytes_that_are_no_image_were_read(tmp_path):
+    path = tmp_path / "1.png"
+    path.write_bytes(b"GIF")
+    digest = "a906dc2fa0bb4cd0d8ba4bb2de7dc7ca3a2cfa8bb9f0e4a9bb6c5a1e5e3a0f6b"
+    changed = room.decode(Item(digest, path), images.decode_each)
+    assert changed == BadImage(digest, "changed while it was being read")
+    assert changed.unread
+    bad = room.pixels(Item(digest, path), b"GIF", images.decode_each)
+    assert isinstance(bad, BadImage)
+    assert not bad.unread
