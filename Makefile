@@ -12,7 +12,7 @@ DEMO_SEEDS ?= 5
 # starts clusters that take all cores themselves
 ALONE = tests/extract/test_ray_engine.py
 
-.PHONY: demo test check lint clean
+.PHONY: demo test suite ray check lint clean
 
 demo: $(VENV)/.runs
 	$(BIN)/python -m extract.sample --out data/$(DEMO) --train $(DEMO_TRAIN) --dev $(DEMO_DEV) --test $(DEMO_TEST) --seed 0
@@ -22,8 +22,13 @@ demo: $(VENV)/.runs
 	$(BIN)/python -m experiments.report --reports reports/$(DEMO) --data data/$(DEMO)
 	@echo "The report page: file://$(CURDIR)/reports/$(DEMO)/report.html"
 
-test: $(VENV)/.tests
+test: suite
+
+# With two jobs the linters run beside Ray's tests, which wait a good deal; the suite has both cores for itself.
+suite: ray
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(ALONE)
+
+ray: $(VENV)/.tests
 	$(BIN)/python -m pytest $(ALONE)
 
 check: lint test

@@ -17,7 +17,9 @@ def small(monkeypatch):
     monkeypatch.setattr(extract, "LIMIT_BATCHES", 1)
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize(
+    "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)]
+)
 def test_random_weights_are_measured_without_a_download(small, tmp_path, device):
     options = ["--random-weights", "--rows", "6", "--repeats", "2", "--no-memory", "--device", device]
     assert extract.main([*options, "--out", str(tmp_path)]) == 0

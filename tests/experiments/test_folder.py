@@ -153,7 +153,7 @@ def test_a_second_comparison_leaves_nothing_of_the_first(copy, folder):
     assert reports.read(copy).heads == ["text"]
 
 
-@pytest.mark.parametrize("moves", range(0, 14, 3))
+@pytest.mark.parametrize("moves", [0, 9, *(pytest.param(move, marks=pytest.mark.slow) for move in (3, 6, 12))])
 def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypatch, moves):
     """The process ends before anything was renamed, or after so many files were moved."""
 

@@ -49,6 +49,7 @@ class Keeping(trainer.Live):
         shutil.copytree(Path(args.output_dir) / name, Path(args.output_dir).parent / "kept" / name / name)
 
 
+@pytest.mark.slow
 def test_every_checkpoint_leads_to_the_same_weights(
     encoders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

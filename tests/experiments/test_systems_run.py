@@ -51,7 +51,7 @@ def show_otherwise(folder: Path, split: str) -> None:
     (folder / "data" / first_meme(folder, split)["img"]).write_bytes(picture((1, 2, 3)))
 
 
-@pytest.mark.parametrize("train", ["none", "image"])
+@pytest.mark.parametrize("train", ["none", pytest.param("image", marks=pytest.mark.slow)])
 def test_a_meme_that_was_mended_makes_another_run(train, copy, capsys):
     command = [MLP, *tiny(copy, "--train", train, "--seeds", "1", "--steps", "1")]
     main(command)

@@ -98,7 +98,7 @@ def test_a_pair_is_found_from_either_side():
     assert found.pair("early", "text", "test", "accuracy") is found.pair("early", "late", "test") is None
 
 
-@pytest.mark.parametrize("seeds", [1, 4])
+@pytest.mark.parametrize("seeds", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_four_in_five_simulated_tests_show_the_difference_that_is_called_detectable(seeds):
     """Paired scores of memes in groups of two; one head is better by what one of its tests called detectable."""
     label = np.repeat(np.arange(150) % 2, 2) == 1

@@ -167,7 +167,8 @@ def test_what_is_raised_on_a_machine_stops_the_run_in_words(tmp_path, extract, m
     assert after[0].startswith("Finished parts are kept. Mend that machine, or leave it out")
 
 
-@pytest.mark.parametrize("who", ["decoder", pytest.param("encoder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["decoder", "encoder"])
 def test_a_module_that_a_machine_lacks_is_named(tmp_path, extract, memes, monkeypatch, who):
     """As is memefuse itself where it is not installed. Ray Data by itself tries without end."""
     here_alone = types.ModuleType("here_alone")

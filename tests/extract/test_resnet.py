@@ -167,7 +167,7 @@ def test_torchvisions_weights_come_from_torch_hubs_cache(tmp_path: Path, monkeyp
     assert_alike(encoder.vectors(images(2)), pooled(net, imagenet(images(2))))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.permutations(range(5)), st.integers(1, 4))
 def test_a_vector_does_not_depend_on_its_batch(small: Path, order: list[int], size: int) -> None:
     encoder = load(small, "bfloat16")

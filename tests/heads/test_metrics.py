@@ -42,7 +42,7 @@ def by_sklearn(logit, label, threshold):
     }
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(scored(), st.sampled_from([0.3, 0.5, 0.9]))
 def test_every_metric_is_scikit_learns(rows, threshold):
     logit, label = rows
