@@ -22,13 +22,12 @@ demo: $(VENV)/.runs
 	$(BIN)/python -m experiments.report --reports reports/$(DEMO) --data data/$(DEMO)
 	@echo "The report page: file://$(CURDIR)/reports/$(DEMO)/report.html"
 
-test: suite
+test: ray
 
-# With two jobs the linters run beside Ray's tests, which wait a good deal; the suite has both cores for itself.
-suite: ray
+suite: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(ALONE)
 
-ray: $(VENV)/.tests
+ray: suite
 	$(BIN)/python -m pytest $(ALONE)
 
 check: lint test

@@ -228,6 +228,7 @@ def test_a_head_that_contributing_adds_is_in_every_command(user, monkeypatch):
     assert Path("toy.csv").read_text().splitlines()[1].split(",")[3] == "product"
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_the_report_page(encoders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = subprocess.run(

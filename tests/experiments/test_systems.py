@@ -122,9 +122,9 @@ def test_a_run_leaves_records_predictions_and_confusion_and_is_not_run_again(fol
 @pytest.mark.parametrize(
     ("name", "train", "trained"),
     [
-        ("distilbert-resnet50-mlp", "text,image", [True, True]),
+        pytest.param("distilbert-resnet50-mlp", "text,image", [True, True], marks=pytest.mark.slow),
         ("fasttext-resnet152-concat", "image", [False, True]),
-        ("multimodal-transformer", "text", [True, False]),
+        pytest.param("multimodal-transformer", "text", [True, False], marks=pytest.mark.slow),
     ],
 )
 def test_systems_that_train_an_encoder_run_end_to_end_and_score_one_meme(name, train, trained, folder, capsys):

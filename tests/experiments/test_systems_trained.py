@@ -119,6 +119,7 @@ def test_batch_norms_that_update_see_the_batch_in_training_and_their_statistics_
     assert in_training.isfinite().all()
 
 
+@pytest.mark.slow
 def test_an_image_and_its_negative_are_learnt_by_heart(both: tuple[Path, Path]) -> None:
     model = Classifier(concat(both, ("image",))).train()
     rows = dict(batch()) | {"pixels": torch.cat([images(1), 255 - images(1)])}

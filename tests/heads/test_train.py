@@ -95,6 +95,7 @@ def test_a_state_holds_all_that_scoring_needs(head):
     assert torch.equal(again.history.dev_auc, fitted.history.dev_auc)
 
 
+@pytest.mark.slow
 def test_only_the_pair_solves_xor():
     train, dev, test = rows(600, 0, "xor"), rows(150, 1, "xor"), rows(300, 2, "xor")
     found = {head: auc(fit(head, train, dev, [HeadSettings(seed=seed) for seed in range(2)]), test) for head in HEADS}
