@@ -45,7 +45,8 @@ def predict(
     """Score memes that are named in exactly one way: one meme, a split of a dataset, or JSON lines.
 
     lines: a file of rows (id, img, text); "-" is stdin.
-    image, text: one meme; "" is a meme without words. Without one of them, the heads that do not look at it answer.
+    image, text: one meme; "" is a meme without words. Without a text, its words are read from the image where
+    memefuse[ocr] is installed; else, without one of them, the heads that do not look at it answer.
     split, data: a split of the dataset in `data`, or with `lines` where their `img` starts from.
     on_error: "stop", or "skip": leave out what cannot be used, and list it in the result.
     model: what Scorer.load takes: model, head, threshold, features, cache, text_encoder, image_encoder, device.
@@ -65,9 +66,9 @@ def predict(
             raise Failed(f"{image} cannot be scored: {error}") from None
     folder = place(str(data)) if data is not None else None
     if lines is not None:
-        rows = memes.of_lines(lines, folder, scorer.sides)
+        rows = memes.of_lines(lines, folder, scorer.needs)
     else:
-        rows = memes.of_split(folder or DATA, str(split), quiet, scorer.sides)
+        rows = memes.of_split(folder or DATA, str(split), quiet, scorer.needs)
     return memes.score(rows, scorer, skip=on_error == "skip", quiet=quiet)
 
 
@@ -80,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("lines", nargs="?", metavar="JSONL", help="score these rows (id, img, text); - reads them from stdin")
     add("--image", type=Path, metavar="FILE", help="score one meme: its image")
-    add("--text", metavar="TEXT", help='its text; "" when there is none')
+    add("--text", metavar="TEXT", help='its text; "" when there is none (default: read from the image)')
     add("--split", metavar="NAME", help="score a split of the dataset in --data")
     add("--data", type=place, metavar="DIR", help=f"the dataset (default: {DATA}); where a JSONL's img starts from")
     add("--out", type=Path, metavar="FILE", help="write a CSV file (default: print)")
@@ -117,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
 
         score, scorer = result.scores[0], result.scorer
         shown = (words.meme(score, scorer), tables.plain(tables.meme_table(score, scorer)), words.modalities(score))
-        print("\n\n".join(filter(None, shown)))
+        print("\n\n".join(filter(None, (words.read(score), *shown))))
     else:
         sys.stdout.write(memes.csv_text(result.table, DIGITS))
 

@@ -10,6 +10,7 @@ import numpy as np
 from experiments.results.records import NOT_IN_TRAIN, Comparison, Figure, Pair, Row, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
+from extract.errors import printable
 from extract.store import EncoderIdentity
 from heads.metrics import METRICS
 from heads.models import HEADS, fusions, singles
@@ -300,6 +301,13 @@ def several_versions(trials: Sequence[Trial]) -> list[str]:
 
 def looks_at(head: "SavedHead") -> str:
     return LOOKS_AT[head.sides]
+
+
+def read(score: "Score") -> str:
+    """The words that were read from a picture; empty where a text was given."""
+    if score.read is None:
+        return ""
+    return f"Read from the picture: {printable(score.read)}" if score.read else "No words were read from the picture."
 
 
 def meme(score: "Score", scorer: "Scorer") -> str:

@@ -2,9 +2,10 @@
 
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,6 +18,8 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")  # what is inside counts
 BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OSError, struct.error)
 # Part of the fingerprint: change it whenever a pixel could change that was right.
 TRANSFORM = f"first frame, upright by EXIF, alpha on white, RGB, {SIDE}x{SIDE} whole image, Pillow bilinear"
+
+Finished = TypeVar("Finished")
 
 
 class Undecodable(ValueError):
@@ -54,6 +57,25 @@ def decode(data: bytes) -> np.ndarray:
 
     Raises Undecodable for empty, truncated and foreign files and for more than MAX_PIXELS pixels.
     """
+    return _decoded(data, lambda image: np.asarray(_squeezed(image)))
+
+
+def decode_whole(data: bytes, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """As `decode`, but not squeezed: shrunk where a side is longer than `longest` pixels.
+
+    Returns [h, w, 3] uint8 RGB, and the width and height that the image had.
+    """
+
+    def whole(image: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
+        share = min(1.0, longest / max(image.size))
+        width, height = (max(1, round(share * side)) for side in image.size)
+        return np.asarray(_squeezed(image, (width, height))), image.size
+
+    return _decoded(data, whole)
+
+
+def _decoded(data: bytes, finish: Callable[[Image.Image], Finished]) -> Finished:
+    """What `finish` makes of the first frame, upright and of eight bits."""
     if not data:
         raise Undecodable("empty file")
     # Pillow's own limit warns at 89 megapixels and counts per process; ours is checked below, before any decoding
@@ -67,7 +89,7 @@ def decode(data: bytes) -> np.ndarray:
                 image.load()
                 with suppress(*BROKEN_EXIF):  # of a JPEG, Pillow itself takes broken EXIF for none
                     ImageOps.exif_transpose(image, in_place=True)
-                return np.asarray(_squeezed(_scaled(image)))
+                return finish(_scaled(image))
     except Undecodable:
         raise
     except Image.UnidentifiedImageError:
@@ -114,12 +136,12 @@ def _scaled(image: Image.Image) -> Image.Image:
     return image
 
 
-def _squeezed(image: Image.Image) -> Image.Image:
-    """RGB of SIDE x SIDE. Transparency is resolved last: the same by linearity, with far less memory."""
+def _squeezed(image: Image.Image, size: tuple[int, int] = (SIDE, SIDE)) -> Image.Image:
+    """RGB of this width and height. Transparency is resolved last: the same by linearity, with far less memory."""
     transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     whole = image if image.mode == mode else image.convert(mode)
-    small = whole.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    small = whole.resize(size, Image.Resampling.BILINEAR)
     if not transparent:
         return small
     return Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")

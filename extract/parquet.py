@@ -7,21 +7,23 @@ writes pages of up to 1,024 rows (its `write_batch_size`).
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from extract import places
 from extract.errors import Failed, Refused, need
-from extract.manifest import Row
+from extract.manifest import Row, meme_id
 from extract.places import Place, Remote
 
 ROWS = 4096  # rows of ids, texts and labels read at a time
 CELLS = 16  # images read at a time
 KEPT = 8  # such batches that are kept: threads ask a little out of order
+COPIED = 128  # rows, images and all, that are copied at a time
 BUFFER = 1 << 20  # bytes of a column read at a time; without one, pyarrow reads a row group's column whole
 
 
@@ -81,6 +83,24 @@ def _rows(path: Place) -> Iterator[Row | ValueError]:
                 bad = next((value for value in values.values() if isinstance(value, ValueError)), None)
                 yield bad or {name: value for name, value in values.items() if value is not None}
             start += len(batch)
+
+
+def write_texts(path: Path, copy: Path, texts: Mapping[str, str]) -> None:
+    """Copy a file, with these texts (by id) in place of what it has; its other columns stay as they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _opened(path) as file, _in_words(path):
+        schema, place = file.schema_arrow, file.schema_arrow.get_field_index("text")
+        column = pa.field("text", pa.string())
+        schema = schema.append(column) if place < 0 else schema.set(place, column)
+        with pq.ParquetWriter(copy, schema) as writer:
+            for batch in file.iter_batches(COPIED, use_threads=False):
+                names = [meme_id({"id": name}) for name in _values(batch.column("id"))]
+                old = [None] * len(batch) if place < 0 else _values(batch.column(place))
+                new = pa.array([texts.get(name, text) for name, text in zip(names, old, strict=True)], pa.string())
+                columns = [new if name == "text" else batch.column(name) for name in schema.names]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def _holds_bytes(kind: Any) -> bool:

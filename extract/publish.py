@@ -49,7 +49,7 @@ def publish(
     bad: contents of images that could not be decoded, and why. skip: leave their memes out, image and text, and list
     them beside the file; otherwise the splits that hold one get no image file. Raises Failed then, naming every one.
     """
-    undecodable = {split.name: _undecodable(split, bad) for split in splits}
+    undecodable = {split.name: bad_memes(split, bad) for split in splits}
     skipped = undecodable if skip else {}
     encoders, unwritten = [], []
     for folder in folders:
@@ -140,7 +140,8 @@ def record_dataset(folder: Folder, dataset: store.DatasetIdentity) -> None:
         aside.write_text(replace(dataset, splits=splits).to_json(), encoding="utf-8")
 
 
-def _undecodable(split: HashedSplit, bad: dict[str, str]) -> list[tuple[Meme, str]]:
+def bad_memes(split: HashedSplit, bad: dict[str, str]) -> list[tuple[Meme, str]]:
+    """The memes of a split whose image is bad, and why. bad: content -> reason."""
     return [
         (meme, f"{meme.image}{_size(meme.image)}: {bad[content]}")
         for meme, content in zip(split.memes, split.content.get("image", []), strict=False)

@@ -30,7 +30,8 @@ class Predictions:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """Return a row for each meme: id, probability, label, the deciding head, and every head's probability."""
+        """Return a row for each meme: id, probability, label, the deciding head, the words that were read
+        from pictures where any were, and every head's probability."""
         import pandas as pd
 
         columns = {
@@ -39,6 +40,8 @@ class Predictions:
             "label": [score.label for score in self.scores],
             "head": [score.head for score in self.scores],
         }
+        read = {"read": [score.read for score in self.scores]}
+        columns |= read if any(text is not None for text in read["read"]) else {}
         heads = list(self.scores[0].opinions) if self.scores else []
         return pd.DataFrame(
             columns | {head: [score.opinions[head].probability for score in self.scores] for head in heads}
@@ -113,7 +116,9 @@ def score(split: dataset.Split, scorer: Scorer, *, skip: bool, quiet: bool) -> P
         dataset.refuse_faults([split])
     memes = split.memes
     with tqdm(desc="encoding", unit=" contents", disable=quiet or None, leave=False, delay=0.5) as bar:
-        scores, bad = scorer.score_all([Unscored(meme.text, meme.image) for meme in memes], bar.update)
+        scores, bad = scorer.score_all(
+            [Unscored(meme.text if meme.typed else None, meme.image) for meme in memes], bar.update
+        )
     undecodable = [f"{memes[row].id}  {memes[row].image}: {reason}" for row, reason in sorted(bad.items())]
     if bad and not skip:
         raise Failed(

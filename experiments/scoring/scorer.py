@@ -8,7 +8,7 @@ print(score.probability, score.label, score.opinions["text"].probability)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,10 @@ from experiments.scoring import vector_cache
 from experiments.scoring.vectors import VectorSource, image_item, text_item
 from extract import images, machine, places
 from extract.dataset import SIDES
-from extract.encoders.batches import Report
-from extract.errors import Refused
+from extract.encoders.batches import BadImage, Report
+from extract.errors import Refused, not_installed
+from extract.ocr.reader import LIBRARIES
+from extract.ocr.words import Words
 from extract.places import Place, place
 from extract.plan import Item
 
@@ -56,6 +58,7 @@ class Score:
 
     head: str  # the deciding one
     opinions: dict[str, Opinion]  # by head, in the table's order
+    read: str | None = None  # words read from the picture, "" where it has none; None where a text was given
 
     @property
     def probability(self) -> float:
@@ -78,6 +81,7 @@ class Scorer:
     heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
     sources: dict[str, VectorSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
+    words: Words | None = field(default_factory=Words.installed)  # what reads a meme's words where no text is given
 
     @classmethod
     def load(
@@ -119,13 +123,24 @@ class Scorer:
         """What any of the heads looks at: "text", "image" or both."""
         return tuple(side for side in SIDES if any(side in head.sides for head in self.heads.values()))
 
+    @property
+    def reads(self) -> bool:
+        """Whether a meme's words are read from its image where no text is given."""
+        return self.words is not None and "text" in self.sides
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The sides that a meme must come with."""
+        return ("image",) if self.reads and "image" in self.sides else self.sides
+
     def ready(self) -> None:
         """Load the encoders that the heads need. Raises Refused when they are not those of the heads."""
         for side in self.sides:
             self.sources[side].ready()
 
     def score(self, image: Path | str | bytes | None = None, text: str | None = None) -> Score:
-        """One meme. Without one side, the heads that do not look at it answer.
+        """One meme. Its words are read from the image where no text is given and `words` can read; else, without one
+        side, the heads that do not look at it answer.
 
         Raises Refused when the deciding head looks at a side that is not given, images.Undecodable when there is no
         image in what is given.
@@ -141,34 +156,52 @@ class Scorer:
     ) -> tuple[list[Score | None], dict[int, str]]:
         """Many memes, all with the same sides. None where an image cannot be decoded, and why, by place.
 
-        done: called with a number of contents that have just been encoded.
+        done: called with a number of contents that have just been read or encoded.
         """
+        bad: dict[int, str] = {}
+        read = self._read(memes, bad, done)
+        memes = [replace(meme, text=read[row]) if row in read else meme for row, meme in enumerate(memes)]
         there = {side for side in SIDES if all(getattr(meme, side) is not None for meme in memes)}
         self._refuse_blind(there)
         answering = [head for head in self.heads.values() if there.issuperset(head.sides)]
         vectors = {side: np.zeros((len(memes), 0), np.float32) for side in SIDES}
-        bad: dict[int, str] = {}
         for side in ("image", "text"):  # an image that fails spares its text
             if any(side in head.sides for head in answering):
                 vectors[side] = self._vectors(side, memes, bad, done)
         opinions = [self._opinions(head, head.probability(vectors["text"], vectors["image"])) for head in answering]
-        scores = [
-            None if row in bad else Score(self.deciding.name, {each[row].head: each[row] for each in opinions})
-            for row in range(len(memes))
-        ]
+        by_meme = [{each[row].head: each[row] for each in opinions} for row in range(len(memes))]
+        name = self.deciding.name
+        scores = [None if row in bad else Score(name, of, read.get(row)) for row, of in enumerate(by_meme)]
         return scores, bad
+
+    def read(self, image: bytes) -> str:
+        """The words on an image, where `reads`. Raises images.Undecodable when it is none."""
+        bad: dict[int, str] = {}
+        words = self._read([Unscored(None, image)], bad, lambda count: None)
+        if bad:
+            raise images.Undecodable(bad[0])
+        return words[0]
+
+    def _read(self, memes: Sequence[Unscored], bad: dict[int, str], done: Report) -> dict[int, str]:
+        """The words of memes that have an image and no text, by place; those that turn out to be bad are added."""
+        textless = [row for row, meme in enumerate(memes) if meme.text is None and meme.image is not None]
+        if not (self.words and self.reads and textless):
+            return {}
+        items = _items("image", memes, textless, bad)
+        read = dict.fromkeys(textless, "")
+        for row, reading in zip(items, self.words.read_each(list(items.values())), strict=True):
+            if isinstance(reading, BadImage):
+                bad[row] = reading.reason
+            else:
+                read[row] = reading.text
+            done(1)
+        return read
 
     def _vectors(
         self, side: str, memes: Sequence[Unscored], bad: dict[int, str], done: Report
     ) -> Float[np.ndarray, "meme dim"]:
         """Of memes that are not bad, zero for the others; those that turn out to be bad are added."""
-        items: dict[int, Item] = {}
-        for row, meme in enumerate(memes):
-            if row not in bad:
-                try:
-                    items[row] = _item(side, meme)
-                except OSError as error:
-                    bad[row] = f"cannot be read: {error.strerror}"
+        items = _items(side, memes, [row for row in range(len(memes)) if row not in bad], bad)
         of_items, reasons = self.sources[side].vectors(list(items.values()), done)
         bad |= {row: reasons[item.content] for row, item in items.items() if item.content in reasons}
         vectors = np.zeros((len(memes), of_items.shape[1]), np.float32)
@@ -189,10 +222,23 @@ class Scorer:
             able = [head.name for head in self.heads.values() if there.issuperset(head.sides)]
             instead = f", or choose the head {able[0]}" if able else ""
             sides = " and ".join(self.deciding.sides)
+            absent = not_installed(LIBRARIES, "ocr") if missing == ["text"] else ""
             raise Refused(
                 f"the head {self.deciding.name} looks at {sides}, and {missing[0]} is missing: "
                 f'give it (text "" is a meme without words){instead}'
+                + (f". To read it from the picture takes {absent}" if absent else "")
             )
+
+
+def _items(side: str, memes: Sequence[Unscored], rows: Sequence[int], bad: dict[int, str]) -> dict[int, Item]:
+    """Contents of these rows; those whose image cannot be read are added to the bad ones."""
+    items: dict[int, Item] = {}
+    for row in rows:
+        try:
+            items[row] = _item(side, memes[row])
+        except OSError as error:
+            bad[row] = f"cannot be read: {error.strerror}"
+    return items
 
 
 def _item(side: str, meme: Unscored) -> Item:
