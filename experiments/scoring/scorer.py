@@ -81,7 +81,9 @@ class Scorer:
     heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
     sources: dict[str, VectorSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
-    words: Words | None = field(default_factory=Words.installed)  # what reads a meme's words where no text is given
+    words: Words | None = field(
+        default_factory=lambda: Words.installed()
+    )  # reads a meme's words where no text is given
 
     @classmethod
     def load(

@@ -4,7 +4,10 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
+from importlib import util
 
+import fake_reader
 import numpy as np
 import pytest
 import trained
@@ -17,6 +20,7 @@ from experiments.serve import __main__ as serve
 from experiments.words import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read
+from extract.ocr.words import Words
 from extract.remote import Remote
 
 
@@ -155,7 +159,7 @@ def test_a_submission_of_texts_asks_for_no_image(text_world, fakes):
 
 def test_a_scorer_may_have_one_encoder(world, fakes):
     both = Scorer.load(world / "reports", head="text")
-    one = Scorer(both.deciding, {"text": both.deciding}, {"text": both.sources["text"]})
+    one = Scorer(both.deciding, {"text": both.deciding}, {"text": both.sources["text"]}, words=None)
     one.ready()
     assert one.sides == ("text",)
     assert one.score(text="words").opinions["text"] == both.score(text="words").opinions["text"]
@@ -413,3 +417,64 @@ def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, say
     scorer = Scorer.load(world / "reports")
     assert modalities(Score(list(opinions)[-1], opinions)) == says
     assert probability_origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Words are read from pictures by a reader that need not be installed."""
+    found = fake_reader.words()
+    monkeypatch.setattr(Words, "installed", lambda: found)
+    return found.reader
+
+
+@pytest.fixture
+def reads_nothing(monkeypatch):
+    there = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "rapidocr" else there(name))
+
+
+def test_a_meme_without_a_text_has_its_words_read_and_shown(world, fakes, reads, capsys, tmp_path):
+    (tmp_path / "red.png").write_bytes(trained.picture((255, 0, 0)))
+    (tmp_path / "white.png").write_bytes(trained.picture((255, 255, 255)))
+    assert command(world, "--image", tmp_path / "red.png", "--head", "early") == 0
+    first, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert first == "Read from the picture: Red, and WARM below"
+    assert command(world, "--image", tmp_path / "red.png", "--head", "early", "--text", "Red, and WARM below") == 0
+    assert capsys.readouterr().out == rest
+    assert command(world, "--image", tmp_path / "white.png", "--head", "early") == 0
+    assert capsys.readouterr().out.startswith("No words were read from the picture.\n\n")
+    scorer = Scorer.load(world / "reports", head="early")
+    assert scorer.score(tmp_path / "white.png") == replace(scorer.score(tmp_path / "white.png", ""), read="")
+    with pytest.raises(images.Undecodable, match="empty file"):
+        scorer.score(b"")
+
+
+def test_rows_without_a_text_have_their_words_read(world, fakes, reads, tmp_path):
+    for name, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        (tmp_path / f"{name}.png").write_bytes(trained.picture(colour))
+    (tmp_path / "c.png").write_bytes(b"no image")
+    rows = [{"id": "a", "img": "a.png"}, {"id": "b", "img": "b.png", "text": "typed"}, {"id": "c", "img": "c.png"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    how = {"model": world / "reports", "head": "early", "on_error": "skip"}
+    result = predict.predict(str(tmp_path / "rows.jsonl"), **how)
+    assert result.table["read"].tolist()[:1] == ["Red, and WARM below"]
+    assert [score.read for score in result.scores] == ["Red, and WARM below", None]
+    assert result.left_out == [f"c  {tmp_path}/c.png: not an image of a known format"]
+    assert reads.read == [(255, 0, 0)]
+    typed = [{**rows[0], "text": "Red, and WARM below"}, rows[1]]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in typed))
+    again = predict.predict(str(tmp_path / "rows.jsonl"), **how).table
+    assert result.table.drop(columns="read").equals(again)
+
+
+def test_without_a_reader_the_ways_out_are_named(world, fakes, reads_nothing, capsys, tmp_path):
+    (tmp_path / "red.png").write_bytes(trained.picture((255, 0, 0)))
+    assert command(world, "--image", tmp_path / "red.png", "--head", "early") == 2
+    assert capsys.readouterr().err == (
+        'error: the head early looks at text and image, and text is missing: give it (text "" is a meme without '
+        "words), or choose the head image. To read it from the picture takes rapidocr, not installed here. Run: pip "
+        "install 'memefuse[ocr]'\n"
+    )
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "img": "red.png"}\n')
+    assert command(world, tmp_path / "rows.jsonl") == 2
+    assert "1 row has no text: python -m extract.ocr --data DIR reads it from the pictures." in capsys.readouterr().err
