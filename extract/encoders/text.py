@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from extract.encoders.family import Incomplete, Located
+from extract.encoders.family import Foreign, Incomplete, Located
+from extract.encoders.vision_formats import ARCHITECTURES, TWO_TOWERS
 from extract.encoders.weights import RECIPE, SPM, TOKENIZER, TOKENIZER_SETTINGS, VOCABULARIES, read_json, weights_of
 from extract.errors import Refused
 
@@ -48,8 +49,8 @@ class TransformersText:
     @classmethod
     def files(cls, kind: str, folder: Path) -> list[Path]:
         config = read_json(folder / "config.json")
-        if config.get("model_type") == "resnet" or (folder / RECIPE).exists():
-            raise Incomplete("holds an image encoder")
+        if config.get("model_type") in {"resnet", *ARCHITECTURES} - {*TWO_TOWERS} or (folder / RECIPE).exists():
+            raise Foreign("holds an image encoder")
         if not config:
             raise Incomplete("has no config.json")
         if not isinstance(config.get("model_type"), str):
@@ -82,10 +83,11 @@ class TransformersText:
         cls, located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool = False
     ) -> "TransformersText":
         """Raises Refused if the checkpoint lacks weights that the asked-for vector needs."""
-        from extract.encoders import text_model
+        from extract.encoders import checkpoint, text_model
 
         model, tokenizer = text_model.read(located)
-        return cls(located, text_model.freeze(model, device, dtype, compile), tokenizer, max_tokens=max_tokens)
+        frozen = checkpoint.freeze(model, device, dtype, compile, short_tables=True)
+        return cls(located, frozen, tokenizer, max_tokens=max_tokens)
 
     @classmethod
     def unfrozen(cls, located: Located) -> "TextModel":

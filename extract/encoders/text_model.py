@@ -1,14 +1,13 @@
 """A transformers model: word pieces in, one vector a text out; to be frozen, or to go on training."""
 
 import importlib.util
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from extract.encoders import onednn
+from extract.encoders import checkpoint
 from extract.encoders.family import Located
 from extract.encoders.weights import SPM, VOCABULARIES, in_words, not_finite
 from extract.errors import Refused
@@ -38,41 +37,21 @@ class TextModel(nn.Module):
         return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
 
 
-def freeze(model: TextModel, device: str, dtype: str, compile: bool) -> TextModel:
-    """Make a model ready for inference, in place. compile: with torch.compile."""
-    model.requires_grad_(False).to(device, getattr(torch, dtype))
-    if compile:
-        model.model = torch.compile(model.model, dynamic=True)
-    elif onednn.fits(device, dtype):
-        onednn.pack_linears(model)
-    return model
-
-
 def read(located: Located) -> tuple[TextModel, Any]:
     """Model, in float32 and eval mode, and tokenizer from their folder. Raises Refused as encoders.load does."""
-    from transformers import AutoModel, AutoTokenizer, logging
+    from transformers import AutoModel
 
-    # Its load report speaks of heads that are not ours; what matters to us is checked below.
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     alone = VOCABULARIES.isdisjoint(path.name for path in located.path.iterdir())  # then it has spm.model
     if alone and importlib.util.find_spec("sentencepiece") is None:
         raise Refused(
             f"{located.name}: its tokenizer is {SPM} alone, which takes sentencepiece, not installed here. "
             "Run: pip install sentencepiece protobuf"
         )
-    try:
-        # Code that a folder brings along is not run, and nobody is asked whether it should be.
-        local = {"local_files_only": True, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(located.path, **local)
-        model, report = AutoModel.from_pretrained(located.path, output_loading_info=True, **local)
-    except UnpicklingError:
-        raise Refused(f"{located.name}: {located.path} holds more than tensors; it was not loaded") from None
-    except Exception as error:  # what a damaged file makes of transformers has no common kind
-        raise Refused(f"{located.name}: transformers cannot load {located.path}: {in_words(error)}") from None
+    tokenizer = checkpoint.tokenizer(located)
+    model, missing = checkpoint.read(located, AutoModel)
     if model.config.is_encoder_decoder:
         raise Refused(f"{located.name} is an encoder-decoder ({model.config.model_type}); take one that only encodes")
-    _refuse_untrained(located, model, set(report["missing_keys"]))
+    _refuse_untrained(located, model, missing)
     if fault := not_finite(model.state_dict()):
         raise Refused(f"{located.name}: {fault}")
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
@@ -98,8 +77,7 @@ def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:
             raise Refused(f"{located.name} has no trained pooler. Take {located.name} (:cls) or {located.name}:mean")
     elif hasattr(model, "pooler"):
         model.pooler = None  # not asked for
-    if untrained := sorted(missing - pooler):
-        raise Refused(f"{located.name}: {len(untrained)} tensors are missing in {located.path}, first: {untrained[0]}")
+    checkpoint.refuse_missing(located, missing - pooler)
 
 
 def _opens_with_cls(tokenizer: Any) -> bool:

@@ -23,6 +23,8 @@ from extract.progress import bar, say
 if TYPE_CHECKING:
     from torch import Tensor
 
+PROCESSOR = "preprocessor_config.json"  # of transformers
+PROCESSORS = (PROCESSOR, "processor_config.json")  # the first that there is holds
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
@@ -35,8 +37,9 @@ TRANSFORMERS_WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
 HUB_SMALL = [
-    "config.json", "preprocessor_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
-    "added_tokens.json", "*.model",
+    "config.json", *PROCESSORS, "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+    "*.model", "modules.json", "*_Pooling/config.json", "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 ]  # fmt: skip
 HUB_SAFETENSORS = ["model*.safetensors", "model.safetensors.index.json"]
 # Asked for only where a model has nothing better; they are read with weights_only.
