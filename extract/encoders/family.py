@@ -73,6 +73,8 @@ class Encoder(Protocol):
 class TextEncoder(Encoder, Protocol):
     """A text encoder can tell, besides, what its vocabulary lacks."""
 
+    max_tokens: int  # word pieces that a text is cut to
+
     def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
         """How many of prepared texts' word pieces, specials apart, its vocabulary has and has not."""
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from extract.encoders import checkpoint
 from extract.encoders.family import Located
+from extract.encoders.sentence import recipe_of
 from extract.encoders.weights import SPM, VOCABULARIES, in_words, not_finite
 from extract.errors import Refused
 
@@ -16,25 +17,29 @@ from extract.errors import Refused
 class TextModel(nn.Module):
     """A transformers model and what makes one vector of its output."""
 
-    def __init__(self, model: Any, pooling: str) -> None:
-        """pooling: "cls", "mean" or "pooler"."""
+    def __init__(self, model: Any, pooling: str, unit: bool = False) -> None:
+        """pooling: "cls", "mean", "pooler" or "last". unit: vectors of length 1."""
         super().__init__()
-        self.model = model
-        self.pooling = pooling
+        self.model, self.pooling, self.unit = model, pooling, unit
         self.dim: int = model.config.hidden_size
 
     def forward(
         self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch dim"]:
         """float32 vectors. mask: 1 for word pieces, 0 for padding."""
-        output = self.model(input_ids=ids, attention_mask=mask)
+        vectors = self._pooled(self.model(input_ids=ids, attention_mask=mask), mask)
+        return nn.functional.normalize(vectors, dim=1) if self.unit else vectors
+
+    def _pooled(self, output: Any, mask: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch dim"]:
         if self.pooling == "pooler":
             return output.pooler_output.float()
         if self.pooling == "cls":
             return output.last_hidden_state[:, 0].float()
-        real = mask[:, :, None].bool()
-        total = output.last_hidden_state.float().masked_fill(~real, 0.0).sum(dim=1)
-        return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
+        pieces = output.last_hidden_state.float().masked_fill(~mask[:, :, None].bool(), 0.0)
+        if self.pooling == "last":
+            last = (mask.sum(dim=1) - 1).clamp(min=0)  # of no word pieces, zero
+            return pieces[torch.arange(len(last), device=last.device), last]
+        return pieces.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
 
 
 def read(located: Located) -> tuple[TextModel, Any]:
@@ -56,17 +61,24 @@ def read(located: Located) -> tuple[TextModel, Any]:
         raise Refused(f"{located.name}: {fault}")
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")
-    pieces, embedded = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    recipe = recipe_of(located)
+    text_model = TextModel(model, recipe.pooling or located.pooling, recipe.unit).eval()
+    refuse_unfit(located, tokenizer, text_model)
+    return text_model, tokenizer
+
+
+def refuse_unfit(located: Located, tokenizer: Any, text_model: Any) -> None:
+    """Raise Refused for a tokenizer of more word pieces than the model knows, and for a model that encodes no text."""
+    pieces = 1 + max(tokenizer.get_vocab().values())
+    embedded = text_model.model.get_input_embeddings().num_embeddings
     if pieces > embedded:
         raise Refused(f"{located.name}: its tokenizer has {pieces:,} word pieces, its model vectors for {embedded:,}")
     try:
-        text_model = TextModel(model.float(), located.pooling).eval()
         with torch.inference_mode():
             ids = torch.tensor([tokenizer("a", truncation=False, padding=False)["input_ids"] or [0]])
             text_model(ids, torch.ones_like(ids))
     except Exception as error:  # settings that fit the weights, but not each other
         raise Refused(f"{located.name}: it cannot encode a text: {in_words(error)}") from None
-    return text_model, tokenizer
 
 
 def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:

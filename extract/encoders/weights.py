@@ -69,15 +69,27 @@ def weight_files(paths: list[Path]) -> list[Path]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file. Raises Incomplete for anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise Incomplete(f"has a {path.name} that cannot be read: {error}") from None
+    content = _read_json(path, {})
     if not isinstance(content, dict):
         raise Incomplete(f"has a {path.name} that is no JSON object")
     return content
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """A JSON list of objects, likewise."""
+    content = _read_json(path, [])
+    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
+        raise Incomplete(f"has a {path.name} that is no JSON list of objects")
+    return content
+
+
+def _read_json(path: Path, absent: Any) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return absent
+    except (OSError, ValueError, RecursionError) as error:
+        raise Incomplete(f"has a {path.name} that cannot be read: {error}") from None
 
 
 def weights_of(folder: Path, any_name: bool = False) -> list[Path]:

@@ -193,6 +193,22 @@ def vision_folder(folder: Path, kind: str, **processor: Any) -> tuple[Path, PreT
     return folder, model
 
 
+def two_tower_folder(folder: Path, kind: str) -> tuple[Path, PreTrainedModel]:
+    """As `vision_folder`, with a tokenizer of letters whose closing word piece is the highest, as CLIP's is."""
+    _, model = vision_folder(folder, kind)
+    vocabulary = ["[PAD]", "[CLS]", "[UNK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "[SEP]"]
+    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    single = "[CLS] $A [SEP]" if kind == "clip" else "$A [SEP]"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, special_tokens=[(token, vocabulary.index(token)) for token in ("[CLS]", "[SEP]")]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    roles = {"pad_token": "[PAD]", "eos_token": "[SEP]", "unk_token": "[UNK]"}
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **roles})
+    return folder, model
+
+
 def hub_cache(monkeypatch: pytest.MonkeyPatch, cache: Path, repository: str, folder: Path) -> Path:
     """Put a folder into a hub cache as one snapshot, make it this process's cache; returns the snapshot."""
     from huggingface_hub import constants
