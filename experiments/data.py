@@ -177,7 +177,8 @@ def choose(
     if name is None:
         of_kind = candidates(folders, kind)
     else:
-        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
+        called = {_plain(name), _plain(f"{name}-{kind}")}  # the second: one of two towers
+        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) in called]
     if [folder for folder in of_kind if folder.pooling == GRID]:
         raise Refused(
             f"{name} holds grids of vectors, and a head takes one vector a meme.\n"

@@ -155,8 +155,8 @@ def is_other(kind: str, name: str, published: str) -> bool:
 def with_pooling(kind: str, name: str) -> tuple[str, str]:
     """An encoder's name without its pooling, and its pooling."""
     base, colon, pooling = name.rpartition(":")
-    poolings = catalogue.poolings(kind)
-    return (base, pooling) if colon and pooling in poolings else (name, poolings[0])
+    known = colon and pooling in catalogue.poolings(kind)
+    return (base, pooling) if known else (name, catalogue.default_pooling(kind))
 
 
 def way_out(refusals: Sequence[tuple[str, str, str]], command: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ class FakeText:
     row_by_row = True
 
     def __init__(self, dim: int = 8, max_tokens: int = 16) -> None:
-        self.dim, self.longest, self.device = dim, max_tokens, torch.device("cpu")
+        self.dim, self.longest, self.max_tokens, self.device = dim, max_tokens, max_tokens, torch.device("cpu")
         self.encoded: list[list[int]] = []
 
     def prepare(self, contents: list[str]) -> list[list[int]]:
