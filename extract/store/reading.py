@@ -88,17 +88,6 @@ def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
     raise damage
 
 
-def split_path(folder: EncoderFolder, split: str) -> Place:
-    """The file of a split; `dev` takes dev.h5, else dev_seen.h5, likewise `test`. Raises Refused without either."""
-    for name in (split, f"{split}_seen"):
-        if name in folder.splits:
-            return folder.splits[name]
-    raise Refused(
-        f"features of {folder.name} have no split {split}, only {', '.join(folder.splits)}; "
-        f"run: python -m extract --split {split}"
-    )
-
-
 @dataclass(frozen=True)
 class Pairs:
     """Text and image features joined by id, in the text file's order: row i of every array is one meme."""

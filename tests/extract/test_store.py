@@ -269,9 +269,6 @@ def test_encoders_lists_what_a_folder_holds(tmp_path):
         "bert": ("text", ["dev_seen", "train"]),
         "resnet": ("image", ["train"]),
     }
-    assert store.split_path(found["bert"], "dev") == tmp_path / "bert/dev_seen.h5"
-    with pytest.raises(Refused, match="features of resnet have no split dev, only train"):
-        store.split_path(found["resnet"], "dev")
     with pytest.raises(Refused, match="no features folder"):
         store.encoders(tmp_path / "none")
     for split in ("dev_seen", "train"):  # which kind of vectors they are the other file tells
