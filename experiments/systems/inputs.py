@@ -13,14 +13,14 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.data import Data, Split, both_classes, shortened
+from experiments.data import Data, Split, both_classes
 from experiments.systems.encoders import CELLS, Side, publish_fasttext, rows_of, word_pieces
 from experiments.systems.published import FASTTEXT
 from extract import archive, dataset, images, places, store
 from extract.dataset import Meme
 from extract.encoders.family import Located
 from extract.encoders.text import LENGTH_STEP
-from extract.errors import Failed, Refused, listing
+from extract.errors import Failed, Refused, listing, named
 from extract.machine import cores
 from extract.places import Place, Source
 
@@ -153,7 +153,7 @@ def load(
         wanted = {meme.id for meme in rows}
         splits.append(Split(pairs).only(order[np.isin(pairs.ids[order], sorted(wanted))]))
         if lost := sorted(wanted - {*pairs.ids.tolist()}):
-            said.append(f"{name}: {len(lost):,} memes without vectors left out: {shortened(lost)}.")
+            said.append(f"{name}: {len(lost):,} memes without vectors left out: {named(lost)}.")
     (train, of_train), (dev, of_dev) = map(both_classes, splits[:2])
     read = train.pairs
     return Data(read.text.identity, read.image.identity, train, dev, splits[2:], [*said, *of_train, *of_dev], features)
