@@ -110,8 +110,7 @@ def usable(memes: Memes, on_error: str) -> tuple[dict[str, list[Meme]], dict[Sou
             "Replace them and run again, or pass --on-error skip: these memes are left out and named."
         )
     notes = [
-        f"{split}: {len(rows):,} memes left out, whose images cannot be decoded: "
-        f"{', '.join(meme.id for meme in rows[:5])}{', ...' if len(rows) > 5 else ''}."
+        f"{split}: {len(rows):,} memes left out, whose images cannot be decoded: {named([meme.id for meme in rows])}."
         for split, rows in bad.items()
         if rows
     ]
