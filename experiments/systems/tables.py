@@ -124,12 +124,7 @@ class Section:
     @property
     def sentences(self) -> list[str]:
         """On the pairs."""
-        return [
-            f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
-            f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
-            for pair in self.tested
-            if pair.measure == "auc_roc"
-        ]
+        return [sentence(pair) for pair in self.tested if pair.measure == "auc_roc"]
 
     @property
     def every_metric(self) -> list[Table]:
@@ -213,6 +208,13 @@ def variant(result: Result) -> str:
     named = f" {result.setting}" if len(settings) > 1 else ""
     usual = result.setting in settings and settings[result.setting].train == trains
     return named + ("" if usual else f" --train {','.join(trains) or 'none'}")
+
+
+def sentence(pair: Pair) -> str:
+    return (
+        f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
+        f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
+    )
 
 
 def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:

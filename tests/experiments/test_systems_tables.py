@@ -133,11 +133,9 @@ def test_kept_scores_are_tested_as_those_in_memory_are(tmp_path):
     wanted = [tests.by_auc_roc(good, bad, group), tests.by_accuracy(good, bad, group, draws)]
     assert tables.both_measures(kept["good"], kept["bad"], group) == wanted
     assert tests.corrected(wanted)[0].conclusion == "gain"
-    loss, _ = tests.corrected(tables.both_measures(kept["bad"], kept["good"], group))
-    section = tables.Section("", [], {}, tmp_path)
-    section.__dict__["tested"] = [loss]
-    said = r"-\.\d{3} \[-\.\d{3}, -\.\d{3}\], Holm's p <\.001: a loss\."
-    assert re.fullmatch(rf"bad vs good, test AUC-ROC: {said}", section.sentences[0])
+    by_auc_roc, _ = tests.corrected(tables.both_measures(kept["bad"], kept["good"], group))
+    loss = r"-\.\d{3} \[-\.\d{3}, -\.\d{3}\], Holm's p <\.001: a loss\."
+    assert re.fullmatch(rf"bad vs good, test AUC-ROC: {loss}", tables.sentence(by_auc_roc))
 
 
 def test_scores_that_were_removed_are_missed_in_words(tmp_path):
