@@ -212,12 +212,7 @@ def _refuse_constant(path: Place, rows: store.Rows, held: Held) -> None:
     )
 
 
-def _fail(
-    splits: Sequence[HashedSplit],
-    undecodable: Undecodable,
-    unwritten: list[str],
-    features: Place,
-) -> None:
+def _fail(splits: Sequence[HashedSplit], undecodable: Undecodable, unwritten: list[str], features: Place) -> None:
     faults = [f"{meme.id}  {reason}" for found in undecodable.values() for meme, reason in found]
     total = sum(len(split.memes) for split in splits)
     raise Failed(

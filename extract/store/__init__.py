@@ -5,16 +5,7 @@
 """
 
 from extract.store.files import Opened, check_seal, chunks, open_file, write
-from extract.store.reading import (
-    DATASET,
-    DatasetIdentity,
-    EncoderFolder,
-    Pairs,
-    Taken,
-    encoders,
-    join,
-    recorded,
-)
+from extract.store.reading import DATASET, DatasetIdentity, EncoderFolder, Pairs, Taken, encoders, join, recorded
 from extract.store.schema import (
     NO_LABEL,
     SCHEMA,
@@ -40,40 +31,3 @@ from extract.store.splits import (
     sweep_shards,
     verify,
 )
-
-__all__ = [
-    "DATASET",
-    "NO_LABEL",
-    "SCHEMA",
-    "SHARD_ROWS",
-    "Block",
-    "DatasetIdentity",
-    "EncoderFolder",
-    "EncoderIdentity",
-    "Features",
-    "Opened",
-    "OtherSchema",
-    "Pairs",
-    "Rows",
-    "Shards",
-    "StoreError",
-    "StoreIncomplete",
-    "Taken",
-    "Vectors",
-    "check_seal",
-    "chunks",
-    "encoders",
-    "fingerprint",
-    "holds",
-    "join",
-    "open_file",
-    "publish",
-    "publish_split",
-    "read",
-    "read_rows",
-    "recorded",
-    "split_files",
-    "sweep_shards",
-    "verify",
-    "write",
-]
