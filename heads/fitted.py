@@ -67,8 +67,20 @@ class Fitted:
                 out[members, part] = stack(text, image).cpu()
         return out
 
+    @torch.no_grad()
+    def image_share(self, rows: Rows) -> Float[Tensor, " run"] | None:
+        """Mean share of the image over these rows, where the head weighs the sides meme by meme."""
+        out = torch.zeros(len(self.runs))
+        for _, text, image in self.standardised(rows):
+            for members, stack in self.stacks:
+                share = stack.image_share(text, image)
+                if share is None:
+                    return None
+                out[members] += share.sum(dim=1).cpu() / len(rows)
+        return out
+
     def standardised(self, rows: Rows) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """The vectors as the heads take them, float32 on their device, block by block. Raises ValueError as `logits`."""
+        """The vectors as the heads take them, float32 on their device, block by block. Raises as `logits` does."""
         seen = HEADS[self.head].seen(rows.text_vec, rows.image_vec)
         for name, vec, scale in zip(("text", "image"), seen, self.scaling, strict=True):
             if vec.shape[1] != len(scale.mean):

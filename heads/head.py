@@ -65,6 +65,10 @@ class Head(nn.Module):
         logit = self(text_vec, image_vec, noise)
         return F.binary_cross_entropy_with_logits(logit, target, reduction="none")
 
+    def image_share(self, text_vec: Tensor, image_vec: Tensor) -> Float[Tensor, "run batch"] | None:
+        """Return how much the image is listened to, the rest being the text's; None where no such share is made."""
+        return None
+
     def begin_epoch(self, blocks: Iterable[tuple[Tensor, Tensor]], label: Int[Tensor, " n"]) -> None:
         """Look at train, block by block in its own order, before an epoch; most heads need not."""
 
@@ -75,7 +79,7 @@ class Head(nn.Module):
         dev: Iterable[tuple[Tensor, Tensor]],
         dev_label: Int[Tensor, " dev"],
     ) -> None:
-        """Choose on dev what is left to choose once the weights are those of the best epoch; most heads have nothing."""
+        """Choose on dev what is left to choose when the weights are those of the best epoch; most heads need not."""
 
     @classmethod
     def settings(cls, **asked: Any) -> HeadSettings:

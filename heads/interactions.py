@@ -27,7 +27,7 @@ def dropped(units: Projected, noise: DropoutNoise | None) -> Projected:
     return units if noise is None else noise(units)
 
 
-def unit(vec: Projected) -> Projected:
+def unit(vec: Float[Tensor, "*meme width"]) -> Float[Tensor, "*meme width"]:
     """To length one, in float32."""
     return F.normalize(vec.float(), dim=-1)
 
@@ -143,6 +143,9 @@ class GatedHead(Head):
     def gate(self, text_vec: Tensor, image_vec: Tensor) -> Projected:
         """How much the image is listened to, unit by unit; the rest is the text's."""
         return torch.sigmoid(self.opening(torch.cat([image_vec, text_vec], dim=-1)))
+
+    def image_share(self, text_vec: Tensor, image_vec: Tensor) -> Float[Tensor, "run batch"]:
+        return self.gate(text_vec, image_vec).mean(dim=-1)
 
     def forward(
         self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None

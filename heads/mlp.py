@@ -71,9 +71,7 @@ def stacked_linear(
     return wide.view(len(inputs), *bias.shape).transpose(0, 1)
 
 
-def drawn(
-    fan_in: int, fan_out: int, generators: Sequence[torch.Generator]
-) -> tuple[nn.Parameter, nn.Parameter]:
+def drawn(fan_in: int, fan_out: int, generators: Sequence[torch.Generator]) -> tuple[nn.Parameter, nn.Parameter]:
     """A layer's weights [run, in, out] and biases [run, out], each run's from its own generator, as `nn.Linear` draws
     them: uniform in ±1/sqrt(in)."""
     both = torch.stack([torch.rand(fan_in + 1, fan_out, generator=generator) for generator in generators])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from heads.head import REGRESSIONS_ON_BOTH, Head
 from heads.interactions import AttentionHead, CombinerHead, CrossHead, GatedHead, ProductHead, ProductPlusHead
 from heads.mlp import DropoutNoise, StackedMLP
+from heads.retrieval import RetrievalHead
 from heads.settings import HeadSettings
 
 __all__ = ["HEADS", "REGRESSIONS_ON_BOTH", "Head", "fusions", "singles"]
@@ -135,7 +136,7 @@ HEADS: dict[str, type[Head]] = {
     head.name: head
     for head in (
         TextHead, ImageHead, EarlyFusionHead, LateFusionHead, MeanFusionHead, LinearHead, ProductHead, ProductPlusHead,
-        CrossHead, GatedHead, AttentionHead, CombinerHead,
+        CrossHead, GatedHead, AttentionHead, CombinerHead, RetrievalHead,
     )
 }  # fmt: skip
 
