@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import BALANCES, DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import BALANCES, DEFAULT_HEADS, add_settings, at_least_one, compared
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
@@ -43,6 +43,14 @@ def compare(
     references: str = "all",
     calibrate: str = "none",
     balance: str | None = None,
+    hidden: int | None = None,
+    projection: int | None = None,
+    dropout: float | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+    patience: int | None = None,
+    averaging: float | None = None,
     from_sweep: Path | str | None = None,
     quiet: bool = True,
 ) -> "Results":
@@ -53,7 +61,7 @@ def compare(
     training diverged.
     """
     from experiments import data as stored
-    from experiments import training
+    from experiments import ensemble, training
     from experiments.evaluate.comparison import evaluate, size
     from experiments.results import folder
     from experiments.search.ranking import Choice, read_choice
@@ -61,7 +69,11 @@ def compare(
     from extract.errors import Failed
     from extract.machine import resolve_device
 
-    names, device = head_names(heads), resolve_device(device)
+    (names, with_ensemble), device = compared(heads), resolve_device(device)
+    asked = training.settings(
+        balance=balance, hidden=hidden, projection=projection, dropout=dropout, learning_rate=learning_rate,
+        weight_decay=weight_decay, max_epochs=epochs, patience=patience, averaging=averaging,
+    )  # fmt: skip
     choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     names, left_out = stored.trainable(data, names)
@@ -72,14 +84,14 @@ def compare(
             folder.refuse_other_dataset(Path(out), [size(split) for split in data.splits])
     if not quiet:
         print("\n".join([describe(data), *left_out]), file=sys.stderr)
-    balanced = {"balance": balance} if balance else {}
-    runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | balanced for head in names})
+    runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | asked for head in names})
     every = training.heads(data, runs, device, calibrate, quiet)
     trained = [each for each in every if not each.diverged]
     lost = [diverged(each.name, each.diverged) for each in every if each.diverged]
     if not trained:
         raise Failed("\n".join(lost))
     data = replace(data, notes=data.notes + lost)
+    trained += [ensemble.greedy(data, trained)] if with_ensemble else []
     trained += training.references(data, quiet) if references == "all" else []
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
     if out is not None:
@@ -100,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", metavar="E", help="which text vectors, when there are several")
     add("--image-encoder", metavar="E", help="which image vectors, when there are several")
-    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
+    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all; docs/heads.md (default: {DEFAULT_HEADS})")
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
@@ -119,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
         "(default: what the sweep chose, else none)",
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
+    add_settings(parser)
     return parser
 
 

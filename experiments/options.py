@@ -9,6 +9,7 @@ from extract.places import place
 
 DEFAULT_HEADS = "text,image,early,late"  # what is compared unless others are named
 BALANCES = ("none", "pos_weight", "undersample")
+ENSEMBLE = "ensemble"  # a row made of the heads compared
 FEATURES = Path("features")
 
 
@@ -38,6 +39,31 @@ def head_names(asked: str | Sequence[str]) -> tuple[str, ...]:
     if unknown or not names:
         raise Refused(f"--heads: unknown head {', '.join(unknown)}; there are {', '.join(HEADS)}")
     return tuple(name for name in HEADS if name in names)
+
+
+def compared(asked: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the heads' names as `head_names` does, and whether their ensemble is asked for, by name or as "all"."""
+    from extract.errors import Refused
+
+    words = [word.strip() for word in (asked.split(",") if isinstance(asked, str) else asked)]
+    heads = [word for word in words if word != ENSEMBLE]
+    if words and not any(heads):
+        raise Refused(f"--heads {ENSEMBLE}: it is made of heads; name those, too: --heads {DEFAULT_HEADS},{ENSEMBLE}")
+    return head_names(heads), ENSEMBLE in words or words == ["all"]
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the heads' settings; what is not given stays as the sweep chose it, or as shipped."""
+    group = parser.add_argument_group("settings of all heads", "default: what the sweep chose, else each head's own")
+    add = group.add_argument
+    add("--hidden", type=at_least_one, metavar="N", help="units of a hidden layer")
+    add("--projection", type=at_least_one, metavar="N", help="width that vectors are projected to before they meet")
+    add("--dropout", type=float, metavar="P", help="probability of dropping a unit")
+    add("--learning-rate", type=float, metavar="X", help="of AdamW")
+    add("--weight-decay", type=float, metavar="X", help="of AdamW, decoupled")
+    add("--epochs", type=at_least_one, metavar="N", help="at most")
+    add("--patience", type=at_least_one, metavar="N", help="epochs without a better dev AUC-ROC before a run stops")
+    add("--averaging", type=float, metavar="X", help="decay per step of the running mean of weights that is scored")
 
 
 def at_least_one(text: str) -> int:

@@ -278,15 +278,18 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def sweep_markdown(
-    ranked: Sequence[Candidate], trials: Sequence[Trial], recipe: Mapping[str, Any], reading: Sequence[str]
+    ranked: Sequence[Candidate],
+    trials: Sequence[Trial],
+    recipes: Mapping[str, Mapping[str, Any]],
+    reading: Sequence[str],
 ) -> str:
-    """A sweep's page: its best of each head, its ranking, and how to read them. recipe: the shipped settings."""
+    """A sweep's page: its best of each head, its ranking, and how to read them. recipes: shipped settings by head."""
     seeds = len(ranked[0].auc)
     first = trials[0]
     lines = [
         f"# Sweep: {len(ranked):,} configurations x {seeds} seed{'s' * (seeds > 1)}, ranked by dev AUC-ROC",
         f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
-        markdown(best_table(ranked, recipe)),
+        markdown(best_table(ranked, recipes)),
         markdown(ranking_table(ranked)),
         "\n".join(reading),
     ]
@@ -304,13 +307,13 @@ def ranking_table(ranked: Sequence[Candidate], shown: int = 20) -> Table:
     return Table(title, ["rank", "head", "encoders", "dev AUC-ROC", *names], rows)
 
 
-def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
+def best_table(ranked: Sequence[Candidate], recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     """Each head's best, beside the shipped recipe on the same encoders where it was tried too."""
     names = swept(ranked)
     rows = []
     for head, best in best_of_each(ranked).items():
         same = [each for each in ranked if (each.head, each.encoders) == (head, best.encoders)]
-        shipped = next((each for each in same if each.settings == recipe), None)
+        shipped = next((each for each in same if each.settings == recipes.get(head)), None)
         against = ["not tried", ""] if shipped is None else [candidate_score(shipped), signed(best.mean - shipped.mean)]
         tried = f"{sum(each.head == head for each in ranked):,}"
         encoders = " + ".join(best.encoders)
@@ -320,7 +323,7 @@ def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
 
 
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
-    values = [candidate.settings[name] for name in names]
+    values = [candidate.settings.get(name, "") for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
 
 

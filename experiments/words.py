@@ -140,10 +140,24 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
+    said += [listened(comparison.image_share)] if comparison.image_share else []
+    said += [ensemble(comparison.ensemble)] if comparison.ensemble else []
     said += [sentence for size in comparison.splits if (sentence := leakage(size))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
+
+
+def listened(share: Mapping[str, float]) -> str:
+    """How much the heads that weigh text and image meme by meme listen to either."""
+    each = "; ".join(f"{head} {bare(1 - image)} to {bare(image)}" for head, image in share.items())
+    return f"How much text and image are listened to (mean weights on dev): {each}."
+
+
+def ensemble(heads: Mapping[str, int]) -> str:
+    """What an ensemble is made of."""
+    parts = ", ".join(f"{head} x{count}" if count > 1 else head for head, count in heads.items())
+    return f"ensemble is the mean of {parts}: greedy selection on dev, whose figure for it flatters."
 
 
 def leakage(size: SplitSize) -> str:

@@ -23,7 +23,7 @@ class Record:
     """One run on one split: a line of runs.jsonl. NaN (null in the file) is a metric that is undefined."""
 
     head: str
-    kind: str  # "head" or "reference"
+    kind: str  # "head", "ensemble" or "reference"
     seed: int
     split: str
     memes: int  # with a label; 0 where the split was only predicted
@@ -57,7 +57,7 @@ class Row:
     """A head, the mean probability of its runs, or a reference on one split."""
 
     name: str
-    kind: str  # "head", "mean" or "reference"
+    kind: str  # "head", "mean", "ensemble" or "reference"
     split: str  # of Comparison.splits, or of Comparison.unseen
     seeds: int
     threshold: float  # tuned on dev, mean over seeds
@@ -149,6 +149,8 @@ class Comparison:
     files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
     unseen: list[SplitSize] = field(default_factory=list)  # what train does not hold of splits of which it holds a part
     other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
+    image_share: dict[str, float] = field(default_factory=dict)  # of dev, by head that weighs text and image
+    ensemble: dict[str, int] = field(default_factory=dict)  # how often dev chose a head
 
     def pair(self, head: str, against: str, split: str, measure: str = "auc_roc") -> Pair | None:
         """Return what was tested of two heads, seen from `head`; None where they were not."""

@@ -216,16 +216,16 @@ def test_a_head_that_contributing_adds_is_in_every_command(user, monkeypatch):
     [code] = blocks(ROOT / "CONTRIBUTING.md", "python")
     with mock.patch.dict(HEADS):
         exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
-        call(["experiments.compare", "--heads", "text,product", "--seeds", "1", "--out", "toy"])
+        call(["experiments.compare", "--heads", "text,times", "--seeds", "1", "--out", "toy"])
         call(["experiments.report", "--reports", "toy", "--data", "data/hateful_memes"])
-        call(["experiments.sweep", "--heads", "product", "--grid", "hidden=8,16", "--seeds", "1", "--out", "swept"])
-        call(["experiments.predict", "--model", "toy", "--head", "product", "--split", "test", "--out", "toy.csv"])
+        call(["experiments.sweep", "--heads", "times", "--grid", "hidden=8,16", "--seeds", "1", "--out", "swept"])
+        call(["experiments.predict", "--model", "toy", "--head", "times", "--split", "test", "--out", "toy.csv"])
     comparison = json.loads(Path("toy/comparison.json").read_text())
-    assert {"text", "product"} <= {row["name"] for row in comparison["rows"]}
-    assert "product" in {pair["head"] for pair in comparison["pairs"]} & {pair["head"] for pair in comparison["linear"]}
-    assert "product" in Path("toy/report.md").read_text()
-    assert "product" in Path("swept/sweep.md").read_text()
-    assert Path("toy.csv").read_text().splitlines()[1].split(",")[3] == "product"
+    assert {"text", "times"} <= {row["name"] for row in comparison["rows"]}
+    assert "times" in {pair["head"] for pair in comparison["pairs"]} & {pair["head"] for pair in comparison["linear"]}
+    assert "times" in Path("toy/report.md").read_text()
+    assert "times" in Path("swept/sweep.md").read_text()
+    assert Path("toy.csv").read_text().splitlines()[1].split(",")[3] == "times"
 
 
 @pytest.mark.slow

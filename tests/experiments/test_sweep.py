@@ -25,7 +25,7 @@ from experiments.search import trials as search
 from experiments.search.trials import Log, Trial
 from extract import errors, store
 from extract.errors import Failed, Refused
-from heads.settings import HeadSettings
+from heads.models import HEADS
 
 FIXED = ["dropout=0.1", "weight_decay=0.1", "batch_size=64", "min_steps=8", "max_epochs=10"]
 QUICK = ["--grid", "hidden=16,32", "learning_rate=1e-2,1e-3", *FIXED, "--seeds", "2", "--device", "cpu"]
@@ -224,8 +224,10 @@ def test_a_refused_grid_costs_nothing(tmp_path, capsys):
 
 
 def test_the_default_grid_holds_the_shipped_recipe():
-    found = grid.combinations(grid.parse([]))
-    assert HeadSettings() in [HeadSettings(**settings) for settings in found]
+    assert grid.parse([]) == {}
+    for head in HEADS.values():
+        found = grid.combinations(grid.default(head.name))
+        assert head.settings() in [head.settings(**settings) for settings in found]
 
 
 def test_random_draws_are_different_repeatable_and_a_longer_search_goes_on_from_a_shorter():
