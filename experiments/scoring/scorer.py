@@ -8,7 +8,7 @@ print(score.probability, score.label, score.opinions["text"].probability)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from extract.dataset import SIDES
 from extract.encoders.batches import BadImage, Report
 from extract.errors import Refused, not_installed
 from extract.ocr.reader import LIBRARIES
-from extract.ocr.words import Words
+from extract.ocr.words import Words, default_folder
 from extract.places import Place, place
 from extract.plan import Item
 
@@ -81,9 +81,7 @@ class Scorer:
     heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
     sources: dict[str, VectorSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
-    words: Words | None = field(
-        default_factory=lambda: Words.installed()
-    )  # reads a meme's words where no text is given
+    words: Words | None = None  # reads a meme's words where no text is given
 
     @classmethod
     def load(
@@ -104,7 +102,7 @@ class Scorer:
         head: the one to score with; by default the best on dev.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
         features: a folder of extract's; memes that are in it are not encoded.
-        cache: where vectors of scored memes are kept; True is memefuse's own cache folder, False is nowhere.
+        cache: where scored memes' vectors and words are kept; True is memefuse's own cache folder, False is nowhere.
         text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
         device: "auto", "cpu" or "cuda", for the encoders.
         Raises Refused when there are no such heads.
@@ -118,7 +116,8 @@ class Scorer:
         for side, encoder in deciding.encoders.items():
             kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
             sources[side] = VectorSource(encoder, where, asked[side], place(str(features)) if features else None, kept)
-        return cls(deciding, models.alike(heads, deciding), sources, threshold)
+        words = Words.installed(default_folder() if cache is True else Path(cache) / "ocr" if cache else None)
+        return cls(deciding, models.alike(heads, deciding), sources, threshold, words)
 
     @property
     def sides(self) -> tuple[str, ...]:

@@ -25,19 +25,24 @@ from extract.places import readers
 from extract.plan import Item
 
 
+def default_folder() -> Path:
+    """In memefuse's own cache."""
+    return cache_root() / "ocr"
+
+
 @dataclass
 class Words:
     """Reads the words on images. Models are loaded when the first image needs them, unless a reader is given."""
 
     choice: ReaderChoice = field(default_factory=ReaderChoice)
     given: Reader | None = None
-    cache: Path | None = field(default_factory=lambda: cache_root() / "ocr")
+    cache: Path | None = field(default_factory=default_folder)  # None: nothing is kept
     _loading: Lock = field(default_factory=Lock, init=False, repr=False)
 
     @classmethod
-    def installed(cls) -> "Words | None":
-        """The default, where the package is there."""
-        return None if not_installed(LIBRARIES, "ocr") else cls()
+    def installed(cls, cache: Path | None) -> "Words | None":
+        """The default reader's, where its package is there."""
+        return None if not_installed(LIBRARIES, "ocr") else cls(cache=cache)
 
     @cached_property
     def reader(self) -> Reader:

@@ -17,8 +17,10 @@ from unittest import mock
 
 import pytest
 import tiny_encoders
+from fake_reader import FakeReader
 
 from extract.encoders import catalogue
+from extract.ocr.reader import ReaderChoice
 from heads.models import HEADS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,6 +28,7 @@ COMMANDS = [
     "extract",
     "extract.sample",
     "extract.inspect",
+    "extract.ocr",
     "experiments.compare",
     "experiments.sweep",
     "experiments.bench",
@@ -88,7 +91,7 @@ def test_every_extra_that_a_message_names_is_there():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     files = [path for room in ("extract", "experiments") for path in ROOT.glob(f"{room}/**/*.py")]
     named = set().union(*map(extras_named, files))
-    assert {"cloud", "ray", "report", "serve", "systems"} <= named <= set(extras)
+    assert {"cloud", "ocr", "ray", "report", "serve", "systems"} <= named <= set(extras)
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -134,6 +137,7 @@ def encoders(tmp_path_factory):
 
         patch.setattr(catalogue, "_find_known", find)
         patch.setenv("MEMEFUSE_CACHE", str(folder / "cache"))
+        patch.setattr(ReaderChoice, "load", lambda choice: FakeReader())
         patch.setenv("MPLBACKEND", "Agg")
         yield
 
@@ -148,6 +152,9 @@ def prepared(encoders, tmp_path_factory):
         shutil.copytree("data/my_memes", "data/hateful_memes")
         shutil.copy("data/hateful_memes/test.jsonl", "data/hateful_memes/test_unseen.jsonl")
         shutil.copy(next(Path("data/my_memes/img").iterdir()), "meme.png")
+        Path("pictures").mkdir()
+        shutil.copy("meme.png", "pictures")
+        call(["extract.ocr", "--images", "pictures"])
         mine = ["--data", "data/my_memes", "--features", "features/my_memes"]
         call(["extract", "--text-encoder", "all-MiniLM-L6-v2", *mine])
         call(["extract"])

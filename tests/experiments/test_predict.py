@@ -159,7 +159,7 @@ def test_a_submission_of_texts_asks_for_no_image(text_world, fakes):
 
 def test_a_scorer_may_have_one_encoder(world, fakes):
     both = Scorer.load(world / "reports", head="text")
-    one = Scorer(both.deciding, {"text": both.deciding}, {"text": both.sources["text"]}, words=None)
+    one = Scorer(both.deciding, {"text": both.deciding}, {"text": both.sources["text"]})
     one.ready()
     assert one.sides == ("text",)
     assert one.score(text="words").opinions["text"] == both.score(text="words").opinions["text"]
@@ -423,7 +423,7 @@ def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, say
 def reads(monkeypatch):
     """Words are read from pictures by a reader that need not be installed."""
     found = fake_reader.words()
-    monkeypatch.setattr(Words, "installed", lambda: found)
+    monkeypatch.setattr(Words, "installed", lambda cache: found)
     return found.reader
 
 

@@ -64,7 +64,7 @@ def test_a_meme_gets_what_predict_gives_it(client, scorer, world):
 
 def test_texts_alone_need_no_image(scorer):
     heads = {"text": scorer.heads["text"]}
-    texts = Scorer(heads["text"], heads, {"text": scorer.sources["text"]}, words=None)
+    texts = Scorer(heads["text"], heads, {"text": scorer.sources["text"]})
     with TestClient(app.application(texts), base_url=AT) as client:
         assert client.get("/model").json()["encoders"].keys() == {"text"}
         answer = client.post("/score", files={"text": (None, "words")})
