@@ -128,6 +128,7 @@ def load(
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
+    notes += cut_texts(encoders["text"], list(splits.values()))
     tests_read = [splits[split] for split in test_splits]
     return Data(encoders["text"], encoders["image"], splits[train], splits[dev], tests_read, notes, features)
 
@@ -259,6 +260,15 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
         for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
         if ids
     ]
+
+
+def cut_texts(encoder: EncoderIdentity, splits: Sequence[Split]) -> list[str]:
+    """How many texts were longer than what their encoder was given, in words; nothing if none was."""
+    longest = encoder.settings.get("max_tokens", 0)
+    lengths = {split.name: split.pairs.tokens for split in splits if longest and split.pairs.tokens is not None}
+    cut = {name: f"{(tokens > longest).sum():,} of {len(tokens):,} of {name}" for name, tokens in lengths.items()}
+    told = [cut[name] for name, tokens in lengths.items() if (tokens > longest).any()]
+    return [f"Texts longer than {encoder.name}'s {longest} word pieces are cut: {', '.join(told)}."] if told else []
 
 
 def both_classes(split: Split) -> tuple[Split, list[str]]:

@@ -125,6 +125,8 @@ def choose(system: System, request: Request, command: Sequence[str]) -> tuple[Si
         sides.append(Side(name, published[kind], stand_in, trains, identity, located, cached))
     if refusals:
         raise Refused(way_out(refusals, command))
+    for side in sides:
+        refuse_towers(system, side)
     text, image = sides
     if system.design == "transformer":
         refuse_all_but_bert(text.located)
@@ -142,6 +144,19 @@ def refuse_unfit(system: System, names: Mapping[str, str], train: Sequence[str])
     if text == FASTTEXT and ("text" in train or system.design == "transformer"):
         wants = "trains its text encoder" if "text" in train else "reads words with its text encoder"
         raise Refused(f"{system.name} {wants}, and fastText gives vectors of whole texts: name another --text-encoder")
+
+
+def refuse_towers(system: System, side: Side) -> None:
+    """Raise Refused for an encoder in the model, or of a grid, that the model cannot feed or read.
+
+    Its own pixels, prompts and paddings are stage 1's to know; frozen and pooled, any encoder does.
+    """
+    if side.located is None or (side.cached and not side.is_grid):
+        return
+    kind = side.identity.kind
+    if catalogue.family_of(side.located) is not catalogue.FAMILY_OF_KNOWN[kind] or side.located.pooling == "sentence":
+        whole = "a ResNet" if kind == "image" else "an encoder of texts alone, pooled by cls, mean or pooler"
+        raise Refused(f"{system.name} takes no {side.name} that trains or is read in parts: name {whole}")
 
 
 def refuse_all_but_bert(located: Located | None) -> None:

@@ -28,7 +28,7 @@ class TowerModel(nn.Module):
     def forward(
         self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch dim"]:
-        """float32 vectors. Nothing is masked: a CLIP sees nothing behind a text's end, a SigLIP must see its padding."""
+        """float32 vectors. No mask: a CLIP sees nothing behind a text's end, a SigLIP must see its padding."""
         output = self.model(input_ids=ids)
         if self.siglip:
             return (output.pooler_output if self.pooling == "projected" else output.last_hidden_state[:, -1]).float()

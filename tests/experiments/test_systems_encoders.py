@@ -4,15 +4,20 @@ import hashlib
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_encoders import vision_folder
 
 from experiments.systems import encoders
+from experiments.systems.published import SYSTEMS
 from extract import store
 from extract.dataset import Meme
+from extract.encoders import catalogue
 from extract.errors import Refused
+from extract.store import EncoderIdentity
 
 ROOT = Path(__file__).parent.parent.parent
 TEXTS = [f"the cat sat on mat {number % 3}" for number in range(30)]
@@ -130,3 +135,14 @@ def test_a_stand_in_out_of_reach_is_not_offered_again():
     said = encoders.way_out(refusals, ["lab", "--stand-in"])
     assert said.splitlines()[:2] == ["all-MiniLM-L6-v2: no registry", "resnet50: none"]
     assert "--text-encoder all-MiniLM-L6-v2" not in said
+
+
+@pytest.mark.parametrize(("trains", "pooling"), [(True, "cls"), (False, "grid"), (False, "cls")])
+def test_no_vision_transformer_stands_in_a_model(tmp_path, trains, pooling):
+    name = f"{vision_folder(tmp_path / 'vit', 'vit')[0]}:{pooling}"
+    located = catalogue.locate("image", name)
+    identity = EncoderIdentity("image", located.slug, 0, located.weights, {}, {})
+    side = encoders.Side(name, "resnet18", True, trains, identity, located, cached=not trains)
+    refused = pytest.raises(Refused, match=r"lab takes no .*vit:.* read in parts: name a ResNet")
+    with refused if trains or pooling == "grid" else nullcontext():
+        encoders.refuse_towers(SYSTEMS["lab"], side)
