@@ -230,6 +230,23 @@ def test_the_default_grid_holds_the_shipped_recipe():
         assert head.settings() in [head.settings(**settings) for settings in found]
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_settings_that_a_head_ignores_are_tried_once(tmp_path, capsys):
+    planted.features(tmp_path / "features", {"train": 60, "dev": 60})
+    asked = ["--heads", "text,linear,product", "--grid", "hidden=4,8", "projection=4,8", "max_epochs=1", "--seeds", "1"]
+    assert command(tmp_path, *asked, "--device", "cpu") == 0
+    assert "7 runs: 3 heads and encoders x 1 to 4 settings and seeds" in capsys.readouterr().err
+    tried = {}
+    for record in lines(tmp_path):
+        tried.setdefault(record["head"], []).append(record["settings"])
+    assert [each["hidden"] for each in tried["text"]] == [4, 8]
+    assert [(each["hidden"], each["projection"]) for each in tried["product"]] == [(4, 4), (4, 8), (8, 4), (8, 8)]
+    assert len(tried["linear"]) == 1
+    for each in (*tried["text"], *tried["linear"]):
+        assert "projection" not in each  # records from before there was one stay good
+    assert "| linear |" in (tmp_path / "sweep" / "sweep.md").read_text()
+
+
 def test_random_draws_are_different_repeatable_and_a_longer_search_goes_on_from_a_shorter():
     values = {"hidden": [1, 2, 3], "depth": [1, 2], "dropout": [0.0, 0.1, 0.2]}
     drawn = grid.combinations(values, 9, seed=4)

@@ -30,8 +30,9 @@ def agreement(draw: np.random.Generator, count: int) -> Made:
 
 def agreement_and_words(draw: np.random.Generator, count: int) -> Made:
     """product+: the same, and what either says of itself as well."""
-    text, image = draw.normal(size=(2, count, 8))
-    return text, image, (text * image).sum(1) + 1.5 * (text.sum(1) + image.sum(1))
+    text, image = draw.normal(size=(2, count, 16))
+    agree = (text[:, :6] * image[:, :6]).sum(1)
+    return text, image, agree + text[:, 6:].sum(1) + image[:, 6:].sum(1)
 
 
 TABLE = np.random.default_rng(8).permutation(np.repeat([-1, 1], 32)).reshape(8, 8)
