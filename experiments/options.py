@@ -86,3 +86,18 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a probability between 0 and 1")
     return value
+
+
+def share(text: str) -> float:
+    """A probability, neither 0 nor 1."""
+    if (value := probability(text)) in (0.0, 1.0):
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def costs(text: str) -> tuple[float, float]:
+    try:
+        miss, alarm = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not two numbers, MISS,ALARM, as 5,1") from None
+    return miss, alarm

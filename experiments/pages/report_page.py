@@ -11,7 +11,7 @@ from tqdm import tqdm
 from experiments import tables
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
-from experiments.pages import dataset, discussion, figures, fusion
+from experiments.pages import dataset, discussion, figures, fusion, moderation
 from experiments.pages.document import (
     Block,
     Bullets,
@@ -43,6 +43,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     parts += [
         partial(fusion.section, results, summary, images),
         partial(fusion.slices, results),
+        partial(moderation.section, results, reports),
         partial(learning, results),
         partial(systems, reports),
         partial(discussion.section, results),

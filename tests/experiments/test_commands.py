@@ -31,6 +31,7 @@ COMMANDS = [
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
+    "experiments.operating_points",
     "experiments.predict",
     "experiments.submit",
     "experiments.serve",

@@ -1,0 +1,65 @@
+"""Where to set the threshold: operating points and what reviewing buys, for a report where the question was asked."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from experiments import tables, words
+from experiments.evaluate import operating_points
+from experiments.evaluate.operating_points import OperatingPoints
+from experiments.pages.document import Block, Bullets, Drawings, Grid, Section
+from experiments.pages.drawing import FAINT, Panel, look, panel
+from experiments.results import answers
+from experiments.results.folder import Results
+
+WIDE = (4.4, 2.9)  # inches
+
+
+def section(results: Results, reports: Path) -> Section | None:
+    """Show the operating points of predict's head on the judged splits; None where nobody asked for them."""
+    answer = answers.read(reports, "operating_points", OperatingPoints, results.comparison.run)
+    if answer is None:
+        return None
+    head, blocks = results.best_on_dev, list[Block]()
+    for split in results.comparison.judged:
+        its = [point for point in answer.points if (point.head, point.split) == (head, split)]
+        if its:
+            blocks.append(
+                Grid(tables.operating_table(its, f"Operating points of {head} on {split}"), frozenset({0, 1}))
+            )
+    blocks.append(Bullets(words.operating_points(answer, head)))
+    caption = (
+        "What reviewing buys: how many are wrong among the memes that nobody looks at, by how many a person looks at, "
+        "the ones nearest to the threshold first. Hollow marks: the points above, chosen on dev."
+    )
+    drawn = [risk(results, answer, split) for split in results.comparison.judged]
+    return Section("Where to set the threshold", "operating-points", [*blocks, Drawings(caption, drawn)])
+
+
+def risk(results: Results, answer: OperatingPoints, split: str) -> Panel:
+    """Draw every head's error of the rest over the share reviewed, and where its review points lie."""
+    prevalence = answer.stakes.prevalence
+    curves = {}
+    for head in results.heads:
+        own = operating_points.threshold(results, head)
+        curves[head] = operating_points.risk(operating_points.judged(results, head, split), own, prevalence)[:2]
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        for head, (reviewed, error) in curves.items():
+            how = look(head)
+            axes.step(reviewed, error, where="post", color=how.colour, linestyle=how.line, label=head, linewidth=1.4)
+            for point in answer.points:
+                if (point.head, point.split) == (head, split) and point.goal.startswith(("review", "error")):
+                    at = [point.figures[name].mean for name in ("reviewed", "error") if point.figures]
+                    axes.plot(*at, marker=how.marker, color=how.colour, markerfacecolor="none", linestyle="none")
+        axes.axhline(0, color=FAINT, linewidth=0.8)
+        axes.set(xlabel="share of memes reviewed", ylabel="error of the rest", xlim=(0, 1), ylim=(-0.01, None))
+        axes.legend(loc="upper right")
+
+    said = ", ".join(
+        f"{head} {words.bare(error[0])} with none, {words.bare(error[np.searchsorted(reviewed, 0.5) - 1])} with half"
+        for head, (reviewed, error) in curves.items()
+    )
+    return panel(f"risk-coverage-{split}", f"Error of the rest by share reviewed on {split}: {said}.", WIDE, draw)

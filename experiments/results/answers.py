@@ -1,0 +1,54 @@
+"""Answers to questions that are asked of a comparison later on, beside its files: <name>.json, .csv, .md and .tex.
+
+They name the comparison's run: those of another are not read, and compare removes them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from experiments import tables
+from experiments.results.records import revive, without_nan
+from extract.errors import Failed, Refused
+from extract.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Answer = TypeVar("Answer")
+
+
+def write(
+    out: Path, name: str, answer: Any, frame: "pd.DataFrame", shown: Sequence[tables.Table], said: Sequence[str]
+) -> None:
+    """Write an answer, a dataclass with its comparison's `run`, each file whole. Raises Failed when the disk refuses.
+
+    frame: for .csv. shown, said: tables and sentences for .md; the tables are those of .tex.
+    """
+    page = [f"# {shown[0].title}", *(f"- {sentence}" for sentence in said), *map(tables.markdown, shown)]
+    texts = {
+        "csv": frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"),
+        "md": "\n\n".join([*page, f"run: {answer.run}"]) + "\n",
+        "tex": "\n\n".join(map(tables.latex, shown)) + "\n",
+        "json": json.dumps(without_nan(asdict(answer)), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+    }
+    try:
+        for ending, text in texts.items():
+            write_text(out / f"{name}.{ending}", text)
+    except OSError as error:
+        raise Failed(f"{out} cannot be written: {error.strerror}") from None
+
+
+def read(out: Path, name: str, kind: type[Answer], run: str) -> Answer | None:
+    """Return what `write` has written of this run; None where there is none. Raises Refused for a damaged file."""
+    path = out / f"{name}.json"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        answer: Answer = revive(kind, value)
+        return answer if value["run"] == run else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"{path} cannot be read ({type(error).__name__}: {error}); delete it and ask again") from None
