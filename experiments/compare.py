@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import BALANCES, DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import BALANCES, DEFAULT_HEADS, add_slice_by, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
@@ -44,6 +44,7 @@ def compare(
     calibrate: str = "none",
     balance: str | None = None,
     from_sweep: Path | str | None = None,
+    slice_by: str | None = None,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
@@ -55,7 +56,8 @@ def compare(
     from experiments import data as stored
     from experiments import training
     from experiments.evaluate.comparison import evaluate, size
-    from experiments.results import folder
+    from experiments.evaluate.field_slices import masks
+    from experiments.results import answers, folder
     from experiments.search.ranking import Choice, read_choice
     from experiments.words import choice_cautions, diverged
     from extract.errors import Failed
@@ -66,6 +68,9 @@ def compare(
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     names, left_out = stored.trainable(data, names)
     data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
+    fields = [field for field in (slice_by or "").split(",") if field]
+    for field in fields:
+        masks(data, field)  # refuses what cannot be used, before any work
     if out is not None:
         folder.prepare(Path(out))
         if not overwrite:
@@ -84,6 +89,8 @@ def compare(
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
     if out is not None:
         folder.write(Path(out), data, trained, results)
+        for field in fields:
+            answers.slice_by(Path(out), results, data, field)
     return results
 
 
@@ -119,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
         "(default: what the sweep chose, else none)",
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
+    add_slice_by(parser)
     return parser
 
 

@@ -68,6 +68,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode (default: auto)")
 
 
+def add_slice_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--slice-by",
+        metavar="FIELD[,FIELD]",
+        help="misses and false alarms by a column of the manifest, and the largest gap, tested",
+    )
+
+
 def model_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model` has read as the arguments of Scorer.load."""
     names = ("model", "head", "threshold", "text_encoder", "image_encoder", "device")

@@ -33,6 +33,7 @@ from experiments.words import (
 from heads.metrics import DECISIONS, METRICS
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlice
     from experiments.evaluate.operating_points import OperatingPoint
     from experiments.scoring.scorer import Score, Scorer
 
@@ -191,6 +192,17 @@ def operating_table(points: "Sequence[OperatingPoint]", title: str) -> Table:
         return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
 
     return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])
+
+
+def field_table(slices: "Sequence[FieldSlice]", field: str, title: str) -> Table:
+    """A head's figures by the values of a column."""
+    header = [field, "memes", "label 1", "AUC-ROC", "missed (of label 1)", "false alarms (of label 0)"]
+    cells = [
+        [piece.value, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
+        + [f"{bare(figure.mean)} {interval(figure)}".strip() for figure in piece.figures.values()]
+        for piece in slices
+    ]
+    return Table(title, header, cells)
 
 
 def terminal(comparison: Comparison) -> str:

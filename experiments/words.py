@@ -15,6 +15,7 @@ from heads.metrics import METRICS
 from heads.models import HEADS, fusions, singles
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlices
     from experiments.evaluate.operating_points import OperatingPoint, OperatingPoints, Stakes
     from experiments.results.models import SavedHead
     from experiments.scoring.scorer import Opinion, Score, Scorer
@@ -382,3 +383,25 @@ def per_thousand(figure: Figure) -> str:
         return UNDEFINED
     ends = "" if math.isnan(figure.low + figure.high) else f" [{1000 * figure.low:,.0f}, {1000 * figure.high:,.0f}]"
     return f"{1000 * figure.mean:,.0f}{ends}"
+
+
+def field_slices(answer: "FieldSlices", head: str) -> list[str]:
+    """The largest gaps of a head between values of a column, what they show, and how many memes have no value."""
+    rates = {"miss_rate": "missed, of label 1", "false_alarm_rate": "false alarms, of label 0"}
+    said = []
+    for gap in (each for each in answer.gaps if each.head == head):
+        shows = "a gap" if gap.p_holm < 0.05 else "no evidence of a gap"
+        said.append(
+            f"{gap.split}, {rates[gap.rate]}: the largest difference is that between {answer.field} {gap.highest} and "
+            f"{gap.lowest}, {signed(gap.difference)} [{signed(gap.low)}, {signed(gap.high)}], "
+            f"p {probability(gap.p_holm)} (permutation over groups of memes, Holm): {shows}."
+        )
+    if not said:
+        said.append(f"No gap is tested: that takes two values of {answer.field} with 10 memes of a label each.")
+    for split, count in answer.without.items():
+        if count:
+            said.append(
+                f"{count:,} of {answer.memes[split]:,} memes of {split} have no {answer.field}: a row of their own, in "
+                "no test of a gap."
+            )
+    return said

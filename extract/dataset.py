@@ -30,6 +30,7 @@ class Meme:
     text: str  # may be empty
     image: Source
     label: int | None  # 0 or 1; None where the split has none
+    columns: Row = field(default_factory=dict, compare=False)  # what else its row holds, as it is
 
     @property
     def text_content(self) -> str:
@@ -155,7 +156,8 @@ def _checked(
                 raise row
             name = manifest.meme_id(row)
             text = manifest.text(row) if texts or "text" in row else ""
-            memes[line] = Meme(name, text, _image(row, images), manifest.label(row))
+            columns = {key: value for key, value in row.items() if key not in manifest.FIELDS}
+            memes[line] = Meme(name, text, _image(row, images), manifest.label(row), columns)
         except ValueError as error:
             faults.append(Fault(split, line, name, str(error), kind))
     where = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Where to set the threshold: operating points and what reviewing buys, for a report where the question was asked."""
+"""Where to set the threshold, and who is hurt: sections of a report where these questions were asked."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ from matplotlib.figure import Figure as Canvas
 
 from experiments import tables, words
 from experiments.evaluate import operating_points
+from experiments.evaluate.field_slices import FieldSlices
 from experiments.evaluate.operating_points import OperatingPoints
+from experiments.pages import figures
 from experiments.pages.document import Block, Bullets, Drawings, Grid, Section
 from experiments.pages.drawing import FAINT, Panel, look, panel
 from experiments.results import answers
@@ -35,6 +37,40 @@ def section(results: Results, reports: Path) -> Section | None:
     )
     drawn = [risk(results, answer, split) for split in results.comparison.judged]
     return Section("Where to set the threshold", "operating-points", [*blocks, Drawings(caption, drawn)])
+
+
+def by_field(results: Results, answer: FieldSlices) -> Section:
+    """Show what predict's head misses, and where it raises false alarms, by the values of a column of the manifest."""
+    head, blocks = results.best_on_dev, list[Block]()
+    for split in results.comparison.judged:
+        blocks.append(Grid(answers.field_table(answer, head, split)))
+    blocks.append(Bullets(words.field_slices(answer, head)))
+    drawn = [rates(answer, head, split) for split in results.comparison.judged]
+    caption = f"Memes that {head} misses, and false alarms, by {answer.field}; 95% intervals, memes in brackets."
+    anchor = f"by-{len(answer.field)}-{''.join(filter(str.isalnum, answer.field))}"
+    return Section(f"Who is hurt, by {answer.field}", anchor, [*blocks, Drawings(caption, drawn)])
+
+
+def rates(answer: FieldSlices, head: str, split: str) -> Panel:
+    """Draw both rates of every value with their intervals, side by side."""
+    pieces = [each for each in answer.slices if (each.head, each.split) == (head, split)]
+    titles = {"miss_rate": "missed, of label 1", "false_alarm_rate": "false alarms, of label 0"}
+
+    def draw(canvas: Canvas) -> None:
+        sides = canvas.subplots(1, 2, sharey=True)
+        for axes, (rate, title) in zip(sides, titles.items(), strict=True):
+            for place, piece in enumerate(pieces):
+                figures.interval_line(axes, piece.figures[rate], float(len(pieces) - place), head)
+            figures.name_lines(axes, [f"{piece.value} ({piece.memes:,})" for piece in pieces], title)
+            axes.set_xlim(-0.02, 1.02)
+
+    said = "; ".join(
+        f"{piece.value}: " + ", ".join(f"{titles[rate]} {words.bare(piece.figures[rate].mean)}" for rate in titles)
+        for piece in pieces
+    )
+    name = "".join(sign if sign.isalnum() and sign.isascii() else "-" for sign in answer.field)
+    alt = f"Rates of {head} on {split} by {answer.field}. {said}."
+    return panel(f"rates-{name}-{split}", alt, (WIDE[0], 0.8 + 0.3 * len(pieces)), draw)
 
 
 def risk(results: Results, answer: OperatingPoints, split: str) -> Panel:

@@ -4,12 +4,18 @@ They name the comparison's run: those of another are not read, and compare remov
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from experiments import tables
+from experiments import tables, words
+from experiments.data import Data
+from experiments.evaluate import field_slices
+from experiments.evaluate.field_slices import FieldSlices
+from experiments.results import frames
+from experiments.results.folder import Results
 from experiments.results.records import revive, without_nan
 from extract.errors import Failed, Refused
 from extract.files import write_text
@@ -39,6 +45,31 @@ def write(
             write_text(out / f"{name}.{ending}", text)
     except OSError as error:
         raise Failed(f"{out} cannot be written: {error.strerror}") from None
+
+
+def slice_by(out: Path | None, results: Results, data: Data, field: str) -> FieldSlices:
+    """Cut a comparison by a column of the manifest, and write what comes of it to slices_by_<field>.* in `out`.
+
+    Raises Refused for a column that cannot be used.
+    """
+    answer = field_slices.field_slices(results, data, field)
+    best, judged = results.best_on_dev, results.comparison.judged
+    shown = [field_table(answer, best, split) for split in judged]
+    if out is not None:
+        name = f"slices_by_{re.sub(r'[^A-Za-z0-9]+', '_', field)}"
+        write(out, name, answer, frames.field_slices(answer), shown, words.field_slices(answer, best))
+    return answer
+
+
+def field_table(answer: FieldSlices, head: str, split: str) -> tables.Table:
+    its = [each for each in answer.slices if (each.head, each.split) == (head, split)]
+    return tables.field_table(its, answer.field, f"{head} on {split} by {answer.field}")
+
+
+def sliced(out: Path, run: str) -> list[FieldSlices]:
+    """Return all slices by a column that were asked for of this run."""
+    found = [read(out, path.stem, FieldSlices, run) for path in sorted(out.glob("slices_by_*.json"))]
+    return [each for each in found if each]
 
 
 def read(out: Path, name: str, kind: type[Answer], run: str) -> Answer | None:

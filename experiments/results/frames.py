@@ -9,6 +9,7 @@ from experiments.results.records import Comparison, Figure, Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.evaluate.field_slices import FieldSlices
     from experiments.evaluate.operating_points import OperatingPoint
     from experiments.results.folder import SplitPredictions
 
@@ -54,6 +55,19 @@ def operating_points(points: "Sequence[OperatingPoint]") -> "pd.DataFrame":
         return about | columns(point.figures, ("mean", "low", "high"))
 
     return pd.DataFrame(map(flat, points))
+
+
+def field_slices(answer: "FieldSlices") -> "pd.DataFrame":
+    """Return a row for each head, split and value of a column: memes, and each figure's _mean, _low and _high."""
+    import pandas as pd
+
+    names = ("head", "split", "value", "memes", "positive")
+    return pd.DataFrame(
+        {"field": answer.field}
+        | {name: getattr(each, name) for name in names}
+        | columns(each.figures, ("mean", "low", "high"))
+        for each in answer.slices
+    )
 
 
 def predictions(splits: "Iterable[SplitPredictions]") -> "pd.DataFrame":
