@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import BALANCES, DEFAULT_HEADS, add_slice_by, at_least_one, head_names
+from experiments.options import BALANCES, DEFAULT_HEADS, Log, add_slice_by, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
@@ -45,6 +45,7 @@ def compare(
     balance: str | None = None,
     from_sweep: Path | str | None = None,
     slice_by: str | None = None,
+    log: tuple[str, str] | None = None,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
@@ -57,7 +58,7 @@ def compare(
     from experiments import training
     from experiments.evaluate.comparison import evaluate, size
     from experiments.evaluate.field_slices import masks
-    from experiments.results import answers, folder
+    from experiments.results import answers, folder, loggers
     from experiments.search.ranking import Choice, read_choice
     from experiments.words import choice_cautions, diverged
     from extract.errors import Failed
@@ -68,6 +69,8 @@ def compare(
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     names, left_out = stored.trainable(data, names)
     data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
+    if log:
+        loggers.refuse_missing(log[0])
     fields = [field for field in (slice_by or "").split(",") if field]
     for field in fields:
         masks(data, field)  # refuses what cannot be used, before any work
@@ -91,6 +94,8 @@ def compare(
         folder.write(Path(out), data, trained, results)
         for field in fields:
             answers.slice_by(Path(out), results, data, field)
+    if log:
+        loggers.log(results, log[0], Path(log[1]))
     return results
 
 
@@ -127,6 +132,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
     add_slice_by(parser)
+    add(
+        "--log",
+        nargs=2,
+        action=Log,
+        metavar=("LOGGER", "DIR"),
+        help="figures and curves through tensorboard's or mlflow's own logger, to DIR",
+    )
     return parser
 
 

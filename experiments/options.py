@@ -10,6 +10,7 @@ from extract.places import place
 DEFAULT_HEADS = "text,image,early,late"  # what is compared unless others are named
 BALANCES = ("none", "pos_weight", "undersample")
 FEATURES = Path("features")
+LOGGERS = ("tensorboard", "mlflow")
 
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -66,6 +67,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--text-encoder", metavar="E", help="where the model's text encoder is, if it was a folder")
     add("--image-encoder", metavar="E", help="where the model's image encoder is, if it was a folder")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode (default: auto)")
+
+
+class Log(argparse.Action):
+    """--log LOGGER DIR, as a pair."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: Any, values: Any, word: str | None = None) -> None:
+        if values[0] not in LOGGERS:
+            parser.error(f"--log {values[0]}: unknown; there are {' and '.join(LOGGERS)}")
+        setattr(options, self.dest, tuple(values))
 
 
 def add_slice_by(parser: argparse.ArgumentParser) -> None:

@@ -188,7 +188,8 @@ def operating_table(points: "Sequence[OperatingPoint]", title: str) -> Table:
         if not figures:
             return [""] * (len(header) - 2)
         shown = {name: f"{bare(each.mean)} {interval(each)}".strip() for name, each in figures.items()}
-        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), shown["reviewed"]]
+        reviewed = shown["reviewed"] if point.low < point.high else "none"
+        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
         return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
 
     return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])

@@ -32,6 +32,7 @@ COMMANDS = [
     "experiments.report",
     "experiments.explore",
     "experiments.operating_points",
+    "experiments.export",
     "experiments.predict",
     "experiments.submit",
     "experiments.serve",
