@@ -16,7 +16,6 @@ from extract.store.reading import (
     encoders,
     join,
     recorded,
-    split_path,
 )
 from extract.store.schema import (
     NO_LABEL,
@@ -78,7 +77,6 @@ __all__ = [
     "read_rows",
     "recorded",
     "split_files",
-    "split_path",
     "sweep_shards",
     "verify",
     "write",
