@@ -6,6 +6,7 @@ a gap counts that the largest of them was picked.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -17,7 +18,7 @@ from experiments.evaluate.scores import ranking, weighted_areas
 from experiments.evaluate.slices import FEWEST
 from experiments.results.folder import Results
 from experiments.results.records import NAN, Figure
-from extract.errors import Refused
+from extract.errors import Refused, printable
 
 NO_VALUE = "(no value)"
 MOST_VALUES = 24
@@ -99,8 +100,9 @@ def masks(data: Data, field: str) -> dict[str, dict[str, Bool[np.ndarray, " meme
     """
     found = {}
     for split, values in column(data, field).items():
-        words = [{str(each) for each in (value if isinstance(value, list) else [value])} for value in values]
-        words = [{NO_VALUE} if value in (None, [], "") else its for value, its in zip(values, words, strict=True)]
+        words = [
+            {said(each) for each in (value if isinstance(value, list) else [value])} or {NO_VALUE} for value in values
+        ]
         names = sorted(set().union(*words), key=lambda name: (name == NO_VALUE, name))
         if len(names) > MOST_VALUES:
             raise Refused(
@@ -108,6 +110,11 @@ def masks(data: Data, field: str) -> dict[str, dict[str, Bool[np.ndarray, " meme
             )
         found[split] = {name: np.array([name in each for each in words], dtype=bool) for name in names}
     return found
+
+
+def said(value: Any) -> str:
+    """Return a value as one line in which nothing is hidden."""
+    return NO_VALUE if value is None else printable(" ".join(str(value).split())) or NO_VALUE
 
 
 def cut(

@@ -61,7 +61,8 @@ def rates(answer: FieldSlices, head: str, split: str) -> Panel:
         for axes, (rate, title) in zip(sides, titles.items(), strict=True):
             for place, piece in enumerate(pieces):
                 figures.interval_line(axes, piece.figures[rate], float(len(pieces) - place), head)
-            figures.name_lines(axes, [f"{piece.value} ({piece.memes:,})" for piece in pieces], title)
+            names = [f"{piece.value} ({piece.memes:,})".replace("$", r"\$") for piece in pieces]  # no formula
+            figures.name_lines(axes, names, title)
             axes.set_xlim(-0.02, 1.02)
 
     said = "; ".join(

@@ -1,6 +1,7 @@
 """Slices by a manifest's column: cut by value, the largest gap tested; bad columns are refused before any work."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,17 @@ def test_half_of_the_rows_may_lack_the_column(compared, features):
     # from the folder again, as report does
     again = answers.slice_by(None, folder.read(compared), loading.load(features), "source")
     assert [gap.p for gap in again.gaps] == [gap.p for gap in source.gaps]
+
+
+def test_a_value_is_a_word_whatever_it_holds(compared):
+    [source, _] = answers.sliced(compared, folder.read(compared).comparison.run)
+    odd = field_slices.said("<script>$\\x\x1b\n a$")
+    assert odd == "<script>$\\x\\x1b a$"
+    assert [field_slices.said(value) for value in (None, "", " ", 0, True)] == [NO_VALUE] * 3 + ["0", "True"]
+    pieces = [replace(each, value=odd) for each in source.slices]
+    drawn = moderation.rates(replace(source, slices=pieces), folder.read(compared).best_on_dev, "test")
+    assert "<script" not in drawn.svg
+    assert "&lt;script&gt;$\\x\\x1b a$ (20)" in drawn.svg
 
 
 @pytest.mark.parametrize(
