@@ -50,7 +50,8 @@ def compare(
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
 
-    out: a folder to write to; None writes nothing. quiet: print nothing. The others are as on the command line.
+    out: a folder to write to; None writes nothing, slices by a column neither. log: a logger and its folder. quiet:
+    print nothing. The others are as on the command line.
     Raises Refused for what cannot be compared, StoreError for features that are damaged, Failed where every head's
     training diverged.
     """

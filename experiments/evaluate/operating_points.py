@@ -46,7 +46,10 @@ class Goal:
         kind, _, number = text.strip().partition("=")
         if kind not in KINDS or (kind == "cost") != (number == ""):
             raise ValueError(f"{text} is none of recall=R, precision=P, review=SHARE, error=E and cost")
-        target = float(number) if number else NAN
+        try:
+            target = float(number) if number else NAN
+        except ValueError:
+            target = NAN
         if number and not 0 < target < 1:
             raise ValueError(f"{text}: {number} is not between 0 and 1")
         return cls(kind, target)

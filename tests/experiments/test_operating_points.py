@@ -120,7 +120,7 @@ def test_one_label_leaves_undefined_what_needs_the_other():
         ("cost=3", "none of recall=R"),
         ("recall=1.5", "1.5 is not between 0 and 1"),
         ("precision=nan", "nan is not between 0 and 1"),
-        ("review=much", "could not convert"),
+        ("review=much", "much is not between 0 and 1"),
     ],
 )
 def test_a_goal_that_cannot_be_meant(word, reason):
