@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import BALANCES, DEFAULT_HEADS, add_settings, at_least_one, compared
+from experiments.options import BALANCES, DEFAULT_HEADS, Log, add_settings, add_slice_by, at_least_one, compared
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
@@ -52,18 +52,22 @@ def compare(
     patience: int | None = None,
     averaging: float | None = None,
     from_sweep: Path | str | None = None,
+    slice_by: str | None = None,
+    log: tuple[str, str] | None = None,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
 
-    out: a folder to write to; None writes nothing. quiet: print nothing. The others are as on the command line.
+    out: a folder to write to; None writes nothing, slices by a column neither. log: a logger and its folder. quiet:
+    print nothing. The others are as on the command line.
     Raises Refused for what cannot be compared, StoreError for features that are damaged, Failed where every head's
     training diverged.
     """
     from experiments import data as stored
     from experiments import ensemble, training
     from experiments.evaluate.comparison import evaluate, size
-    from experiments.results import folder
+    from experiments.evaluate.field_slices import masks
+    from experiments.results import answers, folder, loggers
     from experiments.search.ranking import Choice, read_choice
     from experiments.words import choice_cautions, diverged
     from extract.errors import Failed
@@ -78,6 +82,11 @@ def compare(
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     names, left_out = stored.trainable(data, names)
     data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
+    if log:
+        loggers.refuse_missing(log[0])
+    fields = [field for field in (slice_by or "").split(",") if field]
+    for field in fields:
+        masks(data, field)  # refuses what cannot be used, before any work
     if out is not None:
         folder.prepare(Path(out))
         if not overwrite:
@@ -96,6 +105,10 @@ def compare(
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
     if out is not None:
         folder.write(Path(out), data, trained, results)
+        for field in fields:
+            answers.slice_by(Path(out), results, data, field)
+    if log:
+        loggers.log(results, log[0], Path(log[1]))
     return results
 
 
@@ -132,6 +145,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
     add_settings(parser)
+    add_slice_by(parser)
+    add(
+        "--log",
+        nargs=2,
+        action=Log,
+        metavar=("LOGGER", "DIR"),
+        help="figures and curves through tensorboard's or mlflow's own logger, to DIR",
+    )
     return parser
 
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -150,6 +151,28 @@ def absent(present: store.Features, kind: str) -> store.Features:
         tokens=None,
         dropped=[],
     )
+
+
+def column(data: Data, field: str) -> dict[str, list[Any]]:
+    """Return a column of the manifest, by split, for its memes in their order; None where a meme has no value.
+
+    Raises Refused where no meme has one.
+    """
+    folders = [data.features / encoder.name for encoder in data.encoders.values() if encoder.dim]
+    values, others = {}, set[str]()
+    for split in (data.dev, *data.tests):
+        kept: dict[str, dict[str, Any]] = {}
+        for folder in folders:
+            kept = kept or store.columns(folder / f"{split.name}.h5")
+        others |= {name for row in kept.values() for name in row}
+        values[split.name] = [kept.get(name, {}).get(field) for name in split.pairs.ids.tolist()]
+    if not any(value is not None for each in values.values() for value in each):
+        there = f"it has {', '.join(sorted(others))}" if others else "it has none"
+        raise Refused(
+            f"no meme in {data.features} has a value in the column {field}; {there}. Extract keeps what a manifest "
+            "holds beside id, img, text and label; extract again, where features are older: nothing is encoded twice"
+        )
+    return values
 
 
 def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:

@@ -25,6 +25,7 @@ EXAMPLES = """\
 examples:
   python -m experiments.predict --image meme.png --text "look how many people love you"
   python -m experiments.predict --model reports/my_memes --data data/my_memes --split test --out predictions.csv
+  python -m experiments.predict --split test --at recall=.8 --out predictions.csv
   python -m experiments.predict --model reports/my_memes - < this_morning.jsonl
 """
 DATA = Path("data/hateful_memes")
@@ -49,7 +50,7 @@ def predict(
     memefuse[ocr] is installed; else, without one of them, the heads that do not look at it answer.
     split, data: a split of the dataset in `data`, or with `lines` where their `img` starts from.
     on_error: "stop", or "skip": leave out what cannot be used, and list it in the result.
-    model: what Scorer.load takes: model, head, threshold, features, cache, text_encoder, image_encoder, device.
+    model: what Scorer.load takes: model, head, threshold, at, features, cache, text_encoder, image_encoder, device.
     Raises Refused for what cannot be meant, Failed for images that cannot be decoded.
     """
     one_meme = image is not None or text is not None
@@ -91,6 +92,11 @@ def parser() -> argparse.ArgumentParser:
         default="stop",
         help="rows and images that cannot be used (default: stop)",
     )
+    add(
+        "--at",
+        metavar="POINT",
+        help="recall=R, precision=P, review=SHARE, error=E or cost, chosen on dev: adds a decision to each meme",
+    )
     add_model(parser)
     return parser
 
@@ -103,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
 
     if options.out:
         memes.refuse_unwritable(options.out)
-    what = {name: getattr(options, name) for name in ("lines", "image", "text", "split", "data", "on_error")}
+    what = {name: getattr(options, name) for name in ("lines", "image", "text", "split", "data", "on_error", "at")}
     result = predict(**what, quiet=False, **model_arguments(options))
     if result.left_out:
         print(

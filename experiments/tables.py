@@ -22,6 +22,8 @@ from experiments.words import (
     interval,
     looks_at,
     memes_needed,
+    operating_goal,
+    per_thousand,
     probability,
     signed,
     summary,
@@ -31,6 +33,8 @@ from experiments.words import (
 from heads.metrics import DECISIONS, METRICS
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlice
+    from experiments.evaluate.operating_points import OperatingPoint
     from experiments.scoring.scorer import Score, Scorer
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
@@ -171,6 +175,35 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
         for piece in slices
     ]
     return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
+
+
+def operating_table(points: "Sequence[OperatingPoint]", title: str) -> Table:
+    """A head's operating points on one split."""
+    cost = any("cost" in point.figures for point in points)
+    header = ["chosen on dev for", "blocked", "recall", "precision", "false alarms per 1,000 harmless", "reviewed"]
+    header += ["error of the rest"] + ["cost of 1,000"] * cost
+
+    def cells(point: "OperatingPoint") -> list[str]:
+        figures = point.figures
+        if not figures:
+            return [""] * (len(header) - 2)
+        shown = {name: f"{bare(each.mean)} {interval(each)}".strip() for name, each in figures.items()}
+        reviewed = shown["reviewed"] if point.low < point.high else "none"
+        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
+        return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
+
+    return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])
+
+
+def field_table(slices: "Sequence[FieldSlice]", field: str, title: str) -> Table:
+    """A head's figures by the values of a column."""
+    header = [field, "memes", "label 1", "AUC-ROC", "missed (of label 1)", "false alarms (of label 0)"]
+    cells = [
+        [piece.value, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
+        + [f"{bare(figure.mean)} {interval(figure)}".strip() for figure in piece.figures.values()]
+        for piece in slices
+    ]
+    return Table(title, header, cells)
 
 
 def terminal(comparison: Comparison) -> str:

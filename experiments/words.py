@@ -16,6 +16,8 @@ from heads.metrics import METRICS
 from heads.models import HEADS, fusions, singles
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlices
+    from experiments.evaluate.operating_points import OperatingPoint, OperatingPoints, Stakes
     from experiments.results.models import SavedHead
     from experiments.scoring.scorer import Opinion, Score, Scorer
 
@@ -327,13 +329,18 @@ def read(score: "Score") -> str:
 def meme(score: "Score", scorer: "Scorer") -> str:
     """One meme's probability and label, and whose they are."""
     origin = probability_origin(score.opinions[score.head], scorer)
-    return f"probability {bare(score.probability)}, label {score.label} ({origin})"
+    decision = f", {score.decision}" if score.decision else ""
+    return f"probability {bare(score.probability)}, label {score.label}{decision} ({origin})"
 
 
 def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
     """Which head a probability is of, and from where on its label is 1."""
     runs = f"mean of {opinion.runs} runs" if opinion.runs > 1 else "1 run"
     tuned = "as asked for" if scorer.threshold is not None else "tuned on dev"
+    if opinion.band:
+        low, high = opinion.band
+        reviewed = f", reviewed from {bare(low)} to {bare(high)}" if low < high else ""
+        tuned = f"{tuned}{reviewed}, for {scorer.at} on dev" if reviewed else f"chosen on dev for {scorer.at}"
     return f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
 
 
@@ -351,3 +358,72 @@ def modalities(score: "Score") -> str:
     if text.label == score.label:
         return f"The text alone and the image alone say label {text.label}, too."
     return f"The text alone and the image alone say label {text.label}; only together do they come to {score.label}."
+
+
+OPERATING_POINTS = """\
+Each threshold was chosen on dev, by the mean probability of a head's runs, and is used as it is on test. Of those with
+a recall it is the highest, with a precision the one that finds most. "review" leaves a share of the memes to a person,
+those whose log odds lie nearest to predict's own threshold; "error" leaves as many as it takes for the rest to be wrong
+no more often than that. Intervals are 95%, over groups of memes that share a text or an image."""
+
+
+def operating_points(answer: "OperatingPoints", head: str) -> list[str]:
+    """What was assumed of a head's points, which goals dev does not reach, and which it cannot pin down."""
+    here = {point.goal: point for point in answer.points if point.head == head}
+    out_of_reach = [goal for goal, point in here.items() if math.isnan(point.high)]
+    small = [goal for goal, point in here.items() if point.too_small]
+    said = [" ".join(OPERATING_POINTS.split()), *stakes(answer.stakes)]
+    if out_of_reach:
+        said.append(f"No threshold of {head} reaches {', '.join(out_of_reach)} on dev.")
+    if small:
+        said.append(
+            f"Dev is too small to place {', '.join(small)}: what was chosen for is known there to no better than "
+            "±.100. Take these points for guesses; more dev memes would mend that."
+        )
+    return said
+
+
+def stakes(given: "Stakes") -> list[str]:
+    said = []
+    if given.miss > 0:
+        said.append(f"A miss costs {given.miss:g}, a false alarm {given.alarm:g}; the cost is that of 1,000 memes.")
+    if given.prevalence > 0:
+        said.append(f"Memes are weighed as if {given.prevalence:.2%} of them had label 1.")
+    return said
+
+
+def operating_goal(point: "OperatingPoint") -> str:
+    """What a goal's own figure came to, and from which probability on: "from .412", "between .212 and .641"."""
+    if math.isnan(point.high):
+        return "not reached on dev"
+    return f"from {bare(point.high)}" if point.low == point.high else f"{bare(point.low)} to {bare(point.high)}"
+
+
+def per_thousand(figure: Figure) -> str:
+    """A rate or a cost of a meme, of 1,000: "25 [12, 51]"."""
+    if math.isnan(figure.mean):
+        return UNDEFINED
+    ends = "" if math.isnan(figure.low + figure.high) else f" [{1000 * figure.low:,.0f}, {1000 * figure.high:,.0f}]"
+    return f"{1000 * figure.mean:,.0f}{ends}"
+
+
+def field_slices(answer: "FieldSlices", head: str) -> list[str]:
+    """The largest gaps of a head between values of a column, what they show, and how many memes have no value."""
+    rates = {"miss_rate": "missed, of label 1", "false_alarm_rate": "false alarms, of label 0"}
+    said = []
+    for gap in (each for each in answer.gaps if each.head == head):
+        shows = "a gap" if gap.p_holm < 0.05 else "no evidence of a gap"
+        said.append(
+            f"{gap.split}, {rates[gap.rate]}: the largest difference is that between {answer.field} {gap.highest} and "
+            f"{gap.lowest}, {signed(gap.difference)} [{signed(gap.low)}, {signed(gap.high)}], "
+            f"p {probability(gap.p_holm)} (permutation over groups of memes, Holm): {shows}."
+        )
+    if not said:
+        said.append(f"No gap is tested: that takes two values of {answer.field} with 10 memes of a label each.")
+    for split, count in answer.without.items():
+        if count:
+            said.append(
+                f"{count:,} of {answer.memes[split]:,} memes of {split} have no {answer.field}: a row of their own, in "
+                "no test of a gap."
+            )
+    return said

@@ -32,6 +32,7 @@ class Meme:
     image: Source
     label: int | None  # 0 or 1; None where the split has none
     typed: bool = True  # whether its row has a text
+    columns: Row = field(default_factory=dict, compare=False)  # what else its row holds, as it is
 
     @property
     def text_content(self) -> str:
@@ -161,7 +162,8 @@ def _checked(
             name = manifest.meme_id(row)
             typed = row.get("text") is not None
             text = manifest.text(row) if texts or typed else ""
-            memes[line] = Meme(name, text, _image(row, images), manifest.label(row), typed)
+            columns = {key: value for key, value in row.items() if key not in manifest.FIELDS}
+            memes[line] = Meme(name, text, _image(row, images), manifest.label(row), typed, columns)
         except ValueError as error:
             faults.append(Fault(split, line, name, str(error), kind))
     where = defaultdict(list)

@@ -1,4 +1,5 @@
-"""Parquet manifests: `id`, `text`, `label`, and `img` (or `image`), a path or the image's bytes.
+"""Parquet manifests: `id`, `text`, `label`, and `img` (or `image`), a path or the image's bytes; other
+columns are kept, but for bytes.
 
 Bytes may also be the `bytes` of a struct, as Hugging Face's datasets write them. They are read one after the other when
 an image is needed, never a whole file or row group of them; but a page of the file must fit into memory, and pyarrow
@@ -17,7 +18,7 @@ from typing import Any
 
 from extract import places
 from extract.errors import Failed, Refused, need
-from extract.manifest import Row, meme_id
+from extract.manifest import FIELDS, Row, meme_id
 from extract.places import Place, Remote
 
 ROWS = 4096  # rows of ids, texts and labels read at a time
@@ -72,15 +73,20 @@ def _rows(path: Place) -> Iterator[Row | ValueError]:
         inline = bool(image) and _holds_bytes(schema.field(image).type)
         column = f"{image}.bytes" if inline and schema.field(image).type.num_fields else image
         wanted = [name for name in ("id", "text", "label", *([] if inline else [image])) if name in schema.names]
+        beside = [name for name in schema.names if name not in (*FIELDS, "image") and schema.names.count(name) == 1]
+        beside = [name for name in beside if not _holds_bytes(schema.field(name).type)]
         absent = _absent(file, column) if inline else set()
         start = 0
-        for batch in file.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False):
+        for batch in file.iter_batches(batch_size=ROWS, columns=wanted + beside, use_threads=False):
+            extra = {name: _values(batch.column(name)) for name in beside}
             read = {name: _values(batch.column(name)) for name in wanted}
             for place in range(len(batch)):
                 values = {"img" if name == image else name: read[name][place] for name in wanted}
                 if inline and start + place not in absent:
                     values["img"] = Cell(path, column, start + place)
                 bad = next((value for value in values.values() if isinstance(value, ValueError)), None)
+                kept = {name: column[place] for name, column in extra.items()}
+                values |= {name: value for name, value in kept.items() if not isinstance(value, ValueError)}
                 yield bad or {name: value for name, value in values.items() if value is not None}
             start += len(batch)
 

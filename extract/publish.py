@@ -65,6 +65,7 @@ def publish(
         with folder.writing(), ExitStack() as renames:
             for split in usable:
                 rows, path = _rows(folder, split, held, skipped), folder.published(split.name)
+                _write_columns(renames, path, split.memes)
                 _write_aside(renames, path, rows, held, shard_rows)
                 published[split.name] = PublishedSplit(path, len(rows), rows.dropped)
                 identity = rows.identity  # the same in all splits
@@ -196,6 +197,16 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     store.publish_split(path, rows, lambda numbers: held.blocks(content[numbers].tolist()), shard_rows, renames)
     shards = f" in {-(-len(rows) // shard_rows):,} shards" if len(rows) > shard_rows else ""
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
+
+
+def _write_columns(renames: ExitStack, path: Place, memes: Sequence[Meme]) -> None:
+    """Keep what else a manifest's rows hold, for stage 2 to slice by; no file where they hold nothing."""
+    lines = [json.dumps({"id": meme.id, "columns": meme.columns}, default=str) for meme in memes if meme.columns]
+    beside = store.columns_path(path)
+    if lines:
+        renames.enter_context(replacing(beside)).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    else:
+        beside.unlink(missing_ok=True)
 
 
 def _refuse_constant(path: Place, rows: store.Rows, held: Held) -> None:

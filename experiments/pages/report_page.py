@@ -11,7 +11,7 @@ from tqdm import tqdm
 from experiments import tables
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
-from experiments.pages import dataset, discussion, figures, fusion
+from experiments.pages import dataset, discussion, figures, fusion, moderation
 from experiments.pages.document import (
     Block,
     Bullets,
@@ -25,6 +25,7 @@ from experiments.pages.document import (
     Tiles,
 )
 from experiments.pages.drawing import tone
+from experiments.results import answers
 from experiments.results.folder import Results, SplitPredictions
 from experiments.results.records import NOT_IN_TRAIN, Row
 from experiments.tables import Table
@@ -43,6 +44,8 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     parts += [
         partial(fusion.section, results, summary, images),
         partial(fusion.slices, results),
+        *(partial(moderation.by_field, results, each) for each in answers.sliced(reports, results.comparison.run)),
+        partial(moderation.section, results, reports),
         partial(learning, results),
         partial(systems, reports),
         partial(discussion.section, results),

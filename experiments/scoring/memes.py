@@ -30,14 +30,18 @@ class Predictions:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """Return a row for each meme: id, probability, label, the deciding head, the words that were read
-        from pictures where any were, and every head's probability."""
+        """Return a row for each meme: id, probability, label, the deciding head, and every head's probability.
+
+        Where an operating point was asked for, a `decision` follows the label: allow, review or block. Where words were
+        read from pictures, they follow the head.
+        """
         import pandas as pd
 
         columns = {
             "id": self.ids,
             "probability": [score.probability for score in self.scores],
             "label": [score.label for score in self.scores],
+            **({"decision": [score.decision for score in self.scores]} if self.scorer.at else {}),
             "head": [score.head for score in self.scores],
         }
         read = {"read": [score.read for score in self.scores]}

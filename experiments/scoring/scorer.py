@@ -7,14 +7,17 @@ score = scorer.score(image="meme.png", text="look how many people love you")
 print(score.probability, score.label, score.opinions["text"].probability)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.results import models
+from experiments.evaluate import operating_points
+from experiments.evaluate.operating_points import Band
+from experiments.results import answers, models
+from experiments.results import folder as reports
 from experiments.results.models import SavedHead
 from experiments.scoring import vector_cache
 from experiments.scoring.vectors import VectorSource, image_item, text_item
@@ -46,10 +49,19 @@ class Opinion:
     highest: float
     threshold: float  # the probability from which on the label is 1
     runs: int
+    band: Band | None = None  # where an operating point was asked for that the head reaches on dev
 
     @property
     def label(self) -> int:
         return int(self.probability >= self.threshold)
+
+    @property
+    def decision(self) -> str:
+        """ "allow", "review" or "block"; empty without an operating point."""
+        if self.band is None:
+            return ""
+        low, high = self.band
+        return "block" if self.probability >= high else "allow" if self.probability < low else "review"
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,10 @@ class Score:
         return self.opinions[self.head].label
 
     @property
+    def decision(self) -> str:
+        return self.opinions[self.head].decision
+
+    @property
     def threshold(self) -> float:
         return self.opinions[self.head].threshold
 
@@ -82,6 +98,8 @@ class Scorer:
     sources: dict[str, VectorSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
     words: Words | None = None  # reads a meme's words where no text is given
+    at: str = ""  # the operating point asked for, as "recall=.8"
+    bands: Mapping[str, Band] = field(default_factory=dict)  # its thresholds, by head
 
     @classmethod
     def load(
@@ -90,6 +108,7 @@ class Scorer:
         *,
         head: str | None = None,
         threshold: float | None = None,
+        at: str | None = None,
         features: Place | str | None = None,
         cache: Path | str | bool = True,
         text_encoder: str | None = None,
@@ -101,6 +120,7 @@ class Scorer:
         model: what compare's --out was.
         head: the one to score with; by default the best on dev.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
+        at: an operating point instead, chosen on dev: "recall=.8", "precision=.9", "review=.1", "error=.05" or "cost".
         features: a folder of extract's; memes that are in it are not encoded.
         cache: where scored memes' vectors and words are kept; True is memefuse's own cache folder, False is nowhere.
         text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
@@ -109,6 +129,7 @@ class Scorer:
         """
         heads = models.load(Path(model))
         deciding = models.choose(heads, head)
+        bands = operating_bands(Path(model), at, threshold, deciding.name) if at else {}
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
         sources = {}
@@ -117,7 +138,7 @@ class Scorer:
             kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
             sources[side] = VectorSource(encoder, where, asked[side], place(str(features)) if features else None, kept)
         words = Words.installed(default_folder() if cache is True else Path(cache) / "ocr" if cache else None)
-        return cls(deciding, models.alike(heads, deciding), sources, threshold, words)
+        return cls(deciding, models.alike(heads, deciding), sources, threshold, words, at or "", bands)
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -210,10 +231,13 @@ class Scorer:
         return vectors
 
     def _opinions(self, head: SavedHead, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
+        band = self.bands.get(head.name)
         threshold = head.threshold if self.threshold is None else self.threshold
+        if band and band[0] == band[1]:
+            threshold = band[1]
         columns = (probability.mean(axis=0), probability.min(axis=0), probability.max(axis=0))
         return [
-            Opinion(head.name, mean, lowest, highest, threshold, len(probability))
+            Opinion(head.name, mean, lowest, highest, threshold, len(probability), band)
             for mean, lowest, highest in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
@@ -240,6 +264,34 @@ def _items(side: str, memes: Sequence[Unscored], rows: Sequence[int], bad: dict[
         except OSError as error:
             bad[row] = f"cannot be read: {error.strerror}"
     return items
+
+
+def operating_bands(model: Path, at: str, threshold: float | None, deciding: str) -> Mapping[str, Band]:
+    """Return an operating point's thresholds by head, chosen on dev. Costs and prevalence are those last asked about.
+
+    Raises Refused for a point that cannot be meant, or that the deciding head does not reach on dev.
+    """
+    try:
+        goal = operating_points.Goal.parse(at)
+    except ValueError as error:
+        raise Refused(f"--at {error}") from None
+    if threshold is not None:
+        raise Refused(f"--at {at} and --threshold {threshold:g} are both given: one of them decides")
+    results = reports.read(model)
+    kept = answers.read(model, "operating_points", operating_points.OperatingPoints, results.comparison.run)
+    stakes = kept.stakes if kept else operating_points.Stakes()
+    if goal.kind == "cost" and not stakes.miss > 0:
+        asking = f"python -m experiments.operating_points --reports {model} --costs MISS,ALARM"
+        raise Refused(f"--at cost: what a miss and a false alarm cost is not known. Run: {asking}")
+    bands = operating_points.bands(results, goal, stakes)
+    if deciding not in bands:
+        able = f"; these heads reach it: {', '.join(bands)}" if bands else ""
+        size = results.size(results.dev)
+        raise Refused(
+            f"--at {at}: no threshold of {deciding} reaches that on {size.name} ({size.labelled:,} memes, "
+            f"{size.positive:,} of label 1){able}"
+        )
+    return bands
 
 
 def _item(side: str, meme: Unscored) -> Item:

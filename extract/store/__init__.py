@@ -5,7 +5,18 @@
 """
 
 from extract.store.files import Opened, check_seal, chunks, open_file, write
-from extract.store.reading import DATASET, DatasetIdentity, EncoderFolder, Pairs, Taken, encoders, join, recorded
+from extract.store.reading import (
+    DATASET,
+    DatasetIdentity,
+    EncoderFolder,
+    Pairs,
+    Taken,
+    columns,
+    columns_path,
+    encoders,
+    join,
+    recorded,
+)
 from extract.store.schema import (
     NO_LABEL,
     SCHEMA,

@@ -34,6 +34,8 @@ COMMANDS = [
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
+    "experiments.operating_points",
+    "experiments.export",
     "experiments.predict",
     "experiments.submit",
     "experiments.serve",
@@ -51,8 +53,11 @@ QUICKER = {
     "experiments.sweep": ["--heads", "text", "--seeds", "1"],
     "experiments.systems": ["--seeds", "1"],
 }
-# Benchmarks, servers, clusters, buckets, and trainings that take a hub's encoders: their options are parsed, no more.
-PARSED_ONLY = re.compile(r"experiments\.bench|experiments\.serve|--engine ray|s3://|experiments\.systems (distil|bert)|openai/")
+# Benchmarks, servers, clusters, buckets, exports (slow), and trainings that take a hub's encoders: their options are
+# parsed, no more.
+PARSED_ONLY = re.compile(
+    r"experiments\.(bench|export|serve)|--engine ray|s3://|experiments\.systems (distil|bert)|openai/"
+)
 CHECKED_TOOLS = {"make", "pip", "pytest", "ruff", "mypy"}
 STAGE_1 = {"config", "stage", "publish", "parts", "ray_engine", "inspect", "sample"}
 
@@ -159,6 +164,7 @@ def prepared(encoders, tmp_path_factory):
         call(["extract", "--text-encoder", "all-MiniLM-L6-v2", *mine])
         call(["extract"])
         call(["experiments.compare", "--seeds", "2"])
+        call(["experiments.operating_points", "--costs", "5,1"])
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
         call(["experiments.compare", *few, "--features", "features/my_memes", "--out", "reports/my_memes"])
         call(["experiments.sweep", "--heads", "early", "--grid", "hidden=16,32", "--seeds", "1"])

@@ -14,6 +14,7 @@ import trained
 from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict, submit
+from experiments.operating_points import operating_points
 from experiments.options import model_arguments
 from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
 from experiments.serve import __main__ as serve
@@ -478,3 +479,33 @@ def test_without_a_reader_the_ways_out_are_named(world, fakes, reads_nothing, ca
     (tmp_path / "rows.jsonl").write_text('{"id": "a", "img": "red.png"}\n')
     assert command(world, tmp_path / "rows.jsonl") == 2
     assert "1 row has no text: python -m extract.ocr --data DIR reads it from the pictures." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", ["recall=.5", "review=.3", "cost"])
+def test_an_operating_point_decides(world, fakes, capsys, at):
+    if at == "cost":
+        operating_points(world / "reports", costs=(5.0, 1.0))
+    assert command(world, "--data", world / "data", "--split", "test", "--head", "early", "--at", at) == 0
+    found = table(capsys.readouterr().out)
+    [(low, high)] = {tuple(Scorer.load(world / "reports", head="early", at=at).bands["early"])}
+    assert list(next(iter(found.values())))[:4] == ["id", "probability", "label", "decision"]
+    for row in found.values():
+        chance = float(row["probability"])
+        assert row["decision"] == ("block" if chance >= high else "allow" if chance < low else "review")
+        assert at.startswith("review") or row["label"] == str(int(row["decision"] == "block"))
+    meme = first_meme(world)
+    assert command(world, "--image", meme.image, "--text", meme.text, "--head", "early", "--at", at) == 0
+    assert f"{at}" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_an_operating_point_that_cannot_be_had_is_refused(world, fakes, tmp_path, capsys):
+    def said(*options) -> str:
+        assert command(world, "--text", "a", "--head", "text", *options) == 2
+        return capsys.readouterr().err
+
+    assert "--at often is none of recall=R" in said("--at", "often")
+    assert "--at recall=.5 and --threshold 0.3 are both given" in said("--at", "recall=.5", "--threshold", ".3")
+    assert "reaches that on dev (20 memes, 10 of label 1)" in said("--at", "precision=.99")
+    for path in (world / "reports").glob("operating_points.*"):
+        path.unlink()
+    assert "what a miss and a false alarm cost is not known" in said("--at", "cost")
