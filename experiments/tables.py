@@ -231,7 +231,9 @@ def comparison_markdown(comparison: Comparison) -> str:
 def provenance(comparison: Comparison) -> list[str]:
     lines = ["## What was compared", ""]
     for side, encoder in comparison.encoders.items():
-        lines.append(f"- {side}: {encoder.name}, {encoder.dim:,} dims, fingerprint `{encoder.fingerprint[:16]}`")
+        parts = [f"{part.name}, {part.dim:,} dims, fingerprint `{part.fingerprint[:16]}`" for part in encoder.parts]
+        beside = f", side by side as {encoder.name}, `{encoder.fingerprint[:16]}`" if len(parts) > 1 else ""
+        lines.append(f"- {side}: {'; '.join(parts)}{beside}")
     written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
     for settings in dict.fromkeys(written.values()):
         heads = ", ".join(head for head, its in written.items() if its == settings)

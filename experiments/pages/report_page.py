@@ -108,12 +108,11 @@ def data_table(results: Results) -> Table:
 def encoder_table(results: Results) -> Table:
     rows = []
     for side, encoder in results.comparison.encoders.items():
-        if not encoder.dim:
-            continue  # left out
-        settings = ", ".join(
-            f"{key} {shortened(value)}" for key, value in encoder.settings.items() if key not in ("name", "kind")
-        )
-        rows.append([side, encoder.name, f"{encoder.dim:,}", settings, encoder.fingerprint[:16]])
+        for part in encoder.parts if encoder.dim else ():  # else left out
+            settings = ", ".join(
+                f"{key} {shortened(value)}" for key, value in part.settings.items() if key not in ("name", "kind")
+            )
+            rows.append([side, part.name, f"{part.dim:,}", settings, part.fingerprint[:16]])
     return Table("Frozen encoders", ["side", "encoder", "dims", "settings", "fingerprint"], rows)
 
 

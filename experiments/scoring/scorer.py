@@ -17,13 +17,14 @@ from jaxtyping import Float
 from experiments.results import models
 from experiments.results.models import SavedHead
 from experiments.scoring import vector_cache
-from experiments.scoring.vectors import VectorSource, image_item, text_item
+from experiments.scoring.vectors import SumSource, VectorSource, image_item, text_item
 from extract import images, machine, places
 from extract.dataset import SIDES
 from extract.encoders.batches import Report
 from extract.errors import Refused
 from extract.places import Place, place
 from extract.plan import Item
+from extract.store import EncoderIdentity
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Scorer:
 
     deciding: SavedHead
     heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
-    sources: dict[str, VectorSource]  # by side
+    sources: dict[str, VectorSource | SumSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
 
     @classmethod
@@ -99,7 +100,7 @@ class Scorer:
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
         features: a folder of extract's; memes that are in it are not encoded.
         cache: where vectors of scored memes are kept; True is memefuse's own cache folder, False is nowhere.
-        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
+        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones ("a+b" of two).
         device: "auto", "cpu" or "cuda", for the encoders.
         Raises Refused when there are no such heads.
         """
@@ -107,11 +108,15 @@ class Scorer:
         deciding = models.choose(heads, head)
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
-        sources = {}
+        published = place(str(features)) if features else None
+        sources: dict[str, VectorSource | SumSource] = {}
         asked = {"text": text_encoder, "image": image_encoder}
         for side, encoder in deciding.encoders.items():
-            kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
-            sources[side] = VectorSource(encoder, where, asked[side], place(str(features)) if features else None, kept)
+            parts = []
+            for part, name in zip(encoder.parts, names_of(encoder, asked[side]), strict=True):
+                kept = vector_cache.VectorCache(Path(folder), part.fingerprint, part.dim) if folder else None
+                parts.append(VectorSource(part, where, name, published, kept))
+            sources[side] = parts[0] if len(parts) == 1 else SumSource(encoder, parts)
         return cls(deciding, models.alike(heads, deciding), sources, threshold)
 
     @property
@@ -193,6 +198,18 @@ class Scorer:
                 f"the head {self.deciding.name} looks at {sides}, and {missing[0]} is missing: "
                 f'give it (text "" is a meme without words){instead}'
             )
+
+
+def names_of(encoder: EncoderIdentity, asked: str | None) -> list[str | None]:
+    """What was asked for in each part's place. Raises Refused unless a sum's parts are all named."""
+    count = len(encoder.parts)
+    names: list[str | None] = [None] * count if asked is None else [asked] if count == 1 else [*asked.split("+")]
+    if len(names) != count:
+        raise Refused(
+            f"--{encoder.kind}-encoder {asked}: the heads take vectors of {count} encoders, {encoder.name}; name each, "
+            "with + between them"
+        )
+    return names
 
 
 def _item(side: str, meme: Unscored) -> Item:

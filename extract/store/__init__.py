@@ -14,6 +14,7 @@ from extract.store.reading import (
     encoders,
     join,
     recorded,
+    side_by_side,
     split_path,
 )
 from extract.store.schema import (
@@ -73,6 +74,7 @@ __all__ = [
     "read",
     "read_rows",
     "recorded",
+    "side_by_side",
     "split_files",
     "split_path",
     "sweep_shards",
