@@ -3,23 +3,29 @@
 import csv
 import io
 import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import NOT_IN_TRAIN, Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Across, Comparison, Leaderboard, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
+    LEADERBOARD_READING,
     READING,
     UNDEFINED,
+    across,
     bare,
     candidate_score,
     conclusion,
+    difference,
+    each_meme,
     encoders,
     heading,
     interval,
+    leaderboard,
     looks_at,
     memes_needed,
     probability,
@@ -324,6 +330,112 @@ def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
     values = [candidate.settings[name] for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
+    """Rows by AUC-ROC on dev; what the best is ahead of each by stands beside the judged split's figures."""
+    pairs = {pair.against: pair for pair in board.pairs}
+    splits = list(board.standings[0].splits)
+    header = [
+        "",
+        "level",
+        "dims",
+        "a meme",
+        *(each for split in splits for each in (f"{split} AUC-ROC", "95% interval")),
+    ]
+    header += [f"{board.judged} {METRICS[name].title}" for name in ("accuracy", "macro_f1")]
+    header += ["the best is ahead by", "p (Holm)"]
+    rows = []
+    for place, each in enumerate(board.standings, 1):
+        areas = [each.splits[split].metrics["auc_roc"] for split in splits]
+        ahead = pairs.get(each.name)
+        rows.append(
+            [f"{place}. {each.name}", "level" if each.level else "", f"{each.dims:,}", each_meme(each.seconds)]
+            + [cell for area in areas for cell in (with_spread(area), interval(area))]
+            + [with_spread(each.splits[board.judged].metrics[name]) for name in ("accuracy", "macro_f1")]
+            + ([difference(ahead), probability(ahead.p_holm)] if ahead else ["", ""])
+        )
+    return Table(title, header, rows)
+
+
+def level_table(board: Leaderboard, title: str = "") -> Table:
+    """The group that one may choose from, cheapest first."""
+    place = {each.name: number for number, each in enumerate(board.standings, 1)}
+    rows = [
+        [f"{place[each.name]}. {each.name}", each_meme(each.seconds), f"{each.dims:,}"]
+        + [with_spread(each.splits[split].metrics["auc_roc"]) for split in dict.fromkeys((board.dev, board.judged))]
+        for each in board.level
+    ]
+    shown = [f"{split} AUC-ROC" for split in dict.fromkeys((board.dev, board.judged))]
+    return Table(title, ["", "a meme", "dims", *shown], rows)
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    lines = [f"# Which encoders? {board.dataset}", ""]
+    lines += [f"- {sentence}" for sentence in [*leaderboard(board), *board.notes]]
+    lines += ["", f"## {len(board.standings):,} rows, by {board.dev}", "", markdown(leaderboard_table(board)), ""]
+    lines += ["## Level with the best, cheapest first", "", markdown(level_table(board)), "", "## How to read this", ""]
+    lines += [LEADERBOARD_READING, "", "## What was compared", ""]
+    for encoder in board.encoders.values():
+        if len(encoder.parts) == 1:
+            lines.append(f"- {encoder.kind}: {encoder.name}, {encoder.dim:,} dims, `{encoder.fingerprint[:16]}`")
+    lines += [f"- {head}: `{json.dumps(settings)}`" for head, settings in board.settings.items()]
+    lines.append(f"- memes: {', '.join(f'{size.name} {size.memes:,}' for size in board.sizes)}; {board.features}")
+    return "\n".join([*lines, f"- seeds: 0 to {board.seeds - 1}; code: {board.code}; run: {board.run}"]) + "\n"
+
+
+def leaderboard_latex(board: Leaderboard) -> str:
+    table = leaderboard_table(board, f"Heads and encoders on {board.dataset}, by {board.dev}.")
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n% run {board.run}\n\n{latex(table)}\n"
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """A line per row and split, in the order of dev; empty where a figure is undefined or not known."""
+    pairs = {(pair.split, pair.against): pair for pair in board.pairs}
+    parts, tested = ("mean", "sd", "low", "high"), ("difference", "low", "high", "p", "p_holm")
+    lines: list[list[Any]] = [
+        ["rank", "head", "text_encoder", "image_encoder", "dims", "seconds_a_meme", "device", "level", "split"]
+        + [f"{name}_{part}" for name in METRICS for part in parts]
+        + [f"best_ahead_{part}" for part in tested]
+    ]
+    for place, each in enumerate(board.standings, 1):
+        for split, row in each.splits.items():
+            values = [getattr(row.metrics[name], part) for name in METRICS for part in parts]
+            ahead = pairs.get((split, each.name))
+            values += [getattr(ahead, part) for part in tested] if ahead else [math.nan] * len(tested)
+            written = ["" if math.isnan(value) else f"{value:.6f}" for value in (each.seconds, *values)]
+            about = [place, each.head, each.text_encoder, each.image_encoder, each.dims, written[0], each.device]
+            lines.append([*about, int(each.level), split, *written[1:]])
+    return csv_lines(lines)
+
+
+def csv_lines(lines: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def across_table(found: Across, title: str = "") -> Table:
+    rows = [
+        [name, f"{rank:.2f}", *map(bare, areas)]
+        for name, rank, areas in zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    ]
+    return Table(title, ["", "mean rank", *found.datasets], rows)
+
+
+def across_markdown(found: Across) -> str:
+    lines = [f"# Which encoders, over {len(found.datasets)} datasets?", ""]
+    lines += [f"- {sentence}" for sentence in [*across(found), *found.notes]]
+    return "\n".join([*lines, "", "Test AUC-ROC, and ranks by it.", "", markdown(across_table(found))]) + "\n"
+
+
+def across_latex(found: Across) -> str:
+    return latex(across_table(found, "AUC-ROC and mean rank over datasets.")) + "\n"
+
+
+def across_csv(found: Across) -> str:
+    rows = zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    return csv_lines([["name", "mean_rank", *found.datasets], *([name, rank, *areas] for name, rank, areas in rows)])
 
 
 def meme_table(score: "Score", scorer: "Scorer") -> Table:

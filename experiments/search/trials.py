@@ -214,6 +214,14 @@ def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[
 
     No test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.
     """
+    sides, notes = sides_of(features, text_encoder, image_encoder)
+    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
+    different, doubles = without_doubles(loaded)
+    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+
+
+def sides_of(features: Place, text_encoder: str, image_encoder: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Names of the encoders that `pairs` takes, by side, and in words what was left out. No test file is opened."""
     folders = store.encoders(features, tests=False)
     asked = {"text": text_encoder, "image": image_encoder}
     sides: dict[str, list[str]] = {"text": [], "image": []}  # names of encoders
@@ -235,9 +243,7 @@ def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[
         sides[kind] = list(dict.fromkeys(sides[kind]))
     if not all(sides.values()):
         raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
-    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
-    different, doubles = without_doubles(loaded)
-    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+    return sides, notes
 
 
 def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:

@@ -30,6 +30,7 @@ from extract.store.schema import (
     Vectors,
     fingerprint,
 )
+from extract.store.speed import SPEED, Speed, read_speed, record_speed
 from extract.store.splits import (
     SHARD_ROWS,
     Shards,
@@ -48,6 +49,7 @@ __all__ = [
     "NO_LABEL",
     "SCHEMA",
     "SHARD_ROWS",
+    "SPEED",
     "Block",
     "DatasetIdentity",
     "EncoderFolder",
@@ -58,6 +60,7 @@ __all__ = [
     "Pairs",
     "Rows",
     "Shards",
+    "Speed",
     "StoreError",
     "StoreIncomplete",
     "Taken",
@@ -73,6 +76,8 @@ __all__ = [
     "publish_split",
     "read",
     "read_rows",
+    "read_speed",
+    "record_speed",
     "recorded",
     "side_by_side",
     "split_files",

@@ -151,6 +151,8 @@ def prepared(encoders, tmp_path_factory):
         mine = ["--data", "data/my_memes", "--features", "features/my_memes"]
         call(["extract", "--text-encoder", "all-MiniLM-L6-v2", *mine])
         call(["extract"])
+        two = ["--text-encoder", "all-MiniLM-L6-v2,all-mpnet-base-v2", "--image-encoder", "resnet50-keras"]
+        call(["extract", "--features", "features/several", *two])
         call(["experiments.compare", "--seeds", "2"])
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
         call(["experiments.compare", *few, "--features", "features/my_memes", "--out", "reports/my_memes"])

@@ -149,6 +149,26 @@ def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once
     assert files("command") == files("python") == files("alone")
 
 
+def test_what_encoding_took_stands_beside_the_vectors(extract, data, tmp_path):
+    """Of the run that encoded most; a run that encodes nothing does not say a word."""
+    assert extract(data, tmp_path, "--split", "dev", "--image-encoder", "none")[0] == 0
+    few = store.read_speed(tmp_path / "fake-text")
+    assert (few.contents, few.device, few.dtype) == (2, "cpu", "float32")
+    assert few.machine
+    assert 0 < few.each == few.seconds / 2 or few.seconds == 0  # rounded to milliseconds
+    assert extract(data, tmp_path, "--split", "train", "--image-encoder", "none")[0] == 0
+    most = store.read_speed(tmp_path / "fake-text")
+    assert most.contents == 4
+    assert extract(data, tmp_path, "--image-encoder", "none") == (0, 0, 0)
+    assert store.read_speed(tmp_path / "fake-text") == most
+    store.record_speed(tmp_path / "fake-text", few)
+    assert store.read_speed(tmp_path / "fake-text") == most
+    for odd in ("", "[]", "{}"):
+        (tmp_path / "fake-text" / store.SPEED).write_text(odd)
+        assert store.read_speed(tmp_path / "fake-text") is None
+    assert store.read_speed(tmp_path / "nothing-here") is None
+
+
 def test_every_encoder_that_cannot_be_had_is_named_at_once(data, tmp_path, monkeypatch):
     def locate(kind, name):
         if name.startswith("no-"):
