@@ -77,14 +77,8 @@ def leaderboard(
     from experiments.results import boards
     from extract.machine import resolve_device
 
-    asked = (
-        features.split(",")
-        if isinstance(features, str)
-        else [features]
-        if not isinstance(features, Sequence)
-        else features
-    )
-    folders = [place(str(each)) for each in asked if str(each)]
+    asked = features.split(",") if isinstance(features, str) else features
+    folders = [place(str(each)) for each in (asked if isinstance(asked, Sequence) else [asked]) if str(each)]
     names, device = head_names(heads), resolve_device(device)
     called = dataset_names(folders)
     found = []

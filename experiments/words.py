@@ -359,8 +359,8 @@ def leaderboard(board: Leaderboard) -> list[str]:
         first = group[0]
         cost = "of unknown cost" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
         said.append(
-            f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is {first.name} "
-            f"({cost}, {first.dims:,} dims). To be level is not to be equal: more memes may tell them apart."
+            f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is "
+            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: more memes may tell them apart."
         )
     if unknown := [name for name in board.encoders if not measured(board, name)]:
         said.append(

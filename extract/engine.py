@@ -81,7 +81,7 @@ class LocalEngine:
 
 def record(job: EncoderJob, seconds: float, contents: int) -> None:
     """Keep beside the vectors how long they took."""
-    name = processor_name()
+    name = processor_name().split(";")[0].rpartition(":")[2].strip()  # without its flags
     if job.device == "cuda":
         import torch
 

@@ -91,7 +91,7 @@ def leaderboard(
     beaten = {pair.against for pair in pairs if pair.conclusion == "gain"}
     board = Leaderboard(
         dataset=dataset,
-        features=str(whole.features),
+        features="",
         encoders={each.name: each for task in tasks for each in task.encoders.values()},
         sizes=sizes(whole),
         seeds=seeds,
@@ -107,7 +107,7 @@ def leaderboard(
         code=code_version(),
         versions=versions(),
     )
-    return replace(board, run=hashlib.sha256(board.to_json().encode()).hexdigest()[:16])
+    return replace(board, run=hashlib.sha256(board.to_json().encode()).hexdigest()[:16], features=str(whole.features))
 
 
 def standing(task: Task) -> Standing:

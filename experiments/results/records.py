@@ -205,7 +205,7 @@ class Leaderboard:
     notes: list[str]
     code: str
     versions: dict[str, str]
-    run: str = ""  # a digest of all the above
+    run: str = ""  # a digest of all the above but the folder
 
     @property
     def level(self) -> list[Standing]:

@@ -166,14 +166,16 @@ def side_by_side(files: Sequence[Features]) -> tuple[Features, dict[str, list[st
                 f"{file.identity.name} than in {files[0].identity.name}; first: {first(ids[differ].tolist())}.\n"
                 "Run extract again for both encoders on the same data."
             )
-    told = {name: getattr(files[0], name) for name in ("label", "content", "tokens")}
+    tokens = files[0].tokens
     joined = Features(
         identity=EncoderIdentity.sum_of([file.identity for file in files]),
         split=files[0].split,
         ids=ids,
+        label=files[0].label[rows[0]],
+        content=files[0].content[rows[0]],
         dropped=files[0].dropped,
+        tokens=None if tokens is None else tokens[rows[0]],
         vector=SideBySide([file.vector for file in files], rows),
-        **{name: None if column is None else column[rows[0]] for name, column in told.items()},
     )
     return joined, {name: absent for name, absent in lacking.items() if absent}
 

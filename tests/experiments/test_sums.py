@@ -13,6 +13,7 @@ from experiments import predict, report, submit, training
 from experiments.compare import compare
 from experiments.results import models
 from experiments.scoring.scorer import Scorer
+from experiments.serve import app
 from experiments.sweep import sweep
 from extract import store
 from extract.errors import Refused
@@ -161,6 +162,9 @@ def test_saved_heads_know_their_parts_and_refuse_half_of_them(world, fakes):
     )
     scorer.ready()
     assert fakes.loaded == ["text", "text", "image"]
+    assert app.described(scorer)["encoders"]["text"] == "all-MiniLM-L6-v2-mean+all-MiniLM-L6-v2"  # serve's page
+    [probability] = {scorer.score(text="train 3", image=next((world / "data/img").iterdir())).probability for _ in "ab"}
+    assert 0 < probability < 1
 
 
 def test_a_report_names_every_encoder_of_a_sum(world):
