@@ -10,7 +10,7 @@ From Python: `from experiments.leaderboard import leaderboard`.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -171,9 +171,9 @@ def train(
                     of_pair, training.heads(data, asked, device, "none", quiet=True), strict=True
                 ):
                     boards.keep(out, key, trained)
-                    held[key] = boards.kept(out, key, trained.name)
+                    held[key] = replace(trained, fitted=None)  # memory holds one pair's weights
         boards.forget(out, keys)
-    every = [(task, trained) for task, key in zip(tasks, keys, strict=True) if (trained := held[key])]
+    every = [(task, its) for task, key in zip(tasks, keys, strict=True) if (its := held[key])]
     sound = [(task, trained) for task, trained in every if all(trained.best_epoch)]
     lost = [
         diverged(

@@ -5,6 +5,7 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from experiments.pages.drawing import FAINT, INK, Panel, look, numbered, panel
 from experiments.results.records import Leaderboard
@@ -43,6 +44,9 @@ def cost(board: Leaderboard) -> Panel:
         for each, point in zip(board.frontier, front, strict=True):
             axes.annotate(str(place[each.name]), point, (-5, 5), textcoords="offset points", ha="right", fontsize=8)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.12, y=0.1)
         axes.set(xlabel="milliseconds to encode a meme, logarithmic", ylabel=f"AUC-ROC on {board.dev}")
         axes.legend(loc="lower right")
