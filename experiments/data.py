@@ -13,7 +13,7 @@ from jaxtyping import Int
 from experiments.evaluate import statistics
 from extract import store
 from extract.dataset import SIDES
-from extract.errors import Refused, listing
+from extract.errors import Refused, listing, named
 from extract.places import Place
 from extract.store import EncoderIdentity
 
@@ -285,7 +285,7 @@ def missing_parts(joined: store.Features, lacking: dict[str, list[str]]) -> list
     if not len(joined):
         raise Refused(f"no meme of {joined.split} has a vector by each of {name}: they have no id in common")
     return [
-        f"{joined.split}: {len(ids):,} memes without a vector by {part} left out of {name}: {shortened(ids)}."
+        f"{joined.split}: {len(ids):,} memes without a vector by {part} left out of {name}: {named(ids)}."
         for part, ids in lacking.items()
     ]
 
@@ -298,15 +298,10 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
             f"{len(pairs.text):,} ids, {pairs.image.identity.name} {len(pairs.image):,}, none in common"
         )
     return [
-        f"{pairs.split}: {len(ids):,} memes without {side} left out: {shortened(ids)}."
+        f"{pairs.split}: {len(ids):,} memes without {side} left out: {named(ids)}."
         for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
         if ids
     ]
-
-
-def shortened(ids: list[str], shown: int = 5) -> str:
-    more = f" and {len(ids) - shown:,} more" if len(ids) > shown else ""
-    return ", ".join(ids[:shown]) + more
 
 
 def both_classes(split: Split) -> tuple[Split, list[str]]:

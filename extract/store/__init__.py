@@ -15,7 +15,6 @@ from extract.store.reading import (
     join,
     recorded,
     side_by_side,
-    split_path,
 )
 from extract.store.schema import (
     NO_LABEL,
@@ -81,7 +80,6 @@ __all__ = [
     "recorded",
     "side_by_side",
     "split_files",
-    "split_path",
     "sweep_shards",
     "verify",
     "write",

@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from extract import places
-from extract.errors import Refused, listing
+from extract.errors import Refused, listing, named
 from extract.places import Place
-from extract.store.schema import EncoderIdentity, Features, Lazy, StoreError, Vectors, first
+from extract.store.schema import EncoderIdentity, Features, Lazy, StoreError, Vectors
 from extract.store.splits import read_rows
 
 DATASET = "dataset.json"  # beside an encoder's files: whose memes they are
@@ -73,6 +73,10 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
                 f"{features} holds vectors of two datasets, {its.data} ({one.parent.name}) and {others.data} "
                 f"({other.parent.name}): give one of them another folder, extract --features, and delete its own here"
             )
+    for path, dataset in recorded(features).items():
+        files = splits.get(path.parent.name, {})
+        if files.keys() >= {"dev", "dev_seen"} and "dev" not in dataset.splits and "dev_seen" in dataset.splits:
+            del files["dev"]  # of a manifest that has gone since, or has another name now
     return {name: _folder(name, files) for name, files in splits.items()}
 
 
@@ -88,17 +92,6 @@ def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
             return EncoderFolder(name, encoder.kind, encoder.pooling, files)
     assert damage is not None
     raise damage
-
-
-def split_path(folder: EncoderFolder, split: str) -> Place:
-    """The file of a split; `dev` takes dev.h5, else dev_seen.h5, likewise `test`. Raises Refused without either."""
-    for name in (split, f"{split}_seen"):
-        if name in folder.splits:
-            return folder.splits[name]
-    raise Refused(
-        f"features of {folder.name} have no split {split}, only {', '.join(folder.splits)}; "
-        f"run: python -m extract --split {split}"
-    )
 
 
 @dataclass(frozen=True)
@@ -163,7 +156,7 @@ def side_by_side(files: Sequence[Features]) -> tuple[Features, dict[str, list[st
         if len(differ):
             raise StoreError(
                 f"{len(differ):,} of {len(ids):,} memes of {file.split} have another {file.identity.kind} in "
-                f"{file.identity.name} than in {files[0].identity.name}; first: {first(ids[differ].tolist())}.\n"
+                f"{file.identity.name} than in {files[0].identity.name}; first: {named(ids[differ].tolist())}.\n"
                 "Run extract again for both encoders on the same data."
             )
     tokens = files[0].tokens
@@ -207,7 +200,7 @@ def _refuse_twice(file: Features) -> None:
     names, counts = np.unique(file.ids, return_counts=True)
     if (counts > 1).any():
         twice = [str(name) for name in names[counts > 1]]
-        raise StoreError(f"{file.identity.name}/{file.split}: {len(twice):,} ids occur twice; first: {first(twice)}")
+        raise StoreError(f"{file.identity.name}/{file.split}: {len(twice):,} ids occur twice; first: {named(twice)}")
 
 
 def _refuse_contradictions(text: Features, image: Features, text_rows: np.ndarray, image_rows: np.ndarray) -> None:

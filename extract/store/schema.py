@@ -142,7 +142,3 @@ class Features(Rows):
 def fingerprint(settings: dict[str, Any]) -> str:
     """sha256 (hex) of everything that changes a number, this schema included."""
     return hashlib.sha256(json.dumps({**settings, "schema": SCHEMA}, sort_keys=True).encode()).hexdigest()
-
-
-def first(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
