@@ -240,14 +240,20 @@ def provenance(comparison: Comparison) -> list[str]:
         parts = [f"{part.name}, {part.dim:,} dims, fingerprint `{part.fingerprint[:16]}`" for part in encoder.parts]
         beside = f", side by side as {encoder.name}, `{encoder.fingerprint[:16]}`" if len(parts) > 1 else ""
         lines.append(f"- {side}: {'; '.join(parts)}{beside}")
-    written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
-    for settings in dict.fromkeys(written.values()):
-        heads = ", ".join(head for head, its in written.items() if its == settings)
-        lines.append(f"- {heads}: `{settings}`")
+    lines += settings_lines(comparison.settings)
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
     lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
     return [*lines, f"- code: {comparison.code}; run: {comparison.run}"]
+
+
+def settings_lines(by_head: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Heads of equal settings in one line."""
+    written = {head: json.dumps(settings) for head, settings in by_head.items()}
+    return [
+        f"- {', '.join(head for head, its in written.items() if its == settings)}: `{settings}`"
+        for settings in dict.fromkeys(written.values())
+    ]
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -379,7 +385,7 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     for encoder in board.encoders.values():
         if len(encoder.parts) == 1:
             lines.append(f"- {encoder.kind}: {encoder.name}, {encoder.dim:,} dims, `{encoder.fingerprint[:16]}`")
-    lines += [f"- {head}: `{json.dumps(settings)}`" for head, settings in board.settings.items()]
+    lines += settings_lines(board.settings)
     lines.append(f"- memes: {', '.join(f'{size.name} {size.memes:,}' for size in board.sizes)}; {board.features}")
     return "\n".join([*lines, f"- seeds: 0 to {board.seeds - 1}; code: {board.code}; run: {board.run}"]) + "\n"
 

@@ -66,8 +66,8 @@ Each row is a head on the encoders that it looks at: a head of one modality stan
 trained, scored and given intervals as in `compare`, on the memes for which every encoder has a vector, and stand by
 their AUC-ROC on dev: test has no say in the order. The first is tested against every other row on the same test memes
 (DeLong's test for groups of memes, with the seeds' luck; Holm among all of them). "Level" are those that it does not
-beat; among them nothing here speaks for the dearer ones. The best of many dev scores
-is optimistic: trust its test figure."""
+beat; among them nothing here speaks for the dearer ones. The best of many dev scores is optimistic: trust its test
+figure."""
 
 
 def bare(value: float) -> str:
