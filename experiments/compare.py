@@ -26,6 +26,7 @@ EXAMPLES = """\
 examples:
   python -m experiments.compare
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras --seeds 10
+  python -m experiments.compare --text-encoder all-MiniLM-L6-v2+all-mpnet-base-v2
   python -m experiments.compare --heads text,early --references none --out reports/quick
 """
 
@@ -123,8 +124,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
-    add("--text-encoder", metavar="E", help="which text vectors, when there are several")
-    add("--image-encoder", metavar="E", help="which image vectors, when there are several")
+    add("--text-encoder", metavar="E", help="which text vectors, when there are several; E+E: side by side; or all")
+    add("--image-encoder", metavar="E", help="which image vectors, likewise")
     add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all; docs/heads.md (default: {DEFAULT_HEADS})")
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")

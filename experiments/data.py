@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from extract.places import Place
 from extract.store import EncoderIdentity
 
 NO_ENCODER = "none"  # the name of a side that is left out
+EVERY = "all"  # of the encoders of a side
 GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
 
@@ -101,26 +103,34 @@ def load(
 ) -> Data:
     """Read train, dev and every test split of one text and one image encoder, joined by id.
 
-    An encoder "none", or a folder with features of one side alone, leaves a side out: its vectors have no columns.
+    An encoder "a+b" has the vectors of a and of b side by side; "all" those of every encoder of the side. An encoder
+    "none", or a folder with features of one side alone, leaves a side out: its vectors have no columns.
     Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
     when files are damaged or contradict each other.
     """
     folders = store.encoders(features, tests)
     sides = {
-        kind: choose(folders, kind, name, features)
+        kind: chosen(folders, kind, name, features)
         for kind, name in (("text", text_encoder), ("image", image_encoder))
         if not lacks(folders, kind, name)
     }
     if not sides:
         raise Refused("both encoders are none: nothing to learn from")
-    train, dev, test_splits = splits_of(list(sides.values()))
+    every = [folder for side in sides.values() for folder in side]
+    train, dev, test_splits = splits_of(every)
     wanted = [train, dev, *test_splits]
-    files = {kind: {split: store.read(side.splits[split]) for split in wanted} for kind, side in sides.items()}
-    encoders = {kind: agreed(side, list(files[kind].values())) for kind, side in sides.items()}
-    notes = lone_tests(list(sides.values()))
+    files = {folder.name: {split: store.read(folder.splits[split]) for split in wanted} for folder in every}
+    encoders = {
+        kind: EncoderIdentity.sum_of([agreed(folder, list(files[folder.name].values())) for folder in side])
+        for kind, side in sides.items()
+    }
+    notes = lone_tests(every)
     splits = {}
     for split in wanted:
-        one = {kind: rows[split] for kind, rows in files.items()}
+        one = {}
+        for kind, side in sides.items():
+            one[kind], lacking = store.side_by_side([files[folder.name][split] for folder in side])
+            notes += missing_parts(one[kind], lacking)
         both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
         encoders |= {kind: both[kind].identity for kind in SIDES if kind not in one}
         pairs = store.join(both["text"], both["image"])
@@ -193,6 +203,30 @@ def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[s
     return able, [why]
 
 
+def chosen(
+    folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
+) -> list[store.EncoderFolder]:
+    """The encoders of a kind whose vectors stand side by side: "a+b", or "all" there are; else the one of `choose`.
+
+    Raises Refused, naming every encoder of a sum that is not there, or that is named twice.
+    """
+    if name == EVERY and candidates(folders, kind):
+        return candidates(folders, kind)
+    if name is None or "+" not in name:
+        return [choose(folders, kind, name, features)]
+    found, faults = [], []
+    for part in name.split("+"):
+        try:
+            found.append(choose(folders, kind, part.strip(), features))
+        except Refused as refusal:
+            faults.append(str(refusal))
+    if faults:
+        raise Refused("\n\n".join(faults))
+    if twice := [each for each, count in Counter(folder.name for folder in found).items() if count > 1]:
+        raise Refused(f"--{kind}-encoder {name} names {', '.join(twice)} twice")
+    return found
+
+
 def choose(
     folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
 ) -> store.EncoderFolder:
@@ -232,7 +266,7 @@ def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
     missing = [name for name, there in (("train", "train" in both), ("dev", dev)) if not there]
     why = "; dev decides when training stops, and test must not" if "dev" in missing else ""
     held = listing([f"{side.name}: {', '.join(side.splits)}" for side in sides])
-    encoders = "both encoders" if len(sides) == 2 else sides[0].name
+    encoders = {1: sides[0].name, 2: "both encoders"}.get(len(sides), f"all {len(sides)} encoders")
     raise Refused(
         f"no features of {' and '.join(missing)} for {encoders}{why}. There are:\n{held}\n"
         f"Run: python -m extract --split {','.join(missing)}"
@@ -259,15 +293,25 @@ def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIde
 
 
 def lone_tests(sides: list[store.EncoderFolder]) -> list[str]:
-    """Test splits that only one of the encoders has."""
-    if len(sides) < 2:
-        return []
-    text, image = sides
+    """Test splits that not all of the encoders have."""
+    tests = dict.fromkeys(split for side in sides for split in side.splits if split.startswith("test"))
+    having = {split: [side.name for side in sides if split in side.splits] for split in tests}
     return [
-        f"{split} is left out: {have.name} has it, {lack.name} does not."
-        for have, lack in ((text, image), (image, text))
-        for split in have.splits
-        if split.startswith("test") and split not in lack.splits
+        f"{split} is left out: {' and '.join(names)} {'has' if len(names) == 1 else 'have'} it, "
+        f"{' and '.join(lack)} {'does' if len(lack) == 1 else 'do'} not."
+        for split, names in having.items()
+        if (lack := [side.name for side in sides if side.name not in names])
+    ]
+
+
+def missing_parts(joined: store.Features, lacking: dict[str, list[str]]) -> list[str]:
+    """Which memes encoders of one side lack, in words. Raises Refused when no meme has vectors by all of them."""
+    name = joined.identity.name
+    if not len(joined):
+        raise Refused(f"no meme of {joined.split} has a vector by each of {name}: they have no id in common")
+    return [
+        f"{joined.split}: {len(ids):,} memes without a vector by {part} left out of {name}: {named(ids)}."
+        for part, ids in lacking.items()
     ]
 
 

@@ -3,23 +3,29 @@
 import csv
 import io
 import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import NOT_IN_TRAIN, Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Across, Comparison, Leaderboard, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
+    LEADERBOARD_READING,
     READING,
     UNDEFINED,
+    across,
     bare,
     candidate_score,
     conclusion,
+    difference,
+    each_meme,
     encoders,
     heading,
     interval,
+    leaderboard,
     looks_at,
     memes_needed,
     operating_goal,
@@ -264,15 +270,23 @@ def comparison_markdown(comparison: Comparison) -> str:
 def provenance(comparison: Comparison) -> list[str]:
     lines = ["## What was compared", ""]
     for side, encoder in comparison.encoders.items():
-        lines.append(f"- {side}: {encoder.name}, {encoder.dim:,} dims, fingerprint `{encoder.fingerprint[:16]}`")
-    written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
-    for settings in dict.fromkeys(written.values()):
-        heads = ", ".join(head for head, its in written.items() if its == settings)
-        lines.append(f"- {heads}: `{settings}`")
+        parts = [f"{part.name}, {part.dim:,} dims, fingerprint `{part.fingerprint[:16]}`" for part in encoder.parts]
+        beside = f", side by side as {encoder.name}, `{encoder.fingerprint[:16]}`" if len(parts) > 1 else ""
+        lines.append(f"- {side}: {'; '.join(parts)}{beside}")
+    lines += settings_lines(comparison.settings)
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
     lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
     return [*lines, f"- code: {comparison.code}; run: {comparison.run}"]
+
+
+def settings_lines(by_head: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Heads of equal settings in one line."""
+    written = {head: json.dumps(settings) for head, settings in by_head.items()}
+    return [
+        f"- {', '.join(head for head, its in written.items() if its == settings)}: `{settings}`"
+        for settings in dict.fromkeys(written.values())
+    ]
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -358,6 +372,112 @@ def best_table(ranked: Sequence[Candidate], recipes: Mapping[str, Mapping[str, A
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
     values = [candidate.settings.get(name, "") for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
+    """Rows by AUC-ROC on dev; what the best is ahead of each by stands beside the judged split's figures."""
+    pairs = {pair.against: pair for pair in board.pairs}
+    splits = list(board.standings[0].splits)
+    header = [
+        "",
+        "level",
+        "dims",
+        "a meme",
+        *(each for split in splits for each in (f"{split} AUC-ROC", "95% interval")),
+    ]
+    header += [f"{board.judged} {METRICS[name].title}" for name in ("accuracy", "macro_f1")]
+    header += ["the best is ahead by", "p (Holm)"]
+    rows = []
+    for place, each in enumerate(board.standings, 1):
+        areas = [each.splits[split].metrics["auc_roc"] for split in splits]
+        ahead = pairs.get(each.name)
+        rows.append(
+            [f"{place}. {each.name}", "level" if each.level else "", f"{each.dims:,}", each_meme(each.seconds)]
+            + [cell for area in areas for cell in (with_spread(area), interval(area))]
+            + [with_spread(each.splits[board.judged].metrics[name]) for name in ("accuracy", "macro_f1")]
+            + ([difference(ahead), probability(ahead.p_holm)] if ahead else ["", ""])
+        )
+    return Table(title, header, rows)
+
+
+def level_table(board: Leaderboard, title: str = "") -> Table:
+    """The group that one may choose from, cheapest first."""
+    place = {each.name: number for number, each in enumerate(board.standings, 1)}
+    rows = [
+        [f"{place[each.name]}. {each.name}", each_meme(each.seconds), f"{each.dims:,}"]
+        + [with_spread(each.splits[split].metrics["auc_roc"]) for split in dict.fromkeys((board.dev, board.judged))]
+        for each in board.level
+    ]
+    shown = [f"{split} AUC-ROC" for split in dict.fromkeys((board.dev, board.judged))]
+    return Table(title, ["", "a meme", "dims", *shown], rows)
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    lines = [f"# Which encoders? {board.dataset}", ""]
+    lines += [f"- {sentence}" for sentence in [*leaderboard(board), *board.notes]]
+    lines += ["", f"## {len(board.standings):,} rows, by {board.dev}", "", markdown(leaderboard_table(board)), ""]
+    lines += ["## Level with the best, cheapest first", "", markdown(level_table(board)), "", "## How to read this", ""]
+    lines += [LEADERBOARD_READING, "", "## What was compared", ""]
+    for encoder in board.encoders.values():
+        if len(encoder.parts) == 1:
+            lines.append(f"- {encoder.kind}: {encoder.name}, {encoder.dim:,} dims, `{encoder.fingerprint[:16]}`")
+    lines += settings_lines(board.settings)
+    lines.append(f"- memes: {', '.join(f'{size.name} {size.memes:,}' for size in board.sizes)}; {board.features}")
+    return "\n".join([*lines, f"- seeds: 0 to {board.seeds - 1}; code: {board.code}; run: {board.run}"]) + "\n"
+
+
+def leaderboard_latex(board: Leaderboard) -> str:
+    table = leaderboard_table(board, f"Heads and encoders on {board.dataset}, by {board.dev}.")
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n% run {board.run}\n\n{latex(table)}\n"
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """A line per row and split, in the order of dev; empty where a figure is undefined or not known."""
+    pairs = {(pair.split, pair.against): pair for pair in board.pairs}
+    parts, tested = ("mean", "sd", "low", "high"), ("difference", "low", "high", "p", "p_holm")
+    lines: list[list[Any]] = [
+        ["rank", "head", "text_encoder", "image_encoder", "dims", "seconds_a_meme", "device", "level", "split"]
+        + [f"{name}_{part}" for name in METRICS for part in parts]
+        + [f"best_ahead_{part}" for part in tested]
+    ]
+    for place, each in enumerate(board.standings, 1):
+        for split, row in each.splits.items():
+            values = [getattr(row.metrics[name], part) for name in METRICS for part in parts]
+            ahead = pairs.get((split, each.name))
+            values += [getattr(ahead, part) for part in tested] if ahead else [math.nan] * len(tested)
+            written = ["" if math.isnan(value) else f"{value:.6f}" for value in (each.seconds, *values)]
+            about = [place, each.head, each.text_encoder, each.image_encoder, each.dims, written[0], each.device]
+            lines.append([*about, int(each.level), split, *written[1:]])
+    return csv_lines(lines)
+
+
+def csv_lines(lines: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def across_table(found: Across, title: str = "") -> Table:
+    rows = [
+        [name, f"{rank:.2f}", *map(bare, areas)]
+        for name, rank, areas in zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    ]
+    return Table(title, ["", "mean rank", *found.datasets], rows)
+
+
+def across_markdown(found: Across) -> str:
+    lines = [f"# Which encoders, over {len(found.datasets)} datasets?", ""]
+    lines += [f"- {sentence}" for sentence in [*across(found), *found.notes]]
+    return "\n".join([*lines, "", "Test AUC-ROC, and ranks by it.", "", markdown(across_table(found))]) + "\n"
+
+
+def across_latex(found: Across) -> str:
+    return latex(across_table(found, "AUC-ROC and mean rank over datasets.")) + "\n"
+
+
+def across_csv(found: Across) -> str:
+    rows = zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    return csv_lines([["name", "mean_rank", *found.datasets], *([name, rank, *areas] for name, rank, areas in rows)])
 
 
 def meme_table(score: "Score", scorer: "Scorer") -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.results.records import NOT_IN_TRAIN, Comparison, Figure, Pair, Row, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Across, Comparison, Figure, Leaderboard, Pair, Row, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
 from extract.errors import printable
@@ -63,6 +63,14 @@ Slices have such intervals, too, but none with fewer than 10 memes of either lab
 References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
 LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned
 on dev. All see the same standardised vectors as the heads; "LR balanced" sees both scaled to one norm, as heads do."""
+
+LEADERBOARD_READING = """\
+Each row is a head on the encoders that it looks at: a head of one modality stands for the other's "none". Rows are
+trained, scored and given intervals as in `compare`, on the memes for which every encoder has a vector, and stand by
+their AUC-ROC on dev: test has no say in the order. The first is tested against every other row on the same test memes
+(DeLong's test for groups of memes, with the seeds' luck; Holm among all of them). "Level" are those that it does not
+beat; among them nothing here speaks for the dearer ones. The best of many dev scores is optimistic: trust its test
+figure."""
 
 
 def bare(value: float) -> str:
@@ -383,6 +391,42 @@ def operating_points(answer: "OperatingPoints", head: str) -> list[str]:
     return said
 
 
+def each_meme(seconds: float) -> str:
+    """Seconds to encode a meme: 41 ms, 1.20 s."""
+    if math.isnan(seconds):
+        return "unknown"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def leaderboard(board: Leaderboard) -> list[str]:
+    """What a leaderboard comes to: the best on dev, what is level with it, what that costs, how to read it."""
+    best, group = board.standings[0], board.level
+    area = {split: best.splits[split].metrics["auc_roc"] for split in dict.fromkeys((board.dev, board.judged))}
+    figures = ", ".join(f"{split} AUC-ROC {bare(each.mean)} {interval(each)}" for split, each in area.items())
+    said = [f"Best on {board.dev} of {len(board.standings):,} rows: {best.name} ({figures})."]
+    if board.pairs:
+        beaten = f"{len(board.standings) - len(group):,} of the {len(board.pairs):,} others"
+        said.append(f"On {board.judged} it beats {beaten} (AUC-ROC on the same memes, Holm-corrected).")
+    if len(group) > 1:
+        first = group[0]
+        cost = "of unknown cost" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
+        said.append(
+            f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is "
+            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: more memes may tell them apart."
+        )
+    if unknown := [name for name in board.encoders if not measured(board, name)]:
+        said.append(
+            f"The cost of encoding is unknown for {', '.join(unknown)}: extract writes it when it encodes (speed.json)."
+        )
+    if len(devices := sorted({each.device for each in board.standings if each.device})) > 1:
+        said.append(f"Costs were measured on different machines or devices, and do not compare: {'; '.join(devices)}.")
+    elif devices:
+        said.append(
+            f"Costs are seconds of reading, decoding and encoding a meme on {devices[0]}, one side after the other."
+        )
+    return said
+
+
 def stakes(given: "Stakes") -> list[str]:
     said = []
     if given.miss > 0:
@@ -427,3 +471,30 @@ def field_slices(answer: "FieldSlices", head: str) -> list[str]:
                 "no test of a gap."
             )
     return said
+
+
+def measured(board: Leaderboard, encoder: str) -> bool:
+    """Whether it is known what an encoder costs, by a row that has it."""
+    rows = [each for each in board.standings if encoder in (each.text_encoder, each.image_encoder)]
+    return not rows or any(not math.isnan(each.seconds) for each in rows)
+
+
+def across(found: Across) -> list[str]:
+    """What several datasets say together of the rows that they share."""
+    if not found.names:
+        return [f"No row stands in all {len(found.datasets)} leaderboards: nothing can be ranked."]
+    said = [f"Over {len(found.datasets)} datasets, {found.names[0]} has the best mean rank, {found.mean_rank[0]:.2f}."]
+    if math.isnan(found.p):
+        counts = f"{len(found.datasets)} datasets and {len(found.names)} rows"
+        return [*said, f"{counts} are too few to test ranks: that takes 6 and 3."]
+    said.append(
+        f"Friedman's test that all rows are alike: p {'<' if found.p < 0.001 else '='} {bare(max(found.p, 0.001))}."
+    )
+    near = sum(rank - found.mean_rank[0] <= found.critical for rank in found.mean_rank) - 1
+    if found.p >= 0.05:
+        return [*said, "No row is shown to differ from another."]
+    return [
+        *said,
+        f"Mean ranks differ where they are {found.critical:.2f} apart (Nemenyi, .05): {near} of the "
+        f"{len(found.names) - 1} others are not told apart from the first.",
+    ]

@@ -60,7 +60,11 @@ def fit(
     precision = _resolved(precision, target)
     dtype = getattr(torch, precision)
     train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
-    scaling = Scaling.fit(train_vecs[0]), Scaling.fit(train_vecs[1])
+    blocks = [
+        its if side in HEADS[head].sides else ()
+        for side, its in (("text", train.text_blocks), ("image", train.image_blocks))
+    ]
+    scaling = Scaling.fit(train_vecs[0], blocks[0]), Scaling.fit(train_vecs[1], blocks[1])
     feed = Feed(*train_vecs, scaling, target, dtype, cache_bytes)
     dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache_bytes)
     train_label, dev_label = train.labels(), dev.labels().to(target)

@@ -174,10 +174,10 @@ def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
     return SplitPredictions(split.name, split.pairs.ids.tolist(), split.pairs.label.astype(int), heads)
 
 
-def prepare(out: Path) -> None:
-    """Raise Refused where nothing can be written, before any work."""
+def prepare(out: Path, inside: str = "models") -> None:
+    """Raise Refused where nothing can be written, before any work. inside: a folder that `out` is to hold."""
     try:
-        (out / "models").mkdir(parents=True, exist_ok=True)
+        (out / inside).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
     if not os.access(out, os.W_OK):

@@ -20,7 +20,7 @@ from experiments.results import answers, models
 from experiments.results import folder as reports
 from experiments.results.models import SavedHead
 from experiments.scoring import vector_cache
-from experiments.scoring.vectors import VectorSource, image_item, text_item
+from experiments.scoring.vectors import SumSource, VectorSource, image_item, text_item
 from extract import images, machine, places
 from extract.dataset import SIDES
 from extract.encoders.batches import BadImage, Report
@@ -29,6 +29,7 @@ from extract.ocr.reader import LIBRARIES
 from extract.ocr.words import Words, default_folder
 from extract.places import Place, place
 from extract.plan import Item
+from extract.store import EncoderIdentity
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Scorer:
 
     deciding: SavedHead
     heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
-    sources: dict[str, VectorSource]  # by side
+    sources: dict[str, VectorSource | SumSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
     words: Words | None = None  # reads a meme's words where no text is given
     at: str = ""  # the operating point asked for, as "recall=.8"
@@ -123,7 +124,7 @@ class Scorer:
         at: an operating point instead, chosen on dev: "recall=.8", "precision=.9", "review=.1", "error=.05" or "cost".
         features: a folder of extract's; memes that are in it are not encoded.
         cache: where scored memes' vectors and words are kept; True is memefuse's own cache folder, False is nowhere.
-        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
+        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones ("a+b" of two).
         device: "auto", "cpu" or "cuda", for the encoders.
         Raises Refused when there are no such heads.
         """
@@ -132,11 +133,15 @@ class Scorer:
         bands = operating_bands(Path(model), at, threshold, deciding.name) if at else {}
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
-        sources = {}
+        published = place(str(features)) if features else None
+        sources: dict[str, VectorSource | SumSource] = {}
         asked = {"text": text_encoder, "image": image_encoder}
         for side, encoder in deciding.encoders.items():
-            kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
-            sources[side] = VectorSource(encoder, where, asked[side], place(str(features)) if features else None, kept)
+            parts = []
+            for part, name in zip(encoder.parts, names_of(encoder, asked[side]), strict=True):
+                kept = vector_cache.VectorCache(Path(folder), part.fingerprint, part.dim) if folder else None
+                parts.append(VectorSource(part, where, name, published, kept))
+            sources[side] = parts[0] if len(parts) == 1 else SumSource(encoder, parts)
         words = Words.installed(default_folder() if cache is True else Path(cache) / "ocr" if cache else None)
         return cls(deciding, models.alike(heads, deciding), sources, threshold, words, at or "", bands)
 
@@ -292,6 +297,18 @@ def operating_bands(model: Path, at: str, threshold: float | None, deciding: str
             f"{size.positive:,} of label 1){able}"
         )
     return bands
+
+
+def names_of(encoder: EncoderIdentity, asked: str | None) -> list[str | None]:
+    """What was asked for in each part's place. Raises Refused unless a sum's parts are all named."""
+    count = len(encoder.parts)
+    names: list[str | None] = [None] * count if asked is None else [asked] if count == 1 else [*asked.split("+")]
+    if len(names) != count:
+        raise Refused(
+            f"--{encoder.kind}-encoder {asked}: the heads take vectors of {count} encoders, {encoder.name}; name each, "
+            "with + between them"
+        )
+    return names
 
 
 def _item(side: str, meme: Unscored) -> Item:

@@ -16,6 +16,7 @@ from extract.store.reading import (
     encoders,
     join,
     recorded,
+    side_by_side,
 )
 from extract.store.schema import (
     NO_LABEL,
@@ -30,6 +31,7 @@ from extract.store.schema import (
     Vectors,
     fingerprint,
 )
+from extract.store.speed import SPEED, Speed, read_speed, record_speed
 from extract.store.splits import (
     SHARD_ROWS,
     Shards,

@@ -31,6 +31,7 @@ COMMANDS = [
     "extract.ocr",
     "experiments.compare",
     "experiments.sweep",
+    "experiments.leaderboard",
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
@@ -51,6 +52,7 @@ QUICKER = {
     "extract.sample": DRAWN,
     "experiments.compare": ["--seeds", "2"],
     "experiments.sweep": ["--heads", "text", "--seeds", "1"],
+    "experiments.leaderboard": ["--heads", "text,early", "--seeds", "1"],
     "experiments.systems": ["--seeds", "1"],
 }
 # Benchmarks, servers, clusters, buckets, exports (slow), and trainings that take a hub's encoders: their options are
@@ -163,6 +165,8 @@ def prepared(encoders, tmp_path_factory):
         mine = ["--data", "data/my_memes", "--features", "features/my_memes"]
         call(["extract", "--text-encoder", "all-MiniLM-L6-v2", *mine])
         call(["extract"])
+        two = ["--text-encoder", "all-MiniLM-L6-v2,all-mpnet-base-v2", "--image-encoder", "resnet50-keras"]
+        call(["extract", "--features", "features/several", *two])
         call(["experiments.compare", "--seeds", "2"])
         call(["experiments.operating_points", "--costs", "5,1"])
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
