@@ -27,6 +27,7 @@ examples:
   python -m experiments.compare
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras --seeds 10
   python -m experiments.compare --heads text,early --references none --out reports/quick
+  python -m experiments.compare --ablate
 """
 
 
@@ -44,6 +45,7 @@ def compare(
     calibrate: str = "none",
     balance: str | None = None,
     from_sweep: Path | str | None = None,
+    ablate: bool = False,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
@@ -54,6 +56,7 @@ def compare(
     """
     from experiments import data as stored
     from experiments import training
+    from experiments.evaluate.ablation import ablations
     from experiments.evaluate.comparison import evaluate, size
     from experiments.results import folder
     from experiments.search.ranking import Choice, read_choice
@@ -81,7 +84,8 @@ def compare(
         raise Failed("\n".join(lost))
     data = replace(data, notes=data.notes + lost)
     trained += training.references(data, quiet) if references == "all" else []
-    results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
+    ablated = ablations(data, trained, quiet) if ablate else []
+    results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
     if out is not None:
         folder.write(Path(out), data, trained, results)
     return results
@@ -119,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
         "(default: what the sweep chose, else none)",
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
+    add("--ablate", action="store_true", help="measure what each head loses without the text, and without the image")
     return parser
 
 

@@ -35,6 +35,10 @@ class Split:
     def labelled(self) -> "Split":
         return self.only(np.flatnonzero(self.pairs.label != store.NO_LABEL))
 
+    @property
+    def has_both_labels(self) -> bool:
+        return {0, 1} <= set(np.unique(self.pairs.label).tolist())
+
     def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
         """These rows, in this order."""
         return Split(_take(self.pairs, rows))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import NOT_IN_TRAIN, Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
 OTHERS_TITLE = "All other pairs of heads"
+ABLATION_TITLE = "What heads lose without a side"
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
 WIDTH = 110  # columns of a terminal
 
@@ -173,6 +174,19 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
     return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
 
 
+def ablation_table(ablations: Sequence[Ablation], title: str) -> Table:
+    """One split's: a line for each head and side."""
+    by_how = {(each.head, each.side, each.how): each for each in ablations}
+    cells = []
+    for head, side in dict.fromkeys((each.head, each.side) for each in ablations):
+        both = [by_how[head, side, how] for how in ("shuffled", "mean")]
+        cells.append([f"{head} without {side}", bare(both[0].auc_roc)])
+        for each in both:
+            cells[-1] += [bare(each.without), signed(-each.lost), f"[{signed(-each.high)}, {signed(-each.low)}]"]
+    header = ["AUC-ROC", "as it is", "shuffled", "change", "95% interval", "at train's mean", "change", "95% interval"]
+    return Table(title, header, cells)
+
+
 def terminal(comparison: Comparison) -> str:
     """The scored test splits (dev where there is none), and the summary."""
     parts = []
@@ -214,6 +228,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         slices = [piece for piece in comparison.slices if piece.split == size.name]
         if slices:
             lines += ["", f"### Slices of {size.name}", "", markdown(slices_table(slices, ""))]
+        if ablations := [each for each in comparison.ablations if each.split == size.name]:
+            lines += ["", f"### {ABLATION_TITLE} on {size.name}", "", markdown(ablation_table(ablations, ""))]
     if comparison.pairs:
         lines += ["", "## Each fusion against the better single modality", ""]
         lines += [markdown(pairs_table(comparison.pairs, ""))]
@@ -255,6 +271,9 @@ def comparison_latex(comparison: Comparison) -> str:
         parts.append(latex(pairs_table(comparison.other_pairs, OTHERS_TITLE, ("first", "second"))))
     if comparison.linear:
         parts.append(latex(linear_table(comparison.linear)))
+    for split in comparison.judged:
+        if ablations := [each for each in comparison.ablations if each.split == split]:
+            parts.append(latex(ablation_table(ablations, f"{ABLATION_TITLE} on {split}.")))
     return "\n\n".join(parts) + "\n"
 
 

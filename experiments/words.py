@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.results.records import NOT_IN_TRAIN, Comparison, Figure, Pair, Row, SplitSize
+from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Figure, Pair, Row, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
 from extract.store import EncoderIdentity
@@ -156,6 +156,32 @@ def leakage(size: SplitSize) -> str:
         f"{size.in_train['any']:,} of {size.memes:,} memes of {size.name} stand in train, too ({shared}), which may "
         f'flatter its figures: see "{size.name}{NOT_IN_TRAIN}".'
     )
+
+
+def uses(ablations: Sequence[Ablation]) -> str:
+    """Which sides one head uses on one split, from what it loses where they are shuffled; empty where nothing is known.
+
+    One side is called the greater where the intervals of what is lost do not meet.
+    """
+    shuffled = [each for each in ablations if each.how == "shuffled" and not math.isnan(each.low)]
+    if not shuffled:
+        return ""
+    greater, lesser = max(shuffled, key=lambda each: each.lost), min(shuffled, key=lambda each: each.lost)
+    used = [each.side for each in shuffled if each.shown]
+    unused = [each.side for each in shuffled if not each.shown]
+    if not used:
+        said = f"no evidence that it uses the {' or the '.join(unused)}"
+    elif unused:
+        said = f"it uses the {used[0]}; no evidence that it uses the {unused[0]}"
+    else:
+        more = f", the {greater.side} more" if greater.low > lesser.high else ""
+        said = f"it uses the {' and the '.join(used)}{more}"
+    losses = " and ".join(
+        f"{signed(-each.lost)} [{signed(-each.high)}, {signed(-each.low)}] with the {each.side} shuffled"
+        for each in shuffled
+    )
+    head, split = shuffled[0].head, shuffled[0].split
+    return f"{head.capitalize()}'s AUC-ROC on {split} changes by {losses} among memes: {said}."
 
 
 def no_fusion() -> str:

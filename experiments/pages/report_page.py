@@ -42,6 +42,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     parts += [partial(split_section, results, split) for split in splits]
     parts += [
         partial(fusion.section, results, summary, images),
+        partial(fusion.ablation, results),
         partial(fusion.slices, results),
         partial(learning, results),
         partial(systems, reports),
