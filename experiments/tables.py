@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from experiments.results.learning import LearningCurve
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Pair, Row, Slice, SplitSize
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
@@ -16,16 +17,19 @@ from experiments.words import (
     UNDEFINED,
     bare,
     candidate_score,
+    change,
     conclusion,
     encoders,
     heading,
     interval,
+    learning,
     looks_at,
     memes_needed,
     probability,
     signed,
     summary,
     undefined,
+    with_interval,
     with_spread,
 )
 from heads.metrics import DECISIONS, METRICS
@@ -294,6 +298,35 @@ def comparison_csv(comparison: Comparison) -> str:
             written = ["" if value != value else f"{value:.6f}" for value in values]
             writer.writerow([row.split, row.name, row.kind, row.seeds, chosen, f"{threshold:.6f}", *written])
     return out.getvalue()
+
+
+def learning_tables(curve: LearningCurve) -> list[Table]:
+    """A table of AUC-ROC by size for each split, and what doubling may bring."""
+    found = []
+    for split in dict.fromkeys(point.split for point in curve.points):
+        heads = dict.fromkeys(point.head for point in curve.points if point.split == split)
+        figures = {
+            (point.head, point.size): with_interval(point.auc_roc) for point in curve.points if point.split == split
+        }
+        cells = [[head, *(figures.get((head, size), "") for size in curve.sizes)] for head in heads]
+        title = f"AUC-ROC on {split} by memes of train, mean over {curve.draws} draws and {curve.seeds} seeds"
+        found.append(Table(title, ["", *(f"{size:,}" for size in curve.sizes)], cells))
+    cells = []
+    for law in curve.laws:
+        gain = law.refused or change(law.gain, law.gain_low, law.gain_high)
+        fit = [bare(value) for value in (law.exponent, law.limit, law.p)]
+        cells.append([law.head, law.split, change(law.rise, law.rise_low, law.rise_high), *fit, gain])
+    header = ["", "split", "rise seen", "exponent", "limit", "p of the fit", "with twice the labels"]
+    return [*found, Table("Power laws, and what they expect of twice the labels", header, cells)]
+
+
+def learning_markdown(curve: LearningCurve) -> str:
+    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in curve.encoders.values() if each.dim)
+    lines = ["# More labels?", f"{sides}, {curve.draws} draws of each size, {curve.seeds} seeds."]
+    lines += ["\n".join(f"- {sentence}" for sentence in learning(curve)), *map(markdown, learning_tables(curve))]
+    written = {head: json.dumps(settings) for head, settings in curve.settings.items()}
+    lines += [f"Heads: `{settings}`" for settings in dict.fromkeys(written.values())]
+    return "\n\n".join([*lines, f"Code: {curve.code}"]) + "\n"
 
 
 def sweep_markdown(

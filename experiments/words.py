@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.results.learning import LearningCurve, PowerLaw
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Figure, Pair, Row, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
@@ -83,9 +84,18 @@ def interval(figure: Figure) -> str:
     return "" if math.isnan(figure.low) or math.isnan(figure.high) else f"[{bare(figure.low)}, {bare(figure.high)}]"
 
 
+def with_interval(figure: Figure) -> str:
+    return f"{bare(figure.mean)} {interval(figure)}".rstrip()
+
+
+def change(value: float, low: float, high: float) -> str:
+    """A difference with its interval: +.019 [-.004, +.041]."""
+    return f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
 def difference(pair: Pair) -> str:
     """With its interval: +.019 [-.004, +.041]."""
-    return f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
+    return change(pair.difference, pair.low, pair.high)
 
 
 def probability(p: float) -> str:
@@ -177,11 +187,35 @@ def uses(ablations: Sequence[Ablation]) -> str:
         more = f", the {greater.side} more" if greater.low > lesser.high else ""
         said = f"it uses the {' and the '.join(used)}{more}"
     losses = " and ".join(
-        f"{signed(-each.lost)} [{signed(-each.high)}, {signed(-each.low)}] with the {each.side} shuffled"
-        for each in shuffled
+        f"{change(-each.lost, -each.high, -each.low)} with the {each.side} shuffled" for each in shuffled
     )
     head, split = shuffled[0].head, shuffled[0].split
     return f"{head.capitalize()}'s AUC-ROC on {split} changes by {losses} among memes: {said}."
+
+
+def learning(curve: LearningCurve) -> list[str]:
+    """What more labels may bring each head, and the best reference, on the judged splits; then the curve's notes."""
+    heads = [law for law in curve.laws if law.head in curve.settings]
+    return [*map(doubling, heads), *curve.notes]
+
+
+def doubling(law: PowerLaw) -> str:
+    """What a head gained from more labels so far, and what twice as many may bring, where the power law may say so."""
+    span = f"from {law.smallest:,.0f} to {law.largest:,.0f} memes of train"
+    seen = change(law.rise, law.rise_low, law.rise_high)
+    if law.refused == "no rise":
+        return f"{law.head.capitalize()} on {law.split}: no evidence that AUC-ROC rises {span} ({seen})."
+    start = f"{law.head.capitalize()} on {law.split}: AUC-ROC rises by {seen} {span}; "
+    gain = change(law.gain, law.gain_low, law.gain_high)
+    if not law.refused:
+        return f"{start}twice as many labels may bring {gain} more."
+    why = {
+        "too few sizes": "that takes four sizes or more",
+        "no fit": "no power law can be fitted",
+        "poor fit": f"the sizes do not lie on a power law (p {probability(law.p)})",
+        "too wide": f"a power law's {gain} is too uncertain beside what was seen",
+    }
+    return f"{start}what twice as many labels bring is not said: {why[law.refused]}."
 
 
 def no_fusion() -> str:

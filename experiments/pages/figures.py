@@ -13,7 +13,7 @@ from experiments.pages.drawing import FAINT, INK, PAPER, Panel, look, panel
 from experiments.results.folder import SplitPredictions
 from experiments.results.models import History
 from experiments.results.records import Ablation, Figure, Pair, Row, Slice
-from experiments.words import bare, difference, interval, signed
+from experiments.words import bare, change, difference, with_interval
 from heads.metrics import Counts
 
 WIDE, SMALL = 4.4, 2.36  # inches; four small ones stand beside each other
@@ -251,10 +251,7 @@ def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
         name_lines(axes, [f"{each.head} without {each.side}" for each in shown], "change of AUC-ROC, 95% interval")
         axes.set_title(titles[how])
 
-    changes = [
-        f"{each.head} without {each.side} {signed(-each.lost)} [{signed(-each.high)}, {signed(-each.low)}]"
-        for each in shown
-    ]
+    changes = [f"{each.head} without {each.side} {change(-each.lost, -each.high, -each.low)}" for each in shown]
     split = shown[0].split
     alt = f"Change of AUC-ROC on {split} with a side {titles[how]}: {', '.join(changes)}."
     return panel(f"ablation-{how}-{split}", alt, (WIDE, 0.95 + 0.27 * len(shown)), draw)
@@ -304,4 +301,4 @@ def name_lines(axes: Axes, names: Sequence[str], below: str) -> None:
 
 
 def with_intervals(figures: Mapping[str, Figure]) -> str:
-    return ", ".join(f"{name} {bare(figure.mean)} {interval(figure)}".rstrip() for name, figure in figures.items())
+    return ", ".join(f"{name} {with_interval(figure)}" for name, figure in figures.items())

@@ -12,6 +12,7 @@ from experiments import tables
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
 from experiments.pages import dataset, discussion, figures, fusion
+from experiments.pages import learning as labels
 from experiments.pages.document import (
     Block,
     Bullets,
@@ -44,6 +45,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
         partial(fusion.section, results, summary, images),
         partial(fusion.ablation, results),
         partial(fusion.slices, results),
+        partial(labels.section, results, reports),
         partial(learning, results),
         partial(systems, reports),
         partial(discussion.section, results),

@@ -28,6 +28,7 @@ COMMANDS = [
     "extract.inspect",
     "experiments.compare",
     "experiments.sweep",
+    "experiments.learning_curve",
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
@@ -46,6 +47,7 @@ QUICKER = {
     "extract.sample": DRAWN,
     "experiments.compare": ["--seeds", "2"],
     "experiments.sweep": ["--heads", "text", "--seeds", "1"],
+    "experiments.learning_curve": ["--sizes", "12,all", "--draws", "1", "--seeds", "1", "--heads", "text"],
     "experiments.systems": ["--seeds", "1"],
 }
 # Benchmarks, servers, clusters, buckets, and trainings that take a hub's encoders: their options are parsed, no more.
