@@ -28,6 +28,7 @@ examples:
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras --seeds 10
   python -m experiments.compare --heads text,early --references none --out reports/quick
   python -m experiments.compare --ablate
+  python -m experiments.compare --features features/mine --test-on features/theirs --out reports/mine
 """
 
 
@@ -46,6 +47,7 @@ def compare(
     balance: str | None = None,
     from_sweep: Path | str | None = None,
     ablate: bool = False,
+    test_on: Place | str | None = None,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
@@ -60,6 +62,7 @@ def compare(
     from experiments.evaluate.comparison import evaluate, size
     from experiments.results import folder
     from experiments.search.ranking import Choice, read_choice
+    from experiments.transfer import with_tests_on
     from experiments.words import choice_cautions, diverged
     from extract.errors import Failed
     from extract.machine import resolve_device
@@ -67,6 +70,7 @@ def compare(
     names, device = head_names(heads), resolve_device(device)
     choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
+    data = with_tests_on(data, place(str(test_on))) if test_on else data
     names, left_out = stored.trainable(data, names)
     data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
     if out is not None:
@@ -123,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
         "(default: what the sweep chose, else none)",
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
+    add("--test-on", type=place, metavar="DIR", help="another dataset's features, of the same encoders: score it, too")
     add("--ablate", action="store_true", help="measure what each head loses without the text, and without the image")
     return parser
 

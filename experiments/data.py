@@ -26,6 +26,7 @@ class Split:
     """Memes of one split in the order of their ids, so that the order in a file changes no number."""
 
     pairs: store.Pairs
+    elsewhere: bool = False  # of another dataset, whose ids mean nothing here: scored, and nothing is judged on it
 
     @property
     def name(self) -> str:
@@ -41,7 +42,7 @@ class Split:
 
     def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
         """These rows, in this order."""
-        return Split(_take(self.pairs, rows))
+        return dataclasses.replace(self, pairs=_take(self.pairs, rows))
 
     @property
     def text_group(self) -> Int[np.ndarray, " meme"]:
@@ -84,6 +85,11 @@ class Data:
         return {"text": self.text, "image": self.image}
 
     @property
+    def own_tests(self) -> list[Split]:
+        """Test splits of this dataset."""
+        return [split for split in self.tests if not split.elsewhere]
+
+    @property
     def splits(self) -> list[Split]:
         """Train, dev and the test splits."""
         return [self.train, self.dev, *self.tests]
@@ -124,16 +130,24 @@ def load(
     splits = {}
     for split in wanted:
         one = {kind: rows[split] for kind, rows in files.items()}
-        both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
-        encoders |= {kind: both[kind].identity for kind in SIDES if kind not in one}
-        pairs = store.join(both["text"], both["image"])
-        splits[split] = Split(_take(pairs, np.argsort(pairs.ids, kind="stable")))
-        notes += missing_sides(pairs)
+        splits[split], left_out = joined(one)
+        pairs = splits[split].pairs
+        encoders |= {
+            kind: side.identity for kind, side in zip(SIDES, (pairs.text, pairs.image), strict=True) if kind not in one
+        }
+        notes += left_out
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
     tests_read = [splits[split] for split in test_splits]
     return Data(encoders["text"], encoders["image"], splits[train], splits[dev], tests_read, notes, features)
+
+
+def joined(files: dict[str, store.Features]) -> tuple[Split, list[str]]:
+    """Return one split's files, by side, as memes in the order of ids, and in words which of them lack a side."""
+    both = {kind: files[kind] if kind in files else absent(next(iter(files.values())), kind) for kind in SIDES}
+    pairs = store.join(both["text"], both["image"])
+    return Split(_take(pairs, np.argsort(pairs.ids, kind="stable"))), missing_sides(pairs)
 
 
 def lacks(folders: dict[str, store.EncoderFolder], kind: str, name: str | None) -> bool:

@@ -149,10 +149,32 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
+    said += carried(comparison)
     said += [sentence for size in comparison.splits if (sentence := leakage(size))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
+
+
+def carried(comparison: Comparison) -> list[str]:
+    """How heads do on other datasets' memes beside the first judged split: a sentence for each such split."""
+    areas = {(row.split, row.name): row.metrics["auc_roc"] for row in comparison.rows if row.kind == "head"}
+    home, sentences = comparison.judged[0], []
+    for split in comparison.elsewhere:
+        figures = [
+            f"{head} {with_interval(there)} ({beside(there, areas[home, head])})"
+            for (where, head), there in areas.items()
+            if where == split and not math.isnan(there.mean)
+        ]
+        if figures:
+            sentences.append(f"Carried over to {split}, AUC-ROC is {', '.join(figures)}; in brackets: on {home}.")
+    return sentences
+
+
+def beside(there: Figure, home: Figure) -> str:
+    """Whether a figure on other memes is another one: intervals that do not meet say so."""
+    apart = {"lower: ": there.high < home.low, "higher: ": there.low > home.high}
+    return "".join(word for word, shown in apart.items() if shown) + with_interval(home)
 
 
 def leakage(size: SplitSize) -> str:

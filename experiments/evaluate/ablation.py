@@ -24,7 +24,7 @@ SHUFFLES = 20  # of each side; the same for every head
 
 def ablations(data: Data, trained: Sequence[Trained], quiet: bool = True) -> list[Ablation]:
     """Take each side from every head that looks at it, on dev and on the test splits with both labels."""
-    splits = [split.labelled for split in (data.dev, *data.tests) if split.has_both_labels]
+    splits = [split.labelled for split in (data.dev, *data.own_tests) if split.has_both_labels]
     jobs = [(split, each.fitted) for split in splits for each in trained if each.fitted]
     shown = tqdm(jobs, "ablation", leave=False, disable=quiet or None, delay=1)
     return [
@@ -55,13 +55,14 @@ def ablated(fitted: Fitted, split: Split, side: str) -> Iterator[Ablation]:
 
 def shuffled(split: Split, side: str, seed: int) -> Split:
     """Return memes of which each has another's vector on this side, drawn by lot."""
-    name = f"{side}_rows"
-    there = getattr(split.pairs, name)
-    return Split(replace(split.pairs, **{name: np.random.default_rng(seed).permutation(there)}))
+    pairs, order = split.pairs, np.random.default_rng(seed).permutation(len(split))
+    if side == "text":
+        return replace(split, pairs=replace(pairs, text_rows=pairs.text_rows[order]))
+    return replace(split, pairs=replace(pairs, image_rows=pairs.image_rows[order]))
 
 
 def silent(fitted: Fitted, split: Split, side: str) -> Rows:
     """Return memes whose vectors on this side are all train's mean."""
-    text, image = (scale.mean.numpy() for scale in fitted.scaling)
-    mean = text if side == "text" else image
-    return replace(rows(split), **{f"{side}_vec": np.broadcast_to(mean, (len(split), len(mean)))})
+    its = rows(split)
+    text, image = (np.broadcast_to(scale.mean.numpy(), (len(split), len(scale.mean))) for scale in fitted.scaling)
+    return replace(its, text_vec=text) if side == "text" else replace(its, image_vec=image)

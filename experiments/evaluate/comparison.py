@@ -30,7 +30,7 @@ def evaluate(
     [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
     splits = [data.dev, *data.tests]
     scored = [split for split in splits if len(split.labelled)]
-    judged = [split for split in scored if split is not data.dev and split.has_both_labels]
+    judged = [split for split in data.own_tests if split.has_both_labels]
     notes = list(data.notes)
     if not judged:
         judged = [data.dev]
@@ -79,6 +79,7 @@ def evaluate(
         slices=parts,
         notes=notes,
         ablations=list(ablations),
+        elsewhere=[split.name for split in data.tests if split.elsewhere],
         code=code_version(),
         versions=versions(),
     )

@@ -14,7 +14,7 @@ from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.pages.fusion import fusions, single_heads
 from experiments.results.folder import Results
 from experiments.results.records import Figure, Pair, Slice
-from experiments.words import bare, conclusion, difference, interval, power, probability, uses
+from experiments.words import bare, carried, conclusion, difference, interval, power, probability, uses
 from heads.models import HEADS
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence
@@ -26,6 +26,7 @@ def section(results: Results) -> Section:
         "Which modality carries the signal?": modality,
         "Does fusion gain, and how sure is that?": fusion,
         "How far can the figures be trusted?": trust,
+        "Does it carry over?": lambda results: carried(results.comparison),
         "Are the probabilities right?": probabilities,
         "Where does it fail?": failures,
     }

@@ -173,6 +173,7 @@ class Comparison:
     unseen: list[SplitSize] = field(default_factory=list)  # what train does not hold of splits of which it holds a part
     other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
     ablations: list[Ablation] = field(default_factory=list)  # of every head, on splits with both labels, if asked for
+    elsewhere: list[str] = field(default_factory=list)  # splits that are another dataset's: nothing is judged on them
 
     def pair(self, head: str, against: str, split: str, measure: str = "auc_roc") -> Pair | None:
         """Return what was tested of two heads, seen from `head`; None where they were not."""

@@ -50,8 +50,11 @@ QUICKER = {
     "experiments.learning_curve": ["--sizes", "12,all", "--draws", "1", "--seeds", "1", "--heads", "text"],
     "experiments.systems": ["--seeds", "1"],
 }
-# Benchmarks, servers, clusters, buckets, and trainings that take a hub's encoders: their options are parsed, no more.
-PARSED_ONLY = re.compile(r"experiments\.bench|experiments\.serve|--engine ray|s3://|experiments\.systems (distil|bert)")
+# Benchmarks, servers, clusters, buckets, a second dataset, and trainings that take a hub's encoders: options are parsed,
+# no more.
+PARSED_ONLY = re.compile(
+    r"experiments\.bench|experiments\.serve|--engine ray|s3://|--test-on|experiments\.systems (distil|bert)"
+)
 CHECKED_TOOLS = {"make", "pip", "pytest", "ruff", "mypy"}
 STAGE_1 = {"config", "stage", "publish", "parts", "ray_engine", "inspect", "sample"}
 
