@@ -28,6 +28,8 @@ examples:
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras --seeds 10
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2+all-mpnet-base-v2
   python -m experiments.compare --heads text,early --references none --out reports/quick
+  python -m experiments.compare --ablate
+  python -m experiments.compare --features features/mine --test-on features/theirs --out reports/mine
 """
 
 
@@ -55,6 +57,8 @@ def compare(
     from_sweep: Path | str | None = None,
     slice_by: str | None = None,
     log: tuple[str, str] | None = None,
+    ablate: bool = False,
+    test_on: Place | str | None = None,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
@@ -66,10 +70,12 @@ def compare(
     """
     from experiments import data as stored
     from experiments import ensemble, training
+    from experiments.evaluate.ablation import ablations
     from experiments.evaluate.comparison import evaluate, size
     from experiments.evaluate.field_slices import masks
     from experiments.results import answers, folder, loggers
     from experiments.search.ranking import Choice, read_choice
+    from experiments.transfer import with_tests_on
     from experiments.words import choice_cautions, diverged
     from extract.errors import Failed
     from extract.machine import resolve_device
@@ -81,6 +87,7 @@ def compare(
     )  # fmt: skip
     choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
+    data = with_tests_on(data, place(str(test_on))) if test_on else data
     names, left_out = stored.trainable(data, names)
     data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
     if log:
@@ -103,7 +110,8 @@ def compare(
     data = replace(data, notes=data.notes + lost)
     trained += [ensemble.greedy(data, trained)] if with_ensemble else []
     trained += training.references(data, quiet) if references == "all" else []
-    results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate))
+    ablated = ablations(data, trained, quiet) if ablate else []
+    results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
     if out is not None:
         folder.write(Path(out), data, trained, results)
         for field in fields:
@@ -145,6 +153,8 @@ def parser() -> argparse.ArgumentParser:
         "(default: what the sweep chose, else none)",
     )
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
+    add("--test-on", type=place, metavar="DIR", help="another dataset's features, of the same encoders: score it, too")
+    add("--ablate", action="store_true", help="measure what each head loses without the text, and without the image")
     add_settings(parser)
     add_slice_by(parser)
     add(

@@ -29,6 +29,7 @@ class Split:
     """Memes of one split in the order of their ids, so that the order in a file changes no number."""
 
     pairs: store.Pairs
+    elsewhere: bool = False  # of another dataset, whose ids mean nothing here: scored, and nothing is judged on it
 
     @property
     def name(self) -> str:
@@ -38,9 +39,13 @@ class Split:
     def labelled(self) -> "Split":
         return self.only(np.flatnonzero(self.pairs.label != store.NO_LABEL))
 
+    @property
+    def has_both_labels(self) -> bool:
+        return {0, 1} <= set(np.unique(self.pairs.label).tolist())
+
     def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
         """These rows, in this order."""
-        return Split(_take(self.pairs, rows))
+        return dataclasses.replace(self, pairs=_take(self.pairs, rows))
 
     @property
     def text_group(self) -> Int[np.ndarray, " meme"]:
@@ -81,6 +86,11 @@ class Data:
     def encoders(self) -> dict[str, EncoderIdentity]:
         """By side."""
         return {"text": self.text, "image": self.image}
+
+    @property
+    def own_tests(self) -> list[Split]:
+        """Test splits of this dataset."""
+        return [split for split in self.tests if not split.elsewhere]
 
     @property
     def splits(self) -> list[Split]:
@@ -127,21 +137,32 @@ def load(
     notes = lone_tests(every)
     splits = {}
     for split in wanted:
-        one = {}
-        for kind, side in sides.items():
-            one[kind], lacking = store.side_by_side([files[folder.name][split] for folder in side])
-            notes += missing_parts(one[kind], lacking)
-        both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
-        encoders |= {kind: both[kind].identity for kind in SIDES if kind not in one}
-        pairs = store.join(both["text"], both["image"])
-        splits[split] = Split(_take(pairs, np.argsort(pairs.ids, kind="stable")))
-        notes += missing_sides(pairs)
+        of_split = {kind: [files[folder.name][split] for folder in side] for kind, side in sides.items()}
+        splits[split], left_out = joined(of_split)
+        pairs = splits[split].pairs
+        encoders |= {
+            kind: file.identity
+            for kind, file in zip(SIDES, (pairs.text, pairs.image), strict=True)
+            if kind not in sides
+        }
+        notes += left_out
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
     notes += cut_texts(encoders["text"], list(splits.values()))
     tests_read = [splits[split] for split in test_splits]
     return Data(encoders["text"], encoders["image"], splits[train], splits[dev], tests_read, notes, features)
+
+
+def joined(files: dict[str, list[store.Features]]) -> tuple[Split, list[str]]:
+    """Return one split's files, by side, as memes in the order of ids, and in words which of them lack a vector."""
+    one, notes = {}, []
+    for kind, parts in files.items():
+        one[kind], lacking = store.side_by_side(parts)
+        notes += missing_parts(one[kind], lacking)
+    both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
+    pairs = store.join(both["text"], both["image"])
+    return Split(_take(pairs, np.argsort(pairs.ids, kind="stable"))), notes + missing_sides(pairs)
 
 
 def lacks(folders: dict[str, store.EncoderFolder], kind: str, name: str | None) -> bool:

@@ -94,6 +94,8 @@ def refuse_other_data(results: "Results", summary: "DatasetSummary") -> None:
     """Raise Refused when a split of the dataset lacks memes that were predicted, or labels them otherwise."""
     faults = []
     for split, predicted in results.predicted.items():
+        if split in results.comparison.elsewhere:
+            continue  # another dataset's
         labels = {name: meme.label for name, (meme, _) in summary.find(split).items()}
         compared = [None if label < 0 else int(label) for label in predicted.label]
         absent = [name for name in predicted.ids if name not in labels]

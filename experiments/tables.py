@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import NOT_IN_TRAIN, Across, Comparison, Leaderboard, Pair, Row, Slice, SplitSize
+from experiments.results.learning import LearningCurve
+from experiments.results.records import (
+    NOT_IN_TRAIN,
+    Ablation,
+    Across,
+    Comparison,
+    Leaderboard,
+    Pair,
+    Row,
+    Slice,
+    SplitSize,
+)
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
@@ -19,6 +30,7 @@ from experiments.words import (
     across,
     bare,
     candidate_score,
+    change,
     conclusion,
     difference,
     each_meme,
@@ -26,6 +38,7 @@ from experiments.words import (
     heading,
     interval,
     leaderboard,
+    learning,
     looks_at,
     memes_needed,
     operating_goal,
@@ -34,6 +47,7 @@ from experiments.words import (
     signed,
     summary,
     undefined,
+    with_interval,
     with_spread,
 )
 from heads.metrics import DECISIONS, METRICS
@@ -45,6 +59,7 @@ if TYPE_CHECKING:
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
 OTHERS_TITLE = "All other pairs of heads"
+ABLATION_TITLE = "What heads lose without a side"
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
 WIDTH = 110  # columns of a terminal
 
@@ -212,6 +227,19 @@ def field_table(slices: "Sequence[FieldSlice]", field: str, title: str) -> Table
     return Table(title, header, cells)
 
 
+def ablation_table(ablations: Sequence[Ablation], title: str) -> Table:
+    """One split's: a line for each head and side."""
+    by_how = {(each.head, each.side, each.how): each for each in ablations}
+    cells = []
+    for head, side in dict.fromkeys((each.head, each.side) for each in ablations):
+        both = [by_how[head, side, how] for how in ("shuffled", "mean")]
+        cells.append([f"{head} without {side}", bare(both[0].auc_roc)])
+        for each in both:
+            cells[-1] += [bare(each.without), signed(-each.lost), f"[{signed(-each.high)}, {signed(-each.low)}]"]
+    header = ["AUC-ROC", "as it is", "shuffled", "change", "95% interval", "at train's mean", "change", "95% interval"]
+    return Table(title, header, cells)
+
+
 def terminal(comparison: Comparison) -> str:
     """The scored test splits (dev where there is none), and the summary."""
     parts = []
@@ -253,6 +281,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         slices = [piece for piece in comparison.slices if piece.split == size.name]
         if slices:
             lines += ["", f"### Slices of {size.name}", "", markdown(slices_table(slices, ""))]
+        if ablations := [each for each in comparison.ablations if each.split == size.name]:
+            lines += ["", f"### {ABLATION_TITLE} on {size.name}", "", markdown(ablation_table(ablations, ""))]
     if comparison.pairs:
         lines += ["", "## Each fusion against the better single modality", ""]
         lines += [markdown(pairs_table(comparison.pairs, ""))]
@@ -302,6 +332,9 @@ def comparison_latex(comparison: Comparison) -> str:
         parts.append(latex(pairs_table(comparison.other_pairs, OTHERS_TITLE, ("first", "second"))))
     if comparison.linear:
         parts.append(latex(linear_table(comparison.linear)))
+    for split in comparison.judged:
+        if ablations := [each for each in comparison.ablations if each.split == split]:
+            parts.append(latex(ablation_table(ablations, f"{ABLATION_TITLE} on {split}.")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -322,6 +355,35 @@ def comparison_csv(comparison: Comparison) -> str:
             written = ["" if value != value else f"{value:.6f}" for value in values]
             writer.writerow([row.split, row.name, row.kind, row.seeds, chosen, f"{threshold:.6f}", *written])
     return out.getvalue()
+
+
+def learning_tables(curve: LearningCurve) -> list[Table]:
+    """A table of AUC-ROC by size for each split, and what doubling may bring."""
+    found = []
+    for split in dict.fromkeys(point.split for point in curve.points):
+        heads = dict.fromkeys(point.head for point in curve.points if point.split == split)
+        figures = {
+            (point.head, point.size): with_interval(point.auc_roc) for point in curve.points if point.split == split
+        }
+        cells = [[head, *(figures.get((head, size), "") for size in curve.sizes)] for head in heads]
+        title = f"AUC-ROC on {split} by memes of train, mean over {curve.draws} draws and {curve.seeds} seeds"
+        found.append(Table(title, ["", *(f"{size:,}" for size in curve.sizes)], cells))
+    cells = []
+    for law in curve.laws:
+        gain = law.refused or change(law.gain, law.gain_low, law.gain_high)
+        fit = [bare(value) for value in (law.exponent, law.limit, law.p)]
+        cells.append([law.head, law.split, change(law.rise, law.rise_low, law.rise_high), *fit, gain])
+    header = ["", "split", "rise seen", "exponent", "limit", "p of the fit", "with twice the labels"]
+    return [*found, Table("Power laws, and what they expect of twice the labels", header, cells)]
+
+
+def learning_markdown(curve: LearningCurve) -> str:
+    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in curve.encoders.values() if each.dim)
+    lines = ["# More labels?", f"{sides}, {curve.draws} draws of each size, {curve.seeds} seeds."]
+    lines += ["\n".join(f"- {sentence}" for sentence in learning(curve)), *map(markdown, learning_tables(curve))]
+    written = {head: json.dumps(settings) for head, settings in curve.settings.items()}
+    lines += [f"Heads: `{settings}`" for settings in dict.fromkeys(written.values())]
+    return "\n\n".join([*lines, f"Code: {curve.code}"]) + "\n"
 
 
 def sweep_markdown(

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.results.records import NOT_IN_TRAIN, Across, Comparison, Figure, Leaderboard, Pair, Row, SplitSize
+from experiments.results.learning import LearningCurve, PowerLaw
+from experiments.results.records import (
+    NOT_IN_TRAIN,
+    Ablation,
+    Across,
+    Comparison,
+    Figure,
+    Leaderboard,
+    Pair,
+    Row,
+    SplitSize,
+)
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
 from extract.errors import printable
@@ -94,9 +105,18 @@ def interval(figure: Figure) -> str:
     return "" if math.isnan(figure.low) or math.isnan(figure.high) else f"[{bare(figure.low)}, {bare(figure.high)}]"
 
 
+def with_interval(figure: Figure) -> str:
+    return f"{bare(figure.mean)} {interval(figure)}".rstrip()
+
+
+def change(value: float, low: float, high: float) -> str:
+    """A difference with its interval: +.019 [-.004, +.041]."""
+    return f"{signed(value)} [{signed(low)}, {signed(high)}]"
+
+
 def difference(pair: Pair) -> str:
     """With its interval: +.019 [-.004, +.041]."""
-    return f"{signed(pair.difference)} [{signed(pair.low)}, {signed(pair.high)}]"
+    return change(pair.difference, pair.low, pair.high)
 
 
 def probability(p: float) -> str:
@@ -152,6 +172,7 @@ def summary(comparison: Comparison) -> list[str]:
         said += [precision(sizes[split], heads)] if heads else []
     said += [listened(comparison.image_share)] if comparison.image_share else []
     said += [ensemble(comparison.ensemble)] if comparison.ensemble else []
+    said += carried(comparison)
     said += [sentence for size in comparison.splits if (sentence := leakage(size))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
@@ -170,6 +191,27 @@ def ensemble(heads: Mapping[str, int]) -> str:
     return f"ensemble is the mean of {parts}: greedy selection on dev, whose figure for it flatters."
 
 
+def carried(comparison: Comparison) -> list[str]:
+    """How heads do on other datasets' memes beside the first judged split: a sentence for each such split."""
+    areas = {(row.split, row.name): row.metrics["auc_roc"] for row in comparison.rows if row.kind == "head"}
+    home, sentences = comparison.judged[0], []
+    for split in comparison.elsewhere:
+        figures = [
+            f"{head} {with_interval(there)} ({beside(there, areas[home, head])})"
+            for (where, head), there in areas.items()
+            if where == split and not math.isnan(there.mean)
+        ]
+        if figures:
+            sentences.append(f"Carried over to {split}, AUC-ROC is {', '.join(figures)}; in brackets: on {home}.")
+    return sentences
+
+
+def beside(there: Figure, home: Figure) -> str:
+    """Whether a figure on other memes is another one: intervals that do not meet say so."""
+    apart = {"lower: ": there.high < home.low, "higher: ": there.low > home.high}
+    return "".join(word for word, shown in apart.items() if shown) + with_interval(home)
+
+
 def leakage(size: SplitSize) -> str:
     """What of a split stands in train, too; empty where nothing does."""
     if not size.in_train.get("any"):
@@ -181,6 +223,56 @@ def leakage(size: SplitSize) -> str:
         f"{size.in_train['any']:,} of {size.memes:,} memes of {size.name} stand in train, too ({shared}), which may "
         f'flatter its figures: see "{size.name}{NOT_IN_TRAIN}".'
     )
+
+
+def uses(ablations: Sequence[Ablation]) -> str:
+    """Which sides one head uses on one split, from what it loses where they are shuffled; empty where nothing is known.
+
+    One side is called the greater where the intervals of what is lost do not meet.
+    """
+    shuffled = [each for each in ablations if each.how == "shuffled" and not math.isnan(each.low)]
+    if not shuffled:
+        return ""
+    greater, lesser = max(shuffled, key=lambda each: each.lost), min(shuffled, key=lambda each: each.lost)
+    used = [each.side for each in shuffled if each.shown]
+    unused = [each.side for each in shuffled if not each.shown]
+    if not used:
+        said = f"no evidence that it uses the {' or the '.join(unused)}"
+    elif unused:
+        said = f"it uses the {used[0]}; no evidence that it uses the {unused[0]}"
+    else:
+        more = f", the {greater.side} more" if greater.low > lesser.high else ""
+        said = f"it uses the {' and the '.join(used)}{more}"
+    losses = " and ".join(
+        f"{change(-each.lost, -each.high, -each.low)} with the {each.side} shuffled" for each in shuffled
+    )
+    head, split = shuffled[0].head, shuffled[0].split
+    return f"{head.capitalize()}'s AUC-ROC on {split} changes by {losses} among memes: {said}."
+
+
+def learning(curve: LearningCurve) -> list[str]:
+    """What more labels may bring each head, and the best reference, on the judged splits; then the curve's notes."""
+    heads = [law for law in curve.laws if law.head in curve.settings]
+    return [*map(doubling, heads), *curve.notes]
+
+
+def doubling(law: PowerLaw) -> str:
+    """What a head gained from more labels so far, and what twice as many may bring, where the power law may say so."""
+    span = f"from {law.smallest:,.0f} to {law.largest:,.0f} memes of train"
+    seen = change(law.rise, law.rise_low, law.rise_high)
+    if law.refused == "no rise":
+        return f"{law.head.capitalize()} on {law.split}: no evidence that AUC-ROC rises {span} ({seen})."
+    start = f"{law.head.capitalize()} on {law.split}: AUC-ROC rises by {seen} {span}; "
+    gain = change(law.gain, law.gain_low, law.gain_high)
+    if not law.refused:
+        return f"{start}twice as many labels may bring {gain} more."
+    why = {
+        "too few sizes": "that takes four sizes or more",
+        "no fit": "no power law can be fitted",
+        "poor fit": f"the sizes do not lie on a power law (p {probability(law.p)})",
+        "too wide": f"a power law's {gain} is too uncertain beside what was seen",
+    }
+    return f"{start}what twice as many labels bring is not said: {why[law.refused]}."
 
 
 def no_fusion() -> str:

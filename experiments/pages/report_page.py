@@ -12,6 +12,7 @@ from experiments import tables, words
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
 from experiments.pages import boards, dataset, discussion, figures, fusion, moderation
+from experiments.pages import learning as labels
 from experiments.pages.document import (
     Block,
     Bullets,
@@ -44,9 +45,11 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     parts += [partial(split_section, results, split) for split in splits]
     parts += [
         partial(fusion.section, results, summary, images),
+        partial(fusion.ablation, results),
         partial(fusion.slices, results),
         *(partial(moderation.by_field, results, each) for each in answers.sliced(reports, results.comparison.run)),
         partial(moderation.section, results, reports),
+        partial(labels.section, results, reports),
         partial(learning, results),
         partial(which_encoders, reports),
         partial(systems, reports),

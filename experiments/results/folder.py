@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 AGAIN = "Run: python -m experiments.compare --out {folder}"
 STAGED, COMPLETE = ".staged", ".complete"
 RUNS = "runs.jsonl"  # a record per run and split
+ABLATION = "ablation.csv"  # what each head loses without a side, where that was asked for
 COLUMNS = ("id", "label", "head", "seed", "probability")
 ANSWERS = ("operating_points", "slices_by_*")  # of results.answers, to questions asked of a comparison
 
@@ -106,6 +107,11 @@ class Results:
     def tests(self) -> "pd.DataFrame":
         """A row for each pair of heads that was tested."""
         return frames.tests(self.comparison)
+
+    @property
+    def ablations(self) -> "pd.DataFrame":
+        """A row for each split, head, side and way to take it away; empty unless `ablate` was asked for."""
+        return frames.ablations(self.comparison)
 
     @property
     def predictions(self) -> "pd.DataFrame":
@@ -233,6 +239,8 @@ def write_texts(folder: Path, results: Results) -> None:
         RUNS: to_lines(results.records),
     }
     texts |= {f"predictions_{split}.csv": predictions_csv(each) for split, each in results.predicted.items()}
+    if comparison.ablations:
+        texts[ABLATION] = results.ablations.to_csv(index=False, float_format="%.6f")
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -271,7 +279,7 @@ def complete(out: Path) -> None:
 
 def made_from_a_comparison(out: Path) -> Iterator[Path]:
     """Yield what compare and report leave in a folder, this version and the one before; not comparison.json."""
-    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, "predictions_*.csv"):
+    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, ABLATION, "predictions_*.csv"):
         yield from out.glob(pattern)
     yield from (out / "models" / f"{head}.{ending}" for head in HEADS for ending in ("json", "safetensors"))
     for name in ANSWERS:

@@ -70,6 +70,13 @@ def field_slices(answer: "FieldSlices") -> "pd.DataFrame":
     )
 
 
+def ablations(comparison: Comparison) -> "pd.DataFrame":
+    """Return a row for each split, head, side and way to take a side away: AUC-ROC, what is left of it and lost."""
+    import pandas as pd
+
+    return pd.DataFrame(asdict(each) | {"lost": each.lost} for each in comparison.ablations)
+
+
 def predictions(splits: "Iterable[SplitPredictions]") -> "pd.DataFrame":
     """Return a row for each split, head, seed and meme: its label (-1 where there is none) and probability of 1."""
     import pandas as pd

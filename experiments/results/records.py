@@ -112,6 +112,29 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """What a head loses on one split when one of its sides tells it nothing of the meme."""
+
+    split: str
+    head: str
+    side: str  # "text" or "image"
+    how: str  # "shuffled": among the split's memes; "mean": every vector is train's mean
+    auc_roc: float  # with both sides as they are, mean over runs
+    without: float  # mean over runs, and over shuffles
+    low: float  # of what is lost: the 95% interval of the paired difference
+    high: float
+
+    @property
+    def lost(self) -> float:
+        return self.auc_roc - self.without
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval says that something is lost: that the head uses this side."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
 class SplitSize:
     """What a split holds."""
 
@@ -151,6 +174,8 @@ class Comparison:
     other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
     image_share: dict[str, float] = field(default_factory=dict)  # of dev, by head that weighs text and image
     ensemble: dict[str, int] = field(default_factory=dict)  # how often dev chose a head
+    ablations: list[Ablation] = field(default_factory=list)  # of every head, on splits with both labels, if asked for
+    elsewhere: list[str] = field(default_factory=list)  # splits that are another dataset's: nothing is judged on them
 
     def pair(self, head: str, against: str, split: str, measure: str = "auc_roc") -> Pair | None:
         """Return what was tested of two heads, seen from `head`; None where they were not."""

@@ -32,6 +32,7 @@ COMMANDS = [
     "experiments.compare",
     "experiments.sweep",
     "experiments.leaderboard",
+    "experiments.learning_curve",
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
@@ -53,12 +54,13 @@ QUICKER = {
     "experiments.compare": ["--seeds", "2"],
     "experiments.sweep": ["--heads", "text", "--seeds", "1"],
     "experiments.leaderboard": ["--heads", "text,early", "--seeds", "1"],
+    "experiments.learning_curve": ["--sizes", "12,all", "--draws", "1", "--seeds", "1", "--heads", "text"],
     "experiments.systems": ["--seeds", "1"],
 }
-# Benchmarks, servers, clusters, buckets, exports (slow), and trainings that take a hub's encoders: their options are
-# parsed, no more.
+# Benchmarks, servers, clusters, buckets, a second dataset, exports (slow), and trainings of a hub's encoders: their
+# options are parsed, no more.
 PARSED_ONLY = re.compile(
-    r"experiments\.(bench|export|serve)|--engine ray|s3://|experiments\.systems (distil|bert)|openai/"
+    r"experiments\.(bench|export|serve)|--engine ray|s3://|--test-on|experiments\.systems (distil|bert)|openai/"
 )
 CHECKED_TOOLS = {"make", "pip", "pytest", "ruff", "mypy"}
 STAGE_1 = {"config", "stage", "publish", "parts", "ray_engine", "inspect", "sample"}
