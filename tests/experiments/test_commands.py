@@ -48,8 +48,10 @@ QUICKER = {
     "experiments.sweep": ["--heads", "text", "--seeds", "1"],
     "experiments.systems": ["--seeds", "1"],
 }
-# Benchmarks, servers, clusters, buckets, and trainings that take a hub's encoders: their options are parsed, no more.
-PARSED_ONLY = re.compile(r"experiments\.bench|experiments\.serve|--engine ray|s3://|experiments\.systems (distil|bert)|openai/")
+# Benchmarks, servers, clusters, buckets, and what takes a hub's encoders: their options are parsed, no more.
+PARSED_ONLY = re.compile(
+    r"experiments\.bench|experiments\.serve|--engine ray|s3://|experiments\.systems (distil|bert)|openai/"
+)
 CHECKED_TOOLS = {"make", "pip", "pytest", "ruff", "mypy"}
 STAGE_1 = {"config", "stage", "publish", "parts", "ray_engine", "inspect", "sample"}
 
