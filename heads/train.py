@@ -82,8 +82,8 @@ def fit(
         done.append(_train(stack, members, feed, dev_feed, dev_label, tell))
     fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start, precision)
     for _, trained in fitted.stacks:
-        blocks = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
-        trained.settle(next(blocks), train_label, next(blocks), dev_label)
+        of_train, of_dev = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
+        trained.settle(of_train, train_label, of_dev, dev_label)
     # Selection may have seen bfloat16 logits; what is reported is what `logits` gives.
     return replace(fitted, dev_auc=auc_roc(fitted.logits(dev), dev.labels()))
 

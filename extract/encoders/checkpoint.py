@@ -71,7 +71,8 @@ def freeze(model: Module, device: str, dtype: str, compile: bool, short_tables: 
     for module, name, table in tables:
         setattr(module, name, table.to(device))
     if compile:
-        model.model = torch.compile(model.model, dynamic=True)
+        whole: Any = model
+        whole.model = torch.compile(whole.model, dynamic=True)
     elif onednn.fits(device, dtype):
         onednn.pack_linears(model)
     return model

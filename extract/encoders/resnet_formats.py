@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
     return NORMALISATIONS[named], layout
 
 
-def three_numbers(values: Any) -> bool:
+def three_numbers(values: Any) -> TypeGuard[list[float]]:
     """Whether these are three finite numbers in a list."""
     if not isinstance(values, list) or len(values) != 3:
         return False

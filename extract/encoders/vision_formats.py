@@ -91,7 +91,7 @@ def pixels_of(folder: Path) -> tuple[Squeeze, Normalisation]:
 def _sides(size: Any, where: str) -> tuple[int, int]:
     """Width and height: of 224, {"shortest_edge": 224} or {"height": 224, "width": 224}."""
     named = size if isinstance(size, dict) else {"shortest_edge": size}
-    sides = [named.get(side, named.get("shortest_edge")) for side in ("width", "height")]
+    sides: list[Any] = [named.get(side, named.get("shortest_edge")) for side in ("width", "height")]
     if not all(type(side) is int and 0 < side <= MOST_PIXELS for side in sides):
         raise Incomplete(f"has a {where} whose size is {size!r}, expected 1 to {MOST_PIXELS:,} pixels, as 224")
     return sides[0], sides[1]
