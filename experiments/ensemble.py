@@ -44,7 +44,8 @@ def greedy(data: Data, trained: Sequence[Trained]) -> Trained:
 
     def mean(split: str) -> Float[Tensor, "run meme"]:
         # as sure as float64 can say: an infinite logit could not be compared with another
-        return torch.logit(sum(part * probability[name][split] for name, part in share.items()), eps=2**-53)
+        parts = [part * probability[name][split] for name, part in share.items()]
+        return torch.logit(torch.stack(parts).sum(dim=0), eps=2**-53)
 
     logit = {split: mean(split) for split in trained[0].logit}
     threshold, temperature = chosen_on_dev(data, logit, "none")
