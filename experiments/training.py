@@ -45,7 +45,7 @@ class Trained:
 
 
 def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) -> dict[str, list[HeadSettings]]:
-    """Every head's runs: its recipe with what was chosen for it, under each seed."""
+    """Every head's runs: the shipped recipe with what was chosen for it, under each seed."""
     return {head: [HEADS[head].settings(**chosen.get(head, {}), seed=seed) for seed in range(seeds)] for head in heads}
 
 

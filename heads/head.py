@@ -24,7 +24,6 @@ class Head(nn.Module):
     adds: ClassVar[bool] = False  # whether its logit is a sum of a text term and an image term
     linear: ClassVar[tuple[str, ...]]  # the references that are logistic regressions on the vectors that it looks at
 
-    recipe: ClassVar[Mapping[str, Any]] = {}  # settings whose defaults are other than those of HeadSettings
     ignores: ClassVar[tuple[str, ...]] = ("projection",)  # settings that change nothing here
 
     def __init__(
@@ -83,8 +82,8 @@ class Head(nn.Module):
 
     @classmethod
     def settings(cls, **asked: Any) -> HeadSettings:
-        """Return this head's recipe with what is asked for; of what it ignores, the default."""
-        return HeadSettings(**{**cls.recipe, **{name: it for name, it in asked.items() if name not in cls.ignores}})
+        """Return the recipe with what is asked for; of what this head ignores, the default."""
+        return HeadSettings(**{name: value for name, value in asked.items() if name not in cls.ignores})
 
     @classmethod
     def described(cls, run: HeadSettings) -> dict[str, Any]:

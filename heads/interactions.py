@@ -18,7 +18,6 @@ from heads.rows import SQUARED_NORM
 from heads.settings import HeadSettings
 
 LENGTH = SQUARED_NORM**0.5
-AT_ONCE = 512  # memes whose outer products are in memory together when none is kept for a gradient
 
 Projected = Float[Tensor, "run batch width"]
 
@@ -61,63 +60,6 @@ class ProductHead(Head):
 def product(text: Projected, image: Projected) -> Projected:
     """Unit by unit, of vectors of length one; of mean length LENGTH where their directions are independent."""
     return text * image * (LENGTH * text.shape[-1] ** 0.5)
-
-
-class ProductPlusHead(Head):
-    """`product`, and the two vectors beside it: both what either says and whether they agree."""
-
-    name, sides, fuses, linear = "product+", ("text", "image"), True, REGRESSIONS_ON_BOTH
-    ignores = ()
-    text: StackedLinear
-    image: StackedLinear
-    joint: StackedMLP
-
-    def projections(self, text_dim: int, image_dim: int) -> Mapping[str, tuple[int, int]]:
-        return {"text": (text_dim, self.projection), "image": (image_dim, self.projection)}
-
-    def branches(self, text_dim: int, image_dim: int) -> Mapping[str, int]:
-        return {"joint": 3 * self.projection}
-
-    def forward(
-        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
-    ) -> Float[Tensor, "run batch"]:
-        text, image = (unit(dropped(vec, noise)) for vec in (self.text(text_vec), self.image(image_vec)))
-        seen = torch.cat([product(text, image), LENGTH * image, LENGTH * text], dim=-1)
-        return self.joint(dropped(seen, noise), noise)
-
-
-class CrossHead(Head):
-    """As `product`, with every unit of the one vector multiplied by every unit of the other.
-
-    Hate-CLIPper's "cross" (Kumar & Nandakumar 2022): all pairs of directions, without having to learn which to pair.
-    The products are width^2; they are made for a batch that trains, and a part of the memes at a time otherwise.
-    """
-
-    name, sides, fuses, linear = "cross", ("text", "image"), True, REGRESSIONS_ON_BOTH
-    ignores, recipe = (), {"projection": 32}
-    text: StackedLinear
-    image: StackedLinear
-    joint: StackedMLP
-
-    def projections(self, text_dim: int, image_dim: int) -> Mapping[str, tuple[int, int]]:
-        return {"text": (text_dim, self.projection), "image": (image_dim, self.projection)}
-
-    def branches(self, text_dim: int, image_dim: int) -> Mapping[str, int]:
-        return {"joint": self.projection**2}
-
-    def forward(
-        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
-    ) -> Float[Tensor, "run batch"]:
-        text, image = (unit(dropped(vec, noise)) for vec in (self.text(text_vec), self.image(image_vec)))
-
-        def logits(text: Projected, image: Projected) -> Float[Tensor, "run some"]:
-            outer = (LENGTH * image)[..., :, None] * text[..., None, :]
-            return self.joint(dropped(outer.flatten(-2), noise), noise)
-
-        if torch.is_grad_enabled():
-            return logits(text, image)
-        parts = zip(text.split(AT_ONCE, dim=-2), image.split(AT_ONCE, dim=-2), strict=True)
-        return torch.cat([logits(*part) for part in parts], dim=-1)
 
 
 class GatedHead(Head):

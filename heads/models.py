@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from heads.head import REGRESSIONS_ON_BOTH, Head
-from heads.interactions import AttentionHead, CombinerHead, CrossHead, GatedHead, ProductHead, ProductPlusHead
+from heads.interactions import AttentionHead, CombinerHead, GatedHead, ProductHead
 from heads.mlp import DropoutNoise, StackedMLP
 from heads.retrieval import RetrievalHead
 from heads.settings import HeadSettings
@@ -135,8 +135,8 @@ class LinearHead(Head):
 HEADS: dict[str, type[Head]] = {
     head.name: head
     for head in (
-        TextHead, ImageHead, EarlyFusionHead, LateFusionHead, MeanFusionHead, LinearHead, ProductHead, ProductPlusHead,
-        CrossHead, GatedHead, AttentionHead, CombinerHead, RetrievalHead,
+        TextHead, ImageHead, EarlyFusionHead, LateFusionHead, MeanFusionHead, LinearHead, ProductHead, GatedHead,
+        AttentionHead, CombinerHead, RetrievalHead,
     )
 }  # fmt: skip
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from heads import interactions
 from heads.models import HEADS
 
 TEXT, IMAGE, HIDDEN, WIDTH, MEMES = 3, 5, 4, 8, 7
@@ -45,16 +44,6 @@ def align(alone, text, image):
     return alone.mlp("joint", i * t * 4 * WIDTH**0.5)
 
 
-def align_and_both(alone, text, image):
-    t, i = alone.sides(text, image)
-    return alone.mlp("joint", torch.cat([i * t * 4 * WIDTH**0.5, 4 * i, 4 * t], dim=1))
-
-
-def cross(alone, text, image):
-    t, i = alone.sides(text, image)
-    return alone.mlp("joint", torch.stack([torch.outer(4 * a, b).flatten() for a, b in zip(i, t, strict=True)]))
-
-
 def gmu(alone, text, image):
     h_t, h_i = torch.tanh(alone.linear("text", text)), torch.tanh(alone.linear("image", image))
     z = torch.sigmoid(alone.linear("opening", torch.cat([image, text], dim=1)))
@@ -77,7 +66,7 @@ def combiner(alone, text, image):
 
 
 PLAIN = {
-    "product": align, "product+": align_and_both, "cross": cross, "gated": gmu, "attention": cmaf, "combiner": combiner,
+    "product": align, "gated": gmu, "attention": cmaf, "combiner": combiner,
     "retrieval": align,
 }  # fmt: skip
 
@@ -98,18 +87,9 @@ def test_logits_and_gradients_are_those_of_plain_torch_run_by_run(name, shared):
             torch.testing.assert_close(param.grad[run], alone.params[param_name].grad, **ROUNDING)
 
 
-def test_outer_products_in_parts_are_the_same(monkeypatch):
-    head, (text, image) = made("cross"), vectors()
-    whole = head(text, image).detach()
-    monkeypatch.setattr(interactions, "AT_ONCE", 3)
-    with torch.no_grad():
-        torch.testing.assert_close(head(text, image), whole)
-        torch.testing.assert_close(head(text.expand(2, -1, -1), image.expand(2, -1, -1)), whole)
-
-
 def test_lengths_of_vectors_are_not_looked_at_but_by_gates():
     text, image = vectors()
-    for name in ("product", "product+", "cross", "attention"):
+    for name in ("product", "attention"):
         head = made(name)
         for side in (head.text, head.image):
             side.bias.data.zero_()

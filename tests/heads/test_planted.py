@@ -9,7 +9,8 @@ from heads.models import HEADS
 from heads.train import fit
 
 SMALL = {"hidden": 32, "projection": 32, "weight_decay": 1.0, "batch_size": 64, "min_steps": 16}
-SAME = {"late": {"mean"}}  # of the same form: a sum of a text term and an image term
+# heads of the same form: a sum of a text term and an image term; product's network, which retrieval has when none votes
+SAME = {"late": {"mean"}, "product": {"retrieval"}}
 
 
 def area(head, train, dev, test):

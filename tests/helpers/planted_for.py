@@ -28,23 +28,6 @@ def agreement(draw: np.random.Generator, count: int) -> Made:
     return text, image, (text * image).sum(1)
 
 
-def agreement_and_words(draw: np.random.Generator, count: int) -> Made:
-    """product+: the same, and what either says of itself as well."""
-    text, image = draw.normal(size=(2, count, 16))
-    agree = (text[:, :6] * image[:, :6]).sum(1)
-    return text, image, agree + text[:, 6:].sum(1) + image[:, 6:].sum(1)
-
-
-TABLE = np.random.default_rng(8).permutation(np.repeat([-1, 1], 32)).reshape(8, 8)
-
-
-def table(draw: np.random.Generator, count: int) -> Made:
-    """cross: eight topics, eight scenes, and a label for each pair: outer products are the pairs themselves."""
-    topic, scene = draw.integers(0, 8, (2, count))
-    text, image = (np.eye(8)[each] * 2 + 0.5 * draw.normal(size=(count, 8)) for each in (topic, scene))
-    return text, image, TABLE[topic, scene] + 0.5 * draw.normal(size=count)
-
-
 def each_column_has_a_judge(draw: np.random.Generator, count: int) -> Made:
     """gated: for each column one of the text says whether the text's is true or the image's: a gate for each."""
     text, image, listen = draw.normal(size=(3, count, 6))
@@ -65,19 +48,19 @@ def several_pairs(draw: np.random.Generator, count: int) -> Made:
     return text, image, 3 * (pairs - 0.6) + text[:, 4:].sum(1) + image[:, 4:].sum(1)
 
 
-CENTRES = np.random.default_rng(3).normal(size=(2, 80, 8))
-OF_CENTRE = np.random.default_rng(4).permutation(np.repeat([-1, 1], 40))
+CENTRES = np.random.default_rng(3).normal(size=(2, 100, 3))
+OF_CENTRE = np.random.default_rng(4).permutation(np.arange(100) % 2) * 2 - 1
 
 
 def clusters(draw: np.random.Generator, count: int) -> Made:
-    """retrieval: eighty kinds of meme, each with a label of its own, which nothing but likeness tells."""
-    kind = draw.integers(0, 80, count)
-    text, image = (centre[kind] + 0.4 * draw.normal(size=(count, 8)) for centre in CENTRES)
+    """retrieval: a hundred small kinds of meme in a narrow space, each with a label that only its likes tell."""
+    kind = draw.integers(0, 100, count)
+    text, image = (centre[kind] + 0.1 * draw.normal(size=(count, 3)) for centre in CENTRES)
     return text, image, OF_CENTRE[kind] + 0.0
 
 
 PLANTED: dict[str, Callable[[np.random.Generator, int], Made]] = {
-    "linear": sum_of_both, "late": sum_of_bends, "product": agreement, "product+": agreement_and_words, "cross": table,
+    "linear": sum_of_both, "late": sum_of_bends, "product": agreement,
     "gated": each_column_has_a_judge, "attention": one_side_is_true, "combiner": several_pairs, "retrieval": clusters,
 }  # fmt: skip
 
