@@ -80,9 +80,10 @@ def report(
 
     results = folder.read(reports)
     fields = [field for field in (slice_by or "").split(",") if field]
-    memes = folder.memes(results, features) if fields else None
-    for field in fields:
-        answers.slice_by(reports, results, memes, field)
+    if fields:
+        memes = folder.memes(results, features)
+        for field in fields:
+            answers.slice_by(reports, results, memes, field)
     sides = [side for side, encoder in results.comparison.encoders.items() if encoder.dim]
     summary = dataset_summary.summarise(data, quiet, sides) if data else None
     if summary:
