@@ -190,7 +190,7 @@ def column(data: Data, field: str) -> dict[str, list[Any]]:
     Raises Refused where no meme has one.
     """
     folders = [data.features / encoder.name for encoder in data.encoders.values() if encoder.dim]
-    values, others = {}, set[str]()
+    values, others = dict[str, list[Any]](), set[str]()
     for split in (data.dev, *data.tests):
         kept: dict[str, dict[str, Any]] = {}
         for folder in folders:

@@ -104,7 +104,7 @@ def encoder_table(results: Results) -> Table:
 
 
 def slices(results: Results, head: str, reports: Path) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for split in results.comparison.judged:
         pieces = [piece for piece in results.comparison.slices if piece.split == split and head in piece.auc_roc]
         if pieces:

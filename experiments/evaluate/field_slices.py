@@ -67,7 +67,7 @@ class FieldSlices:
 
 def field_slices(results: Results, data: Data, field: str) -> FieldSlices:
     """Cut the judged splits by a column, for every head. Raises Refused as `masks` does."""
-    memes, without, slices, gaps = {}, {}, list[FieldSlice](), list[Gap]()
+    memes, without, slices, gaps = dict[str, int](), dict[str, int](), list[FieldSlice](), list[Gap]()
     of_splits = masks(data, field)
     for split in (each for each in data.splits if each.name in results.comparison.judged):
         labelled = results.predicted[split.name].labelled
@@ -171,7 +171,8 @@ def widest(
         }
         if len(rates) < 2:
             continue
-        highest, lowest = (pick(rates, key=lambda name: rates[name].mean) for pick in (max, min))
+        ordered = sorted(rates, key=lambda name: rates[name].mean)
+        lowest, highest = ordered[0], ordered[-1]
         one, other = rates[highest], rates[lowest]
         seen = one.mean - other.mean
         held = np.stack([masks[name] for name in rates])

@@ -18,10 +18,13 @@ from experiments.results.folder import Results
 from experiments.results.records import NAN, Figure
 
 KINDS = ("recall", "precision", "cost", "review", "error")
-RELIES_ON = {
-    "recall": ["recall"], "precision": ["precision"], "error": ["error"], "review": ["error"],
-    "cost": ["recall", "false_alarms"],
-}  # fmt: skip
+RELIES_ON: dict[str, tuple[str, ...]] = {  # figures, by kind
+    "recall": ("recall",),
+    "precision": ("precision",),
+    "cost": ("recall", "false_alarms"),
+    "review": ("error",),
+    "error": ("error",),
+}
 MARGIN = 0.1  # half of dev's interval of what a goal relies on: with a wider one the point is a guess
 Band = tuple[float, float]  # probabilities: allowed below the first, blocked from the second on
 

@@ -87,6 +87,12 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
 class WholeHead(nn.Module):
     """All that predict does between vectors and a probability: scaling, every run, temperature, their mean."""
 
+    temperature: Tensor
+    text_mean: Tensor
+    text_divisor: Tensor
+    image_mean: Tensor
+    image_divisor: Tensor
+
     def __init__(self, saved: SavedHead) -> None:
         super().__init__()
         self.kind = HEADS[saved.name]
@@ -125,7 +131,7 @@ def trace(saved: SavedHead) -> torch.export.ExportedProgram:
 
 def write_torch(out: Path, saved: SavedHead, program: torch.export.ExportedProgram, about: dict[str, Any]) -> None:
     """Write head.pt, its tensors, and head.py, its steps. about: what the file says of itself."""
-    inputs = program.graph_signature.inputs_to_parameters | program.graph_signature.inputs_to_buffers
+    inputs = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
     tensors = {name: program.state_dict[key].detach().clone().contiguous() for name, key in inputs.items()}
     tensors = {name: tensor for name, tensor in tensors.items() if used(program, name)}
     torch.save(tensors, out / "head.pt")
@@ -148,7 +154,8 @@ def step(node: Node, tensors: dict[str, Tensor]) -> str:
         return repr(value)
 
     if node.op == "output":
-        return f"return {said(node.args[0][0])}"  # type: ignore[index]
+        outputs: Any = node.args[0]
+        return f"return {said(outputs[0])}"
     if node.op != "call_function" or CHECKS in str(node.target):
         return ""
     words = [*map(said, node.args), *(f"{name}={said(value)}" for name, value in node.kwargs.items())]
@@ -165,7 +172,8 @@ def write_sklearn(out: Path, about: dict[str, Any]) -> None:
 def write_onnx(out: Path, program: torch.export.ExportedProgram) -> None:
     """Write head.onnx: text_vec and image_vec in, probability out. Raises Refused without the packages."""
     need(("onnx", "onnxscript"), "ONNX needs", "onnx")
-    names = {"input_names": ["text_vec", "image_vec"], "output_names": ["probability"]}
+    inputs, outputs = ["text_vec", "image_vec"], ["probability"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(program, f=out / "head.onnx", external_data=False, verbose=False, **names)
+        path = out / "head.onnx"
+        torch.onnx.export(program, f=path, input_names=inputs, output_names=outputs, external_data=False, verbose=False)

@@ -130,7 +130,7 @@ class Scorer:
         """
         heads = models.load(Path(model))
         deciding = models.choose(heads, head)
-        bands = operating_bands(Path(model), at, threshold, deciding.name) if at else {}
+        bands: Mapping[str, Band] = operating_bands(Path(model), at, threshold, deciding.name) if at else {}
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
         published = place(str(features)) if features else None

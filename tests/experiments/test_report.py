@@ -112,7 +112,7 @@ def test_every_part_of_a_report_is_there(page):
     drawn = {attributes["aria-label"].split()[0] for attributes in page.all("svg")}
     kinds = "AUC-ROC Differences Error Class Words Image ROC Precision-recall Confusion Calibration Losses"
     assert drawn == set(kinds.split())
-    assert len(page.all("svg")) == 2 + 3 + 2 * (2 + 4 + 4) + 1 + 8
+    assert len(page.all("svg")) == 2 + 3 + 2 * (2 + 4 + 4) + 1 + 1 + 8
 
 
 def test_tables_say_what_the_comparison_says(folder, page):
