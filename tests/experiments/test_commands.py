@@ -50,7 +50,7 @@ QUICKER = {
     "experiments.learning_curve": ["--sizes", "12,all", "--draws", "1", "--seeds", "1", "--heads", "text"],
     "experiments.systems": ["--seeds", "1"],
 }
-# Benchmarks, servers, clusters, buckets, a second dataset, and trainings that take a hub's encoders: options are parsed,
+# Benchmarks, servers, clusters, buckets, a second dataset, trainings that take a hub's encoders: options are parsed,
 # no more.
 PARSED_ONLY = re.compile(
     r"experiments\.bench|experiments\.serve|--engine ray|s3://|--test-on|experiments\.systems (distil|bert)"
