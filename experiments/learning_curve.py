@@ -77,7 +77,10 @@ def learning_curve(
     runs = training.runs(names, seeds, choice.heads)
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
-    Path(out).mkdir(parents=True, exist_ok=True)
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.Refused(f"--out {out}: cannot write there: {error.strerror}") from None
     with locked(Path(out), "another learning curve", "--out"):
         logits = train(data, subsets, runs, references == "all", device, Path(out), quiet)
         every = dict.fromkeys(name.split("/", 1)[1] for each in logits.values() for name in each)
@@ -103,7 +106,7 @@ def learning_curve(
             }
             found = learning.evaluate(of_split, memes, kinds, split.name, labelled.pairs.label == 1, labelled.group)
             points += found[0]
-            laws += found[1] if split in judged else []
+            laws += found[1] if any(split is each for each in judged) else []
         curve = record.LearningCurve(
             encoders=data.encoders,
             splits=[size_of(split) for split in data.splits],
