@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from extract.errors import Refused
+from extract.machine import DEVICES
 from extract.places import Place, place
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -26,7 +27,7 @@ class ExtractConfig:
     features: Place = Path("features")  # folder, here or elsewhere, that <encoder>/<split>.h5 go to
     text_encoder: str = "bert-base-uncased"  # NAME[:cls|:mean|:pooler], a folder, or "none"
     image_encoder: str = "resnet50"  # NAME[:pooled|:grid], a folder, or "none"
-    device: str = "auto"  # "auto", "cpu" or "cuda"
+    device: str = "auto"  # "auto", "cpu", "cuda" or "mps"
     dtype: str = "auto"  # of the encoders' arithmetic; vectors are stored as float32
     batch_size: int | None = None  # images a batch; texts: batch size x max tokens word pieces. None: by device
     max_tokens: int = 128  # word pieces, [CLS] and [SEP] included
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--features", type=place, metavar="DIR", help=f"where vectors go, likewise (default: {default['features']})")
     add("--text-encoder", metavar="E", help=f"name, folder or none (default: {default['text_encoder']})")
     add("--image-encoder", metavar="E", help=f"name, folder or none (default: {default['image_encoder']})")
-    add("--device", choices=("auto", "cpu", "cuda"), help="where to encode (default: auto)")
+    add("--device", choices=DEVICES, help="where to encode (default: auto)")
     add("--dtype", choices=DTYPES, help="arithmetic of the encoders (default: auto: bfloat16 where it is fast)")
     add("--batch-size", type=int, metavar="N", help="images a batch (default: by device)")
     add("--max-tokens", type=int, metavar="N", help=f"word pieces a text (default: {default['max_tokens']})")

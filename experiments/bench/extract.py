@@ -27,7 +27,7 @@ from extract import dataset, engine, errors, places, publish, stage, store
 from extract.config import ExtractConfig
 from extract.encoders import batches, catalogue
 from extract.files import write_text
-from extract.machine import cores, resolve_device
+from extract.machine import DEVICES, cores, resolve_device
 from extract.plan import Item
 
 LIMIT_BATCHES = 12
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind, name in ENCODERS.items():
         add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
     add("--random-weights", action="store_true", help="BERT-base and ResNet-50 with random weights: needs no download")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    add("--device", default="auto", choices=DEVICES)
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
     return parser

@@ -25,14 +25,16 @@ class TextModel(nn.Module):
         self.dim: int = model.config.hidden_size
 
     def forward(
-        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
+        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"] | None
     ) -> Float[Tensor, "batch dim"]:
-        """float32 vectors. mask: 1 for word pieces, 0 for padding."""
+        """float32 vectors. mask: 1 for word pieces, 0 for padding; None where nothing is padded."""
         output = self.model(input_ids=ids, attention_mask=mask)
         if self.pooling == "pooler":
             return output.pooler_output.float()
         if self.pooling == "cls":
             return output.last_hidden_state[:, 0].float()
+        if mask is None:
+            return output.last_hidden_state.float().sum(dim=1) / ids.shape[1]
         real = mask[:, :, None].bool()
         total = output.last_hidden_state.float().masked_fill(~real, 0.0).sum(dim=1)
         return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
