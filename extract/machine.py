@@ -171,11 +171,12 @@ class Float32:
 
 def _float32_settings() -> list[tuple[Any, str, Any]]:
     """Where torch keeps them: an object, an attribute's name, and the value that asks for all 24 bits."""
-    from torch import backends
+    import torch
 
+    backends: Any = torch.backends
     if not hasattr(backends, "fp32_precision"):  # before torch 2.9
         return [(backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]
-    rooms: list[Any] = [backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv]
+    rooms = [backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv]
     return [(room, "fp32_precision", "ieee") for room in rooms]
 
 

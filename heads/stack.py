@@ -110,9 +110,8 @@ def _per_run(runs: Sequence[HeadSettings], ndim: int, device: torch.device) -> t
     """By what a step multiplies weights, and by what their update; they broadcast against [run, ...]."""
     shape = (len(runs), *[1] * (ndim - 1))
     shrink = [1 - run.learning_rate * run.weight_decay * (ndim == 3) for run in runs]
-    return tuple(
-        torch.tensor(values, device=device).view(shape) for values in (shrink, [r.learning_rate for r in runs])
-    )
+    rate = [run.learning_rate for run in runs]
+    return torch.tensor(shrink, device=device).view(shape), torch.tensor(rate, device=device).view(shape)
 
 
 def _alike(rates: Sequence[tuple[float, float]]) -> list[tuple[slice, tuple[float, float]]]:

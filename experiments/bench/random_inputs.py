@@ -33,6 +33,16 @@ def draw_memes(folder: Path, rows: int) -> Path:
     return folder
 
 
+def as_jpeg(paths: Iterable[Path], quality: int = 85) -> None:
+    """Write these pictures as JPEG, over what they are; their names stay."""
+    from PIL import Image
+
+    for path in paths:
+        with Image.open(path) as picture:
+            rgb = picture.convert("RGB")
+        rgb.save(path, "JPEG", quality=quality)
+
+
 def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     """Write BERT-base, and a tokenizer that has every word of `texts` whole: as BERT's has nearly all of English."""
     import torch
