@@ -12,7 +12,7 @@ from jaxtyping import Int
 from experiments.evaluate import statistics
 from extract import store
 from extract.dataset import SIDES
-from extract.errors import Refused, listing
+from extract.errors import Refused, listing, named
 from extract.places import Place
 from extract.store import EncoderIdentity
 
@@ -254,15 +254,10 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
             f"{len(pairs.text):,} ids, {pairs.image.identity.name} {len(pairs.image):,}, none in common"
         )
     return [
-        f"{pairs.split}: {len(ids):,} memes without {side} left out: {shortened(ids)}."
+        f"{pairs.split}: {len(ids):,} memes without {side} left out: {named(ids)}."
         for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
         if ids
     ]
-
-
-def shortened(ids: list[str], shown: int = 5) -> str:
-    more = f" and {len(ids) - shown:,} more" if len(ids) > shown else ""
-    return ", ".join(ids[:shown]) + more
 
 
 def both_classes(split: Split) -> tuple[Split, list[str]]:

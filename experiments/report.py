@@ -86,7 +86,7 @@ def refuse_other_data(results: "Results", summary: "DatasetSummary") -> None:
         for names, what in ((absent, "are not in it"), (other, "have another label in it")):
             if names:
                 faults.append(
-                    f"{split}: {len(names):,} of {len(predicted.ids):,} memes {what}; first: {', '.join(names[:3])}"
+                    f"{split}: {len(names):,} of {len(predicted.ids):,} memes {what}; first: {errors.named(names)}"
                 )
     if faults:
         raise errors.Refused(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.options import add_model, model_arguments
 from experiments.options import parser as parser_of
 from extract import errors
-from extract.errors import Failed, Refused, listing
+from extract.errors import Failed, Refused, listing, named
 from extract.places import Place, place
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def check(wanted: Sequence[str], submission: str) -> None:
     missing = sorted(set(wanted) - set(written))
     unknown = sorted(set(written) - set(wanted))
     faults = [
-        f"{len(names):,} ids {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        f"{len(names):,} ids {what}: {named(names)}"
         for what, names in (("missing", missing), ("twice", twice), ("not in the source", unknown))
         if names
     ]

@@ -58,7 +58,10 @@ class LocalEngine:
         return device, resolve_dtype(config.dtype, device)
 
     def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
-        encoder = load(job, config)
+        try:
+            encoder = load(job, config)
+        except RuntimeError as error:
+            raise _in_words(job, error) from None
         batch_size = config.batch_size or BATCH_SIZE[job.device]
         while True:
             try:
@@ -69,9 +72,7 @@ class LocalEngine:
                 return {image.content: image.reason for image in bad}
             except RuntimeError as error:
                 if not out_of_memory(error):
-                    if failure := _gpu_failure(job, error):
-                        raise failure from None
-                    raise
+                    raise _in_words(job, error) from None
             # only now has the traceback let go of the batch that was in hand
             import torch
 
@@ -90,15 +91,17 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or bool(re.search("ALLOC_FAILED|out of memory", str(error)))
 
 
-def _gpu_failure(job: EncoderJob, error: RuntimeError) -> Failed | None:
-    """A sick GPU or driver in words; None for what is a fault of ours."""
-    if not re.search("CUDA|CUBLAS|CUDNN|cuDNN", str(error)):
-        return None
-    reason = str(error).strip().splitlines()[0]
-    return Failed(
-        f"{job.located.slug}: the GPU cannot go on ({reason}); finished parts are kept: run the same command again, "
-        "or with --device cpu"
-    )
+def _in_words(job: EncoderJob, error: RuntimeError) -> Exception:
+    """A sick GPU, driver or compiler in words; what is a fault of ours as it is."""
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return Failed(f"{job.located.slug}: --compile: the compiler fails ({reason}). Mend it, or leave --compile out")
+    if re.search("CUDA|CUBLAS|CUDNN|cuDNN", str(error)):
+        return Failed(
+            f"{job.located.slug}: the GPU cannot go on ({reason}); finished parts are kept: run the same command "
+            "again, or with --device cpu"
+        )
+    return error
 
 
 def load(job: EncoderJob, config: ExtractConfig) -> Encoder:

@@ -34,7 +34,7 @@ def run(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except Failed as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(printable(line) for line in f"error: {error}".split("\n")), file=sys.stderr)
         return error.status
     except OSError as error:
         print(f"error: {told(error)}", file=sys.stderr)
@@ -83,6 +83,12 @@ def listing(items: Sequence[str], shown: int = 20) -> str:
     if len(items) > shown:
         lines.append(f"  ... and {len(items) - shown:,} more")
     return "\n".join(lines)
+
+
+def named(names: Sequence[str], shown: int = 5) -> str:
+    """The first `shown` names in one line, and how many more there are."""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return printable(", ".join(names[:shown])) + more
 
 
 def printable(text: str) -> str:

@@ -9,9 +9,12 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from extract.locks import alone_if
+
 SIDE = 224  # pixels
 SAMPLE_FORMAT = 339  # TIFF's tag: 1 for unsigned integers, which is what it means where it is absent, too
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; Hateful Memes' largest has 94 million
+HUGE = MAX_PIXELS // 8  # pixels from which on a machine's processes take turns
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")  # what is inside counts, not the file's name
 # what Pillow raises for EXIF data that are broken
 BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OSError, struct.error)
@@ -63,7 +66,7 @@ def decode(data: bytes) -> np.ndarray:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise Undecodable(f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}")
-            with ROOM.taken(width * height):
+            with ROOM.taken(width * height), alone_if(width * height > HUGE, "huge-image"):
                 image.load()
                 with suppress(*BROKEN_EXIF):  # of a JPEG, Pillow itself takes broken EXIF for none
                     ImageOps.exif_transpose(image, in_place=True)

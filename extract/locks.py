@@ -15,11 +15,12 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -38,6 +39,18 @@ def flock(file: IO[Any], wait: bool = False) -> None:
     Raises BlockingIOError where another process has locked it, unless we wait; OSError where its file system cannot.
     """
     fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def alone_if(needed: bool, what: str) -> Iterator[None]:
+    """Where that is needed, wait until no other process of this user and machine is at `what`, and keep others out."""
+    if not needed:
+        yield
+        return
+    with open(Path(tempfile.gettempdir()) / f"memefuse-{what}-{os.getuid()}.lock", "w") as file:
+        with suppress(OSError):  # a file system without locks
+            flock(file, wait=True)
+        yield
 
 
 @contextmanager

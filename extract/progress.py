@@ -8,6 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from extract.errors import printable
+
 SILENT = ContextVar("silent", default=False)
 
 
@@ -23,7 +25,7 @@ def silent() -> Iterator[None]:
 
 def say(line: str) -> None:
     if not SILENT.get():
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def bar(items: Iterable[Any] | None, label: str, total: int | None, unit: str, quiet: bool, scale: bool = False) -> Any:

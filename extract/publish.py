@@ -131,11 +131,13 @@ def identify(data: Place, splits: Sequence[HashedSplit]) -> store.DatasetIdentit
     return store.DatasetIdentity(str(data.resolve() if isinstance(data, Path) else data), digests)
 
 
-def record_dataset(folder: Folder, dataset: store.DatasetIdentity) -> None:
-    """Write whose memes a folder's files are; of splits that are not in this run, what was said of them stays."""
+def record_dataset(folder: Folder, dataset: store.DatasetIdentity, present: Sequence[str]) -> None:
+    """Write whose memes a folder's files are. Of splits that are not in this run, what was said of them stays, as long
+    as the dataset has them. present: its splits."""
     path = folder.path / store.DATASET
     before = store.recorded(folder.path.parent).get(path)
-    splits = (before.splits if before else {}) | dataset.splits
+    earlier = {name: digest for name, digest in before.splits.items() if name in present} if before else {}
+    splits = earlier | dataset.splits
     with folder.writing(), replacing(path) as aside:
         aside.write_text(replace(dataset, splits=splits).to_json(), encoding="utf-8")
 

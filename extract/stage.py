@@ -58,8 +58,9 @@ def extract(config: ExtractConfig | None = None, *, verbose: bool = False, **opt
         bad: dict[str, str] = {}
         for job in jobs:
             bad |= encode(job, splits, config, engine, bad)
+        present = dataset.find_splits(config.data)
         for job in jobs:
-            publish.record_dataset(job.folder, data)
+            publish.record_dataset(job.folder, data, present)
         folders, skip = [job.folder for job in jobs], config.on_error == "skip"
         return Extraction(publish.publish(folders, splits, bad, skip, config.shard_rows))
 

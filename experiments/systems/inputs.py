@@ -13,13 +13,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.data import Split, both_classes, shortened
+from experiments.data import Split, both_classes
 from experiments.systems.encoders import Side, labels, publish_fasttext, word_pieces
 from experiments.systems.published import FASTTEXT
 from extract import archive, dataset, images, places, store
 from extract.dataset import Meme
 from extract.encoders.family import Located
-from extract.errors import Failed, Refused, listing
+from extract.errors import Failed, Refused, listing, named
 from extract.machine import cores
 from extract.places import Place, Source
 from extract.store.schema import Vectors
@@ -192,7 +192,7 @@ def load(
     for name, rows in memes.items():
         split, lost = join(name, rows, digests, sides, features)
         if lost:
-            said.append(f"{name}: {len(lost):,} memes without vectors left out: {shortened(lost)}.")
+            said.append(f"{name}: {len(lost):,} memes without vectors left out: {named(lost)}.")
         splits.append(split)
     for number in (0, 1):  # train and dev
         splits[number], unlabelled = both_classes(splits[number])

@@ -14,7 +14,6 @@ from extract.store.reading import (
     encoders,
     join,
     recorded,
-    split_path,
 )
 from extract.store.schema import (
     NO_LABEL,
@@ -74,7 +73,6 @@ __all__ = [
     "read_rows",
     "recorded",
     "split_files",
-    "split_path",
     "sweep_shards",
     "verify",
     "write",

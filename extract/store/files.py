@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 
 from extract import places
+from extract.errors import named
 from extract.places import Place, Remote
 from extract.store.schema import (
     SCHEMA,
@@ -32,7 +33,6 @@ from extract.store.schema import (
     Rows,
     StoreError,
     StoreIncomplete,
-    first,
 )
 
 USER_BLOCK = 512  # bytes
@@ -92,7 +92,7 @@ class Writer:
         bad = ~np.isfinite(data).all(axis=1)
         if bad.any():
             names = [str(self.rows.ids[number]) for number in np.asarray(numbers)[bad]]
-            raise StoreIncomplete(f"{bad.sum():,} vectors of {self.rows.split} are not finite; first: {first(names)}")
+            raise StoreIncomplete(f"{bad.sum():,} vectors of {self.rows.split} are not finite; first: {named(names)}")
         order = np.argsort(numbers, kind="stable")
         gaps = np.flatnonzero(np.diff(np.asarray(numbers)[order]) != 1) + 1
         for run in np.split(order, gaps) if len(order) else ():
@@ -107,7 +107,7 @@ class Writer:
         """Seal the file and return its digest. Raises StoreIncomplete when a row was never written."""
         if not self.written.all():
             names = [str(name) for name in self.rows.ids[~self.written]]
-            raise StoreIncomplete(f"{len(names):,} of {len(self.rows):,} rows never written; first: {first(names)}")
+            raise StoreIncomplete(f"{len(names):,} of {len(self.rows):,} rows never written; first: {named(names)}")
         return seal(self.path, (self.offset, 4 * self.dim * len(self.rows)))
 
 

@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 
 from extract import places
-from extract.errors import Refused, listing
+from extract.errors import Refused, listing, named
 from extract.places import Place
-from extract.store.schema import Features, Lazy, StoreError, Vectors, first
+from extract.store.schema import Features, Lazy, StoreError, Vectors
 from extract.store.splits import read_rows
 
 DATASET = "dataset.json"  # beside an encoder's files: whose memes they are
@@ -71,6 +71,10 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
                 f"{features} holds vectors of two datasets, {its.data} ({one.parent.name}) and {others.data} "
                 f"({other.parent.name}): give one of them another folder, extract --features, and delete its own here"
             )
+    for path, dataset in recorded(features).items():
+        files = splits.get(path.parent.name, {})
+        if files.keys() >= {"dev", "dev_seen"} and "dev" not in dataset.splits and "dev_seen" in dataset.splits:
+            del files["dev"]  # of a manifest that has gone since, or has another name now
     return {name: _folder(name, files) for name, files in splits.items()}
 
 
@@ -86,17 +90,6 @@ def _folder(name: str, files: dict[str, Place]) -> EncoderFolder:
             return EncoderFolder(name, encoder.kind, encoder.pooling, files)
     assert damage is not None
     raise damage
-
-
-def split_path(folder: EncoderFolder, split: str) -> Place:
-    """The file of a split; `dev` takes dev.h5, else dev_seen.h5, likewise `test`. Raises Refused without either."""
-    for name in (split, f"{split}_seen"):
-        if name in folder.splits:
-            return folder.splits[name]
-    raise Refused(
-        f"features of {folder.name} have no split {split}, only {', '.join(folder.splits)}; "
-        f"run: python -m extract --split {split}"
-    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +143,7 @@ def join(text: Features, image: Features) -> Pairs:
         if (counts > 1).any():
             twice = [str(name) for name in names[counts > 1]]
             raise StoreError(
-                f"{side.identity.name}/{side.split}: {len(twice):,} ids occur twice; first: {first(twice)}"
+                f"{side.identity.name}/{side.split}: {len(twice):,} ids occur twice; first: {named(twice)}"
             )
     ids, text_rows, image_rows = np.intersect1d(text.ids, image.ids, assume_unique=True, return_indices=True)
     order = np.argsort(text_rows)

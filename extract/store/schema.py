@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -123,7 +122,3 @@ class Features(Rows):
 def fingerprint(settings: dict[str, Any]) -> str:
     """sha256 (hex) of everything that changes a number, this schema included."""
     return hashlib.sha256(json.dumps({**settings, "schema": SCHEMA}, sort_keys=True).encode()).hexdigest()
-
-
-def first(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

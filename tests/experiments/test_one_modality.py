@@ -5,10 +5,13 @@ import json
 import pytest
 import trained
 from PIL import Image
+from starlette.testclient import TestClient
 from tiny_encoders import resnet, resnet_folder, text_folder
 
 from experiments import compare, predict, report, sweep
 from experiments.results import folder
+from experiments.scoring.scorer import Scorer
+from experiments.serve import app
 from extract import errors
 from extract.__main__ import main as extract
 from extract.errors import Refused
@@ -89,6 +92,19 @@ def test_images_alone_are_compared_reported_and_predicted(images, monkeypatch, c
     model = ["--model", reports, "--cache", "none", "--image-encoder", str(images / "resnet")]
     assert errors.run(lambda: predict.main([*model, "--data", str(images / "data"), "--split", "test"])) == 0
     assert len(capsys.readouterr().out.splitlines()) == 17
+
+
+def test_images_alone_are_served(images, monkeypatch):
+    """After the comparison above."""
+    scorer = Scorer.load(images / "reports", cache=False, image_encoder=str(images / "resnet"))
+    picture = (images / "data/img/test1.png").read_bytes()
+    with TestClient(app.application(scorer), base_url="http://127.0.0.1:8000") as client:
+        assert client.get("/model").json()["encoders"].keys() == {"image"}
+        answer = client.post("/score", files={"image": ("image", picture)})
+        assert answer.json()["probability"] == f"{scorer.score(picture).probability:.3f}".lstrip("0")
+        refused = client.post("/score", files={"text": (None, "words")})
+    assert refused.status_code == 400
+    assert "image" in refused.json()["error"]
 
 
 def test_a_sweep_over_images_alone_tries_the_image_head(images):

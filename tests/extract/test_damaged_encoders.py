@@ -23,7 +23,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("whole")
     theirs, _ = transformers_resnet_folder(root / "theirs", "basic")
     texts = {kind: text_folder(root / kind, kind) for kind in ("bert", "mpnet")}
-    return texts | {"ours": resnet_folder(root / "ours", resnet(), {}), "theirs": theirs}
+    ours = resnet_folder(root / "ours", resnet(), {})
+    pickled = root / "pickled"
+    pickled.mkdir()
+    torch.save(resnet().state_dict(), pickled / "weights.pth")
+    write_json(pickled / "encoder.json", {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1e-5})
+    return texts | {"ours": ours, "pickled": pickled, "theirs": theirs}
 
 
 def load(kind: str, folder: Path, pooling: str = "", **how: Any) -> Any:
@@ -167,6 +172,28 @@ def test_spm_model_alone_names_the_package_that_it_needs(
         load("text", folder)
 
 
+def test_spm_model_alone_is_a_tokenizer(tmp_path: Path) -> None:
+    import sentencepiece
+    from transformers import DebertaV2Config, DebertaV2Model
+
+    words = [f"look how many people love you {number} cats and dogs" for number in range(100)]
+    specials = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
+    pieces = {"pad_piece": "[PAD]", "bos_piece": "[CLS]", "eos_piece": "[SEP]", "unk_piece": "[UNK]"}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(words), model_prefix=str(tmp_path / "spm"), vocab_size=55, hard_vocab_limit=False,
+        user_defined_symbols=["[MASK]"], minloglevel=2, **specials, **pieces,
+    )  # fmt: skip
+    (tmp_path / "spm.vocab").unlink()
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    DebertaV2Model(DebertaV2Config(vocab_size=64, max_position_embeddings=64, **small)).save_pretrained(tmp_path)
+    encoder = load("text", tmp_path)
+    plain = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spm.model"))
+    texts = ["look how many dogs", "cats"]
+    prepared = encoder.prepare(texts)
+    assert prepared == [[1, *plain.encode(text), 2] for text in texts]
+    assert encoder.encode(prepared).shape == (2, 16)
+
+
 def test_compiling_without_a_compiler_is_refused(whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(Refused, match=r"--compile needs a C\+\+ compiler, and none is found"):
@@ -206,7 +233,7 @@ VALUES = st.one_of(
 def test_any_damage_is_refused_or_does_no_harm(
     tmp_path_factory: pytest.TempPathFactory, whole: dict[str, Path], data: st.DataObject
 ) -> None:
-    which = data.draw(st.sampled_from(["bert", "mpnet", "theirs"]))
+    which = data.draw(st.sampled_from(["bert", "mpnet", "pickled", "theirs"]))
     folder = Path(shutil.copytree(whole[which], tmp_path_factory.mktemp("damaged") / which))
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
     content = path.read_bytes()
@@ -221,8 +248,9 @@ def test_any_damage_is_refused_or_does_no_harm(
         at = data.draw(st.integers(0, header - 1))
         path.write_bytes(content[:at] + bytes([content[at] ^ 1 << data.draw(st.integers(0, 7))]) + content[at + 1 :])
     try:
-        encoder = load("image" if which == "theirs" else "text", folder)
-        if which != "theirs":
+        of_texts = which in ("bert", "mpnet")
+        encoder = load("text" if of_texts else "image", folder)
+        if of_texts:
             assert encoder.encode(encoder.prepare(["abc", ""])).shape == (2, encoder.dim)
     except Failed:
         pass

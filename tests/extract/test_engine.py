@@ -82,6 +82,23 @@ def test_memory_that_holds_no_image_is_said(tmp_path, monkeypatch):
         on_a_gpu_with_room(0, tmp_path, monkeypatch)
 
 
+def test_a_gpu_that_fails_while_an_encoder_is_loaded_is_said_in_one_sentence(monkeypatch, tmp_path):
+    def load(*_):
+        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`.")
+
+    monkeypatch.setattr(engine, "load", load)
+    located = SimpleNamespace(kind="image", slug="fake")
+    job = engine.EncoderJob(located, Folder(tmp_path / "image", "image", {}, {}), "cuda", "float32")
+    with pytest.raises(Failed, match=r"^fake: the GPU cannot go on \(CUDA error: device-side assert triggered\); fin"):
+        engine.LocalEngine().encode(job, [], "fake", ExtractConfig(quiet=True))
+
+
+def test_a_compiler_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
+    broken = type("CppCompileError", (RuntimeError,), {"__module__": "torch._inductor.exc"})
+    with pytest.raises(Failed, match=r"^fake: --compile: the compiler fails \(C\+\+ compile error\)\. Mend it, or"):
+        on_a_gpu_with_room(2, tmp_path, monkeypatch, broken("C++ compile error\n\nCommand: ..."))
+
+
 def test_a_gpu_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
     sick = RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with `TORCH_USE_CUDA_DSA`.")
     with pytest.raises(Failed) as failure:

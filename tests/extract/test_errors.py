@@ -38,3 +38,16 @@ def test_all_packages_that_are_missing_are_named_with_the_way_out():
 def test_a_list_obeys_no_id():
     items = ["1\n2", "\x1b[2Jgone", "\u202eleft", "é😀 as it is"]
     assert errors.listing(items) == "  1\\n2\n  \\x1b[2Jgone\n  \\u202eleft\n  é😀 as it is"
+
+
+def test_names_in_a_line_obey_none_of_them():
+    assert errors.named(["1", "\x1b[2J", "a\nb"]) == "1, \\x1b[2J, a\\nb"
+    assert errors.named([str(number) for number in range(1234)]) == "0, 1, 2, 3, 4 and 1,229 more"
+
+
+def test_a_terminal_obeys_no_message(capsys):
+    def main():
+        raise errors.Refused("id \x1b]0;owned\x07 is twice\n  here")
+
+    assert errors.run(main) == 2
+    assert capsys.readouterr().err == "error: id \\x1b]0;owned\\x07 is twice\n  here\n"

@@ -3,12 +3,13 @@
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from extract import images
+from extract import images, locks
 from extract.images import MAX_PIXELS, Undecodable, decode
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -183,3 +184,16 @@ def test_many_large_images_are_not_decoded_at_once(monkeypatch):
         assert len(list(pool.map(decode, [*files, b""][:-1]))) == 16
     assert 40 < most[0] <= 100
     assert images.ROOM.free == 100
+
+
+@pytest.mark.parametrize(("side", "waits"), [(11, True), (10, False)])
+def test_of_a_machine_s_processes_one_at_a_time_decodes_a_huge_image(tmp_path, monkeypatch, side, waits):
+    monkeypatch.setattr(images, "HUGE", 100)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    file = encoded(Image.new("RGB", (side, side)))
+    with ThreadPoolExecutor(1) as pool:
+        with locks.alone_if(True, "huge-image"):  # as another process does; it locks another description of the file
+            waiting = pool.submit(decode, file)
+            with pytest.raises(TimeoutError) if waits else nullcontext():
+                waiting.result(timeout=0.2 if waits else None)
+        assert waiting.result().shape == (images.SIDE, images.SIDE, 3)

@@ -260,6 +260,22 @@ def test_join_refuses_different_labels_and_double_ids():
         store.join(make(["a", "a"]), image)
 
 
+@pytest.mark.parametrize(
+    ("splits", "held"),
+    [
+        ({"train", "dev_seen"}, {"train", "dev_seen"}),
+        ({"train", "dev", "dev_seen"}, {"train", "dev", "dev_seen"}),
+        ({"train"}, {"train", "dev", "dev_seen"}),  # what is said of neither decides nothing
+    ],
+)
+def test_a_dev_file_of_a_manifest_that_has_gone_is_not_taken(tmp_path, splits, held):
+    for split in ("train", "dev", "dev_seen"):
+        store.publish(tmp_path / f"bert/{split}.h5", make(["a"], split=split))
+    identity = store.DatasetIdentity("memes", dict.fromkeys(splits, "0"))
+    (tmp_path / "bert" / store.DATASET).write_text(identity.to_json())
+    assert store.encoders(tmp_path)["bert"].splits.keys() == held
+
+
 def test_encoders_lists_what_a_folder_holds(tmp_path):
     store.publish(tmp_path / "bert/train.h5", make(["a"]))
     store.publish(tmp_path / "bert/dev_seen.h5", make(["b"], split="dev_seen"))
@@ -269,9 +285,6 @@ def test_encoders_lists_what_a_folder_holds(tmp_path):
         "bert": ("text", ["dev_seen", "train"]),
         "resnet": ("image", ["train"]),
     }
-    assert store.split_path(found["bert"], "dev") == tmp_path / "bert/dev_seen.h5"
-    with pytest.raises(Refused, match="features of resnet have no split dev, only train"):
-        store.split_path(found["resnet"], "dev")
     with pytest.raises(Refused, match="no features folder"):
         store.encoders(tmp_path / "none")
     for split in ("dev_seen", "train"):  # which kind of vectors they are the other file tells
