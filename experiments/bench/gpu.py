@@ -109,11 +109,10 @@ def extraction(device: str, rows: int, repeats: int, scratch: Path) -> Iterator[
     for what, kind in (("texts", "text"), ("PNG", "image"), ("JPEG", "image")):
         folder = scratch / what
         folder.mkdir()
-        if what == "JPEG":
-            random_inputs.as_jpeg([Path(str(meme.image)) for meme in memes])
         if kind == "text":
             encoder = random_inputs.write_text_encoder(folder / "BERT-base", [meme.text for meme in memes])
         else:
+            random_inputs.write_as(what, [Path(str(meme.image)) for meme in memes])
             encoder = random_inputs.write_image_encoder(folder / "ResNet-50")
         subset = stage_one.subset(folder / "subset", data, memes)
         timed = stage_one.compare(kind, str(encoder), memes, subset, folder, device, repeats)

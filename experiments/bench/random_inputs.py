@@ -33,14 +33,14 @@ def draw_memes(folder: Path, rows: int) -> Path:
     return folder
 
 
-def as_jpeg(paths: Iterable[Path], quality: int = 85) -> None:
-    """Write these pictures as JPEG, over what they are; their names stay."""
+def write_as(form: str, paths: Iterable[Path]) -> None:
+    """Write these pictures as "PNG" or "JPEG", over what they are; their names stay."""
     from PIL import Image
 
     for path in paths:
         with Image.open(path) as picture:
             rgb = picture.convert("RGB")
-        rgb.save(path, "JPEG", quality=quality)
+        rgb.save(path, form)
 
 
 def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
