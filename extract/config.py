@@ -50,6 +50,8 @@ class ExtractConfig:
             faults.append(f"--shard-rows is {self.shard_rows}, expected at least 1")
         if self.device == "cpu" and self.dtype == "float16":
             faults.append("--dtype float16 needs a GPU; on a CPU use bfloat16 or float32")
+        if self.device == "mps" and self.engine == "ray":
+            faults.append("--device mps is for this machine alone; leave --engine ray out")
         if self.address != "local" and self.engine != "ray":
             faults.append(f"--address {self.address} is a Ray cluster's; add --engine ray")
         if "://" in self.address:
