@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from experiments.options import BALANCES, DEFAULT_HEADS, Log, add_settings, add_slice_by, at_least_one, compared
 from experiments.options import parser as parser_of
 from extract import errors
+from extract.machine import DEVICES
 from extract.places import Place, place
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
+    add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
     add(
         "--calibrate",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from extract.machine import DEVICES
 from extract.places import place
 
 DEFAULT_HEADS = "text,image,early,late"  # what is compared unless others are named
@@ -92,7 +93,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     add("--text-encoder", metavar="E", help="where the model's text encoder is, if it was a folder")
     add("--image-encoder", metavar="E", help="where the model's image encoder is, if it was a folder")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode (default: auto)")
+    add("--device", choices=DEVICES, default="auto", help="where to encode (default: auto)")
 
 
 class Log(argparse.Action):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.options import DEFAULT_HEADS, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
+from extract.machine import DEVICES
 from extract.places import Place, place
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def parser() -> argparse.ArgumentParser:
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", default="all", metavar="E,E+E", help="text vectors, each with each image's (default: all)")
     add("--image-encoder", default="all", metavar="E,E+E", help="image vectors (default: all); E+E: side by side")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
+    add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--out", type=Path, default=Path("reports/sweep"), metavar="DIR", help="default: reports/sweep")
     return parser
 

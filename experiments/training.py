@@ -16,9 +16,14 @@ from tqdm import tqdm
 from experiments.data import Data, Split
 from experiments.words import bare
 from extract.errors import Refused
+from extract.machine import FLOAT32
+from heads import gpu
 from heads.metrics import best_threshold, fit_temperature
 from heads.models import HEADS
+from heads.rows import Once
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit
+
+STREAMS = 4  # heads that train at once on a GPU
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,22 @@ def heads(
 
     On a CPU heads train side by side, with a share of the cores each: a small product gains little from a second core,
     and where other programs are on the cores, threads that wait for each other at every product lose most of the time.
+    On a GPU they do, too, on streams of their own. All of them look at one copy of the standardised vectors.
     """
     split_rows = {split.name: rows(split) for split in data.splits}
     train, dev = split_rows.pop(data.train.name), split_rows[data.dev.name]
     count = sum(len(settings) for settings in asked.values())
-    with Live(count, quiet) as live, side_by_side(len(asked), device) as workers:
+    cache, once = gpu.budget(torch.device(device), CACHE_BYTES), Once()
+    with Live(count, quiet) as live, FLOAT32.products(), side_by_side(len(asked), device) as workers:
+        share = cache if device == "cuda" else cache // workers
+        how: dict[str, Any] = {"device": device, "progress": live.progress, "cache_bytes": share, "once": once}
 
         def one(head: str) -> Trained:
-            cache = CACHE_BYTES // workers
-            fitted = fit(head, train, dev, asked[head], device=device, progress=live.progress, cache_bytes=cache)
+            with gpu.own_stream(device):
+                return trained(head)
+
+        def trained(head: str) -> Trained:
+            fitted = fit(head, train, dev, asked[head], **how)
             live.done(head, fitted)
             logit = {split: fitted.logits(its_rows) for split, its_rows in split_rows.items()}
             threshold, temperature = chosen_on_dev(data, logit, calibrate)
@@ -100,7 +112,7 @@ def heads(
 def side_by_side(jobs: int, device: str) -> Iterator[int]:
     """How many of `jobs` run at once; within, torch gives each its share of the cores."""
     cores = torch.get_num_threads()
-    at_once = min(jobs, cores) if device == "cpu" else 1
+    at_once = min(jobs, cores) if device == "cpu" else min(jobs, cores, STREAMS) if device == "cuda" else 1
     torch.set_num_threads(cores // at_once)
     try:
         yield at_once

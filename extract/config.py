@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from extract.errors import Refused
+from extract.machine import DEVICES
 from extract.places import Place, place
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -28,7 +29,7 @@ class ExtractConfig:
     features: Place = Path("features")  # folder, here or elsewhere, that <encoder>/<split>.h5 go to
     text_encoder: str | tuple[str, ...] = "bert-base-uncased"  # NAME[:POOLING], a folder[:POOLING], several, or "none"
     image_encoder: str | tuple[str, ...] = "resnet50"  # likewise
-    device: str = "auto"  # "auto", "cpu" or "cuda"
+    device: str = "auto"  # "auto", "cpu", "cuda" or "mps"
     dtype: str = "auto"  # of the encoders' arithmetic; vectors are stored as float32
     batch_size: int | None = None  # images a batch; texts: batch size x max tokens word pieces. None: by device
     max_tokens: int = 128  # word pieces, [CLS] and [SEP] included
@@ -56,6 +57,8 @@ class ExtractConfig:
             faults.append(f"--shard-rows is {self.shard_rows}, expected at least 1")
         if self.device == "cpu" and self.dtype == "float16":
             faults.append("--dtype float16 needs a GPU; on a CPU use bfloat16 or float32")
+        if self.device == "mps" and self.engine == "ray":
+            faults.append("--device mps is for this machine alone; leave --engine ray out")
         if self.address != "local" and self.engine != "ray":
             faults.append(f"--address {self.address} is a Ray cluster's; add --engine ray")
         if "://" in self.address:
@@ -95,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--features", type=place, metavar="DIR", help=f"where vectors go, likewise (default: {default['features']})")
     add("--text-encoder", metavar="E", help=f"name, folder or none; or E,E (default: {default['text_encoder']})")
     add("--image-encoder", metavar="E", help=f"name, folder or none; or E,E (default: {default['image_encoder']})")
-    add("--device", choices=("auto", "cpu", "cuda"), help="where to encode (default: auto)")
+    add("--device", choices=DEVICES, help="where to encode (default: auto)")
     add("--dtype", choices=DTYPES, help="arithmetic of the encoders (default: auto: bfloat16 where it is fast)")
     add("--batch-size", type=int, metavar="N", help="images a batch (default: by device)")
     add("--max-tokens", type=int, metavar="N", help=f"word pieces a text (default: {default['max_tokens']})")

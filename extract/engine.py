@@ -2,13 +2,16 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+import numpy as np
+
 from extract import encoders, store
 from extract.config import ExtractConfig
-from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Report
+from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Group, Report, prefetch
 from extract.encoders.family import Encoder, Located, TextEncoder, unknown_pieces
 from extract.errors import Failed
 from extract.machine import processor_name, resolve_device, resolve_dtype
@@ -16,8 +19,12 @@ from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say
 
-PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": {"text": 32768, "image": 4096}}  # some seconds' work
-PART_BYTES = 1 << 27  # of vectors: a grid is fifty times as long as a pooled vector
+GPU_ROWS = {"text": 32768, "image": 4096}
+PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": GPU_ROWS, "mps": GPU_ROWS}  # some seconds' work
+# Of vectors: a grid is fifty times as long as a pooled vector, and a GPU's part must be more than one batch of them.
+PART_BYTES = {"cpu": 1 << 27, "cuda": 1 << 29, "mps": 1 << 28}
+
+BEHIND = 2  # parts that may wait to be written
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class EncoderJob:
 
     located: Located
     folder: Folder
-    device: str  # "cpu" or "cuda"
+    device: str  # "cpu", "cuda" or "mps"
     dtype: str  # "float32", "bfloat16" or "float16"
 
     @property
@@ -38,7 +45,7 @@ class Engine(Protocol):
     """Turns a plan into part files."""
 
     def processor(self, config: ExtractConfig) -> tuple[str, str]:
-        """Device ("cpu" or "cuda") and dtype to encode with."""
+        """Device ("cpu", "cuda" or "mps") and dtype to encode with."""
 
     def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
         """Encode and write what is left. label: of its progress bar. Returns content -> reason for bad images."""
@@ -60,10 +67,10 @@ class LocalEngine:
         while True:
             try:
                 rows = part_rows(job.kind, job.device, encoder.dim, batch_size)
-                parts = text_parts(left, encoder, rows) if job.kind == "text" else cut(left, rows)
+                parts, prepared = text_parts(left, encoder, rows) if job.kind == "text" else (cut(left, rows), None)
                 start = time.perf_counter()
                 with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
-                    bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update)
+                    bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update, prepared)
                 record(job, time.perf_counter() - start, len(left) - len(bad))
                 return {image.content: image.reason for image in bad}
             except RuntimeError as error:
@@ -120,35 +127,35 @@ def load(job: EncoderJob, config: ExtractConfig) -> Encoder:
 
 def part_rows(kind: str, device: str, dim: int, batch_size: int) -> int:
     """Rows of a part, so that its vectors [rows, dim] stay small in memory; whole batches of images."""
-    rows = min(PART_ROWS[device][kind], PART_BYTES // (4 * dim))
+    rows = min(PART_ROWS[device][kind], PART_BYTES[device] // (4 * dim))
     return rows if kind == "text" else max(1, rows // batch_size) * batch_size
 
 
-def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> list[Part]:
-    """Texts in the order of their word pieces, in parts of so many rows."""
-    lengths = dict(
-        zip(left, text_lengths([str(item.source) for item in left], cast(TextEncoder, encoder)), strict=True)
-    )
-    return cut(by_length(left, lengths.__getitem__), rows)
+def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> tuple[list[Part], Iterator[list[int]]]:
+    """Texts in the order of their word pieces, in parts of so many rows; and these word pieces, in that order."""
+    tokenised = tokenise([str(item.source) for item in left], cast(TextEncoder, encoder))
+    place = {item: number for number, item in enumerate(left)}
+    parts = cut(by_length(left, lambda item: len(tokenised[place[item]])), rows)
+    return parts, (tokenised[place[item]].tolist() for part in parts for item in part.items)
 
 
-def text_lengths(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) -> list[int]:
-    """Word pieces of each text before truncation; a chunk at a time, so that token ids never pile up.
+def tokenise(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) -> list[np.ndarray]:
+    """Word pieces of each text before truncation, [pieces] int32: a list of them would take nine times the memory.
 
     Says how many texts are to be cut, and how many pieces the encoder does not know; raises Failed if most.
     """
-    lengths: list[int] = []
+    tokenised: list[np.ndarray] = []
     known = unknown = 0
     for start in range(0, len(texts), chunk):
         prepared = encoder.prepare(list(texts[start : start + chunk]))
-        lengths += [len(ids) for ids in prepared]
+        tokenised += [np.array(ids, dtype=np.int32) for ids in prepared]
         of_chunk = encoder.known_and_unknown(prepared)
         known, unknown = known + of_chunk[0], unknown + of_chunk[1]
-    if cut := sum(length > encoder.max_tokens for length in lengths):
-        say(f"note: {encoder.located.slug}: {cut_texts(cut, len(texts), encoder.max_tokens)}")
+    if too_long := sum(len(ids) > encoder.max_tokens for ids in tokenised):
+        say(f"note: {encoder.located.slug}: {cut_texts(too_long, len(texts), encoder.max_tokens)}")
     if note := unknown_pieces(len(texts), known, unknown):
         say(f"note: {encoder.located.slug}: {note}")
-    return lengths
+    return tokenised
 
 
 def cut_texts(cut: int, texts: int, max_tokens: int) -> str:
@@ -165,11 +172,17 @@ def write_parts(
 ) -> list[BadImage]:
     """Encode and write parts; return the images that cannot be decoded, whose parts are written without them.
 
+    A thread writes, at most two parts behind the encoder.
     done: called with a number of finished contents. prepared: as `Batches.encode` has it.
     """
-    bad: list[BadImage] = []
-    for part, group in zip(parts, batches.encode([part.items for part in parts], done, prepared), strict=True):
-        bad += group.bad
+
+    def write(started: tuple[Part, Callable[[], Group]]) -> list[BadImage]:
+        part, group = started[0], started[1]()
         if group.rows:
             folder.write(Part(tuple(part.items[row] for row in group.rows)), group.vectors, group.tokens)
-    return bad
+        return group.bad
+
+    groups = batches.started([part.items for part in parts], done, prepared)
+    with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+        bad = list(prefetch(writer, write, zip(parts, groups, strict=True), window=BEHIND + 1))
+    return [image for of_part in bad for image in of_part]

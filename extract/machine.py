@@ -5,11 +5,15 @@ import math
 import os
 import platform
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from extract.errors import Refused
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16")
 DRIVERS = ("libcuda.so.1", "nvcuda.dll")  # what every CUDA program needs, on Linux and on Windows
 CPUINFO = Path("/proc/cpuinfo")
@@ -48,14 +52,20 @@ def _quota() -> float:
 
 
 def resolve_device(device: str) -> str:
-    """ "auto", "cpu" or "cuda" -> "cpu" or "cuda".
+    """ "auto", "cpu", "cuda" or "mps" (Apple's GPUs) -> "cpu", "cuda" or "mps"; "auto" never takes the last.
 
-    Raises Refused for CUDA where there is none.
+    Raises Refused for CUDA or MPS where there is none.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise Refused(f"--device is {device!r}, expected auto, cpu or cuda")
+    if device not in DEVICES:
+        raise Refused(f"--device is {device!r}, expected {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
     if device == "cpu":
         return "cpu"
+    if device == "mps":
+        import torch
+
+        if not torch.backends.mps.is_available():
+            raise Refused("--device mps is for Apple's GPUs, and PyTorch finds none here. Use --device auto or cpu")
+        return "mps"
     fault = _no_cuda()
     if fault and device == "cuda":
         raise Refused(f"--device cuda: {fault}. Use --device cpu, or --device auto to take a GPU where there is one")
@@ -63,15 +73,22 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_dtype(dtype: str, device: str) -> str:
-    """ "auto" -> "bfloat16" where this processor or GPU multiplies it natively, else "float32"."""
+    """ "auto" -> "bfloat16" where this processor or GPU multiplies it natively.
+
+    Elsewhere "float32", and "float16" for CUDA's older GPUs: their float32 is eight times slower, and what overflows
+    is seen, for vectors that are not finite are refused.
+    """
     if dtype != "auto":
         if dtype not in DTYPES:
             raise Refused(f"--dtype is {dtype!r}, expected auto, {', '.join(DTYPES)}")
         if device == "cpu" and dtype == "float16":
             raise Refused("--dtype float16 needs a GPU; on a CPU use bfloat16 or float32")
+        if device == "mps" and dtype == "bfloat16":
+            raise Refused("--dtype bfloat16 is not for --device mps; use float16 or float32")
         return dtype
-    native = _gpu_has_bf16() if device == "cuda" else cpu_has_bf16()
-    return "bfloat16" if native else "float32"
+    if device == "cuda":
+        return "bfloat16" if _gpu_has_bf16() else "float16"
+    return "bfloat16" if device == "cpu" and cpu_has_bf16() else "float32"
 
 
 def cpu_has_bf16() -> bool:
@@ -119,3 +136,48 @@ def _gpu_has_bf16() -> bool:
     import torch
 
     return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+class Float32:
+    """float32 that means float32 while anyone is inside `products`: no TF32, no bfloat16 for speed.
+
+    cuDNN's convolutions would round their input to ten bits by default, products where the process asked for it. The
+    settings are the process's, threads share them: the first in makes them, the last out puts back what was there.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: list[tuple[Any, str, Any]] = []
+
+    @contextmanager
+    def products(self) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = [(room, name, getattr(room, name)) for room, name, _ in _float32_settings()]
+                for room, name, exact in _float32_settings():
+                    setattr(room, name, exact)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                for room, name, value in self._before if not self._inside else ():
+                    if name == "fp32_precision":
+                        room.fp32_precision = "none"  # what it had may have come from a wider setting
+                    if getattr(room, name) != value:
+                        setattr(room, name, value)
+
+
+def _float32_settings() -> list[tuple[Any, str, Any]]:
+    """Where torch keeps them: an object, an attribute's name, and the value that asks for all 24 bits."""
+    import torch
+
+    backends: Any = torch.backends
+    if not hasattr(backends, "fp32_precision"):  # before torch 2.9
+        return [(backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]
+    rooms = [backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv]
+    return [(room, "fp32_precision", "ieee") for room in rooms]
+
+
+FLOAT32 = Float32()

@@ -19,10 +19,17 @@ class DropoutNoise:
 
     bytes_ahead = 1 << 22  # per run: random bytes drawn in one go
 
-    def __init__(self, generators: Sequence[torch.Generator], rates: Sequence[float]) -> None:
-        """`generators` and `rates` (probability of dropping a unit, below 1) hold one entry per run."""
+    def __init__(
+        self, generators: Sequence[torch.Generator], rates: Sequence[float], device: torch.device | None = None
+    ) -> None:
+        """`generators` and `rates` (probability of dropping a unit, below 1) hold one entry per run.
+
+        device: where the units are, if it is not where generators draw.
+        """
         self.generators = list(generators)
-        self.device = self.generators[0].device
+        self.device = self.generators[0].device if device is None else device
+        self.given: UInt8[Tensor, "run count"] | None = None  # a step's bytes, where they are drawn before it
+        self.taken = 0  # bytes per run
         dropped = [min(round(rate * 256), 255) for rate in rates]  # of 256 byte values; 256 would leave no unit
         self.active = any(dropped)
         self.threshold = torch.tensor(dropped, dtype=torch.int16, device=self.device)[:, None, None]
@@ -37,12 +44,20 @@ class DropoutNoise:
         self.active = bool(self.threshold.any())
 
     def _bytes(self, count: int) -> UInt8[Tensor, "run count"]:
+        self.taken += count
+        if self.given is None:
+            return self.draw(count)
+        taken, self.given = self.given[:, :count], self.given[:, count:]
+        return taken
+
+    def draw(self, count: int) -> UInt8[Tensor, "run count"]:
+        """Random bytes."""
         if self.spare.shape[1] < count:
             words = max(self.bytes_ahead, count) // 8 + 1
-            fresh = torch.empty(len(self.generators), words, dtype=torch.int64, device=self.device)
+            fresh = torch.empty(len(self.generators), words, dtype=torch.int64, device=self.generators[0].device)
             for row, generator in zip(fresh, self.generators, strict=True):
                 row.random_(-(2**63), None, generator=generator)
-            self.spare = fresh.view(torch.uint8)
+            self.spare = fresh.view(torch.uint8).to(self.device)
         taken, self.spare = self.spare[:, :count], self.spare[:, count:]
         return taken
 

@@ -1,8 +1,10 @@
 """Memes as vectors: rows that may lie on disk, their standardisation, and the batches of an epoch."""
 
 import math
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from heads import gpu
 from heads.settings import HeadSettings
 
 SQUARED_NORM = 16  # mean squared norm of a standardised vector
@@ -101,12 +104,48 @@ class Scaling(NamedTuple):
         return (vec - self.mean.to(vec.device)) / self.divisor.to(vec.device)
 
 
-class Batch(NamedTuple):
-    """One step's memes: every run's own."""
+class Window(NamedTuple):
+    """Rows of train that lie in memory, standardised."""
 
-    text_vec: Float[Tensor, "run batch text_dim"]
-    image_vec: Float[Tensor, "run batch image_dim"]
-    row: Int[Tensor, "run batch"]  # where in train
+    text_vec: Float[Tensor, "n text_dim"]
+    image_vec: Float[Tensor, "n image_dim"]
+    row: Int[Tensor, " n"]  # where in train
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's memes: every run's own. They are gathered when they are asked for."""
+
+    window: Window
+    places: Int[Tensor, "run batch"]  # in the window
+
+    @property
+    def text_vec(self) -> Float[Tensor, "run batch text_dim"]:
+        return _rows(self.window.text_vec, self.places)
+
+    @property
+    def image_vec(self) -> Float[Tensor, "run batch image_dim"]:
+        return _rows(self.window.image_vec, self.places)
+
+    @property
+    def row(self) -> Int[Tensor, "run batch"]:
+        """Where in train they are."""
+        return self.window.row[self.places]
+
+
+class Once:
+    """What is made of an array of vectors is made once, for all heads that look at it, in whatever threads they are."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+    def __call__(self, what: str, vec: Any, make: Callable[[], Any]) -> Any:
+        """make(), or what an earlier call for the same `what` and `vec` has made."""
+        with self._lock:
+            if (what, id(vec)) not in self._made:
+                self._made[what, id(vec)] = vec, make()  # while `vec` is held here, its id is its own
+            return self._made[what, id(vec)][1]
 
 
 class Feed:
@@ -119,29 +158,37 @@ class Feed:
 
     def __init__(
         self, text_vec: Any, image_vec: Any, scaling: tuple[Scaling, Scaling], device: torch.device, dtype: torch.dtype,
-        cache_bytes: int,
+        cache_bytes: int, once: Once | None = None,
     ) -> None:  # fmt: skip
+        """once: shared by feeds of the same rows, so that kept vectors are."""
         self.vecs, self.scaling, self.device, self.dtype = (text_vec, image_vec), scaling, device, dtype
         row_bytes = (text_vec.shape[1] + image_vec.shape[1]) * dtype.itemsize
         self.window_rows = max(cache_bytes // max(row_bytes, 1), BLOCK)
         self.count = len(text_vec)
-        self.kept = self._load(list(blocks(self.count))) if self.count <= self.window_rows else None
+        self.kept = self._load(list(blocks(self.count)), once) if self.count <= self.window_rows else None
 
-    def _load(self, parts: list[slice]) -> tuple[Tensor, Tensor, Tensor]:
+    def _load(self, parts: list[slice], once: Once | None = None) -> Window:
         index = torch.cat([torch.arange(part.start, part.stop) for part in parts])
-        loaded = []
-        for vec, scale in zip(self.vecs, self.scaling, strict=True):
-            out = torch.empty(len(index), vec.shape[1], dtype=self.dtype, device=self.device)
-            start = 0
-            for part in parts:
-                for rows in blocks(part.stop - part.start, IN_CACHE):
-                    block = scale(read(vec, slice(part.start + rows.start, part.start + rows.stop)))
-                    out[start : start + len(block)] = block
-                    start += len(block)
-            loaded.append(out)
-        return loaded[0], loaded[1], index.to(self.device)
+        text, image = (
+            once(f"standardised {self.dtype}", vec, partial(self._standardised, vec, scale, parts, len(index)))
+            if once and vec.shape[1]
+            else self._standardised(vec, scale, parts, len(index))
+            for vec, scale in zip(self.vecs, self.scaling, strict=True)
+        )
+        return Window(text, image, index.to(self.device))
 
-    def _windows(self, number: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _standardised(self, vec: Any, scale: Scaling, parts: list[slice], count: int) -> Float[Tensor, "count dim"]:
+        out = torch.empty(count, vec.shape[1], dtype=self.dtype, device=self.device)
+        start = 0
+        for part in parts:
+            for rows in blocks(part.stop - part.start, BLOCK if gpu.on(self.device) else IN_CACHE):
+                block = read(vec, slice(part.start + rows.start, part.start + rows.stop))
+                out[start : start + len(block)] = scale(block.to(self.device) if gpu.on(self.device) else block)
+                start += len(block)
+        gpu.finish(self.device)
+        return out
+
+    def _windows(self, number: int) -> Iterator[Window]:
         if self.kept is not None:
             yield self.kept
             return
@@ -173,11 +220,22 @@ class Feed:
         over seeds would look up to two times smaller than it is.
         """
         for again in range(self.passes(settings)):
-            for text, image, index in self._windows(number * self.passes(settings) + again):
-                shuffled = torch.stack([torch.randperm(len(index), generator=order) for order in orders])
-                for places in shuffled.to(self.device).split(settings.batch_size, dim=1):
-                    yield Batch(_rows(text, places), _rows(image, places), index[places])
-                del text, image, index  # before the next window is read: memory holds one
+            for window in self._windows(number * self.passes(settings) + again):
+                order = shuffled(len(window.row), orders).to(self.device)
+                for places in order.split(settings.batch_size, dim=1):
+                    yield Batch(window, places)
+                del window  # before the next one is read: memory holds one
+
+
+def shuffled(count: int, orders: Sequence[torch.Generator]) -> Int[Tensor, "run count"]:
+    """0 to count - 1, shuffled by each generator; on a GPU all rows are sorted at once, by 63 random bits."""
+    device = orders[0].device
+    if not gpu.on(device):
+        return torch.stack([torch.randperm(count, generator=order) for order in orders])
+    keys = torch.empty(len(orders), count, dtype=torch.int64, device=device)
+    for row, order in zip(keys, orders, strict=True):
+        row.random_(generator=order)
+    return keys.argsort(dim=1, stable=True)
 
 
 def _rows(vec: Float[Tensor, "n dim"], places: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch dim"]:

@@ -3,23 +3,29 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from heads import gpu
 from heads.fitted import Fitted, History, blank, stacks
 from heads.metrics import auc_roc, check_labels
+from heads.mlp import DropoutNoise
 from heads.models import HEADS, Head
-from heads.rows import Feed, Rows, Scaling
+from heads.rows import Feed, Once, Rows, Scaling
 from heads.settings import HeadSettings
 from heads.stack import Stack
 
 __all__ = ["Fitted", "HeadSettings", "History", "Progress", "Rows", "fit"]
 
-STACK_BYTES = 2 << 30  # parameters, gradients, two moments and the best epoch's copy of the runs that train at once
-CACHE_BYTES = 2 << 30  # standardised train vectors kept in memory; more are read from disk in windows
+STACK_BYTES = 2 << 30  # what the runs that train at once take besides train's vectors; on a GPU a share of what is free
+CACHE_BYTES = 2 << 30  # standardised train vectors kept in memory, likewise; more are read from disk in windows
+# a parameter, its gradient and that laid out anew for the kernel, two moments, the running mean, the best epoch's: four
+# bytes each; rounded for products, once more with its gradient; on a GPU the update of unequal rates
+VALUE_BYTES, ROUNDED_BYTES, UPDATE_BYTES = 7 * 4, 2 * 2, 4
 
 
 @dataclass(frozen=True)
@@ -43,14 +49,16 @@ def fit(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     precision: str = "auto",
-    cache_bytes: int = CACHE_BYTES,
+    cache_bytes: int | None = None,
+    once: Once | None = None,
 ) -> Fitted:
     """Train every run of `head` on train, stop each on dev's AUC-ROC, and keep its best epoch.
 
     Runs of equal `shape` train as one stack. A run gives the same numbers in any company, up to the rounding of
     products of another size. `precision` is "float32", "bfloat16" (products in bfloat16, parameters in float32) or
     "auto": bfloat16 where the processor multiplies it natively. Where the standardised train vectors are more than
-    `cache_bytes`, they are read from `train` again each epoch, in windows.
+    `cache_bytes` (None: CACHE_BYTES, on a GPU a share of what is free), they are read from `train` again each epoch, in
+    windows. Heads that train on the same rows share one copy of them through `once`.
 
     Raises ValueError on an unknown head, no runs, vectors of unequal width, labels other than 0 and 1, a single class.
     """
@@ -64,13 +72,19 @@ def fit(
         its if side in HEADS[head].sides else ()
         for side, its in (("text", train.text_blocks), ("image", train.image_blocks))
     ]
-    scaling = Scaling.fit(train_vecs[0], blocks[0]), Scaling.fit(train_vecs[1], blocks[1])
-    feed = Feed(*train_vecs, scaling, target, dtype, cache_bytes)
-    dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache_bytes)
-    train_label, dev_label = train.labels(), dev.labels().to(target)
+    once, cache = once or Once(), gpu.budget(target, CACHE_BYTES) if cache_bytes is None else cache_bytes
+    text_scaling, image_scaling = (
+        once("scaling", vec, partial(Scaling.fit, vec, its)) if vec.shape[1] else Scaling.fit(vec, its)
+        for vec, its in zip(train_vecs, blocks, strict=True)
+    )
+    scaling = text_scaling, image_scaling
+    feed = Feed(*train_vecs, scaling, target, dtype, cache, once)
+    dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache, once)
+    # Apple's GPUs have no float64, which scores need
+    train_label, dev_label = train.labels(), dev.labels().to(target if gpu.on(target) else "cpu")
     text_dim, image_dim = (vec.shape[1] for vec in train_vecs)
     done: list[_Trained] = []
-    for members in _stacks(head, text_dim, image_dim, runs):
+    for members in _stacks(head, text_dim, image_dim, runs, target, dtype):
         asked = [runs[run] for run in members]
         stack = Stack(blank(head, text_dim, image_dim, asked), asked, train_label, target)
         finished = sum(len(part.members) for part in done)
@@ -112,15 +126,17 @@ def _train(
     best_epoch = torch.zeros(count, dtype=torch.long)
     epochs: list[Tensor] = []
     going = list(range(count))
+    stopped = torch.zeros(count, dtype=torch.bool)
     while going:
         epoch = len(epochs) + 1
         loss = stack.epoch(train, epoch)
-        logit = stack.logits(dev)
+        logit = stack.logits(dev).to(label.device)
         dev_loss = F.binary_cross_entropy_with_logits(logit, label.float().expand_as(logit), reduction="none").mean(
             dim=1
         )
         row = torch.full((3, count), torch.nan)
-        row[:, stack.members] = torch.stack([loss, dev_loss, auc_roc(logit, label).float()]).cpu()
+        row[:, stack.members] = torch.stack([loss.to(label.device), dev_loss, auc_roc(logit, label).float()]).cpu()
+        row[:, stopped] = torch.nan
         epochs.append(row)
         better = (row[2] > best) & row[1].isfinite()  # a run that diverged ranks nothing
         best[better], best_epoch[better] = row[2][better], epoch
@@ -131,7 +147,10 @@ def _train(
             if epoch < run.max_epochs and epoch - best_epoch[member] < run.patience
         ]
         tell(epoch, len(going), best.max().item())
-        if going and len(going) < len(stack.members):
+        # on a GPU runs that have stopped cost less than a step captured anew, until they are half of all
+        stopped[:] = True
+        stopped[[stack.members[place] for place in going]] = False
+        if going and len(going) <= (len(stack.members) // 2 if stack.on_gpu else len(stack.members) - 1):
             stack.keep(going)
     return _Trained(members, stack.finish(), best_epoch, torch.stack(epochs))
 
@@ -154,12 +173,21 @@ def _gather(
     )  # fmt: skip
 
 
-def _stacks(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> list[list[int]]:
+def _stacks(
+    head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings], device: torch.device, dtype: torch.dtype
+) -> list[list[int]]:
     """Positions of the runs that train together: those that can share a stack, no more of them than memory holds."""
     cut = []
     for members in stacks(runs):
-        values = sum(param.numel() for param in blank(head, text_dim, image_dim, [runs[members[0]]]).parameters())
-        at_once = max(STACK_BYTES // (values * 5 * 4), 1)
+        one = runs[members[0]]
+        values = sum(param.numel() for param in blank(head, text_dim, image_dim, [one]).parameters())
+        rounded = ROUNDED_BYTES if dtype != torch.float32 else 0
+        run_bytes = values * (VALUE_BYTES + rounded + UPDATE_BYTES * gpu.on(device))
+        units = (text_dim + image_dim) * dtype.itemsize + one.depth * one.hidden * 3 * 4  # with masks and gradients
+        run_bytes += one.batch_size * units
+        if any(runs[member].dropout for member in members):
+            run_bytes += DropoutNoise.bytes_ahead
+        at_once = max(gpu.budget(device, STACK_BYTES) // run_bytes, 1)
         cut += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return cut
 
@@ -168,15 +196,8 @@ def _resolved(precision: str, device: torch.device) -> str:
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision}")
     if precision == "auto":
-        return "bfloat16" if _multiplies_bfloat16(device) else "float32"
+        return "bfloat16" if gpu.multiplies_bfloat16(device) else "float32"
     return precision
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    # private, and the only way: torch's public CPU capability does not tell bfloat16 products from widened ones
-    return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
 def _check(head: str, train: Rows, dev: Rows, runs: Sequence[HeadSettings]) -> None:

@@ -1,19 +1,20 @@
-"""`python -m experiments.bench extract|heads|ray`: speed as a ratio against named alternatives of the same run."""
+"""`python -m experiments.bench extract|gpu|heads|ray`: speed as a ratio against named alternatives of the same run."""
 
 import importlib
 import sys
 
 from extract import errors
 
-BENCHES = ("extract", "heads", "ray")
+BENCHES = ("extract", "gpu", "heads", "ray")
 USAGE = """\
-usage: python -m experiments.bench {extract,heads,ray} [options]
+usage: python -m experiments.bench {extract,gpu,heads,ray} [options]
 
 Measure a stage against named alternatives in the same run; write a table to reports/bench_<stage>.md.
 
 examples:
   python -m experiments.bench extract --data data/hateful_memes
   python -m experiments.bench heads
+  python -m experiments.bench gpu
   python -m experiments.bench ray
   python -m experiments.bench heads --help
 """

@@ -27,7 +27,7 @@ from extract import dataset, engine, errors, places, publish, stage, store
 from extract.config import ExtractConfig
 from extract.encoders import batches, catalogue
 from extract.files import write_text
-from extract.machine import cores, resolve_device
+from extract.machine import DEVICES, cores, resolve_device
 from extract.plan import Item
 
 LIMIT_BATCHES = 12
@@ -55,13 +55,16 @@ def main(argv: list[str]) -> int:
         # drawn captions occur twice; equal texts are encoded once, which would flatter us
         distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
         memes = list(distinct.values())[: args.rows]
-        folder = _subset(Path(scratch) / "subset", data, memes)
+        folder = subset(Path(scratch) / "subset", data, memes)
         names = _encoders(args, memes, Path(scratch))
-        timed = {kind: _compare(kind, name, memes, folder, Path(scratch), args) for kind, name in names.items()}
+        timed = {
+            kind: compare(kind, name, memes, folder, Path(scratch), args.device, args.repeats)
+            for kind, name in names.items()
+        }
         memory = {} if args.no_memory else _memory(names, Path(scratch), args)
     source = args.data.name if args.data else "drawn"
-    machine = _machine(args.device)
-    title = f"Stage 1: {len(memes):,} {source} memes, medians of {args.repeats} interleaved runs, {machine}"
+    title = f"Stage 1: {len(memes):,} {source} memes, medians of {args.repeats} interleaved runs, "
+    title += machine(args.device)
     if args.random_weights:
         names = {kind: f"{Path(name).name}, random weights" for kind, name in names.items()}
     text = page(title, {kind: (names[kind], each) for kind, each in timed.items()}, memory)
@@ -79,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind, name in ENCODERS.items():
         add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
     add("--random-weights", action="store_true", help="BERT-base and ResNet-50 with random weights: needs no download")
-    add("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    add("--device", default="auto", choices=DEVICES)
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
     return parser
@@ -109,7 +112,7 @@ def _encoders(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: 
     return {"text": str(text), "image": str(write_image_encoder(scratch / "ResNet-50"))}
 
 
-def _subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
+def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
     """A dataset of these memes alone, its images linked."""
     folder.mkdir()
     (folder / "img").symlink_to((data / "img").resolve())
@@ -179,15 +182,15 @@ class StageOne:
             return timing.seconds_of(lambda: deque(batches.prefetch(pool, decode, items, window=4 * threads), maxlen=0))
 
 
-def _compare(
-    kind: str, name: str, memes: Sequence[dataset.Meme], folder: Path, scratch: Path, args: argparse.Namespace
+def compare(
+    kind: str, name: str, memes: Sequence[dataset.Meme], folder: Path, scratch: Path, device: str, repeats: int
 ) -> Timed:
     """Time both ways by turns; loading an encoder counts for neither."""
     from experiments.bench.alternatives import Notebook
 
-    ours, timed = StageOne(kind, name, folder, args.device), Timed(len(memes))
+    ours, timed = StageOne(kind, name, folder, device), Timed(len(memes))
     with Notebook(ours.job.located, ours.job.device) as notebook:
-        for repeat in range(args.repeats + 1):
+        for repeat in range(repeats + 1):
             features, file = scratch / f"{kind}-{repeat}", scratch / f"{kind}-{repeat}.h5"
             seconds = timing.seconds_of(lambda: ours.run(features)), notebook.seconds(memes, file)  # noqa: B023
             if repeat:  # the first round warms up
@@ -220,14 +223,14 @@ def _memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> d
     return peaks
 
 
-def _machine(device: str) -> str:
+def machine(device: str) -> str:
     """What the figures were measured on."""
-    machine = f"{cores()} cores"
-    if resolve_device(device) == "cpu":
-        return machine
+    here = f"{cores()} cores"
+    if (found := resolve_device(device)) != "cuda":
+        return here if found == "cpu" else f"Apple's GPU and {here}"
     import torch
 
-    return f"{torch.cuda.get_device_name()} and {machine}"
+    return f"{torch.cuda.get_device_name()} and {here}"
 
 
 def page(title: str, timed: dict[str, tuple[str, Timed]], memory: dict[int, float]) -> str:

@@ -20,6 +20,7 @@ from experiments.bench import timing
 from experiments.bench.timing import middle, ratios
 from experiments.options import DEFAULT_HEADS, at_least_one, head_names
 from experiments.options import parser as options_parser
+from extract.machine import DEVICES
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     scaled_help = "runs of each head that the plain way trains, its time scaled to --seeds (default: 1)"
     add("--baseline-seeds", type=at_least_one, default=1, metavar="N", help=scaled_help)
     add("--repeats", type=at_least_one, default=3, metavar="N", help="of which the median counts (default: 3)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
+    add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--scaling", action="store_true", help="instead: how time and memory grow with rows, dims and runs, as a plot")
     rows_help = "the most rows of --scaling (default: 1000000)"
     add("--rows", type=at_least_one, default=1_000_000, metavar="N", help=rows_help)

@@ -33,6 +33,16 @@ def draw_memes(folder: Path, rows: int) -> Path:
     return folder
 
 
+def write_as(form: str, paths: Iterable[Path]) -> None:
+    """Write these pictures as "PNG" or "JPEG", over what they are; their names stay."""
+    from PIL import Image
+
+    for path in paths:
+        with Image.open(path) as picture:
+            rgb = picture.convert("RGB")
+        rgb.save(path, form)
+
+
 def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     """Write BERT-base, and a tokenizer that has every word of `texts` whole: as BERT's has nearly all of English."""
     import torch

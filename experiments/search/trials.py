@@ -17,10 +17,12 @@ from experiments.results.records import revive, without_nan
 from extract import store
 from extract.errors import Failed, Refused, listing
 from extract.locks import flock
+from extract.machine import FLOAT32
 from extract.places import Place
 from extract.store import EncoderIdentity
 from heads.fitted import stacks
 from heads.models import HEADS
+from heads.rows import Once
 from heads.train import Fitted, HeadSettings, Progress, Rows, fit
 
 AT_ONCE = 48  # runs: what a kill may cost
@@ -146,11 +148,14 @@ def train_grid(
 
     grid: runs by head, in any order; a run scores the same in any company.
     """
+    once = Once()
     for head, runs in grid.items():
         for members in stacks(runs):
             for start in range(0, len(members), AT_ONCE):
                 asked = [runs[member] for member in members[start : start + AT_ONCE]]
-                yield fit(head, train, dev, asked, device=device, progress=progress)
+                with FLOAT32.products():
+                    fitted = fit(head, train, dev, asked, device=device, progress=progress, once=once)
+                yield fitted
 
 
 @dataclass(frozen=True)

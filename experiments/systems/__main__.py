@@ -11,6 +11,7 @@ from experiments.options import parser as parser_of
 from experiments.systems.published import MEMES, STAND_INS, SYSTEMS, System
 from extract import errors
 from extract.errors import Refused
+from extract.machine import DEVICES
 from extract.places import place
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=at_least_one, metavar="N", help="default: 5, and 1 where an encoder trains")
     add("--rows", type=at_least_one, metavar="N", help="train on N memes, drawn with seed 0; tables say so")
     add("--steps", type=at_least_one, metavar="N", help="train for at most N steps of the optimiser; tables say so")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    add("--device", choices=DEVICES, default="auto", help="default: auto")
     arithmetic = "of encoders' products (default: auto: that of vectors that are there, else the fast one)"
     add("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help=arithmetic)
     unusable = "memes that cannot be used: stop, or leave them out"

@@ -24,14 +24,17 @@ from extract import images
 from extract.encoders.family import Encoder
 from extract.errors import Failed
 from extract.files import cache_root, write_text
-from extract.machine import cores, processor_name
+from extract.machine import FLOAT32, cores, processor_name
 from extract.places import readers
 from extract.plan import Item
 
 if TYPE_CHECKING:
     import torch
 
-BATCH_SIZE = {"cpu": 8, "cuda": 256}  # images; on a CPU small batches stay in the cache
+    from extract.encoders.transfers import Arriving
+
+BATCH_SIZE = {"cpu": 8, "cuda": 256, "mps": 64}  # images; on a CPU small batches stay in the cache
+IN_HAND = 3  # batches that a GPU has been given and has not finished
 # Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
 DECODING = threading.BoundedSemaphore(cores())
 UNREAD, CHANGED = "cannot be read", "changed while it was being read"
@@ -89,24 +92,35 @@ class Batches:
         """Encode groups of contents; yield each when all of it is done.
 
         done: called with a number of finished contents.
-        prepared: all groups' contents in order as `Encoder.prepare` gives them, if another process has done that.
+        prepared: all groups' contents in order as `Encoder.prepare` gives them, if somebody has done that.
         Raises Failed for values that are not finite, and for files that cannot be read for no fault of theirs.
         """
-        import torch
+        return (group() for group in self.started(groups, done, prepared))
 
-        with self._prepared(groups) if prepared is None else _given(prepared) as contents:
+    def started(
+        self, groups: Sequence[Sequence[Item]], done: Report = lambda count: None, prepared: Iterator[Any] | None = None
+    ) -> Iterator[Callable[[], Group]]:
+        """As `encode`, but of each group what waits for its vectors and then returns it: a GPU may still be at it."""
+        from extract.encoders.transfers import Arriving
+
+        given = self._prepared(groups) if prepared is None else _given(prepared)
+        with FLOAT32.products(), given as contents:
             plan = self._plan((len(group), islice(contents, len(group))) for group in groups)
             rows: list[int] = []
-            pieces: list[torch.Tensor] = []
+            pieces: list[Arriving] = []
+            in_hand: deque[Arriving] = deque()
             with batches_at_once(self.encoder.device, self.batch_size) as each_of:
                 for batch, vectors in each_of(self._encode, plan):
                     if isinstance(batch, _End):
                         done(len(batch.bad))
-                        yield self._group(rows, pieces, batch)
+                        yield partial(self._group, rows, pieces, batch)
                         rows, pieces = [], []
                     else:
                         rows += [row for row, _ in batch.contents]
-                        pieces.append(vectors)
+                        pieces.append(Arriving(vectors))
+                        in_hand.append(pieces[-1])
+                        if len(in_hand) > IN_HAND:  # else a fast decoder would fill the GPU's memory
+                            in_hand.popleft().wait()
                         done(len(vectors))
 
     @contextmanager
@@ -139,7 +153,9 @@ class Batches:
                     end.tokens[row] = len(content)
                 length = self.encoder.length(content)
                 waiting.setdefault(length, []).append((row, content))
-                if len(waiting[length]) == max(1, self.batch_size * self.encoder.longest // length):
+                # one that must be filled up has one size for all lengths: else the shortest would cost the most
+                longest = self.encoder.longest if self.encoder.row_by_row else length
+                if len(waiting[length]) == max(1, self.batch_size * longest // length):
                     yield Batch(waiting.pop(length), full)
             yield from (Batch(batch, full) for _, batch in sorted(waiting.items()))
             yield end
@@ -189,15 +205,20 @@ class Batches:
             return answer if isinstance(answer, bool) else None
         return None
 
-    def _group(self, rows: list[int], pieces: "list[torch.Tensor]", end: _End) -> Group:
+    def _group(self, rows: list[int], pieces: "list[Arriving]", end: _End) -> Group:
+        import torch
+
         vectors = np.empty((len(rows), self.encoder.dim), dtype=np.float32)
         places = np.argsort(np.argsort(rows))  # of each vector, in the order of the rows
         start = 0
         for piece in pieces:
-            vectors[places[start : start + len(piece)]] = piece.cpu().numpy()
+            vectors[places[start : start + len(piece)]] = piece.wait()
             start += len(piece)
         if not np.isfinite(vectors).all():
-            raise Failed("the encoder gave values that are not finite; try --device cpu")
+            short = getattr(self.encoder, "dtype", None) == torch.float16
+            raise Failed(
+                f"the encoder gave values that are not finite; try {'--dtype float32' if short else '--device cpu'}"
+            )
         ordered = sorted(rows)
         tokens = np.array([end.tokens[row] for row in ordered], dtype=np.int32) if end.tokens else None
         return Group(ordered, vectors, tokens, end.bad)
@@ -296,4 +317,7 @@ def prefetch(
     while waiting:
         yield waiting.popleft().result()
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame, and with it all that was in hand

@@ -1,12 +1,12 @@
 """What every family of image encoders does alike: pixels of files, batches of pixels, vectors."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from extract.encoders.family import Located
+from extract.machine import FLOAT32
 
 if TYPE_CHECKING:
     import torch
@@ -33,10 +33,14 @@ class ImageEncoder:
         dtype: "torch.dtype",
         compiled: bool = False,
     ) -> None:
+        from extract.encoders.transfers import Upload
+
         self.located = located
         self.dim, self.device, self.dtype = dim, device, dtype
-        self.row_by_row = False if compiled else None  # compiled anew for every shape, with kernels of its own
+        # compiled anew for every shape, with kernels of its own; a GPU's libraries choose theirs by shape as well
+        self.row_by_row = None if device.type == "cpu" and not compiled else False
         self._net = net
+        self._upload = Upload(device)
         self._normalise = normalise.to(device)
         self._squeeze = squeeze
 
@@ -53,15 +57,12 @@ class ImageEncoder:
 
         if not batch:
             return torch.empty(0, self.dim, device=self.device)
-        pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)  # NHWC in memory: channels last
-        return self.vectors(pixels.pin_memory() if self.device.type == "cuda" else pixels)
+        return self.vectors(self._upload(batch).permute(0, 3, 1, 2))  # NHWC in memory: channels last
 
     def vectors(self, pixels: "Tensor") -> "Tensor":
         """As `encode`. pixels: [batch, 3, height, width] uint8 RGB, on the CPU or already on the device."""
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), FLOAT32.products():
             image = self._normalise(pixels.to(self.device, non_blocking=True))
-            # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if image.is_cuda else nullcontext():
-                return self._net(image.contiguous(memory_format=torch.channels_last)).float()
+            return self._net(image.contiguous(memory_format=torch.channels_last)).float()

@@ -25,14 +25,16 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mp
 class TransformersText:
     """A transformers model and its tokenizer: one vector a text.
 
-    A text's vector does not depend on the texts that share its batch, to the last bit; on another padded length only by
-    rounding. So texts are padded to a length that depends on themselves alone.
+    On a CPU a text's vector does not depend on the texts that share its batch, to the last bit; on another padded
+    length only by rounding. So texts are padded to a length that depends on themselves alone. On a GPU kernels are
+    chosen by shape, and others where there is a mask: there only texts of one exact length share a batch, without a
+    mask, and `Batches` gives every batch of a length one size. Another --batch-size, or one that was halved for memory,
+    rounds otherwise.
     """
 
     # the first token, the mean over tokens, the model's own pooler, the last token, what sentence-transformers would do
     poolings: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("cls", "mean", "pooler", "last", "sentence")}
     forms: ClassVar[tuple[str, ...]] = ("transformers",)
-    row_by_row: bool | None = True
 
     def __init__(
         self,
@@ -52,6 +54,8 @@ class TransformersText:
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.dim = model.dim
+        self.row_by_row: bool | None = self.device.type == "cpu"
+        self._length_step = LENGTH_STEP if self.device.type == "cpu" else 1
         self._model = model
         self._tokenizer = tokenizer
         self._closing = _closing_specials(tokenizer)
@@ -144,7 +148,8 @@ class TransformersText:
 
     def length(self, content: list[int]) -> int:
         """Word pieces that a text is padded to; a tokenizer without specials makes nothing of no text."""
-        return self._padded or min(self.max_tokens, max(1, -(-len(content) // LENGTH_STEP)) * LENGTH_STEP)
+        step = self._length_step
+        return self._padded or min(self.max_tokens, max(1, -(-len(content) // step)) * step)
 
     def encode(self, batch: Sequence[list[int]], pad_to: int | None = None) -> "Tensor":
         """Vectors [batch, dim] on the encoder's device. Texts beyond max_tokens are cut; their closing specials stay.
@@ -160,9 +165,11 @@ class TransformersText:
         if longest > length:
             raise ValueError(f"pad_to is {length}, but a text has {longest} word pieces")
         ids = torch.tensor([row + [self._pad_id] * (length - len(row)) for row in cut])
-        mask = torch.arange(length) < torch.tensor([len(row) for row in cut])[:, None]
+        mask = None
+        if any(len(row) < length for row in cut):  # else transformers would look for zeros in it, and wait for a GPU
+            mask = self._on_device((torch.arange(length) < torch.tensor([len(row) for row in cut])[:, None]).long())
         with torch.inference_mode():
-            return self._model(self._on_device(ids), self._on_device(mask.long()))
+            return self._model(self._on_device(ids), mask)
 
     def _cut(self, ids: list[int]) -> list[int]:
         if len(ids) <= self.max_tokens:
@@ -170,7 +177,8 @@ class TransformersText:
         return ids[: self.max_tokens - self._closing] + ids[len(ids) - self._closing :]
 
     def _on_device(self, batch: "Tensor") -> "Tensor":
-        return batch.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else batch
+        pinned = batch.pin_memory() if self.device.type == "cuda" else batch
+        return pinned.to(self.device, non_blocking=True)
 
 
 def position_limit(located: Located) -> int | None:

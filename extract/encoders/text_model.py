@@ -24,18 +24,21 @@ class TextModel(nn.Module):
         self.dim: int = model.config.hidden_size
 
     def forward(
-        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
+        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"] | None
     ) -> Float[Tensor, "batch dim"]:
-        """float32 vectors. mask: 1 for word pieces, 0 for padding."""
+        """float32 vectors. mask: 1 for word pieces, 0 for padding; None where nothing is padded."""
         vectors = self._pooled(self.model(input_ids=ids, attention_mask=mask), mask)
         return nn.functional.normalize(vectors, dim=1) if self.unit else vectors
 
-    def _pooled(self, output: Any, mask: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch dim"]:
+    def _pooled(self, output: Any, mask: Int[Tensor, "batch tokens"] | None) -> Float[Tensor, "batch dim"]:
         if self.pooling == "pooler":
             return output.pooler_output.float()
         if self.pooling == "cls":
             return output.last_hidden_state[:, 0].float()
-        pieces = output.last_hidden_state.float().masked_fill(~mask[:, :, None].bool(), 0.0)
+        pieces = output.last_hidden_state.float()
+        if mask is None:
+            return pieces[:, -1] if self.pooling == "last" else pieces.sum(dim=1) / pieces.shape[1]
+        pieces = pieces.masked_fill(~mask[:, :, None].bool(), 0.0)
         if self.pooling == "last":
             last = (mask.sum(dim=1) - 1).clamp(min=0)  # of no word pieces, zero
             return pieces[torch.arange(len(last), device=last.device), last]

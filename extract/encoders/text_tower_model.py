@@ -26,7 +26,7 @@ class TowerModel(nn.Module):
         self.dim: int = projected if pooling == "projected" else model.config.hidden_size
 
     def forward(
-        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
+        self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"] | None
     ) -> Float[Tensor, "batch dim"]:
         """float32 vectors. No mask: a CLIP sees nothing behind a text's end, a SigLIP must see its padding."""
         output = self.model(input_ids=ids)

@@ -101,7 +101,7 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         if job.kind == "image":
             return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
         # its tokenizer alone is used here, and the driver may have no GPU
-        return engine.text_parts(left, engine.load(replace(job, device="cpu"), config), rows)
+        return engine.text_parts(left, engine.load(replace(job, device="cpu"), config), rows)[0]
 
     def _stream(self, parts: Sequence[Part], job: EncoderJob, config: ExtractConfig) -> Iterator[workers.Report]:
         """Run the parts; yield what became of each, in the order in which they end."""

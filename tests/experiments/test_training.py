@@ -47,7 +47,9 @@ def test_side_by_side_gives_what_one_after_the_other_gives(data, capsys):
 def test_cores_are_shared_out(jobs, at_once, threads):
     with training.side_by_side(jobs, "cpu") as workers:
         assert (workers, torch.get_num_threads()) == (at_once, threads)
-    with training.side_by_side(jobs, "cuda") as workers:
+    with training.side_by_side(jobs, "cuda") as workers:  # on streams of their own; a thread launches for each
+        assert workers == at_once
+    with training.side_by_side(jobs, "mps") as workers:
         assert (workers, torch.get_num_threads()) == (1, 2)
 
 

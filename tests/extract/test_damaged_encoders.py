@@ -141,8 +141,8 @@ def test_the_share_of_unknown_word_pieces_is_said_and_refused_above_half(
 ) -> None:
     folder = Path(shutil.copytree(whole["bert"], tmp_path / "bert"))
     texts = ["ab cd", "ef gh ij"] * 8  # words that the tokenizer cuts into letters
-    assert engine.text_lengths(texts, load("text", folder)) == [6, 8] * 8
-    assert engine.text_lengths([*texts, "é ☃"], load("text", folder), chunk=3)[-1] == 4
+    assert [len(ids) for ids in engine.tokenise(texts, load("text", folder))] == [6, 8] * 8
+    assert len(engine.tokenise([*texts, "é ☃"], load("text", folder), chunk=3)[-1]) == 4
     assert "1 of the 82 word pieces of 17 texts (1.2%) are unknown to it" in capsys.readouterr().err
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = tokenizer["model"]["vocab"]
@@ -150,8 +150,8 @@ def test_the_share_of_unknown_word_pieces_is_said_and_refused_above_half(
     write_json(folder / "tokenizer.json", tokenizer)
     short = load("text", folder)
     with pytest.raises(Failed, match=r"40 of the 40 word pieces of 16 texts \(100\.0%\) are unknown to it\. Its vocab"):
-        engine.text_lengths(texts, short)
-    assert engine.text_lengths(["xy"], short) == [3]  # of one text nothing is concluded
+        engine.tokenise(texts, short)
+    assert len(engine.tokenise(["xy"], short)[0]) == 3  # of one text nothing is concluded
 
 
 def test_spm_model_alone_names_the_package_that_it_needs(

@@ -1,18 +1,26 @@
 """The engine in this process: a full GPU, a sick one."""
 
+import errno
+import io
+import threading
 import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
+from broken_images import Broken
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
+from tiny_encoders import resnet, resnet_folder
 
-from extract import engine, images, places
+from experiments.scoring.vectors import image_item, text_item
+from extract import encoders, engine, images, places
 from extract.config import ExtractConfig
+from extract.encoders import catalogue
+from extract.encoders.batches import Batches
 from extract.errors import Failed
 from extract.parts import Folder, Held
-from extract.plan import Item
+from extract.plan import Item, cut
 
 # a GPU that is full
 
@@ -105,7 +113,94 @@ def test_a_gpu_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
 
 def test_texts_that_are_cut_are_counted(capsys):
     encoder = FakeText(max_tokens=4)
-    assert engine.text_lengths(["a", "a longer text, which is cut", "b c d e f g h"], encoder) == [
-        len(ids) for ids in encoder.prepare(["a", "a longer text, which is cut", "b c d e f g h"])
-    ]
+    texts = ["a", "a longer text, which is cut", "b c d e f g h"]
+    assert [ids.tolist() for ids in engine.tokenise(texts, encoder)] == encoder.prepare(texts)
     assert "2 of 3 texts are longer than 4 word pieces and cut there" in capsys.readouterr().err
+
+
+# on a GPU nobody waits
+
+
+class Whole(FakeImage):
+    """Tells when it has encoded three parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.third = threading.Event()
+
+    def encode(self, batch):
+        vectors = super().encode(batch)
+        if len(self.batches) >= 3:
+            self.third.set()
+        return vectors
+
+
+def test_parts_are_written_while_the_next_two_are_encoded(tmp_path, monkeypatch):
+    items = [image_item(data) for data in pngs(5)]
+    encoder, written, waited = Whole(), [], []
+    own = Folder.write
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+
+    def write(folder, part, vectors, tokens):
+        waited.append(encoder.third.wait(5))  # were it to write the first before the second is begun, for ever
+        written.append(part.items)
+        own(folder, part, vectors, tokens)
+
+    monkeypatch.setattr(Folder, "write", write)
+    parts, folder = cut(items, 1), Folder(tmp_path / "image", "image", {}, {"torch": "2"})
+    assert engine.write_parts(parts, Batches(encoder, 1), folder) == []
+    assert all(waited)
+    assert written == [part.items for part in parts]
+    assert set(Held.scan(folder).where) == {item.content for item in items}
+
+
+def test_what_fails_comes_after_what_was_done_before_it(tmp_path):
+    items = [image_item(data) for data in pngs(3)]
+    items[2] = Item(items[2].content, Broken(errno.EIO))
+    folder = Folder(tmp_path / "image", "image", {}, {"torch": "2"})
+    with pytest.raises(Failed, match="cannot be read"):
+        engine.write_parts(cut(items, 1), Batches(FakeImage(), 1), folder)
+    assert set(Held.scan(folder).where) == {item.content for item in items[:2]}
+
+
+def test_texts_are_tokenised_once(tmp_path, monkeypatch):
+    encoder, seen = FakeText(), []
+    encoder.located = SimpleNamespace(slug="fake")
+    own = encoder.prepare
+    monkeypatch.setattr(encoder, "prepare", lambda texts: seen.extend(texts) or own(texts))
+    monkeypatch.setattr(engine, "load", lambda *_: encoder)
+    monkeypatch.setitem(engine.PART_ROWS["cpu"], "text", 3)
+    items = [text_item("x" * (number % 4) + str(number)) for number in range(8)]
+    folder = Folder(tmp_path / "text", "text", {}, {"torch": "2"})
+    job = engine.EncoderJob(SimpleNamespace(kind="text", slug="fake"), folder, "cpu", "float32")
+    engine.LocalEngine().encode(job, items, "fake", ExtractConfig(quiet=True))
+    assert sorted(seen) == sorted(item.source for item in items)
+    held = Held.scan(folder)
+    assert {content: held.tokens[content] for content in held.where} == {
+        item.content: len(item.source) + 2 for item in items
+    }
+
+
+def test_a_cpu_call_never_wakes_cuda(tmp_path, monkeypatch):
+    def woken(*_, **__):
+        raise AssertionError("CUDA was asked")
+
+    for name in ("_lazy_init", "is_available", "Stream", "Event", "current_stream", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, woken)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", woken)
+    config = ExtractConfig(device="cpu", dtype="float32", quiet=True)
+    assert engine.LocalEngine().processor(config) == ("cpu", "float32")
+    items = [image_item(data) for data in pngs(3)]
+    encoder = encoders.load(
+        catalogue.locate("image", str(resnet_folder(tmp_path / "net", resnet()))), device="cpu", dtype="float32",
+        max_tokens=1,
+    )  # fmt: skip
+    folder = Folder(tmp_path / "image", "image", {}, {"torch": "2"})
+    assert engine.write_parts(cut(items, 3), Batches(encoder, 3), folder) == []
+
+
+def pngs(count):
+    for number in range(count):
+        file = io.BytesIO()
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(file, "PNG")
+        yield file.getvalue()

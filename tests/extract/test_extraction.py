@@ -417,10 +417,10 @@ def test_an_image_that_changes_after_hashing_is_not_stored_under_the_old_hash(tm
         ("image", "cpu", 2048, 8, 256),
         ("image", "cpu", 49 * 2048, 8, 256),
         ("image", "cpu", 49 * 2048, 100, 200),  # whole batches: a short one costs as much as a full one
-        ("image", "cuda", 49 * 2048, 256, 256),  # not 334
-        ("image", "cuda", 49 * 2048, 400, 400),  # a batch is held in memory anyway
+        ("image", "cuda", 49 * 2048, 256, 1280),  # not 1,337, and more than one batch
+        ("image", "cuda", 49 * 2048, 1400, 1400),  # a batch is held in memory anyway
         ("text", "cuda", 768, 256, 32768),
-        ("text", "cuda", 4096, 256, 8192),
+        ("text", "cuda", 8192, 256, 16384),
     ],
 )
 def test_a_parts_vectors_stay_small_in_memory(kind, device, dim, batch_size, rows):

@@ -66,14 +66,50 @@ def test_bfloat16_where_the_processor_has_it(
         machine.resolve_dtype("float16", "cpu")
 
 
-@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])
 def test_bfloat16_where_the_gpu_has_it(monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     assert machine.resolve_dtype("auto", "cuda") == dtype
 
 
+def test_apples_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert machine.resolve_device("mps") == "mps"
+    assert [machine.resolve_dtype(asked, "mps") for asked in ("auto", "float16")] == ["float32", "float16"]
+    with pytest.raises(Refused, match="--dtype bfloat16 is not for --device mps; use float16 or float32"):
+        machine.resolve_dtype("bfloat16", "mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(Refused) as refused:
+        machine.resolve_device("mps")
+    assert str(refused.value) == (
+        "--device mps is for Apple's GPUs, and PyTorch finds none here. Use --device auto or cpu"
+    )
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch before 2.9 has other names for it")
+@pytest.mark.parametrize("asked", ["none", "tf32"])
+def test_float32_means_float32_whatever_the_process_asked_for(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    backends = torch.backends
+    rooms = [backends, backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv]
+    at_first = backends.fp32_precision
+    monkeypatch.setattr(backends.cudnn, "benchmark", True)
+    try:
+        backends.fp32_precision = asked  # with "tf32", torch.backends.cudnn.flags would raise
+        before = [room.fp32_precision for room in rooms]
+        with machine.FLOAT32.products():
+            with machine.FLOAT32.products():  # another thread's encoder
+                pass
+            assert {room.fp32_precision for room in rooms[1:]} == {"ieee"}
+            assert backends.cudnn.benchmark
+        assert [room.fp32_precision for room in rooms] == before
+        backends.fp32_precision = "ieee"  # nothing that was put back hides what is set later
+        assert backends.cuda.matmul.fp32_precision == "ieee"
+    finally:
+        backends.fp32_precision = at_first
+
+
 def test_words_that_mean_nothing_are_refused() -> None:
-    with pytest.raises(Refused, match="--device is 'gpu', expected auto, cpu or cuda"):
+    with pytest.raises(Refused, match="--device is 'gpu', expected auto, cpu, cuda or mps"):
         machine.resolve_device("gpu")
     with pytest.raises(Refused, match="--dtype is 'fp16', expected auto, float32, bfloat16, float16"):
         machine.resolve_dtype("fp16", "cpu")

@@ -19,6 +19,7 @@ from extract.ray_engine.engine import error_in_words
 @pytest.mark.parametrize(
     ("request_", "fault"),
     [
+        ({"device": "mps", "engine": "ray"}, "--device mps is for this machine alone; leave --engine ray out"),
         ({"address": "auto"}, "--address auto is a Ray cluster's; add --engine ray"),
         ({"engine": "ray", "address": "ray://head:10001"}, "--address is ray://head:10001, expected auto or HOST:PORT"),
     ],

@@ -14,8 +14,10 @@ from tiny_encoders import POSITIONS, SMALL_BERT, text_folder
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, Qwen3Config, T5Config, T5Model
 
+from experiments.scoring.vectors import text_item
 from extract import encoders
 from extract.encoders import catalogue, onednn
+from extract.encoders.batches import Batches
 from extract.encoders.text import TransformersText
 from extract.errors import Refused
 
@@ -87,6 +89,31 @@ def test_a_vector_does_not_depend_on_its_batch(folders: dict[str, Path], texts: 
     order = random.sample(range(len(ids)), len(ids))
     assert torch.equal(encoder.encode([ids[row] for row in order], pad_to=32), together[order])
     assert torch.equal(torch.cat([encoder.encode([row], pad_to=32) for row in ids]), together)
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_a_text_without_padding_gives_the_same_bits_beside_padded_ones(folders: dict[str, Path], kind: str) -> None:
+    """transformers drops a mask without zeros: alone, such a text goes without one."""
+    encoder = load(folders[kind], "mean")
+    for length in (8, 32):
+        full, short = [2, *range(5, 3 + length), 3], [2, 6, 7, 8, 3]
+        (alone,) = encoder.encode([full], pad_to=length)
+        assert torch.equal(encoder.encode([full, short, short], pad_to=length)[0], alone)
+
+
+def test_on_a_gpu_texts_of_one_exact_length_share_batches_of_one_size_without_a_mask(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, seen = load(folders["bert"], "mean"), []
+    encoder.row_by_row, encoder._length_step = False, 1  # as on a GPU
+    own = encoder._model.forward
+    monkeypatch.setattr(encoder._model, "forward", lambda ids, mask: seen.append((*ids.shape, mask)) or own(ids, mask))
+    items = [text_item("a" * length) for length in (1, 3, 1, 3, 5, 3)]
+    (together,) = Batches(encoder, 2).encode([items])
+    assert sorted(seen) == [(2, 3, None), (2, 5, None), (2, 5, None), (2, 7, None)]  # short ones filled up
+    (alone,) = Batches(encoder, 2).encode([items[4:5]])
+    assert (together.vectors[4] == alone.vectors[0]).all()
+    assert together.tokens.tolist() == [3, 5, 3, 5, 7, 5]
 
 
 def test_preparing_neither_cuts_nor_pads(folders: dict[str, Path]) -> None:

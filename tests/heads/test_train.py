@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from heads import train as training
 from heads.metrics import auc_roc
+from heads.mlp import DropoutNoise
 from heads.models import HEADS
 from heads.rows import BLOCK, Feed, Rows, Scaling
 from heads.settings import HeadSettings, seeded
@@ -72,8 +73,8 @@ def test_runs_of_other_seeds_differ():
 def test_splitting_a_stack_for_memory_changes_nothing(monkeypatch):
     runs = [replace(QUICK, seed=seed) for seed in range(5)]
     together = fit("late", TRAIN, DEV, runs, precision="float32").logits(TEST)
-    monkeypatch.setattr(training, "STACK_BYTES", 2 * 4 * 5 * (8 * (TEXT + IMAGE + 4) + 4))
-    assert len(training._stacks("late", TEXT, IMAGE, runs)) == 3
+    monkeypatch.setattr(training, "STACK_BYTES", 2 * (DropoutNoise.bytes_ahead + (1 << 16)))
+    assert len(training._stacks("late", TEXT, IMAGE, runs, torch.device("cpu"), torch.float32)) == 3
     torch.testing.assert_close(fit("late", TRAIN, DEV, runs, precision="float32").logits(TEST), together)
 
 

@@ -1,0 +1,150 @@
+"""All that only a GPU can show, in one call: the `gpu` tests, stage 1 and stage 2, in one table and under nine minutes.
+
+It needs no network and no file beyond the checkout: memes are drawn, weights and vectors are random.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from experiments import tables
+from experiments.bench import extract as stage_one
+from experiments.bench import heads as stage_two
+from experiments.bench import random_inputs, timing
+from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import parser as options_parser
+from extract import dataset, errors
+from extract.files import write_text
+from extract.machine import resolve_device
+
+SECONDS = 480.0  # what is not begun by then is left out
+SEEDS = (5, 100)
+SIZES = {"train": 8500, "dev": 500, "test": 1000}  # as in Hateful Memes
+DIMS = (768, 2048)  # BERT-base and ResNet-50
+HEADER = ["what", "how much", "seconds", "a second", "times the notebook's", "of the decode limit"]
+EXAMPLES = """\
+examples:
+  python -m experiments.bench gpu
+  python -m experiments.bench gpu --rows 512 --no-tests
+"""
+NOTES = """\
+Stage 1: from files to a published HDF5, encoder loaded, its weights random; medians. The notebook's way and the
+decode limit are those of `bench extract`, on the same GPU. Stage 2: the heads of compare, vectors random with a planted
+signal, rows and widths as Hateful Memes has them with BERT-base and ResNet-50; cold to table is a process of its own,
+references included.
+"""
+Row = list[str]
+Part = Callable[[], Iterator[Row]]
+
+
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        device = resolve_device("cuda")
+    except errors.Refused as refusal:
+        raise errors.Refused(f"bench gpu measures a GPU, and there is none to measure.\n{refusal}") from None
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = {} if args.no_tests else {"gpu tests": gpu_tests}
+        rows = measure(parts | all_parts(device, args.rows, args.repeats, Path(scratch)))
+    text = page(stage_one.machine(device), rows)
+    write_text(args.out / "bench_gpu.md", text)
+    print(text)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options_parser("bench gpu", __doc__ or "", EXAMPLES)
+    add = parser.add_argument
+    add("--rows", type=at_least_one, default=2048, metavar="N", help="drawn memes for stage 1 (default: 2048)")
+    add("--repeats", type=at_least_one, default=2, metavar="N", help="interleaved repeats of stage 1 (default: 2)")
+    add("--no-tests", action="store_true", help="leave out the tests that need a GPU")
+    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
+    return parser
+
+
+def all_parts(device: str, rows: int, repeats: int, scratch: Path) -> dict[str, Part]:
+    """Return what is measured besides the tests, each to be called in its turn."""
+    return {
+        "stage 1": lambda: extraction(device, rows, repeats, scratch),
+        "stage 2": lambda: training(device, SEEDS, scratch),
+    }
+
+
+def measure(parts: dict[str, Part], seconds: float = SECONDS) -> list[Row]:
+    """Run the parts in turn. One that fails costs its own rows, not those of the others."""
+    start, rows = time.perf_counter(), []
+    for name, part in parts.items():
+        if time.perf_counter() - start > seconds:
+            rows.append([name, f"left out: begun no more after {seconds:.0f} seconds"])
+            continue
+        print(f"{name} ...", file=sys.stderr)
+        try:
+            for row in part():
+                rows.append(row)
+                print("  " + "  ".join(filter(None, row)), file=sys.stderr)
+        except Exception as error:  # a GPU's first run: the table must be had whatever breaks
+            rows.append([name, f"failed: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"])
+    return [row + [""] * (len(HEADER) - len(row)) for row in rows]
+
+
+def gpu_tests() -> Iterator[Row]:
+    """Yield how many of the tests that need a GPU have passed; those that have not, by name."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests"]
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=timing.HOME, env=timing.environment(), capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    yield ["gpu tests", lines[-1].strip("= ") if lines else "no output", f"{time.perf_counter() - start:.0f}"]
+    yield from (["", line] for line in lines if line.startswith(("FAILED", "ERROR")))
+
+
+def extraction(device: str, rows: int, repeats: int, scratch: Path) -> Iterator[Row]:
+    """Yield stage 1's speed: texts, and images as PNG and as JPEG files, each against the notebook's way."""
+    data = random_inputs.draw_memes(scratch / "memes", 2 * rows)
+    memes = list({meme.text: meme for meme in dataset.read(data, "train").memes}.values())[:rows]
+    for what, kind in (("texts", "text"), ("PNG", "image"), ("JPEG", "image")):
+        folder = scratch / what
+        folder.mkdir()
+        if kind == "text":
+            encoder = random_inputs.write_text_encoder(folder / "BERT-base", [meme.text for meme in memes])
+        else:
+            random_inputs.write_as(what, [Path(str(meme.image)) for meme in memes])
+            encoder = random_inputs.write_image_encoder(folder / "ResNet-50")
+        subset = stage_one.subset(folder / "subset", data, memes)
+        timed = stage_one.compare(kind, str(encoder), memes, subset, folder, device, repeats)
+        seconds = statistics.median(timed.ours)
+        yield [
+            f"stage 1, {what}", f"{len(memes):,} through {encoder.name}, cosine {timed.cosine:.4f}", f"{seconds:.2f}",
+            f"{len(memes) / seconds:,.0f}", timing.middle(timing.ratios(timed.notebook, timed.ours)),
+            timing.share(timed.decode, timed.ours) if timed.decode else "",
+        ]  # fmt: skip
+
+
+def training(device: str, seeds: Sequence[int], scratch: Path) -> Iterator[Row]:
+    """Yield stage 2's seconds at so many seeds: the training alone, and from a cold start to the table."""
+    from experiments import data as loading
+    from experiments.training import runs
+
+    features = random_inputs.publish_vectors(scratch / "features", SIZES, DIMS)
+    loaded, heads = loading.load(features), head_names(DEFAULT_HEADS)
+    stage_two.side_by_side(loaded, runs(heads, 1, {}), device)  # warms up
+    for count in seeds:
+        asked = runs(heads, count, {})
+        job, trainings = f"{len(heads)} heads x {count} seeds", len(heads) * count
+        alone = stage_two.side_by_side(loaded, asked, device)
+        auc = statistics.fmean(alone.auc["early"])
+        yield [f"stage 2, training, test AUC-ROC {auc:.3f}", job, f"{alone.wall:.2f}", f"{trainings / alone.wall:,.0f}"]
+        cold = stage_two.compare(features, scratch / f"reports-{count}", count, device, "all")
+        yield ["stage 2, cold to table", job, f"{cold.wall:.2f}", f"{trainings / cold.wall:,.0f}"]
+
+
+def page(machine: str, rows: Sequence[Row]) -> str:
+    """Return the report."""
+    import torch
+
+    title = f"# On a GPU: {machine}, torch {torch.__version__}"
+    return "\n\n".join([title, tables.markdown(tables.Table("", HEADER, [list(row) for row in rows])), NOTES])
