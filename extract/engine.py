@@ -1,16 +1,17 @@
 """A plan -> part files: what an engine is, and the one that runs in this process. torch is imported late."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from extract import encoders
+from extract import encoders, store
 from extract.config import ExtractConfig
 from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Report
 from extract.encoders.family import Encoder, Located, TextEncoder, unknown_pieces
 from extract.errors import Failed
-from extract.machine import resolve_device, resolve_dtype
+from extract.machine import processor_name, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say
@@ -60,8 +61,10 @@ class LocalEngine:
             try:
                 rows = part_rows(job.kind, job.device, encoder.dim, batch_size)
                 parts = text_parts(left, encoder, rows) if job.kind == "text" else cut(left, rows)
+                start = time.perf_counter()
                 with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
                     bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update)
+                record(job, time.perf_counter() - start, len(left) - len(bad))
                 return {image.content: image.reason for image in bad}
             except RuntimeError as error:
                 if not out_of_memory(error):
@@ -75,6 +78,17 @@ class LocalEngine:
             torch.cuda.empty_cache()
             say(f"{job.located.slug}: GPU memory is full; going on with batch size {batch_size}")
             left = unique(left, Held.scan(job.folder))
+
+
+def record(job: EncoderJob, seconds: float, contents: int) -> None:
+    """Keep beside the vectors how long they took."""
+    name = processor_name().split(";")[0].rpartition(":")[2].strip()  # without its flags
+    if job.device == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name()
+    with job.folder.writing():
+        store.record_speed(job.folder.path, store.Speed(round(seconds, 3), contents, job.device, job.dtype, name))
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -2,10 +2,11 @@
 
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,6 +20,8 @@ HUGE = MAX_PIXELS // 8  # pixels from which on a machine's processes take turns
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")  # what is inside counts, not the file's name
 # what Pillow raises for EXIF data that are broken
 BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OSError, struct.error)
+
+Finished = TypeVar("Finished")
 
 
 class Undecodable(ValueError):
@@ -94,6 +97,25 @@ def decode(data: bytes, to: Squeeze = decode_each) -> np.ndarray:
 
     Raises Undecodable for empty, truncated and foreign files and for more than MAX_PIXELS pixels.
     """
+    return _decoded(data, lambda image: np.asarray(_squeezed(image, to)))
+
+
+def decode_whole(data: bytes, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """As `decode`, but not squeezed: shrunk where a side is longer than `longest` pixels.
+
+    Returns [h, w, 3] uint8 RGB, and the width and height that the image had.
+    """
+
+    def whole(image: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
+        share = min(1.0, longest / max(image.size))
+        width, height = (max(1, round(share * side)) for side in image.size)
+        return np.asarray(_squeezed(image, Squeeze(width, height))), image.size
+
+    return _decoded(data, whole)
+
+
+def _decoded(data: bytes, finish: Callable[[Image.Image], Finished]) -> Finished:
+    """What `finish` makes of the first frame, upright and of eight bits."""
     if not data:
         raise Undecodable("empty file")
     # Pillow's own limit warns at 89 megapixels and counts per process; ours is checked below, before any decoding
@@ -107,7 +129,7 @@ def decode(data: bytes, to: Squeeze = decode_each) -> np.ndarray:
                 image.load()
                 with suppress(*BROKEN_EXIF):  # of a JPEG, Pillow itself takes broken EXIF for none
                     ImageOps.exif_transpose(image, in_place=True)
-                return np.asarray(_squeezed(_scaled(image), to))
+                return finish(_scaled(image))
     except Undecodable:
         raise
     except Image.UnidentifiedImageError:
