@@ -88,13 +88,14 @@ def _load(located: "Located", device: str) -> None:
 
         from extract import encoders
 
-        resnet = encoders.unfrozen(located).to(device)
+        net, to = encoders.unfrozen(located).to(device), encoders.decoder(located)
+        assert to is not None  # of images
 
         def of_images(memes: Sequence["Meme"]) -> Tensor:
             images = [Image.open(BytesIO(meme.image.read_bytes())).convert("RGB") for meme in memes]
-            pixels = [np.array(image.resize((224, 224), Image.Resampling.BILINEAR)) for image in images]
+            pixels = [np.array(image.resize((to.width, to.height), to.resample)) for image in images]
             batch = torch.stack([torch.from_numpy(each).permute(2, 0, 1).contiguous() for each in pixels])
-            return resnet.net(resnet.normalise(batch.to(device)))
+            return net.net(net.normalise(batch.to(device)))
 
         _encode.append(of_images)
 

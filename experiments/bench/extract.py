@@ -21,9 +21,15 @@ import numpy as np
 
 from experiments import tables
 from experiments.bench import timing
-from experiments.bench.random_inputs import draw_memes, write_image_encoder, write_text_encoder
+from experiments.bench.random_inputs import (
+    VISION,
+    draw_memes,
+    write_image_encoder,
+    write_text_encoder,
+    write_vision_encoder,
+)
 from experiments.options import parser as options_parser
-from extract import dataset, engine, errors, places, publish, stage, store
+from extract import dataset, encoders, engine, errors, places, publish, stage, store
 from extract.config import ExtractConfig
 from extract.encoders import batches, catalogue
 from extract.files import write_text
@@ -36,6 +42,7 @@ EXAMPLES = """\
 examples:
   python -m experiments.bench extract --data data/hateful_memes --rows 512
   python -m experiments.bench extract --random-weights --rows 4000 --device cuda
+  python -m experiments.bench extract --random-weights CLIP-ViT-B-32
 """
 NOTES = """\
 The notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the
@@ -81,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeats", type=int, default=3, metavar="N", help="interleaved repeats (default: 3)")
     for kind, name in ENCODERS.items():
         add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
-    add("--random-weights", action="store_true", help="BERT-base and ResNet-50 with random weights: needs no download")
+    sizes = ("ResNet-50", *VISION)
+    add("--random-weights", nargs="?", const=sizes[0], choices=sizes, metavar="IMAGE",
+        help=f"BERT-base and an image encoder with random weights: needs no download ({', '.join(sizes)})")  # fmt: skip
     add("--device", default="auto", choices=DEVICES)
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
@@ -98,7 +107,7 @@ def _refuse(args: argparse.Namespace) -> None:
         return
     for kind, name in named.items():
         located = catalogue.locate(kind, name or ENCODERS[kind])
-        if located.pooling != (first := catalogue.default_pooling(kind, located.family)):
+        if located.pooling != (first := catalogue.default_pooling(kind)):
             raise errors.Refused(
                 f"{name}: the notebook's way, to compare with, has {kind} vectors by {first}; take {located.name}"
             )
@@ -109,7 +118,9 @@ def _encoders(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: 
     if not args.random_weights:
         return {kind: getattr(args, f"{kind}_encoder") or name for kind, name in ENCODERS.items()}
     text = write_text_encoder(scratch / "BERT-base", [meme.text for meme in memes])
-    return {"text": str(text), "image": str(write_image_encoder(scratch / "ResNet-50"))}
+    folder = scratch / args.random_weights
+    image = write_vision_encoder(folder, folder.name) if folder.name in VISION else write_image_encoder(folder)
+    return {"text": str(text), "image": str(image)}
 
 
 def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
@@ -161,8 +172,11 @@ class StageOne:
     def encode_seconds(self, rows: int) -> float:
         """Seconds of the encoder alone for so many rows, on ready tensors, at the batch size that stage 1 uses."""
         size = batch_size = batches.BATCH_SIZE[self.job.device]
-        ready: list[object] = list(np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8))
-        if self.job.kind == "text":
+        ready: list[object] = []
+        if squeeze := encoders.decoder(self.job.located):
+            shape = (size, squeeze.height, squeeze.width, 3)
+            ready += list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+        else:
             size = size * self.encoder.longest // PIECES
             ready = [[101, *range(2000, 1998 + PIECES), 102]] * size
         with batches.batches_at_once(self.encoder.device, batch_size) as each_of:

@@ -15,6 +15,15 @@ from extract import store
 
 BERT: dict[str, Any] = {}  # transformers' own defaults are BERT-base's: 12 layers, 768 wide, 30,522 word pieces
 BLOCKS = (3, 4, 6, 3)  # ResNet-50's, a stage
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+# beside ResNet-50: transformers' type of model, its settings, and the side of its images in pixels
+VISION: dict[str, tuple[str, dict[str, int], int]] = {
+    "CLIP-ViT-B-32": ("clip_vision_model", BASE | {"image_size": 224, "patch_size": 32}, 224),
+    "CLIP-ViT-L-14-336": ("clip_vision_model", LARGE | {"image_size": 336, "patch_size": 14}, 336),
+    "SigLIP-B-16-224": ("siglip_vision_model", BASE | {"image_size": 224, "patch_size": 16}, 224),
+    "DINOv2-B-14": ("dinov2", BASE | {"image_size": 518, "patch_size": 14}, 224),
+}
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 BRANCH_SCALE = 0.25  # of each residual branch; at 1 the activations would double with every block
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -65,6 +74,20 @@ def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     roles = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def write_vision_encoder(folder: Path, name: str) -> Path:
+    """Write one of VISION, with an image processor."""
+    import torch
+    from transformers import AutoConfig, AutoModel, logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    kind, settings, side = VISION[name]
+    AutoModel.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(folder)
+    halves = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": side, "resample": 3, **halves}))
     return folder
 
 

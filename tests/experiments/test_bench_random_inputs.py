@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_encoders import SMALL_BERT
+from tiny_encoders import PATCHES, SMALL_BERT
 
 from experiments import data as loading
 from experiments.bench import random_inputs
@@ -48,3 +48,14 @@ def test_words_of_the_memes_are_one_word_piece_each(monkeypatch, tmp_path):
     ids = encoder.prepare(["don't feed THE cats !"])[0]
     assert len(ids) == 2 + 7
     assert random_inputs.SPECIALS.index("[UNK]") not in ids
+
+
+@pytest.mark.parametrize("name", random_inputs.VISION)
+def test_vision_transformers_are_written_as_extract_reads_them(monkeypatch, tmp_path, name):
+    kind, settings, side = random_inputs.VISION[name]
+    tiny = SMALL_BERT | {"image_size": settings["image_size"], "patch_size": settings["patch_size"]}
+    assert {*settings} == {*SMALL_BERT, *PATCHES}
+    monkeypatch.setitem(random_inputs.VISION, name, (kind, tiny, side))
+    located = catalogue.locate("image", str(random_inputs.write_vision_encoder(tmp_path / name, name)))
+    assert encoders.settings(located, dtype="float32", max_tokens=0)["transform"].count(f"{side}x{side}") == 1
+    assert encoders.load(located, device="cpu", dtype="float32", max_tokens=0).dim == 32
