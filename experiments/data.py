@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -28,6 +29,7 @@ class Split:
     """Memes of one split in the order of their ids, so that the order in a file changes no number."""
 
     pairs: store.Pairs
+    elsewhere: bool = False  # of another dataset, whose ids mean nothing here: scored, and nothing is judged on it
 
     @property
     def name(self) -> str:
@@ -37,9 +39,13 @@ class Split:
     def labelled(self) -> "Split":
         return self.only(np.flatnonzero(self.pairs.label != store.NO_LABEL))
 
+    @property
+    def has_both_labels(self) -> bool:
+        return {0, 1} <= set(np.unique(self.pairs.label).tolist())
+
     def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
         """These rows, in this order."""
-        return Split(_take(self.pairs, rows))
+        return dataclasses.replace(self, pairs=_take(self.pairs, rows))
 
     @property
     def text_group(self) -> Int[np.ndarray, " meme"]:
@@ -80,6 +86,11 @@ class Data:
     def encoders(self) -> dict[str, EncoderIdentity]:
         """By side."""
         return {"text": self.text, "image": self.image}
+
+    @property
+    def own_tests(self) -> list[Split]:
+        """Test splits of this dataset."""
+        return [split for split in self.tests if not split.elsewhere]
 
     @property
     def splits(self) -> list[Split]:
@@ -126,20 +137,32 @@ def load(
     notes = lone_tests(every)
     splits = {}
     for split in wanted:
-        one = {}
-        for kind, side in sides.items():
-            one[kind], lacking = store.side_by_side([files[folder.name][split] for folder in side])
-            notes += missing_parts(one[kind], lacking)
-        both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
-        encoders |= {kind: both[kind].identity for kind in SIDES if kind not in one}
-        pairs = store.join(both["text"], both["image"])
-        splits[split] = Split(_take(pairs, np.argsort(pairs.ids, kind="stable")))
-        notes += missing_sides(pairs)
+        of_split = {kind: [files[folder.name][split] for folder in side] for kind, side in sides.items()}
+        splits[split], left_out = joined(of_split)
+        pairs = splits[split].pairs
+        encoders |= {
+            kind: file.identity
+            for kind, file in zip(SIDES, (pairs.text, pairs.image), strict=True)
+            if kind not in sides
+        }
+        notes += left_out
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
+    notes += cut_texts(encoders["text"], list(splits.values()))
     tests_read = [splits[split] for split in test_splits]
     return Data(encoders["text"], encoders["image"], splits[train], splits[dev], tests_read, notes, features)
+
+
+def joined(files: dict[str, list[store.Features]]) -> tuple[Split, list[str]]:
+    """Return one split's files, by side, as memes in the order of ids, and in words which of them lack a vector."""
+    one, notes = {}, []
+    for kind, parts in files.items():
+        one[kind], lacking = store.side_by_side(parts)
+        notes += missing_parts(one[kind], lacking)
+    both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
+    pairs = store.join(both["text"], both["image"])
+    return Split(_take(pairs, np.argsort(pairs.ids, kind="stable"))), notes + missing_sides(pairs)
 
 
 def lacks(folders: dict[str, store.EncoderFolder], kind: str, name: str | None) -> bool:
@@ -159,6 +182,28 @@ def absent(present: store.Features, kind: str) -> store.Features:
         tokens=None,
         dropped=[],
     )
+
+
+def column(data: Data, field: str) -> dict[str, list[Any]]:
+    """Return a column of the manifest, by split, for its memes in their order; None where a meme has no value.
+
+    Raises Refused where no meme has one.
+    """
+    folders = [data.features / encoder.name for encoder in data.encoders.values() if encoder.dim]
+    values, others = dict[str, list[Any]](), set[str]()
+    for split in (data.dev, *data.tests):
+        kept: dict[str, dict[str, Any]] = {}
+        for folder in folders:
+            kept = kept or store.columns(folder / f"{split.name}.h5")
+        others |= {name for row in kept.values() for name in row}
+        values[split.name] = [kept.get(name, {}).get(field) for name in split.pairs.ids.tolist()]
+    if not any(value is not None for each in values.values() for value in each):
+        there = f"it has {', '.join(sorted(others))}" if others else "it has none"
+        raise Refused(
+            f"no meme in {data.features} has a value in the column {field}; {there}. Extract keeps what a manifest "
+            "holds beside id, img, text and label; extract again, where features are older: nothing is encoded twice"
+        )
+    return values
 
 
 def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -211,7 +256,8 @@ def choose(
     if name is None:
         of_kind = candidates(folders, kind)
     else:
-        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
+        called = {_plain(name), _plain(f"{name}-{kind}")}  # the second: one of two towers
+        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) in called]
     if [folder for folder in of_kind if folder.pooling == GRID]:
         raise Refused(
             f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
@@ -302,6 +348,15 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
         for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
         if ids
     ]
+
+
+def cut_texts(encoder: EncoderIdentity, splits: Sequence[Split]) -> list[str]:
+    """How many texts were longer than what their encoder was given, in words; nothing if none was."""
+    longest = encoder.settings.get("max_tokens", 0)
+    lengths = {split.name: split.pairs.tokens for split in splits if longest and split.pairs.tokens is not None}
+    cut = {name: f"{(tokens > longest).sum():,} of {len(tokens):,} of {name}" for name, tokens in lengths.items()}
+    told = [cut[name] for name, tokens in lengths.items() if (tokens > longest).any()]
+    return [f"Texts longer than {encoder.name}'s {longest} word pieces are cut: {', '.join(told)}."] if told else []
 
 
 def both_classes(split: Split) -> tuple[Split, list[str]]:

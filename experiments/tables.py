@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import NOT_IN_TRAIN, Across, Comparison, Leaderboard, Pair, Row, Slice, SplitSize
+from experiments.results.learning import LearningCurve
+from experiments.results.records import (
+    NOT_IN_TRAIN,
+    Ablation,
+    Across,
+    Comparison,
+    Leaderboard,
+    Pair,
+    Row,
+    Slice,
+    SplitSize,
+)
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
@@ -19,6 +30,7 @@ from experiments.words import (
     across,
     bare,
     candidate_score,
+    change,
     conclusion,
     difference,
     each_meme,
@@ -26,21 +38,28 @@ from experiments.words import (
     heading,
     interval,
     leaderboard,
+    learning,
     looks_at,
     memes_needed,
+    operating_goal,
+    per_thousand,
     probability,
     signed,
     summary,
     undefined,
+    with_interval,
     with_spread,
 )
 from heads.metrics import DECISIONS, METRICS
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlice
+    from experiments.evaluate.operating_points import OperatingPoint
     from experiments.scoring.scorer import Score, Scorer
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
 OTHERS_TITLE = "All other pairs of heads"
+ABLATION_TITLE = "What heads lose without a side"
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
 WIDTH = 110  # columns of a terminal
 
@@ -179,6 +198,48 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
     return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
 
 
+def operating_table(points: "Sequence[OperatingPoint]", title: str) -> Table:
+    """A head's operating points on one split."""
+    cost = any("cost" in point.figures for point in points)
+    header = ["chosen on dev for", "blocked", "recall", "precision", "false alarms per 1,000 harmless", "reviewed"]
+    header += ["error of the rest"] + ["cost of 1,000"] * cost
+
+    def cells(point: "OperatingPoint") -> list[str]:
+        figures = point.figures
+        if not figures:
+            return [""] * (len(header) - 2)
+        shown = {name: f"{bare(each.mean)} {interval(each)}".strip() for name, each in figures.items()}
+        reviewed = shown["reviewed"] if point.low < point.high else "none"
+        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
+        return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
+
+    return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])
+
+
+def field_table(slices: "Sequence[FieldSlice]", field: str, title: str) -> Table:
+    """A head's figures by the values of a column."""
+    header = [field, "memes", "label 1", "AUC-ROC", "missed (of label 1)", "false alarms (of label 0)"]
+    cells = [
+        [piece.value, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
+        + [f"{bare(figure.mean)} {interval(figure)}".strip() for figure in piece.figures.values()]
+        for piece in slices
+    ]
+    return Table(title, header, cells)
+
+
+def ablation_table(ablations: Sequence[Ablation], title: str) -> Table:
+    """One split's: a line for each head and side."""
+    by_how = {(each.head, each.side, each.how): each for each in ablations}
+    cells = []
+    for head, side in dict.fromkeys((each.head, each.side) for each in ablations):
+        both = [by_how[head, side, how] for how in ("shuffled", "mean")]
+        cells.append([f"{head} without {side}", bare(both[0].auc_roc)])
+        for each in both:
+            cells[-1] += [bare(each.without), signed(-each.lost), f"[{signed(-each.high)}, {signed(-each.low)}]"]
+    header = ["AUC-ROC", "as it is", "shuffled", "change", "95% interval", "at train's mean", "change", "95% interval"]
+    return Table(title, header, cells)
+
+
 def terminal(comparison: Comparison) -> str:
     """The scored test splits (dev where there is none), and the summary."""
     parts = []
@@ -220,6 +281,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         slices = [piece for piece in comparison.slices if piece.split == size.name]
         if slices:
             lines += ["", f"### Slices of {size.name}", "", markdown(slices_table(slices, ""))]
+        if ablations := [each for each in comparison.ablations if each.split == size.name]:
+            lines += ["", f"### {ABLATION_TITLE} on {size.name}", "", markdown(ablation_table(ablations, ""))]
     if comparison.pairs:
         lines += ["", "## Each fusion against the better single modality", ""]
         lines += [markdown(pairs_table(comparison.pairs, ""))]
@@ -269,6 +332,9 @@ def comparison_latex(comparison: Comparison) -> str:
         parts.append(latex(pairs_table(comparison.other_pairs, OTHERS_TITLE, ("first", "second"))))
     if comparison.linear:
         parts.append(latex(linear_table(comparison.linear)))
+    for split in comparison.judged:
+        if ablations := [each for each in comparison.ablations if each.split == split]:
+            parts.append(latex(ablation_table(ablations, f"{ABLATION_TITLE} on {split}.")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -291,16 +357,48 @@ def comparison_csv(comparison: Comparison) -> str:
     return out.getvalue()
 
 
+def learning_tables(curve: LearningCurve) -> list[Table]:
+    """A table of AUC-ROC by size for each split, and what doubling may bring."""
+    found = []
+    for split in dict.fromkeys(point.split for point in curve.points):
+        heads = dict.fromkeys(point.head for point in curve.points if point.split == split)
+        figures = {
+            (point.head, point.size): with_interval(point.auc_roc) for point in curve.points if point.split == split
+        }
+        cells = [[head, *(figures.get((head, size), "") for size in curve.sizes)] for head in heads]
+        title = f"AUC-ROC on {split} by memes of train, mean over {curve.draws} draws and {curve.seeds} seeds"
+        found.append(Table(title, ["", *(f"{size:,}" for size in curve.sizes)], cells))
+    cells = []
+    for law in curve.laws:
+        gain = law.refused or change(law.gain, law.gain_low, law.gain_high)
+        fit = [bare(value) for value in (law.exponent, law.limit, law.p)]
+        cells.append([law.head, law.split, change(law.rise, law.rise_low, law.rise_high), *fit, gain])
+    header = ["", "split", "rise seen", "exponent", "limit", "p of the fit", "with twice the labels"]
+    return [*found, Table("Power laws, and what they expect of twice the labels", header, cells)]
+
+
+def learning_markdown(curve: LearningCurve) -> str:
+    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in curve.encoders.values() if each.dim)
+    lines = ["# More labels?", f"{sides}, {curve.draws} draws of each size, {curve.seeds} seeds."]
+    lines += ["\n".join(f"- {sentence}" for sentence in learning(curve)), *map(markdown, learning_tables(curve))]
+    written = {head: json.dumps(settings) for head, settings in curve.settings.items()}
+    lines += [f"Heads: `{settings}`" for settings in dict.fromkeys(written.values())]
+    return "\n\n".join([*lines, f"Code: {curve.code}"]) + "\n"
+
+
 def sweep_markdown(
-    ranked: Sequence[Candidate], trials: Sequence[Trial], recipe: Mapping[str, Any], reading: Sequence[str]
+    ranked: Sequence[Candidate],
+    trials: Sequence[Trial],
+    recipes: Mapping[str, Mapping[str, Any]],
+    reading: Sequence[str],
 ) -> str:
-    """A sweep's page: its best of each head, its ranking, and how to read them. recipe: the shipped settings."""
+    """A sweep's page: its best of each head, its ranking, and how to read them. recipes: shipped settings by head."""
     seeds = len(ranked[0].auc)
     first = trials[0]
     lines = [
         f"# Sweep: {len(ranked):,} configurations x {seeds} seed{'s' * (seeds > 1)}, ranked by dev AUC-ROC",
         f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
-        markdown(best_table(ranked, recipe)),
+        markdown(best_table(ranked, recipes)),
         markdown(ranking_table(ranked)),
         "\n".join(reading),
     ]
@@ -318,13 +416,13 @@ def ranking_table(ranked: Sequence[Candidate], shown: int = 20) -> Table:
     return Table(title, ["rank", "head", "encoders", "dev AUC-ROC", *names], rows)
 
 
-def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
+def best_table(ranked: Sequence[Candidate], recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     """Each head's best, beside the shipped recipe on the same encoders where it was tried too."""
     names = swept(ranked)
     rows = []
     for head, best in best_of_each(ranked).items():
         same = [each for each in ranked if (each.head, each.encoders) == (head, best.encoders)]
-        shipped = next((each for each in same if each.settings == recipe), None)
+        shipped = next((each for each in same if each.settings == recipes.get(head)), None)
         against = ["not tried", ""] if shipped is None else [candidate_score(shipped), signed(best.mean - shipped.mean)]
         tried = f"{sum(each.head == head for each in ranked):,}"
         encoders = " + ".join(best.encoders)
@@ -334,7 +432,7 @@ def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
 
 
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
-    values = [candidate.settings[name] for name in names]
+    values = [candidate.settings.get(name, "") for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
 
 

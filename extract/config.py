@@ -26,8 +26,8 @@ class ExtractConfig:
     split: str = "all"  # "all" or NAME[,NAME]
     data: Place = Path("data/hateful_memes")  # folder, here or elsewhere, with <split>.jsonl or .parquet, and img/
     features: Place = Path("features")  # folder, here or elsewhere, that <encoder>/<split>.h5 go to
-    text_encoder: str | tuple[str, ...] = "bert-base-uncased"  # NAME[:cls|:mean|:pooler], a folder, several, or "none"
-    image_encoder: str | tuple[str, ...] = "resnet50"  # NAME[:pooled|:grid], a folder, several, or "none"
+    text_encoder: str | tuple[str, ...] = "bert-base-uncased"  # NAME[:POOLING], a folder[:POOLING], several, or "none"
+    image_encoder: str | tuple[str, ...] = "resnet50"  # likewise
     device: str = "auto"  # "auto", "cpu" or "cuda"
     dtype: str = "auto"  # of the encoders' arithmetic; vectors are stored as float32
     batch_size: int | None = None  # images a batch; texts: batch size x max tokens word pieces. None: by device

@@ -135,7 +135,7 @@ def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> list[Part]:
 def text_lengths(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) -> list[int]:
     """Word pieces of each text before truncation; a chunk at a time, so that token ids never pile up.
 
-    Says how many pieces the encoder does not know. Raises Failed if they are too many.
+    Says how many texts are to be cut, and how many pieces the encoder does not know; raises Failed if most.
     """
     lengths: list[int] = []
     known = unknown = 0
@@ -144,9 +144,16 @@ def text_lengths(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) 
         lengths += [len(ids) for ids in prepared]
         of_chunk = encoder.known_and_unknown(prepared)
         known, unknown = known + of_chunk[0], unknown + of_chunk[1]
+    if cut := sum(length > encoder.max_tokens for length in lengths):
+        say(f"note: {encoder.located.slug}: {cut_texts(cut, len(texts), encoder.max_tokens)}")
     if note := unknown_pieces(len(texts), known, unknown):
         say(f"note: {encoder.located.slug}: {note}")
     return lengths
+
+
+def cut_texts(cut: int, texts: int, max_tokens: int) -> str:
+    """What to say of texts that are longer than what their encoder reads."""
+    return f"{cut:,} of {texts:,} texts are longer than {max_tokens} word pieces and cut there"
 
 
 def write_parts(

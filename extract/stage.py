@@ -114,7 +114,9 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     splits = [dataset.read(config.data, name, sides) for name in names]
     if config.on_error == "stop":
         dataset.refuse_faults(splits, config.features)
-    digests = _image_digests([meme.image for split in splits for meme in split.memes], config) if with_images else None
+    digests = (
+        image_digests([meme.image for split in splits for meme in split.memes], config.quiet) if with_images else None
+    )
     hashed = []
     for split in splits:
         content = {"text": [meme.text_content for meme in split.memes]}
@@ -125,12 +127,13 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     return hashed
 
 
-def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
+def image_digests(sources: Sequence[Source], quiet: bool) -> Iterator[str]:
+    """sha256 of each image's bytes, in the order given. Raises as `Source.read_bytes`."""
     threads = places.readers(sources[0], cores()) if sources else 1
     pool = ThreadPoolExecutor(threads)
     try:
         digests = prefetch(pool, places.digest, sources, window=64 * threads)
-        yield from bar(digests, "reading images", len(sources), "images", config.quiet)
+        yield from bar(digests, "reading images", len(sources), "images", quiet)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
 

@@ -9,16 +9,28 @@ import numpy as np
 from experiments.data import Data, Split, digest
 from experiments.evaluate import slices, statistics, tests
 from experiments.evaluate.scores import Scores, chance, mean_threshold, row, statistic
-from experiments.results.records import NAN, NOT_IN_TRAIN, Comparison, Figure, Row, SplitSize, code_version, versions
+from experiments.results.records import (
+    NAN,
+    NOT_IN_TRAIN,
+    Ablation,
+    Comparison,
+    Figure,
+    Row,
+    SplitSize,
+    code_version,
+    versions,
+)
 from experiments.training import Trained
 
 
-def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
+def evaluate(
+    data: Data, trained: Sequence[Trained], seeds: int, calibration: str, ablations: Sequence[Ablation] = ()
+) -> Comparison:
     """Score dev and every labelled test split; judge fusions on the test splits that hold both labels, else on dev."""
     [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
     splits = [data.dev, *data.tests]
     scored = [split for split in splits if len(split.labelled)]
-    judged = [split for split in scored if split is not data.dev and has_both_labels(split)]
+    judged = [split for split in data.own_tests if split.has_both_labels]
     notes = list(data.notes)
     if not judged:
         judged = [data.dev]
@@ -48,6 +60,7 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         of_split, group = scores[split.name], split.labelled.group
         pairs += tests.fusion_pairs(single, of_split, group, draws[split.name]) if single else []
         others += tests.other_pairs(single, of_split, group)
+        others += tests.ensemble_pairs(dev, of_split, group)
         linear += tests.linear_pairs(dev, of_split, group)
         parts += slices.slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
     comparison = Comparison(
@@ -66,6 +79,10 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         unseen=unseen,
         slices=parts,
         notes=notes,
+        image_share={each.name: each.image_share for each in trained if each.image_share == each.image_share},
+        ensemble=next((each.settings[0]["heads"] for each in trained if each.kind == "ensemble"), {}),
+        ablations=list(ablations),
+        elsewhere=[split.name for split in data.tests if split.elsewhere],
         code=code_version(),
         versions=versions(),
     )
@@ -74,14 +91,15 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
 
 
 def with_means(trained: Sequence[Trained], scores: Mapping[str, Scores], dev: Split) -> list[Scores]:
-    """Return heads, then what predict says where a head has several runs: their mean, then references."""
+    """Return heads, then what predict says where a head has several runs: their mean, an ensemble, references."""
     heads = [scores[each.name] for each in trained if each.kind == "head"]
     means = [
         scores[each.name].mean_of_runs(mean_threshold(each, dev.name, dev.pairs.label))
         for each in trained
         if each.kind == "head" and len(each.threshold) > 1
     ]
-    return [*heads, *means, *(scores[each.name] for each in trained if each.kind == "reference")]
+    rest = [scores[each.name] for kind in ("ensemble", "reference") for each in trained if each.kind == kind]
+    return [*heads, *means, *rest]
 
 
 def rows_of(every: Sequence[Scores], split: Split) -> tuple[list[Row], tests.Draws]:
@@ -104,10 +122,6 @@ def placeholders(split: Split) -> list[str]:
         for side, count in shared.items()
         if count > 1
     ]
-
-
-def has_both_labels(split: Split) -> bool:
-    return {0, 1} <= set(np.unique(split.pairs.label).tolist())
 
 
 def sizes(data: Data) -> list[SplitSize]:

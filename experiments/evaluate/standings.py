@@ -12,7 +12,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from experiments.data import Data, Split, both_classes
 from experiments.evaluate import tests
-from experiments.evaluate.comparison import has_both_labels, rows_of, sizes
+from experiments.evaluate.comparison import rows_of, sizes
 from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Across, Leaderboard, Standing, code_version, versions
 from experiments.search.trials import Task
@@ -81,7 +81,7 @@ def leaderboard(
     standings = [replace(each, splits={name: its[each.name] for name, its in rows.items()}) for each in bare]
     dev = whole.dev.name
     standings.sort(key=lambda each: -np.nan_to_num(each.splits[dev].metrics["auc_roc"].mean, nan=-1.0))
-    judged = next((split for split in scored if split is not whole.dev and has_both_labels(split)), whole.dev)
+    judged = next((split for split in scored if split is not whole.dev and split.has_both_labels), whole.dev)
     notes = [*notes]
     if judged is whole.dev:
         notes.append("No test split has both labels: the best is tested on dev, which flatters, for it chose the best.")

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from experiments import tables, words
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
-from experiments.pages import boards, dataset, discussion, figures, fusion
+from experiments.pages import boards, dataset, discussion, figures, fusion, moderation
+from experiments.pages import learning as labels
 from experiments.pages.document import (
     Block,
     Bullets,
@@ -25,6 +26,7 @@ from experiments.pages.document import (
     Tiles,
 )
 from experiments.pages.drawing import tone
+from experiments.results import answers
 from experiments.results.boards import read as read_leaderboard
 from experiments.results.folder import Results, SplitPredictions
 from experiments.results.records import NOT_IN_TRAIN, Row
@@ -43,7 +45,11 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
     parts += [partial(split_section, results, split) for split in splits]
     parts += [
         partial(fusion.section, results, summary, images),
+        partial(fusion.ablation, results),
         partial(fusion.slices, results),
+        *(partial(moderation.by_field, results, each) for each in answers.sliced(reports, results.comparison.run)),
+        partial(moderation.section, results, reports),
+        partial(labels.section, results, reports),
         partial(learning, results),
         partial(which_encoders, reports),
         partial(systems, reports),

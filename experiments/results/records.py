@@ -23,7 +23,7 @@ class Record:
     """One run on one split: a line of runs.jsonl. NaN (null in the file) is a metric that is undefined."""
 
     head: str
-    kind: str  # "head" or "reference"
+    kind: str  # "head", "ensemble" or "reference"
     seed: int
     split: str
     memes: int  # with a label; 0 where the split was only predicted
@@ -57,7 +57,7 @@ class Row:
     """A head, the mean probability of its runs, or a reference on one split."""
 
     name: str
-    kind: str  # "head", "mean" or "reference"
+    kind: str  # "head", "mean", "ensemble" or "reference"
     split: str  # of Comparison.splits, or of Comparison.unseen
     seeds: int
     threshold: float  # tuned on dev, mean over seeds
@@ -112,6 +112,29 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """What a head loses on one split when one of its sides tells it nothing of the meme."""
+
+    split: str
+    head: str
+    side: str  # "text" or "image"
+    how: str  # "shuffled": among the split's memes; "mean": every vector is train's mean
+    auc_roc: float  # with both sides as they are, mean over runs
+    without: float  # mean over runs, and over shuffles
+    low: float  # of what is lost: the 95% interval of the paired difference
+    high: float
+
+    @property
+    def lost(self) -> float:
+        return self.auc_roc - self.without
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval says that something is lost: that the head uses this side."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
 class SplitSize:
     """What a split holds."""
 
@@ -149,6 +172,10 @@ class Comparison:
     files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
     unseen: list[SplitSize] = field(default_factory=list)  # what train does not hold of splits of which it holds a part
     other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
+    image_share: dict[str, float] = field(default_factory=dict)  # of dev, by head that weighs text and image
+    ensemble: dict[str, int] = field(default_factory=dict)  # how often dev chose a head
+    ablations: list[Ablation] = field(default_factory=list)  # of every head, on splits with both labels, if asked for
+    elsewhere: list[str] = field(default_factory=list)  # splits that are another dataset's: nothing is judged on them
 
     def pair(self, head: str, against: str, split: str, measure: str = "auc_roc") -> Pair | None:
         """Return what was tested of two heads, seen from `head`; None where they were not."""

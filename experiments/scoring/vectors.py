@@ -147,8 +147,10 @@ def locate(encoder: EncoderIdentity, asked: str | None, device: str) -> Located:
 def catalogue_name(encoder: EncoderIdentity) -> str:
     """What the catalogue calls an encoder, from its features' folder. Raises Refused if it was read from a folder."""
     pooling = encoder.settings["pooling"]
-    default = catalogue.default_pooling(encoder.kind, encoder.settings.get("family", ""))
-    base = encoder.name if pooling == default else encoder.name.removesuffix(f"-{pooling}")
+    form = encoder.settings.get("family", "")
+    default = catalogue.default_pooling(encoder.kind, form)
+    name = encoder.name.removesuffix(catalogue.tower_suffix(encoder.kind, form))
+    base = name if pooling == default else name.removesuffix(f"-{pooling}")
     suffix = "" if pooling == default else f":{pooling}"
     if base not in catalogue.KNOWN:
         if base.endswith(encoder.settings["weights"][:8]) or "--" not in base:

@@ -1,7 +1,6 @@
 """What a sweep trains, and the record of it: a line per run in a file that only grows, so that a sweep goes on where it
 stopped. Train and dev are read, test is never opened."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -177,7 +176,7 @@ class Task:
         return digest([self.data.train, self.data.dev], HEADS[self.head].sides)
 
     def key(self, run: HeadSettings, rows: str) -> str:
-        return key(self.head, self.features, rows, described(run), run.seed)
+        return key(self.head, self.features, rows, described(self.head, run), run.seed)
 
     def trials(self, fitted: Fitted, rows: str, code: str) -> list[Trial]:
         """A record per run."""
@@ -187,7 +186,7 @@ class Task:
                 head=self.head,
                 text_encoder=encoders["text"].name if "text" in encoders else "",
                 image_encoder=encoders["image"].name if "image" in encoders else "",
-                settings=described(run),
+                settings=described(self.head, run),
                 seed=run.seed,
                 dev_auc=float(fitted.dev_auc[place]),
                 best_epoch=int(fitted.best_epoch[place]),
@@ -202,9 +201,9 @@ class Task:
         ]
 
 
-def described(run: HeadSettings) -> dict[str, Any]:
-    """All settings but the seed."""
-    return {name: value for name, value in dataclasses.asdict(run).items() if name != "seed"}
+def described(head: str, run: HeadSettings) -> dict[str, Any]:
+    """All settings that the head reads but the seed."""
+    return {name: value for name, value in HEADS[head].described(run).items() if name != "seed"}
 
 
 def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,26 @@ def recorded(features: Place) -> dict[Place, DatasetIdentity]:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
     return said
+
+
+def columns_path(path: Place) -> Place:
+    """Of the file beside a published split that holds what else its manifest's rows held."""
+    return path.with_suffix(".columns.jsonl")
+
+
+def columns(path: Place) -> dict[str, dict[str, Any]]:
+    """Return a published split's other columns by id; empty where its manifest had none, or it is older than that.
+
+    Raises StoreError for a damaged file.
+    """
+    beside = columns_path(path)
+    if not beside.exists():
+        return {}
+    try:
+        rows = map(json.loads, places.local(beside).read_text(encoding="utf-8").splitlines())
+        return {str(row["id"]): dict(row["columns"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{beside}: cannot be read ({error}); delete it and run extract again") from None
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch)
 
     monkeypatch.setattr(places, "digest", digest)
     monkeypatch.setattr(stage, "cores", lambda: 2)
-    digests = stage._image_digests([Path(str(number)) for number in range(500)], ExtractConfig(quiet=True))
+    digests = stage.image_digests([Path(str(number)) for number in range(500)], quiet=True)
     assert next(digests) == "0"
     threading.Timer(1, go_on.set).start()  # so that waiting for what is queued would end, too
     digests.close()
