@@ -81,10 +81,10 @@ def leaderboard(
     folders = [place(str(each)) for each in (asked if isinstance(asked, Sequence) else [asked]) if str(each)]
     names, device = head_names(heads), resolve_device(device)
     called = dataset_names(folders)
+    asked_of = [tasks_of(folder, names, text_encoder, image_encoder) for folder in folders]  # refused before any work
     found = []
-    for dataset, folder in zip(called, folders, strict=True):
+    for dataset, (tasks, notes) in zip(called, asked_of, strict=True):
         into = Path(out) / dataset if len(folders) > 1 else Path(out)
-        tasks, notes = tasks_of(folder, names, text_encoder, image_encoder)
         if not quiet:
             encoders = {each.name for task in tasks for each in task.encoders.values()}
             print("\n".join([f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", *notes]), file=sys.stderr)
