@@ -11,6 +11,7 @@ DEFAULT_HEADS = "text,image,early,late"  # what is compared unless others are na
 BALANCES = ("none", "pos_weight", "undersample")
 ENSEMBLE = "ensemble"  # a row made of the heads compared
 FEATURES = Path("features")
+LOGGERS = ("tensorboard", "mlflow")
 
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -94,6 +95,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode (default: auto)")
 
 
+class Log(argparse.Action):
+    """--log LOGGER DIR, as a pair."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: Any, values: Any, word: str | None = None) -> None:
+        if values[0] not in LOGGERS:
+            parser.error(f"--log {values[0]}: unknown; there are {' and '.join(LOGGERS)}")
+        setattr(options, self.dest, tuple(values))
+
+
+def add_slice_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--slice-by",
+        metavar="FIELD[,FIELD]",
+        help="misses and false alarms by a column of the manifest, and the largest gap, tested",
+    )
+
+
 def model_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model` has read as the arguments of Scorer.load."""
     names = ("model", "head", "threshold", "text_encoder", "image_encoder", "device")
@@ -112,3 +130,18 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a probability between 0 and 1")
     return value
+
+
+def share(text: str) -> float:
+    """A probability, neither 0 nor 1."""
+    if (value := probability(text)) in (0.0, 1.0):
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def costs(text: str) -> tuple[float, float]:
+    try:
+        miss, alarm = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not two numbers, MISS,ALARM, as 5,1") from None
+    return miss, alarm

@@ -202,8 +202,8 @@ def parser() -> argparse.ArgumentParser:
     add("--sweep-seed", type=int, default=0, metavar="N", help="which combinations --random draws (default: 0)")
     add("--seeds", type=at_least_one, default=3, metavar="N", help="runs of each configuration (default: 3)")
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
-    add("--text-encoder", default="all", metavar="E", help="which text vectors (default: all, each with each image's)")
-    add("--image-encoder", default="all", metavar="E", help="which image vectors (default: all)")
+    add("--text-encoder", default="all", metavar="E,E+E", help="text vectors, each with each image's (default: all)")
+    add("--image-encoder", default="all", metavar="E,E+E", help="image vectors (default: all); E+E: side by side")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
     add("--out", type=Path, default=Path("reports/sweep"), metavar="DIR", help="default: reports/sweep")
     return parser

@@ -3,38 +3,63 @@
 import csv
 import io
 import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.records import NOT_IN_TRAIN, Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.learning import LearningCurve
+from experiments.results.records import (
+    NOT_IN_TRAIN,
+    Ablation,
+    Across,
+    Comparison,
+    Leaderboard,
+    Pair,
+    Row,
+    Slice,
+    SplitSize,
+)
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
+    LEADERBOARD_READING,
     READING,
     UNDEFINED,
+    across,
     bare,
     candidate_score,
+    change,
     conclusion,
+    difference,
+    each_meme,
     encoders,
     heading,
     interval,
+    leaderboard,
+    learning,
     looks_at,
     memes_needed,
+    operating_goal,
+    per_thousand,
     probability,
     signed,
     summary,
     undefined,
+    with_interval,
     with_spread,
 )
 from heads.metrics import DECISIONS, METRICS
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlice
+    from experiments.evaluate.operating_points import OperatingPoint
     from experiments.scoring.scorer import Score, Scorer
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
 OTHERS_TITLE = "All other pairs of heads"
+ABLATION_TITLE = "What heads lose without a side"
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
 WIDTH = 110  # columns of a terminal
 
@@ -173,6 +198,48 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
     return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
 
 
+def operating_table(points: "Sequence[OperatingPoint]", title: str) -> Table:
+    """A head's operating points on one split."""
+    cost = any("cost" in point.figures for point in points)
+    header = ["chosen on dev for", "blocked", "recall", "precision", "false alarms per 1,000 harmless", "reviewed"]
+    header += ["error of the rest"] + ["cost of 1,000"] * cost
+
+    def cells(point: "OperatingPoint") -> list[str]:
+        figures = point.figures
+        if not figures:
+            return [""] * (len(header) - 2)
+        shown = {name: f"{bare(each.mean)} {interval(each)}".strip() for name, each in figures.items()}
+        reviewed = shown["reviewed"] if point.low < point.high else "none"
+        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
+        return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
+
+    return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])
+
+
+def field_table(slices: "Sequence[FieldSlice]", field: str, title: str) -> Table:
+    """A head's figures by the values of a column."""
+    header = [field, "memes", "label 1", "AUC-ROC", "missed (of label 1)", "false alarms (of label 0)"]
+    cells = [
+        [piece.value, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
+        + [f"{bare(figure.mean)} {interval(figure)}".strip() for figure in piece.figures.values()]
+        for piece in slices
+    ]
+    return Table(title, header, cells)
+
+
+def ablation_table(ablations: Sequence[Ablation], title: str) -> Table:
+    """One split's: a line for each head and side."""
+    by_how = {(each.head, each.side, each.how): each for each in ablations}
+    cells = []
+    for head, side in dict.fromkeys((each.head, each.side) for each in ablations):
+        both = [by_how[head, side, how] for how in ("shuffled", "mean")]
+        cells.append([f"{head} without {side}", bare(both[0].auc_roc)])
+        for each in both:
+            cells[-1] += [bare(each.without), signed(-each.lost), f"[{signed(-each.high)}, {signed(-each.low)}]"]
+    header = ["AUC-ROC", "as it is", "shuffled", "change", "95% interval", "at train's mean", "change", "95% interval"]
+    return Table(title, header, cells)
+
+
 def terminal(comparison: Comparison) -> str:
     """The scored test splits (dev where there is none), and the summary."""
     parts = []
@@ -214,6 +281,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         slices = [piece for piece in comparison.slices if piece.split == size.name]
         if slices:
             lines += ["", f"### Slices of {size.name}", "", markdown(slices_table(slices, ""))]
+        if ablations := [each for each in comparison.ablations if each.split == size.name]:
+            lines += ["", f"### {ABLATION_TITLE} on {size.name}", "", markdown(ablation_table(ablations, ""))]
     if comparison.pairs:
         lines += ["", "## Each fusion against the better single modality", ""]
         lines += [markdown(pairs_table(comparison.pairs, ""))]
@@ -231,15 +300,23 @@ def comparison_markdown(comparison: Comparison) -> str:
 def provenance(comparison: Comparison) -> list[str]:
     lines = ["## What was compared", ""]
     for side, encoder in comparison.encoders.items():
-        lines.append(f"- {side}: {encoder.name}, {encoder.dim:,} dims, fingerprint `{encoder.fingerprint[:16]}`")
-    written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
-    for settings in dict.fromkeys(written.values()):
-        heads = ", ".join(head for head, its in written.items() if its == settings)
-        lines.append(f"- {heads}: `{settings}`")
+        parts = [f"{part.name}, {part.dim:,} dims, fingerprint `{part.fingerprint[:16]}`" for part in encoder.parts]
+        beside = f", side by side as {encoder.name}, `{encoder.fingerprint[:16]}`" if len(parts) > 1 else ""
+        lines.append(f"- {side}: {'; '.join(parts)}{beside}")
+    lines += settings_lines(comparison.settings)
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
     lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
     return [*lines, f"- code: {comparison.code}; run: {comparison.run}"]
+
+
+def settings_lines(by_head: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Heads of equal settings in one line."""
+    written = {head: json.dumps(settings) for head, settings in by_head.items()}
+    return [
+        f"- {', '.join(head for head, its in written.items() if its == settings)}: `{settings}`"
+        for settings in dict.fromkeys(written.values())
+    ]
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -255,6 +332,9 @@ def comparison_latex(comparison: Comparison) -> str:
         parts.append(latex(pairs_table(comparison.other_pairs, OTHERS_TITLE, ("first", "second"))))
     if comparison.linear:
         parts.append(latex(linear_table(comparison.linear)))
+    for split in comparison.judged:
+        if ablations := [each for each in comparison.ablations if each.split == split]:
+            parts.append(latex(ablation_table(ablations, f"{ABLATION_TITLE} on {split}.")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -275,6 +355,35 @@ def comparison_csv(comparison: Comparison) -> str:
             written = ["" if value != value else f"{value:.6f}" for value in values]
             writer.writerow([row.split, row.name, row.kind, row.seeds, chosen, f"{threshold:.6f}", *written])
     return out.getvalue()
+
+
+def learning_tables(curve: LearningCurve) -> list[Table]:
+    """A table of AUC-ROC by size for each split, and what doubling may bring."""
+    found = []
+    for split in dict.fromkeys(point.split for point in curve.points):
+        heads = dict.fromkeys(point.head for point in curve.points if point.split == split)
+        figures = {
+            (point.head, point.size): with_interval(point.auc_roc) for point in curve.points if point.split == split
+        }
+        cells = [[head, *(figures.get((head, size), "") for size in curve.sizes)] for head in heads]
+        title = f"AUC-ROC on {split} by memes of train, mean over {curve.draws} draws and {curve.seeds} seeds"
+        found.append(Table(title, ["", *(f"{size:,}" for size in curve.sizes)], cells))
+    cells = []
+    for law in curve.laws:
+        gain = law.refused or change(law.gain, law.gain_low, law.gain_high)
+        fit = [bare(value) for value in (law.exponent, law.limit, law.p)]
+        cells.append([law.head, law.split, change(law.rise, law.rise_low, law.rise_high), *fit, gain])
+    header = ["", "split", "rise seen", "exponent", "limit", "p of the fit", "with twice the labels"]
+    return [*found, Table("Power laws, and what they expect of twice the labels", header, cells)]
+
+
+def learning_markdown(curve: LearningCurve) -> str:
+    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in curve.encoders.values() if each.dim)
+    lines = ["# More labels?", f"{sides}, {curve.draws} draws of each size, {curve.seeds} seeds."]
+    lines += ["\n".join(f"- {sentence}" for sentence in learning(curve)), *map(markdown, learning_tables(curve))]
+    written = {head: json.dumps(settings) for head, settings in curve.settings.items()}
+    lines += [f"Heads: `{settings}`" for settings in dict.fromkeys(written.values())]
+    return "\n\n".join([*lines, f"Code: {curve.code}"]) + "\n"
 
 
 def sweep_markdown(
@@ -325,6 +434,112 @@ def best_table(ranked: Sequence[Candidate], recipes: Mapping[str, Mapping[str, A
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
     values = [candidate.settings.get(name, "") for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
+    """Rows by AUC-ROC on dev; what the best is ahead of each by stands beside the judged split's figures."""
+    pairs = {pair.against: pair for pair in board.pairs}
+    splits = list(board.standings[0].splits)
+    header = [
+        "",
+        "level",
+        "dims",
+        "a meme",
+        *(each for split in splits for each in (f"{split} AUC-ROC", "95% interval")),
+    ]
+    header += [f"{board.judged} {METRICS[name].title}" for name in ("accuracy", "macro_f1")]
+    header += ["the best is ahead by", "p (Holm)"]
+    rows = []
+    for place, each in enumerate(board.standings, 1):
+        areas = [each.splits[split].metrics["auc_roc"] for split in splits]
+        ahead = pairs.get(each.name)
+        rows.append(
+            [f"{place}. {each.name}", "level" if each.level else "", f"{each.dims:,}", each_meme(each.seconds)]
+            + [cell for area in areas for cell in (with_spread(area), interval(area))]
+            + [with_spread(each.splits[board.judged].metrics[name]) for name in ("accuracy", "macro_f1")]
+            + ([difference(ahead), probability(ahead.p_holm)] if ahead else ["", ""])
+        )
+    return Table(title, header, rows)
+
+
+def level_table(board: Leaderboard, title: str = "") -> Table:
+    """The group that one may choose from, cheapest first."""
+    place = {each.name: number for number, each in enumerate(board.standings, 1)}
+    rows = [
+        [f"{place[each.name]}. {each.name}", each_meme(each.seconds), f"{each.dims:,}"]
+        + [with_spread(each.splits[split].metrics["auc_roc"]) for split in dict.fromkeys((board.dev, board.judged))]
+        for each in board.level
+    ]
+    shown = [f"{split} AUC-ROC" for split in dict.fromkeys((board.dev, board.judged))]
+    return Table(title, ["", "a meme", "dims", *shown], rows)
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    lines = [f"# Which encoders? {board.dataset}", ""]
+    lines += [f"- {sentence}" for sentence in [*leaderboard(board), *board.notes]]
+    lines += ["", f"## {len(board.standings):,} rows, by {board.dev}", "", markdown(leaderboard_table(board)), ""]
+    lines += ["## Level with the best, cheapest first", "", markdown(level_table(board)), "", "## How to read this", ""]
+    lines += [LEADERBOARD_READING, "", "## What was compared", ""]
+    for encoder in board.encoders.values():
+        if len(encoder.parts) == 1:
+            lines.append(f"- {encoder.kind}: {encoder.name}, {encoder.dim:,} dims, `{encoder.fingerprint[:16]}`")
+    lines += settings_lines(board.settings)
+    lines.append(f"- memes: {', '.join(f'{size.name} {size.memes:,}' for size in board.sizes)}; {board.features}")
+    return "\n".join([*lines, f"- seeds: 0 to {board.seeds - 1}; code: {board.code}; run: {board.run}"]) + "\n"
+
+
+def leaderboard_latex(board: Leaderboard) -> str:
+    table = leaderboard_table(board, f"Heads and encoders on {board.dataset}, by {board.dev}.")
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n% run {board.run}\n\n{latex(table)}\n"
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """A line per row and split, in the order of dev; empty where a figure is undefined or not known."""
+    pairs = {(pair.split, pair.against): pair for pair in board.pairs}
+    parts, tested = ("mean", "sd", "low", "high"), ("difference", "low", "high", "p", "p_holm")
+    lines: list[list[Any]] = [
+        ["rank", "head", "text_encoder", "image_encoder", "dims", "seconds_a_meme", "device", "level", "split"]
+        + [f"{name}_{part}" for name in METRICS for part in parts]
+        + [f"best_ahead_{part}" for part in tested]
+    ]
+    for place, each in enumerate(board.standings, 1):
+        for split, row in each.splits.items():
+            values = [getattr(row.metrics[name], part) for name in METRICS for part in parts]
+            ahead = pairs.get((split, each.name))
+            values += [getattr(ahead, part) for part in tested] if ahead else [math.nan] * len(tested)
+            written = ["" if math.isnan(value) else f"{value:.6f}" for value in (each.seconds, *values)]
+            about = [place, each.head, each.text_encoder, each.image_encoder, each.dims, written[0], each.device]
+            lines.append([*about, int(each.level), split, *written[1:]])
+    return csv_lines(lines)
+
+
+def csv_lines(lines: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def across_table(found: Across, title: str = "") -> Table:
+    rows = [
+        [name, f"{rank:.2f}", *map(bare, areas)]
+        for name, rank, areas in zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    ]
+    return Table(title, ["", "mean rank", *found.datasets], rows)
+
+
+def across_markdown(found: Across) -> str:
+    lines = [f"# Which encoders, over {len(found.datasets)} datasets?", ""]
+    lines += [f"- {sentence}" for sentence in [*across(found), *found.notes]]
+    return "\n".join([*lines, "", "Test AUC-ROC, and ranks by it.", "", markdown(across_table(found))]) + "\n"
+
+
+def across_latex(found: Across) -> str:
+    return latex(across_table(found, "AUC-ROC and mean rank over datasets.")) + "\n"
+
+
+def across_csv(found: Across) -> str:
+    rows = zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    return csv_lines([["name", "mean_rank", *found.datasets], *([name, rank, *areas] for name, rank, areas in rows)])
 
 
 def meme_table(score: "Score", scorer: "Scorer") -> Table:

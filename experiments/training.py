@@ -136,7 +136,9 @@ def chosen_on_dev(
 
 def rows(split: Split) -> Rows:
     """A split as heads take it."""
-    return Rows(split.pairs.text_vec, split.pairs.image_vec, split.pairs.label.astype(np.int64))
+    pairs = split.pairs
+    blocks = [tuple(part.dim for part in side.identity.parts) for side in (pairs.text, pairs.image)]
+    return Rows(pairs.text_vec, pairs.image_vec, pairs.label.astype(np.int64), *blocks)
 
 
 class Live:

@@ -60,7 +60,11 @@ def fit(
     precision = _resolved(precision, target)
     dtype = getattr(torch, precision)
     train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
-    scaling = Scaling.fit(train_vecs[0]), Scaling.fit(train_vecs[1])
+    blocks = [
+        its if side in HEADS[head].sides else ()
+        for side, its in (("text", train.text_blocks), ("image", train.image_blocks))
+    ]
+    scaling = Scaling.fit(train_vecs[0], blocks[0]), Scaling.fit(train_vecs[1], blocks[1])
     feed = Feed(*train_vecs, scaling, target, dtype, cache_bytes)
     dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache_bytes)
     train_label, dev_label = train.labels(), dev.labels().to(target)
@@ -78,8 +82,8 @@ def fit(
         done.append(_train(stack, members, feed, dev_feed, dev_label, tell))
     fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start, precision)
     for _, trained in fitted.stacks:
-        blocks = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
-        trained.settle(next(blocks), train_label, next(blocks), dev_label)
+        of_train, of_dev = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
+        trained.settle(of_train, train_label, of_dev, dev_label)
     # Selection may have seen bfloat16 logits; what is reported is what `logits` gives.
     return replace(fitted, dev_auc=auc_roc(fitted.logits(dev), dev.labels()))
 

@@ -9,16 +9,28 @@ import numpy as np
 from experiments.data import Data, Split, digest
 from experiments.evaluate import slices, statistics, tests
 from experiments.evaluate.scores import Scores, chance, mean_threshold, row, statistic
-from experiments.results.records import NAN, NOT_IN_TRAIN, Comparison, Figure, Row, SplitSize, code_version, versions
+from experiments.results.records import (
+    NAN,
+    NOT_IN_TRAIN,
+    Ablation,
+    Comparison,
+    Figure,
+    Row,
+    SplitSize,
+    code_version,
+    versions,
+)
 from experiments.training import Trained
 
 
-def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: str) -> Comparison:
+def evaluate(
+    data: Data, trained: Sequence[Trained], seeds: int, calibration: str, ablations: Sequence[Ablation] = ()
+) -> Comparison:
     """Score dev and every labelled test split; judge fusions on the test splits that hold both labels, else on dev."""
     [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
     splits = [data.dev, *data.tests]
     scored = [split for split in splits if len(split.labelled)]
-    judged = [split for split in scored if split is not data.dev and has_both_labels(split)]
+    judged = [split for split in data.own_tests if split.has_both_labels]
     notes = list(data.notes)
     if not judged:
         judged = [data.dev]
@@ -69,6 +81,8 @@ def evaluate(data: Data, trained: Sequence[Trained], seeds: int, calibration: st
         notes=notes,
         image_share={each.name: each.image_share for each in trained if each.image_share == each.image_share},
         ensemble=next((each.settings[0]["heads"] for each in trained if each.kind == "ensemble"), {}),
+        ablations=list(ablations),
+        elsewhere=[split.name for split in data.tests if split.elsewhere],
         code=code_version(),
         versions=versions(),
     )
@@ -108,10 +122,6 @@ def placeholders(split: Split) -> list[str]:
         for side, count in shared.items()
         if count > 1
     ]
-
-
-def has_both_labels(split: Split) -> bool:
-    return {0, 1} <= set(np.unique(split.pairs.label).tolist())
 
 
 def sizes(data: Data) -> list[SplitSize]:

@@ -33,7 +33,8 @@ def held_by_train(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " me
     pairs, known = split.pairs, train.pairs
     text = np.isin(pairs.text_content, known.text_content) & (pairs.text_content != NO_TEXT)
     image = np.isin(pairs.image_content, known.image_content)
-    return {"id": np.isin(pairs.ids, known.ids), "text": text, "image": image}
+    same_id = np.isin(pairs.ids, known.ids) & (not split.elsewhere)
+    return {"id": same_id, "text": text, "image": image}
 
 
 def with_both_labels(split: Split) -> Bool[np.ndarray, " meme"]:

@@ -176,6 +176,13 @@ def placements(
     return (rank[positive] - rankdata(up)) / len(down), 1 - (rank[~positive] - rankdata(down)) / len(up)
 
 
+def placements_of_runs(
+    scores: Float[np.ndarray, "run meme"], positive: Bool[np.ndarray, " meme"]
+) -> tuple[Float[np.ndarray, "run positive"], Float[np.ndarray, "run negative"]]:
+    up, down = zip(*(placements(score, positive) for score in scores), strict=True)
+    return np.stack(up), np.stack(down)
+
+
 def delong(
     a: Float[np.ndarray, "run_a meme"],
     b: Float[np.ndarray, "run_b meme"],
@@ -197,7 +204,7 @@ def delong(
     groups = group[positive], group[~positive]
     ups, downs, of_seeds = [], [], []
     for scores in (a, b):
-        up, down = (np.stack(part) for part in zip(*(placements(score, positive) for score in scores), strict=True))
+        up, down = placements_of_runs(scores, positive)
         ups.append(up.mean(axis=0))
         downs.append(down.mean(axis=0))
         of_seeds.append(seeds_alone(up, down, *groups))
@@ -213,11 +220,40 @@ def delong(
         low = difference - np.hypot(means[0] - low_a, high_b - means[1])
         high = difference + np.hypot(high_a - means[0], means[1] - low_b)
         return Paired(difference, 0.0, permutation(a, b, positive, group), float(low), float(high))
+    return by_student(difference, error, of_memes, (of_seeds[0], of_seeds[1]), (freedom[0], freedom[1]))
+
+
+def by_student(
+    difference: float, error: float, of_memes: float, of_seeds: tuple[float, float], freedom: tuple[int, int]
+) -> Paired:
+    """Test a difference with this standard error by Student's t, for as few seeds as there are."""
     freely = degrees(error**2, of_seeds, freedom)
     half = -float(stdtrit(freely, (1 - LEVEL) / 2)) * error
     p = float(2 * stdtr(freely, -abs(difference) / error))
-    low, high = max(-1.0, difference - half), min(1.0, difference + half)
-    return Paired(difference, error, p, low, high, of_memes, (of_seeds[0], of_seeds[1]), (freedom[0], freedom[1]))
+    return Paired(
+        difference, error, p, max(-1.0, difference - half), min(1.0, difference + half), of_memes, of_seeds, freedom
+    )
+
+
+def contrast(
+    up: Float[np.ndarray, "run positive"],
+    down: Float[np.ndarray, "run negative"],
+    up_group: Int[np.ndarray, " positive"],
+    down_group: Int[np.ndarray, " negative"],
+) -> Paired:
+    """Test the mean over runs of a difference of two AUC-ROCs that is made run by run, from differences of placements.
+
+    What a run owes to its seed is taken from itself: unlike in `delong`, the seeds of both sides are the same ones.
+    Placements themselves, for differences, give an AUC-ROC. NaN where a class lies in one group.
+    """
+    mean, count = float(up.mean()), len(up)
+    of_memes = clustered_error(up.mean(axis=0), down.mean(axis=0), up_group, down_group) ** 2
+    of_seeds = seeds_alone(up, down, up_group, down_group)
+    error = float(np.sqrt(of_memes + of_seeds))
+    if not error > ROUNDING:
+        same = float("nan") if np.isnan(error) else mean
+        return Paired(mean, error, float("nan"), same, same)
+    return by_student(mean, error, of_memes, (of_seeds, 0.0), (max(count - 1, 1), 1))
 
 
 def degrees(variance: float, of_seeds: Sequence[float], freedom: Sequence[int]) -> float:

@@ -14,7 +14,7 @@ from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.pages.fusion import fusions, single_heads
 from experiments.results.folder import Results
 from experiments.results.records import Figure, Pair, Slice
-from experiments.words import bare, conclusion, difference, interval, power, probability
+from experiments.words import bare, carried, conclusion, difference, interval, power, probability, uses
 from heads.models import HEADS
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence
@@ -26,6 +26,7 @@ def section(results: Results) -> Section:
         "Which modality carries the signal?": modality,
         "Does fusion gain, and how sure is that?": fusion,
         "How far can the figures be trusted?": trust,
+        "Does it carry over?": lambda results: carried(results.comparison),
         "Are the probabilities right?": probabilities,
         "Where does it fail?": failures,
     }
@@ -56,7 +57,14 @@ def modality(results: Results) -> list[str]:
         sentences.append(f"No evidence that {' or '.join(blind)} alone does better than chance.")
     if len(areas) == 2:
         sentences.append(combination(results) if len(blind) == 2 else stronger(results, areas))
-    return sentences
+    return sentences + used(results)
+
+
+def used(results: Results) -> list[str]:
+    """Which sides each fusion uses, where compare was asked to take them away."""
+    ablations = [each for each in results.comparison.ablations if each.split == results.judged]
+    by_head = [[each for each in ablations if each.head == head] for head in fusions(results)]
+    return [sentence for its in by_head if (sentence := uses(its))]
 
 
 def stronger(results: Results, areas: dict[str, Figure]) -> str:

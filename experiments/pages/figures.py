@@ -12,8 +12,8 @@ from experiments.evaluate import curves
 from experiments.pages.drawing import FAINT, INK, PAPER, Panel, look, panel
 from experiments.results.folder import SplitPredictions
 from experiments.results.models import History
-from experiments.results.records import Figure, Pair, Row, Slice
-from experiments.words import bare, difference, interval
+from experiments.results.records import Ablation, Figure, Pair, Row, Slice
+from experiments.words import bare, change, difference, with_interval
 from heads.metrics import Counts
 
 WIDE, SMALL = 4.4, 2.36  # inches; four small ones stand beside each other
@@ -236,6 +236,27 @@ def gains(pairs: Sequence[Pair]) -> Panel:
     return panel("gains", alt, (WIDE, 0.75 + 0.3 * len(pairs)), draw)
 
 
+def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
+    """Draw what every head loses on one split without a side. how: the side is "shuffled", or at train's "mean"."""
+    shown = [each for each in ablations if each.how == how]
+    titles = {"shuffled": "shuffled among memes", "mean": "at train's mean"}
+
+    def draw(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        for place, each in enumerate(shown):
+            interval_line(
+                axes, Figure(-each.lost, low=-each.high, high=-each.low), float(len(shown) - place), each.head
+            )
+        name_lines(axes, [f"{each.head} without {each.side}" for each in shown], "change of AUC-ROC, 95% interval")
+        axes.set_title(titles[how])
+
+    changes = [f"{each.head} without {each.side} {change(-each.lost, -each.high, -each.low)}" for each in shown]
+    split = shown[0].split
+    alt = f"Change of AUC-ROC on {split} with a side {titles[how]}: {', '.join(changes)}."
+    return panel(f"ablation-{how}-{split}", alt, (WIDE, 0.95 + 0.27 * len(shown)), draw)
+
+
 def slices(pieces: Sequence[Slice], split: str) -> Panel | None:
     """Draw every head's AUC-ROC on every slice; None where no slice holds both labels."""
     shown = [piece for piece in pieces if any(np.isfinite(figure.mean) for figure in piece.auc_roc.values())]
@@ -280,4 +301,4 @@ def name_lines(axes: Axes, names: Sequence[str], below: str) -> None:
 
 
 def with_intervals(figures: Mapping[str, Figure]) -> str:
-    return ", ".join(f"{name} {bare(figure.mean)} {interval(figure)}".rstrip() for name, figure in figures.items())
+    return ", ".join(f"{name} {with_interval(figure)}" for name, figure in figures.items())

@@ -149,3 +149,14 @@ def slices(results: Results) -> Section | None:
                 blocks.append(Drawings(f"Where heads do well and badly on {split}; memes in brackets.", [panel]))
             blocks.append(Grid(tables.slices_table(pieces, f"AUC-ROC on slices of {split}")))
     return Section("Slices", "slices", blocks) if blocks else None
+
+
+def ablation(results: Results) -> Section | None:
+    """Show what heads lose without a side; None unless compare was asked for it."""
+    blocks: list[Block] = []
+    for split in results.comparison.judged:
+        if its := [each for each in results.comparison.ablations if each.split == split]:
+            caption = f"What is lost of AUC-ROC on {split} without a side: shuffled among memes, and at train's mean."
+            blocks.append(Drawings(caption, [figures.ablation(its, how) for how in ("shuffled", "mean")]))
+            blocks.append(Grid(tables.ablation_table(its, f"AUC-ROC on {split} without a side")))
+    return Section(tables.ABLATION_TITLE, "ablation", blocks) if blocks else None

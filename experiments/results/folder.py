@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from experiments import data as stored
 from experiments import tables
 from experiments.data import Data, Split
 from experiments.evaluate.scores import records
@@ -31,6 +32,7 @@ from experiments.results.records import NAN, Comparison, Figure, Record, Row, Sp
 from experiments.training import Trained
 from extract.errors import Refused, listing
 from extract.locks import locked
+from extract.places import Place, place
 from extract.store import NO_LABEL
 from heads.metrics import probabilities
 from heads.models import HEADS
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
 AGAIN = "Run: python -m experiments.compare --out {folder}"
 STAGED, COMPLETE = ".staged", ".complete"
 RUNS = "runs.jsonl"  # a record per run and split
+ABLATION = "ablation.csv"  # what each head loses without a side, where that was asked for
 COLUMNS = ("id", "label", "head", "seed", "probability")
+ANSWERS = ("operating_points", "slices_by_*")  # of results.answers, to questions asked of a comparison
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class Results:
     def tests(self) -> "pd.DataFrame":
         """A row for each pair of heads that was tested."""
         return frames.tests(self.comparison)
+
+    @property
+    def ablations(self) -> "pd.DataFrame":
+        """A row for each split, head, side and way to take it away; empty unless `ablate` was asked for."""
+        return frames.ablations(self.comparison)
 
     @property
     def predictions(self) -> "pd.DataFrame":
@@ -171,10 +180,10 @@ def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
     return SplitPredictions(split.name, split.pairs.ids.tolist(), split.pairs.label.astype(int), heads)
 
 
-def prepare(out: Path) -> None:
-    """Raise Refused where nothing can be written, before any work."""
+def prepare(out: Path, inside: str = "models") -> None:
+    """Raise Refused where nothing can be written, before any work. inside: a folder that `out` is to hold."""
     try:
-        (out / "models").mkdir(parents=True, exist_ok=True)
+        (out / inside).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
     if not os.access(out, os.W_OK):
@@ -230,6 +239,8 @@ def write_texts(folder: Path, results: Results) -> None:
         RUNS: to_lines(results.records),
     }
     texts |= {f"predictions_{split}.csv": predictions_csv(each) for split, each in results.predicted.items()}
+    if comparison.ablations:
+        texts[ABLATION] = results.ablations.to_csv(index=False, float_format="%.6f")
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -268,9 +279,11 @@ def complete(out: Path) -> None:
 
 def made_from_a_comparison(out: Path) -> Iterator[Path]:
     """Yield what compare and report leave in a folder, this version and the one before; not comparison.json."""
-    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, "predictions_*.csv"):
+    for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, ABLATION, "predictions_*.csv"):
         yield from out.glob(pattern)
     yield from (out / "models" / f"{head}.{ending}" for head in HEADS for ending in ("json", "safetensors"))
+    for name in ANSWERS:
+        yield from (path for ending in ("json", "csv", "md", "tex") for path in out.glob(f"{name}.{ending}"))
     yield from (out / name for name in sorted(drawings(out / "report.md") - drawings(out / "dataset.md")))
     yield from (out / "report.md", out / "report.html")
 
@@ -314,6 +327,24 @@ def read(folder: Path) -> Results:
         ) from None
     histories = {head: models.read_history(folder / "models" / f"{head}.safetensors") for head in comparison.settings}
     return Results(comparison, rows, split_predictions, {head: its for head, its in histories.items() if its})
+
+
+def memes(results: Results, features: Place | None = None) -> Data:
+    """Read the features that a comparison was made from, again. features: where they lie now, if they were moved.
+
+    Raises Refused where there are none, or where a split holds other memes.
+    """
+    comparison = results.comparison
+    names = {side: encoder.name for side, encoder in comparison.encoders.items()}
+    data = stored.load(features or place(comparison.features), names["text"], names["image"])
+    now = {split.name: stored.digest([split]) for split in data.splits}
+    odd = [size.name for size in comparison.splits if size.digest and now.get(size.name) != size.digest]
+    if odd:
+        raise Refused(
+            f"{data.features} does not hold the memes that were compared, in {', '.join(odd)}: name their features "
+            "with --features, or run compare again"
+        )
+    return data
 
 
 def read_predictions(path: Path, split: str) -> SplitPredictions:

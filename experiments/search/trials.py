@@ -207,31 +207,42 @@ def described(head: str, run: HeadSettings) -> dict[str, Any]:
 
 
 def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:
-    """Train and dev of every pair of encoders asked for ("all" is all of a kind), and in words what was left out.
+    """Train and dev of every pair of encoders asked for, and in words what was left out.
+
+    text_encoder, image_encoder: "a,b+c": one, and two side by side; "all" is each of a kind.
 
     No test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.
     """
+    sides, notes = sides_of(features, text_encoder, image_encoder)
+    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
+    different, doubles = without_doubles(loaded)
+    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+
+
+def sides_of(features: Place, text_encoder: str, image_encoder: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Names of the encoders that `pairs` takes, by side, and in words what was left out. No test file is opened."""
     folders = store.encoders(features, tests=False)
     asked = {"text": text_encoder, "image": image_encoder}
     sides: dict[str, list[str]] = {"text": [], "image": []}  # names of encoders
     notes = []
     for kind, name in asked.items():
-        of_kind, named = stored.candidates(folders, kind), None if name == "all" else name
-        if stored.lacks(folders, kind, named):
+        of_kind = stored.candidates(folders, kind)
+        if stored.lacks(folders, kind, None if name == stored.EVERY else name):
             sides[kind] = [stored.NO_ENCODER]
             continue
-        if named or len(of_kind) < 2:
-            sides[kind] = [stored.choose(folders, kind, named, features).name]
-            continue
-        for folder in of_kind:
-            whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
-            sides[kind] += [folder.name] if whole else []
-            notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
+        for each in dict.fromkeys(part.strip() for part in name.split(",")):
+            if each != stored.EVERY or len(of_kind) < 2:
+                beside = stored.chosen(folders, kind, None if each == stored.EVERY else each, features)
+                sides[kind].append("+".join(folder.name for folder in beside))
+                continue
+            for folder in of_kind:
+                whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
+                sides[kind] += [folder.name] if whole else []
+                notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
+        sides[kind] = list(dict.fromkeys(sides[kind]))
     if not all(sides.values()):
         raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
-    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
-    different, doubles = without_doubles(loaded)
-    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+    return sides, notes
 
 
 def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:

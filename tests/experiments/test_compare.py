@@ -64,6 +64,13 @@ def files(folder) -> dict[str, bytes]:
     return {name: path.read_bytes().replace(here, b"") for name, path in found.items() if name not in LEFT_OUT}
 
 
+def test_every_pair_says_which_difference_these_memes_would_show(ran):
+    comparison = read(ran)
+    for pairs in (comparison.pairs, comparison.other_pairs, comparison.linear):
+        assert pairs
+        assert all(pair.detectable > 0 for pair in pairs), pairs
+
+
 def figures(folder, name, split="test"):
     return next(row for row in read(folder).rows if (row.name, row.split) == (name, split)).metrics
 

@@ -1,0 +1,146 @@
+"""A learning curve's folder: its record, written as JSON, CSV, Markdown and LaTeX, and every finished training."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.results.records import NAN, Figure, SplitSize, revive, without_nan
+from extract.errors import Refused
+from extract.files import replacing
+from extract.store import EncoderIdentity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME = "learning_curve"  # of its files, and of its folder below a comparison's
+TRAINED = "trained"  # folder of what a later run takes over
+Logits = dict[str, np.ndarray]  # "<split>/<head or reference>" -> [run, meme] float32
+
+
+@dataclass(frozen=True)
+class Point:
+    """A head or reference, trained on subsets of one size, on one split."""
+
+    head: str
+    kind: str  # "head" or "reference"
+    split: str
+    size: int  # memes asked for
+    memes: float  # in the subsets, mean over draws
+    draws: int  # of subsets
+    seeds: int  # of each draw
+    auc_roc: Figure  # over draws, seeds and memes; sd is over draws
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """What a head's AUC-ROC gains from the smallest to the largest size, and may gain with twice the labels."""
+
+    head: str
+    split: str
+    smallest: float  # memes
+    largest: float
+    rise: float  # of AUC-ROC from the smallest to the largest
+    rise_low: float  # 95% interval
+    rise_high: float
+    distance: float = NAN  # AUC(n) = limit - distance (n / largest)^-exponent
+    exponent: float = NAN
+    limit: float = NAN
+    p: float = NAN  # that sizes on the law would lie as far from it as they do
+    gain: float = NAN  # of AUC-ROC with twice the largest size
+    gain_low: float = NAN
+    gain_high: float = NAN
+    refused: str = ""  # "", "too few sizes", "no rise", "no fit", "poor fit" or "too wide": then it says nothing
+
+    def but(self, **changes: Any) -> "PowerLaw":
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """All that a learning curve shows; as pandas frames: `table`, `laws_table`."""
+
+    encoders: dict[str, EncoderIdentity]  # by side
+    splits: list[SplitSize]  # train, dev and the test splits
+    sizes: list[int]
+    draws: int
+    seeds: int
+    settings: dict[str, dict[str, Any]]  # by head, without the seed
+    points: list[Point]
+    judged: list[str]  # the splits that the power laws are of: test splits with both labels, else dev
+    laws: list[PowerLaw]
+    notes: list[str]
+    code: str
+    features: str = ""  # the folder that vectors were read from
+
+    def of(self, head: str, split: str) -> list[Point]:
+        """Return a head's figures on a split, the smallest size first."""
+        return [point for point in self.points if (point.head, point.split) == (head, split)]
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each split, head or reference and size."""
+        import pandas as pd
+
+        flat = [asdict(point) for point in self.points]
+        return pd.DataFrame(
+            {**row, **{f"auc_roc_{key}": value for key, value in row.pop("auc_roc").items()}} for row in flat
+        )
+
+    @property
+    def laws_table(self) -> "pd.DataFrame":
+        """A row for each head or reference and judged split."""
+        import pandas as pd
+
+        return pd.DataFrame(asdict(law) for law in self.laws)
+
+    def same_memes(self, splits: list[SplitSize], encoders: Mapping[str, EncoderIdentity]) -> bool:
+        """Whether these are the memes of train and dev, and the vectors, that it was made of."""
+        prints = [{side: each.fingerprint for side, each in every.items()} for every in (self.encoders, encoders)]
+        return prints[0] == prints[1] and [each.digest for each in self.splits[:2]] == [
+            each.digest for each in splits[:2]
+        ]
+
+
+def read(folder: Path) -> LearningCurve | None:
+    """Return what lies there; None where there is none. Raises Refused for what another version wrote."""
+    path = folder / f"{NAME}.json"
+    if not path.is_file():
+        return None
+    try:
+        return revive(LearningCurve, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"{path} is not what this version of memefuse writes ({type(error).__name__}: {error}). "
+            "Run python -m experiments.learning_curve again, or delete it."
+        ) from None
+
+
+def to_json(curve: LearningCurve) -> str:
+    return json.dumps(without_nan(asdict(curve)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def key(about: Mapping[str, Any]) -> str:
+    """Name a training by all that decides its numbers."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def keep(folder: Path, name: str, logits: Logits) -> None:
+    """Write a training's logits, whole or not at all."""
+    (folder / TRAINED).mkdir(parents=True, exist_ok=True)
+    with replacing(folder / TRAINED / f"{name}.npz") as aside, open(aside, "wb") as file:
+        np.savez(file, **logits)  # type: ignore[arg-type]
+
+
+def kept(folder: Path, name: str) -> Logits | None:
+    """Return a training's logits; None where there is none, or it is damaged: then it is trained again."""
+    try:
+        with open(folder / TRAINED / f"{name}.npz", "rb") as opened, np.load(opened) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

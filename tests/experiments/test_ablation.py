@@ -1,0 +1,148 @@
+"""What a head loses without a side: planted signals are lost where they are, and nothing else is."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import planted
+import pytest
+from made_up_results import figure, results
+from sklearn.metrics import roc_auc_score
+
+from experiments import compare as command
+from experiments import tables, words
+from experiments.compare import compare
+from experiments.data import load
+from experiments.evaluate import ablation, statistics
+from experiments.pages import discussion, fusion
+from experiments.results import folder
+from experiments.results.records import NAN, Ablation
+from experiments.training import heads, rows, runs
+from extract import errors
+
+QUICK = {"hidden": 16, "batch_size": 64, "max_epochs": 8}
+SMALL = {"train": 160, "dev": 80, "test": 80}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A comparison of memes whose text alone tells the label, written."""
+    home = tmp_path_factory.mktemp("ablation")
+    planted.features(home / "features", SMALL, signal="text")
+    (home / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(("text", "image", "early"), QUICK)}))
+    asked = ["--features", home / "features", "--out", home / "out", "--from-sweep", home / "choice.json", "--ablate"]
+    asked += ["--heads", "text,image,early", "--seeds", "2", "--references", "none", "--device", "cpu"]
+    assert errors.run(lambda: command.main([str(word) for word in asked])) == 0
+    return home
+
+
+@pytest.fixture(scope="module")
+def read(ran):
+    return folder.read(ran / "out")
+
+
+def test_a_side_without_a_signal_is_not_missed(read):
+    found = {(each.head, each.side, each.how): each for each in read.comparison.ablations if each.split == "test"}
+    assert {each.split for each in read.comparison.ablations} == {"dev", "test"}
+    sides = [("text", "text"), ("image", "image"), ("early", "text"), ("early", "image")]
+    assert list(found) == [(*side, how) for side in sides for how in ("shuffled", "mean")]
+    for head in ("text", "early"):
+        assert min(found[head, "text", how].lost for how in ("shuffled", "mean")) > 0.3
+        assert found[head, "text", "shuffled"].shown
+    assert found["text", "text", "mean"].without == 0.5
+    assert abs(found["early", "image", "mean"].lost) < 0.1
+    for each in found.values():
+        assert each.low <= each.lost <= each.high
+        assert each.auc_roc == pytest.approx(read.auc(each.head, "test").mean, abs=1e-12)
+
+
+def test_a_signal_in_the_pair_alone_is_lost_with_either_side(tmp_path):
+    data = load(planted.features(tmp_path, {"train": 320, "dev": 120, "test": 120}, signal="xor"))
+    settings = {"early": QUICK | {"max_epochs": 20}}
+    trained = heads(data, runs(["early"], 1, settings), "cpu", "none", quiet=True)
+    found = ablation.ablations(data, trained)
+    assert [each.without < 0.65 < 0.9 < each.auc_roc for each in found] == [True] * 8
+    # of a plain loop over the same shuffles
+    split, fitted = data.tests[0], trained[0].fitted
+    whole, areas = rows(split), []
+    for seed in range(ablation.SHUFFLES):
+        order = np.random.default_rng(seed).permutation(len(split))
+        logit = fitted.logits(replace(whole, image_vec=np.asarray(whole.image_vec)[order]))
+        areas.append(roc_auc_score(whole.label, logit[0]))
+    shuffled = next(each for each in found if (each.split, each.side, each.how) == ("test", "image", "shuffled"))
+    assert shuffled.without == pytest.approx(np.mean(areas), abs=1e-12)
+
+
+def test_a_contrast_of_single_runs_is_delongs_test():
+    draw = np.random.default_rng(0)
+    positive, group = draw.random(60) < 0.4, draw.integers(0, 45, 60)
+    group = np.unique(group, return_inverse=True)[1]
+    a = draw.normal(size=(1, 60)) + positive
+    b = a + draw.normal(size=(1, 60))
+    (up_a, down_a), (up_b, down_b) = (statistics.placements_of_runs(each, positive) for each in (a, b))
+    found = statistics.contrast(up_a - up_b, down_a - down_b, group[positive], group[~positive])
+    expected = statistics.delong(a, b, positive, group)
+    for name in ("difference", "standard_error", "p", "low", "high"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-12), name
+
+
+def test_runs_that_agree_on_what_they_lose_are_no_luck_however_far_apart_they_are():
+    """Each run is compared with itself; DeLong's test takes the runs of the two sides for different ones."""
+    draw = np.random.default_rng(1)
+    positive, group = draw.random(200) < 0.5, np.arange(200)
+    a = draw.normal(size=(4, 200)) + positive * np.array([[0.2], [0.8], [1.6], [3.0]])
+    (up, down), groups = statistics.placements_of_runs(a, positive), (group[positive], group[~positive])
+    found = statistics.contrast(up - (up - 0.1), down - (down - 0.1), *groups)
+    assert (found.difference, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert statistics.contrast(up, down, *groups).of_seeds[0] > 0.001
+
+
+def test_a_comparison_without_it_takes_its_table_away(ran, read):
+    page = (ran / "out" / "comparison.md").read_text()
+    assert "### What heads lose without a side on test" in page
+    assert "early without image" in (ran / "out" / "comparison.tex").read_text()
+    frame = read.ablations
+    assert len((ran / "out" / "ablation.csv").read_text().splitlines()) == 1 + len(frame) == 17
+    assert (frame["lost"] == frame["auc_roc"] - frame["without"]).all()
+    again = {"heads": "text", "seeds": 1, "references": "none", "device": "cpu", "out": ran / "out"}
+    assert not len(compare(ran / "features", **again).ablations)
+    assert not (ran / "out" / "ablation.csv").exists()
+    assert "without a side" not in (ran / "out" / "comparison.md").read_text()
+
+
+def made(side, low, high, head="early", how="shuffled", split="test") -> Ablation:
+    return Ablation(split, head, side, how, 0.8, 0.8 - (low + high) / 2, low, high)
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "says"),
+    [
+        ((0.10, 0.20), (0.01, 0.05), "it uses the text and the image, the text more"),
+        ((0.10, 0.20), (0.06, 0.15), "it uses the text and the image"),
+        ((-0.01, 0.03), (0.06, 0.15), "it uses the image; no evidence that it uses the text"),
+        ((-0.01, 0.03), (-0.02, 0.02), "no evidence that it uses the text or the image"),
+    ],
+)
+def test_which_sides_a_head_uses_is_said_of_intervals(text, image, says):
+    sides = [made("text", *text), made("image", *image), made("text", 0.3, 0.4, how="mean")]
+    assert words.uses(sides).endswith(f" with the image shuffled among memes: {says}.")
+    assert words.uses(sides).startswith("Early's AUC-ROC on test changes by ")
+    assert words.uses([made("text", NAN, NAN)]) == ""
+
+
+def test_the_page_and_the_discussion_have_it():
+    plain = results(dict.fromkeys(("text", "early"), figure(0.8, 0.7, 0.9)))
+    assert fusion.ablation(plain) is None
+    ablations = [
+        made(side, 0.1, 0.2, head, how) for head in ("text", "early") for side in ("text", "image")
+        for how in ("shuffled", "mean")
+    ]  # fmt: skip
+    with_it = replace(plain, comparison=replace(plain.comparison, ablations=ablations))
+    drawings, grid = fusion.ablation(with_it).blocks
+    assert [panel.name for panel in drawings.panels] == ["ablation-shuffled-test", "ablation-mean-test"]
+    assert "early without image -.150 [-.200, -.100]" in drawings.panels[0].alt
+    row = ["text without text", ".800", ".650", "-.150", "[-.200, -.100]", ".650", "-.150", "[-.200, -.100]"]
+    assert grid.table.rows[0] == row
+    assert tables.ablation_table(ablations, "").rows == grid.table.rows
+    [said] = discussion.used(with_it)  # a single modality uses its side: that is nothing to say
+    assert said == discussion.modality(with_it)[-1] == words.uses(ablations[4:])
