@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import BALANCES, DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import BALANCES, DEFAULT_HEADS, Log, add_settings, add_slice_by, at_least_one, compared
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
@@ -26,6 +26,7 @@ EXAMPLES = """\
 examples:
   python -m experiments.compare
   python -m experiments.compare --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras --seeds 10
+  python -m experiments.compare --text-encoder all-MiniLM-L6-v2+all-mpnet-base-v2
   python -m experiments.compare --heads text,early --references none --out reports/quick
   python -m experiments.compare --ablate
   python -m experiments.compare --features features/mine --test-on features/theirs --out reports/mine
@@ -45,53 +46,78 @@ def compare(
     references: str = "all",
     calibrate: str = "none",
     balance: str | None = None,
+    hidden: int | None = None,
+    projection: int | None = None,
+    dropout: float | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+    patience: int | None = None,
+    averaging: float | None = None,
     from_sweep: Path | str | None = None,
+    slice_by: str | None = None,
+    log: tuple[str, str] | None = None,
     ablate: bool = False,
     test_on: Place | str | None = None,
     quiet: bool = True,
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
 
-    out: a folder to write to; None writes nothing. quiet: print nothing. The others are as on the command line.
+    out: a folder to write to; None writes nothing, slices by a column neither. log: a logger and its folder. quiet:
+    print nothing. The others are as on the command line.
     Raises Refused for what cannot be compared, StoreError for features that are damaged, Failed where every head's
     training diverged.
     """
     from experiments import data as stored
-    from experiments import training
+    from experiments import ensemble, training
     from experiments.evaluate.ablation import ablations
     from experiments.evaluate.comparison import evaluate, size
-    from experiments.results import folder
+    from experiments.evaluate.field_slices import masks
+    from experiments.results import answers, folder, loggers
     from experiments.search.ranking import Choice, read_choice
     from experiments.transfer import with_tests_on
     from experiments.words import choice_cautions, diverged
     from extract.errors import Failed
     from extract.machine import resolve_device
 
-    names, device = head_names(heads), resolve_device(device)
+    (names, with_ensemble), device = compared(heads), resolve_device(device)
+    asked = training.settings(
+        balance=balance, hidden=hidden, projection=projection, dropout=dropout, learning_rate=learning_rate,
+        weight_decay=weight_decay, max_epochs=epochs, patience=patience, averaging=averaging,
+    )  # fmt: skip
     choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     data = with_tests_on(data, place(str(test_on))) if test_on else data
     names, left_out = stored.trainable(data, names)
     data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
+    if log:
+        loggers.refuse_missing(log[0])
+    fields = [field for field in (slice_by or "").split(",") if field]
+    for field in fields:
+        masks(data, field)  # refuses what cannot be used, before any work
     if out is not None:
         folder.prepare(Path(out))
         if not overwrite:
             folder.refuse_other_dataset(Path(out), [size(split) for split in data.splits])
     if not quiet:
         print("\n".join([describe(data), *left_out]), file=sys.stderr)
-    balanced = {"balance": balance} if balance else {}
-    runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | balanced for head in names})
+    runs = training.runs(names, seeds, {head: choice.heads.get(head, {}) | asked for head in names})
     every = training.heads(data, runs, device, calibrate, quiet)
     trained = [each for each in every if not each.diverged]
     lost = [diverged(each.name, each.diverged) for each in every if each.diverged]
     if not trained:
         raise Failed("\n".join(lost))
     data = replace(data, notes=data.notes + lost)
+    trained += [ensemble.greedy(data, trained)] if with_ensemble else []
     trained += training.references(data, quiet) if references == "all" else []
     ablated = ablations(data, trained, quiet) if ablate else []
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
     if out is not None:
         folder.write(Path(out), data, trained, results)
+        for field in fields:
+            answers.slice_by(Path(out), results, data, field)
+    if log:
+        loggers.log(results, log[0], Path(log[1]))
     return results
 
 
@@ -106,9 +132,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
-    add("--text-encoder", metavar="E", help="which text vectors, when there are several")
-    add("--image-encoder", metavar="E", help="which image vectors, when there are several")
-    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
+    add("--text-encoder", metavar="E", help="which text vectors, when there are several; E+E: side by side; or all")
+    add("--image-encoder", metavar="E", help="which image vectors, likewise")
+    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all; docs/heads.md (default: {DEFAULT_HEADS})")
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
@@ -129,6 +155,15 @@ def parser() -> argparse.ArgumentParser:
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
     add("--test-on", type=place, metavar="DIR", help="another dataset's features, of the same encoders: score it, too")
     add("--ablate", action="store_true", help="measure what each head loses without the text, and without the image")
+    add_settings(parser)
+    add_slice_by(parser)
+    add(
+        "--log",
+        nargs=2,
+        action=Log,
+        metavar=("LOGGER", "DIR"),
+        help="figures and curves through tensorboard's or mlflow's own logger, to DIR",
+    )
     return parser
 
 

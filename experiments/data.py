@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -17,6 +19,7 @@ from extract.places import Place
 from extract.store import EncoderIdentity
 
 NO_ENCODER = "none"  # the name of a side that is left out
+EVERY = "all"  # of the encoders of a side
 GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
 
@@ -110,44 +113,56 @@ def load(
 ) -> Data:
     """Read train, dev and every test split of one text and one image encoder, joined by id.
 
-    An encoder "none", or a folder with features of one side alone, leaves a side out: its vectors have no columns.
+    An encoder "a+b" has the vectors of a and of b side by side; "all" those of every encoder of the side. An encoder
+    "none", or a folder with features of one side alone, leaves a side out: its vectors have no columns.
     Without `tests` no test file is opened. Raises Refused when the pair is not clear or a split is missing, StoreError
     when files are damaged or contradict each other.
     """
     folders = store.encoders(features, tests)
     sides = {
-        kind: choose(folders, kind, name, features)
+        kind: chosen(folders, kind, name, features)
         for kind, name in (("text", text_encoder), ("image", image_encoder))
         if not lacks(folders, kind, name)
     }
     if not sides:
         raise Refused("both encoders are none: nothing to learn from")
-    train, dev, test_splits = splits_of(list(sides.values()))
+    every = [folder for side in sides.values() for folder in side]
+    train, dev, test_splits = splits_of(every)
     wanted = [train, dev, *test_splits]
-    files = {kind: {split: store.read(side.splits[split]) for split in wanted} for kind, side in sides.items()}
-    encoders = {kind: agreed(side, list(files[kind].values())) for kind, side in sides.items()}
-    notes = lone_tests(list(sides.values()))
+    files = {folder.name: {split: store.read(folder.splits[split]) for split in wanted} for folder in every}
+    encoders = {
+        kind: EncoderIdentity.sum_of([agreed(folder, list(files[folder.name].values())) for folder in side])
+        for kind, side in sides.items()
+    }
+    notes = lone_tests(every)
     splits = {}
     for split in wanted:
-        one = {kind: rows[split] for kind, rows in files.items()}
-        splits[split], left_out = joined(one)
+        of_split = {kind: [files[folder.name][split] for folder in side] for kind, side in sides.items()}
+        splits[split], left_out = joined(of_split)
         pairs = splits[split].pairs
         encoders |= {
-            kind: side.identity for kind, side in zip(SIDES, (pairs.text, pairs.image), strict=True) if kind not in one
+            kind: file.identity
+            for kind, file in zip(SIDES, (pairs.text, pairs.image), strict=True)
+            if kind not in sides
         }
         notes += left_out
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
         notes += left_out
+    notes += cut_texts(encoders["text"], list(splits.values()))
     tests_read = [splits[split] for split in test_splits]
     return Data(encoders["text"], encoders["image"], splits[train], splits[dev], tests_read, notes, features)
 
 
-def joined(files: dict[str, store.Features]) -> tuple[Split, list[str]]:
-    """Return one split's files, by side, as memes in the order of ids, and in words which of them lack a side."""
-    both = {kind: files[kind] if kind in files else absent(next(iter(files.values())), kind) for kind in SIDES}
+def joined(files: dict[str, list[store.Features]]) -> tuple[Split, list[str]]:
+    """Return one split's files, by side, as memes in the order of ids, and in words which of them lack a vector."""
+    one, notes = {}, []
+    for kind, parts in files.items():
+        one[kind], lacking = store.side_by_side(parts)
+        notes += missing_parts(one[kind], lacking)
+    both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
     pairs = store.join(both["text"], both["image"])
-    return Split(_take(pairs, np.argsort(pairs.ids, kind="stable"))), missing_sides(pairs)
+    return Split(_take(pairs, np.argsort(pairs.ids, kind="stable"))), notes + missing_sides(pairs)
 
 
 def lacks(folders: dict[str, store.EncoderFolder], kind: str, name: str | None) -> bool:
@@ -169,6 +184,28 @@ def absent(present: store.Features, kind: str) -> store.Features:
     )
 
 
+def column(data: Data, field: str) -> dict[str, list[Any]]:
+    """Return a column of the manifest, by split, for its memes in their order; None where a meme has no value.
+
+    Raises Refused where no meme has one.
+    """
+    folders = [data.features / encoder.name for encoder in data.encoders.values() if encoder.dim]
+    values, others = dict[str, list[Any]](), set[str]()
+    for split in (data.dev, *data.tests):
+        kept: dict[str, dict[str, Any]] = {}
+        for folder in folders:
+            kept = kept or store.columns(folder / f"{split.name}.h5")
+        others |= {name for row in kept.values() for name in row}
+        values[split.name] = [kept.get(name, {}).get(field) for name in split.pairs.ids.tolist()]
+    if not any(value is not None for each in values.values() for value in each):
+        there = f"it has {', '.join(sorted(others))}" if others else "it has none"
+        raise Refused(
+            f"no meme in {data.features} has a value in the column {field}; {there}. Extract keeps what a manifest "
+            "holds beside id, img, text and label; extract again, where features are older: nothing is encoded twice"
+        )
+    return values
+
+
 def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """Return the heads whose sides the features have, and in words which are left out. Raises Refused without any."""
     from heads.models import HEADS
@@ -187,6 +224,30 @@ def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[s
     return able, [why]
 
 
+def chosen(
+    folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
+) -> list[store.EncoderFolder]:
+    """The encoders of a kind whose vectors stand side by side: "a+b", or "all" there are; else the one of `choose`.
+
+    Raises Refused, naming every encoder of a sum that is not there, or that is named twice.
+    """
+    if name == EVERY and candidates(folders, kind):
+        return candidates(folders, kind)
+    if name is None or "+" not in name:
+        return [choose(folders, kind, name, features)]
+    found, faults = [], []
+    for part in name.split("+"):
+        try:
+            found.append(choose(folders, kind, part.strip(), features))
+        except Refused as refusal:
+            faults.append(str(refusal))
+    if faults:
+        raise Refused("\n\n".join(faults))
+    if twice := [each for each, count in Counter(folder.name for folder in found).items() if count > 1]:
+        raise Refused(f"--{kind}-encoder {name} names {', '.join(twice)} twice")
+    return found
+
+
 def choose(
     folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
 ) -> store.EncoderFolder:
@@ -195,7 +256,8 @@ def choose(
     if name is None:
         of_kind = candidates(folders, kind)
     else:
-        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) == _plain(name)]
+        called = {_plain(name), _plain(f"{name}-{kind}")}  # the second: one of two towers
+        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) in called]
     if [folder for folder in of_kind if folder.pooling == GRID]:
         raise Refused(
             f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
@@ -225,7 +287,7 @@ def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
     missing = [name for name, there in (("train", "train" in both), ("dev", dev)) if not there]
     why = "; dev decides when training stops, and test must not" if "dev" in missing else ""
     held = listing([f"{side.name}: {', '.join(side.splits)}" for side in sides])
-    encoders = "both encoders" if len(sides) == 2 else sides[0].name
+    encoders = {1: sides[0].name, 2: "both encoders"}.get(len(sides), f"all {len(sides)} encoders")
     raise Refused(
         f"no features of {' and '.join(missing)} for {encoders}{why}. There are:\n{held}\n"
         f"Run: python -m extract --split {','.join(missing)}"
@@ -252,15 +314,25 @@ def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIde
 
 
 def lone_tests(sides: list[store.EncoderFolder]) -> list[str]:
-    """Test splits that only one of the encoders has."""
-    if len(sides) < 2:
-        return []
-    text, image = sides
+    """Test splits that not all of the encoders have."""
+    tests = dict.fromkeys(split for side in sides for split in side.splits if split.startswith("test"))
+    having = {split: [side.name for side in sides if split in side.splits] for split in tests}
     return [
-        f"{split} is left out: {have.name} has it, {lack.name} does not."
-        for have, lack in ((text, image), (image, text))
-        for split in have.splits
-        if split.startswith("test") and split not in lack.splits
+        f"{split} is left out: {' and '.join(names)} {'has' if len(names) == 1 else 'have'} it, "
+        f"{' and '.join(lack)} {'does' if len(lack) == 1 else 'do'} not."
+        for split, names in having.items()
+        if (lack := [side.name for side in sides if side.name not in names])
+    ]
+
+
+def missing_parts(joined: store.Features, lacking: dict[str, list[str]]) -> list[str]:
+    """Which memes encoders of one side lack, in words. Raises Refused when no meme has vectors by all of them."""
+    name = joined.identity.name
+    if not len(joined):
+        raise Refused(f"no meme of {joined.split} has a vector by each of {name}: they have no id in common")
+    return [
+        f"{joined.split}: {len(ids):,} memes without a vector by {part} left out of {name}: {named(ids)}."
+        for part, ids in lacking.items()
     ]
 
 
@@ -276,6 +348,15 @@ def missing_sides(pairs: store.Pairs) -> list[str]:
         for side, ids in (("an image vector", pairs.without_image), ("a text vector", pairs.without_text))
         if ids
     ]
+
+
+def cut_texts(encoder: EncoderIdentity, splits: Sequence[Split]) -> list[str]:
+    """How many texts were longer than what their encoder was given, in words; nothing if none was."""
+    longest = encoder.settings.get("max_tokens", 0)
+    lengths = {split.name: split.pairs.tokens for split in splits if longest and split.pairs.tokens is not None}
+    cut = {name: f"{(tokens > longest).sum():,} of {len(tokens):,} of {name}" for name, tokens in lengths.items()}
+    told = [cut[name] for name, tokens in lengths.items() if (tokens > longest).any()]
+    return [f"Texts longer than {encoder.name}'s {longest} word pieces are cut: {', '.join(told)}."] if told else []
 
 
 def both_classes(split: Split) -> tuple[Split, list[str]]:

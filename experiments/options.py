@@ -9,7 +9,9 @@ from extract.places import place
 
 DEFAULT_HEADS = "text,image,early,late"  # what is compared unless others are named
 BALANCES = ("none", "pos_weight", "undersample")
+ENSEMBLE = "ensemble"  # a row made of the heads compared
 FEATURES = Path("features")
+LOGGERS = ("tensorboard", "mlflow")
 
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -40,6 +42,31 @@ def head_names(asked: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in HEADS if name in names)
 
 
+def compared(asked: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the heads' names as `head_names` does, and whether their ensemble is asked for, by name or as "all"."""
+    from extract.errors import Refused
+
+    words = [word.strip() for word in (asked.split(",") if isinstance(asked, str) else asked)]
+    heads = [word for word in words if word != ENSEMBLE]
+    if words and not any(heads):
+        raise Refused(f"--heads {ENSEMBLE}: it is made of heads; name those, too: --heads {DEFAULT_HEADS},{ENSEMBLE}")
+    return head_names(heads), ENSEMBLE in words or words == ["all"]
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the heads' settings; what is not given stays as the sweep chose it, or as shipped."""
+    group = parser.add_argument_group("settings of all heads", "default: what the sweep chose, else each head's own")
+    add = group.add_argument
+    add("--hidden", type=at_least_one, metavar="N", help="units of a hidden layer")
+    add("--projection", type=at_least_one, metavar="N", help="width that vectors are projected to before they meet")
+    add("--dropout", type=float, metavar="P", help="probability of dropping a unit")
+    add("--learning-rate", type=float, metavar="X", help="of AdamW")
+    add("--weight-decay", type=float, metavar="X", help="of AdamW, decoupled")
+    add("--epochs", type=at_least_one, metavar="N", help="at most")
+    add("--patience", type=at_least_one, metavar="N", help="epochs without a better dev AUC-ROC before a run stops")
+    add("--averaging", type=float, metavar="X", help="decay per step of the running mean of weights that is scored")
+
+
 def at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
@@ -68,6 +95,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to encode (default: auto)")
 
 
+class Log(argparse.Action):
+    """--log LOGGER DIR, as a pair."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: Any, values: Any, word: str | None = None) -> None:
+        if values[0] not in LOGGERS:
+            parser.error(f"--log {values[0]}: unknown; there are {' and '.join(LOGGERS)}")
+        setattr(options, self.dest, tuple(values))
+
+
+def add_slice_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--slice-by",
+        metavar="FIELD[,FIELD]",
+        help="misses and false alarms by a column of the manifest, and the largest gap, tested",
+    )
+
+
 def model_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model` has read as the arguments of Scorer.load."""
     names = ("model", "head", "threshold", "text_encoder", "image_encoder", "device")
@@ -86,3 +130,18 @@ def probability(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a probability between 0 and 1")
     return value
+
+
+def share(text: str) -> float:
+    """A probability, neither 0 nor 1."""
+    if (value := probability(text)) in (0.0, 1.0):
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def costs(text: str) -> tuple[float, float]:
+    try:
+        miss, alarm = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not two numbers, MISS,ALARM, as 5,1") from None
+    return miss, alarm

@@ -25,6 +25,7 @@ EXAMPLES = """\
 examples:
   python -m experiments.predict --image meme.png --text "look how many people love you"
   python -m experiments.predict --model reports/my_memes --data data/my_memes --split test --out predictions.csv
+  python -m experiments.predict --split test --at recall=.8 --out predictions.csv
   python -m experiments.predict --model reports/my_memes - < this_morning.jsonl
 """
 DATA = Path("data/hateful_memes")
@@ -45,10 +46,11 @@ def predict(
     """Score memes that are named in exactly one way: one meme, a split of a dataset, or JSON lines.
 
     lines: a file of rows (id, img, text); "-" is stdin.
-    image, text: one meme; "" is a meme without words. Without one of them, the heads that do not look at it answer.
+    image, text: one meme; "" is a meme without words. Without a text, its words are read from the image where
+    memefuse[ocr] is installed; else, without one of them, the heads that do not look at it answer.
     split, data: a split of the dataset in `data`, or with `lines` where their `img` starts from.
     on_error: "stop", or "skip": leave out what cannot be used, and list it in the result.
-    model: what Scorer.load takes: model, head, threshold, features, cache, text_encoder, image_encoder, device.
+    model: what Scorer.load takes: model, head, threshold, at, features, cache, text_encoder, image_encoder, device.
     Raises Refused for what cannot be meant, Failed for images that cannot be decoded.
     """
     one_meme = image is not None or text is not None
@@ -65,9 +67,9 @@ def predict(
             raise Failed(f"{image} cannot be scored: {error}") from None
     folder = place(str(data)) if data is not None else None
     if lines is not None:
-        rows = memes.of_lines(lines, folder, scorer.sides)
+        rows = memes.of_lines(lines, folder, scorer.needs)
     else:
-        rows = memes.of_split(folder or DATA, str(split), quiet, scorer.sides)
+        rows = memes.of_split(folder or DATA, str(split), quiet, scorer.needs)
     return memes.score(rows, scorer, skip=on_error == "skip", quiet=quiet)
 
 
@@ -80,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("lines", nargs="?", metavar="JSONL", help="score these rows (id, img, text); - reads them from stdin")
     add("--image", type=Path, metavar="FILE", help="score one meme: its image")
-    add("--text", metavar="TEXT", help='its text; "" when there is none')
+    add("--text", metavar="TEXT", help='its text; "" when there is none (default: read from the image)')
     add("--split", metavar="NAME", help="score a split of the dataset in --data")
     add("--data", type=place, metavar="DIR", help=f"the dataset (default: {DATA}); where a JSONL's img starts from")
     add("--out", type=Path, metavar="FILE", help="write a CSV file (default: print)")
@@ -89,6 +91,11 @@ def parser() -> argparse.ArgumentParser:
         choices=("stop", "skip"),
         default="stop",
         help="rows and images that cannot be used (default: stop)",
+    )
+    add(
+        "--at",
+        metavar="POINT",
+        help="recall=R, precision=P, review=SHARE, error=E or cost, chosen on dev: adds a decision to each meme",
     )
     add_model(parser)
     return parser
@@ -102,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
 
     if options.out:
         memes.refuse_unwritable(options.out)
-    what = {name: getattr(options, name) for name in ("lines", "image", "text", "split", "data", "on_error")}
+    what = {name: getattr(options, name) for name in ("lines", "image", "text", "split", "data", "on_error", "at")}
     result = predict(**what, quiet=False, **model_arguments(options))
     if result.left_out:
         print(
@@ -117,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
 
         score, scorer = result.scores[0], result.scorer
         shown = (words.meme(score, scorer), tables.plain(tables.meme_table(score, scorer)), words.modalities(score))
-        print("\n\n".join(filter(None, shown)))
+        print("\n\n".join(filter(None, (words.read(score), *shown))))
     else:
         sys.stdout.write(memes.csv_text(result.table, DIGITS))
 

@@ -1,11 +1,13 @@
 """Rows for a head's figure to stand against: the majority class, logistic regressions, nearest neighbours.
 
-All see standardised vectors and choose on dev alone. "LR balanced" sees both as the heads do, scaled to one mean
-squared norm, so that the wider one does not drown the other; the rest see columns of variance 1, as is the custom.
+All see standardised vectors and choose on dev alone. "LR balanced" sees both as the heads do, each encoder's
+vector scaled to one mean squared norm, so that the wider one does not drown the other; the rest see columns of variance
+1, as is the custom.
 """
 
 import time
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,7 +51,8 @@ def references(data: Data) -> list[Reference]:
     if len(there) == 2:
         pairs = {name: (sides["text"][name], sides["image"][name]) for name in sides["text"]}
         sides["both"] = {name: np.concatenate(pair, axis=1) for name, pair in pairs.items()}
-        sides["balanced"] = {name: np.concatenate([even(v) for v in pair], axis=1) for name, pair in pairs.items()}
+        widths = [part.dim for encoder in data.encoders.values() for part in encoder.parts]
+        sides["balanced"] = {name: even(both, widths) for name, both in sides["both"].items()}
     looked_at = "both" if len(there) == 2 else there[0]
 
     def regression(side: str) -> Reference:
@@ -92,9 +95,9 @@ def standardised(train: Split, splits: list[Split], side: str) -> Vectors:
     return found
 
 
-def even(vector: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
-    """Columns of variance 1 -> vectors of the mean squared norm that heads give them."""
-    return vector * (SQUARED_NORM / vector.shape[1]) ** 0.5
+def even(vector: Float[np.ndarray, "n dim"], widths: Sequence[int]) -> Float[np.ndarray, "n dim"]:
+    """Columns of variance 1 -> vectors whose blocks, of these widths, have the mean squared norm that heads give."""
+    return vector * np.repeat([(SQUARED_NORM / width) ** 0.5 for width in widths], widths).astype(np.float32)
 
 
 def majority(label: Int[np.ndarray, " train"], sizes: dict[str, int]) -> Reference:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.options import add_slice_by
 from extract import errors
 from extract.places import Place, place
 
@@ -40,34 +41,49 @@ def parser() -> argparse.ArgumentParser:
         help="the memes themselves, to show them and their dataset (default: left out)",
     )
     add("--out", type=Path, metavar="DIR", help="where the report goes (default: the --reports folder)")
+    add_slice_by(parser)
+    add("--features", type=place, metavar="DIR", help="with --slice-by: where features lie now (default: as compared)")
     add("--no-images", action="store_true", help="show no image of any meme")
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-    path = report(options.reports, options.data, options.out, images=not options.no_images, quiet=False)
+    what = {name: getattr(options, name) for name in ("reports", "data", "out", "slice_by", "features")}
+    path = report(**what, images=not options.no_images, quiet=False)
     print(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB) and report.md.", file=sys.stderr)
     if not options.data:
         print("The memes themselves are not shown; name their folder: --data DIR", file=sys.stderr)
 
 
 def report(
-    reports: Path, data: Place | None = None, out: Path | None = None, images: bool = True, quiet: bool = True
+    reports: Path,
+    data: Place | None = None,
+    out: Path | None = None,
+    images: bool = True,
+    quiet: bool = True,
+    slice_by: str | None = None,
+    features: Place | None = None,
 ) -> Path:
     """Write report.html, report.md and figures/ about a comparison, and return the path of report.html.
 
     reports: what compare wrote. data: the memes themselves, to show them and their dataset. out: a folder, that of the
-    comparison unless given. images: show images of memes. Raises Refused where there is no comparison, where `data` is
-    another dataset, or where a library is missing that draws pages.
+    comparison unless given. images: show images of memes. slice_by: columns of the manifest to cut by,
+    which `features` hold (those that were compared unless given). Raises Refused where there is no comparison, where
+    `data` is another dataset, or where a library is missing that draws pages.
     """
     from experiments import dataset_summary
-    from experiments.results import folder
+    from experiments.results import answers, folder
 
     errors.need(("jinja2", "matplotlib"), "pages need", "report")
     from experiments.pages import document, report_page
 
     results = folder.read(reports)
+    fields = [field for field in (slice_by or "").split(",") if field]
+    if fields:
+        memes = folder.memes(results, features)
+        for field in fields:
+            answers.slice_by(reports, results, memes, field)
     sides = [side for side, encoder in results.comparison.encoders.items() if encoder.dim]
     summary = dataset_summary.summarise(data, quiet, sides) if data else None
     if summary:

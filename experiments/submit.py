@@ -46,7 +46,7 @@ def submit(
     if out is not None:
         memes.refuse_unwritable(Path(out))
     scorer = Scorer.load(**model)
-    rows = memes.of_split(place(str(data)), split, quiet, scorer.sides)
+    rows = memes.of_split(place(str(data)), split, quiet, scorer.needs)
     refuse_incomplete(rows)
     scored = memes.score(rows, scorer, skip=False, quiet=quiet)
     table = scored.table.rename(columns={"probability": "proba"})

@@ -79,8 +79,8 @@ def sweep(
     from experiments.search import grid as grids
 
     values = dict(grid) if isinstance(grid, Mapping) else grids.parse(grid)
-    tried = grids.combinations(values, random, sweep_seed)
     names = head_names(heads)
+    tried = {head: grids.combinations(values or grids.default(head), random, sweep_seed) for head in names}
 
     from dataclasses import replace
 
@@ -88,16 +88,19 @@ def sweep(
     from experiments.search import ranking, trials
     from experiments.words import left_behind
     from extract.machine import resolve_device
-    from heads.settings import HeadSettings
+    from heads.models import HEADS
 
     device = resolve_device(device)
     loaded, notes = trials.pairs(place(str(features)), text_encoder, image_encoder)
-    runs = [HeadSettings(**settings, seed=seed) for settings in tried for seed in range(seeds)]
+    runs = {  # combinations that differ in what a head ignores are one
+        head: list(dict.fromkeys(HEADS[head].settings(**each, seed=seed) for each in its for seed in range(seeds)))
+        for head, its in tried.items()
+    }
     names, left_out = trainable(loaded[0], names)
     notes += left_out
     tasks = trials.tasks(loaded, names)
-    if random and len(tried) < random:
-        notes.append(f"--random {random}: the grid holds no more than {len(tried):,}; all are tried.")
+    if random and (most := max(map(len, tried.values()))) < random:
+        notes.append(f"--random {random}: the grid holds no more than {most:,}; all are tried.")
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
     with trials.Log(Path(out) / "records.jsonl") as log:
@@ -115,8 +118,10 @@ def scoring(features: Place | str, out: Path) -> str:
     return f"python -m experiments.compare --features {features} --from-sweep {out / 'sweep.json'}"
 
 
-def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: str, quiet: bool) -> "list[Trial]":
-    """Train what the record does not hold yet; return all that was asked for, in its order."""
+def train(
+    tasks: "list[Task]", runs: "dict[str, list[HeadSettings]]", log: "Log", device: str, quiet: bool
+) -> "list[Trial]":
+    """Train what the record does not hold yet, runs by head; return all that was asked for, in its order."""
     from tqdm import tqdm
 
     from experiments import training
@@ -125,17 +130,19 @@ def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: s
 
     code, held = code_version(), log.done()
     digests = [task.rows for task in tasks]
-    keys = [task.key(run, rows) for task, rows in zip(tasks, digests, strict=True) for run in runs]
+    keys = [task.key(run, rows) for task, rows in zip(tasks, digests, strict=True) for run in runs[task.head]]
     missing = sum(key not in held for key in keys)
     if not quiet:
+        counts = [len(runs[task.head]) for task in tasks]
+        each = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
         print(
-            f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {len(runs):,} settings and seeds; "
+            f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {each} settings and seeds; "
             f"{len(keys) - missing:,} in the record, {missing:,} to train",
             file=sys.stderr,
         )
     with tqdm(total=missing, unit="run", disable=quiet or None, file=sys.stderr) as bar:
         for task, rows in zip(tasks, digests, strict=True):
-            left = [run for run in runs if task.key(run, rows) not in held]
+            left = [run for run in runs[task.head] if task.key(run, rows) not in held]
             if not left:
                 continue
             bar.set_description(" ".join([task.head, *(encoder.name for encoder in task.encoders.values())]))
@@ -150,14 +157,10 @@ def train(tasks: "list[Task]", runs: "list[HeadSettings]", log: "Log", device: s
 def write(out: Path, result: Sweep, command: str) -> None:
     """Write sweep.md, sweep.json and the plot; that only where matplotlib is installed."""
     from experiments import tables
-    from experiments.search.trials import described
     from extract.files import write_text
-    from heads.settings import HeadSettings
 
     reading = reading_of(result, command)
-    write_text(
-        out / "sweep.md", tables.sweep_markdown(result.ranked, result.trials, described(HeadSettings()), reading)
-    )
+    write_text(out / "sweep.md", tables.sweep_markdown(result.ranked, result.trials, recipes(), reading))
     write_text(out / "sweep.json", json.dumps(asdict(result.choice), indent=1, ensure_ascii=False) + "\n")
     try:
         from experiments.search import plots
@@ -166,6 +169,14 @@ def write(out: Path, result: Sweep, command: str) -> None:
             raise
         return
     plots.write(out, result.ranked)
+
+
+def recipes() -> dict[str, dict[str, Any]]:
+    """Return the shipped settings by head, as a trial has them."""
+    from experiments.search.trials import described
+    from heads.models import HEADS
+
+    return {name: described(name, head.settings()) for name, head in HEADS.items()}
 
 
 def reading_of(result: Sweep, command: str) -> list[str]:
@@ -191,8 +202,8 @@ def parser() -> argparse.ArgumentParser:
     add("--sweep-seed", type=int, default=0, metavar="N", help="which combinations --random draws (default: 0)")
     add("--seeds", type=at_least_one, default=3, metavar="N", help="runs of each configuration (default: 3)")
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
-    add("--text-encoder", default="all", metavar="E", help="which text vectors (default: all, each with each image's)")
-    add("--image-encoder", default="all", metavar="E", help="which image vectors (default: all)")
+    add("--text-encoder", default="all", metavar="E,E+E", help="text vectors, each with each image's (default: all)")
+    add("--image-encoder", default="all", metavar="E,E+E", help="image vectors (default: all); E+E: side by side")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
     add("--out", type=Path, default=Path("reports/sweep"), metavar="DIR", help="default: reports/sweep")
     return parser
@@ -205,10 +216,8 @@ def main(argv: list[str] | None = None) -> None:
     from importlib.util import find_spec
 
     from experiments import tables
-    from experiments.search.trials import described
-    from heads.settings import HeadSettings
 
-    print(tables.plain(tables.best_table(result.ranked, described(HeadSettings()))), end="\n\n")
+    print(tables.plain(tables.best_table(result.ranked, recipes())), end="\n\n")
     print(tables.plain(tables.ranking_table(result.ranked, shown=10)), end="\n\n")
     print("\n".join(reading_of(result, scoring(options.features, options.out))))
     drawn = find_spec("matplotlib") is not None

@@ -3,28 +3,46 @@
 import csv
 import io
 import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments.results.learning import LearningCurve
-from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Pair, Row, Slice, SplitSize
+from experiments.results.records import (
+    NOT_IN_TRAIN,
+    Ablation,
+    Across,
+    Comparison,
+    Leaderboard,
+    Pair,
+    Row,
+    Slice,
+    SplitSize,
+)
 from experiments.search.ranking import Candidate, best_of_each, swept
 from experiments.search.trials import Trial
 from experiments.words import (
+    LEADERBOARD_READING,
     READING,
     UNDEFINED,
+    across,
     bare,
     candidate_score,
     change,
     conclusion,
+    difference,
+    each_meme,
     encoders,
     heading,
     interval,
+    leaderboard,
     learning,
     looks_at,
     memes_needed,
+    operating_goal,
+    per_thousand,
     probability,
     signed,
     summary,
@@ -35,6 +53,8 @@ from experiments.words import (
 from heads.metrics import DECISIONS, METRICS
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlice
+    from experiments.evaluate.operating_points import OperatingPoint
     from experiments.scoring.scorer import Score, Scorer
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
@@ -178,6 +198,35 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
     return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
 
 
+def operating_table(points: "Sequence[OperatingPoint]", title: str) -> Table:
+    """A head's operating points on one split."""
+    cost = any("cost" in point.figures for point in points)
+    header = ["chosen on dev for", "blocked", "recall", "precision", "false alarms per 1,000 harmless", "reviewed"]
+    header += ["error of the rest"] + ["cost of 1,000"] * cost
+
+    def cells(point: "OperatingPoint") -> list[str]:
+        figures = point.figures
+        if not figures:
+            return [""] * (len(header) - 2)
+        shown = {name: f"{bare(each.mean)} {interval(each)}".strip() for name, each in figures.items()}
+        reviewed = shown["reviewed"] if point.low < point.high else "none"
+        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
+        return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
+
+    return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])
+
+
+def field_table(slices: "Sequence[FieldSlice]", field: str, title: str) -> Table:
+    """A head's figures by the values of a column."""
+    header = [field, "memes", "label 1", "AUC-ROC", "missed (of label 1)", "false alarms (of label 0)"]
+    cells = [
+        [piece.value, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
+        + [f"{bare(figure.mean)} {interval(figure)}".strip() for figure in piece.figures.values()]
+        for piece in slices
+    ]
+    return Table(title, header, cells)
+
+
 def ablation_table(ablations: Sequence[Ablation], title: str) -> Table:
     """One split's: a line for each head and side."""
     by_how = {(each.head, each.side, each.how): each for each in ablations}
@@ -251,15 +300,23 @@ def comparison_markdown(comparison: Comparison) -> str:
 def provenance(comparison: Comparison) -> list[str]:
     lines = ["## What was compared", ""]
     for side, encoder in comparison.encoders.items():
-        lines.append(f"- {side}: {encoder.name}, {encoder.dim:,} dims, fingerprint `{encoder.fingerprint[:16]}`")
-    written = {head: json.dumps(settings) for head, settings in comparison.settings.items()}
-    for settings in dict.fromkeys(written.values()):
-        heads = ", ".join(head for head, its in written.items() if its == settings)
-        lines.append(f"- {heads}: `{settings}`")
+        parts = [f"{part.name}, {part.dim:,} dims, fingerprint `{part.fingerprint[:16]}`" for part in encoder.parts]
+        beside = f", side by side as {encoder.name}, `{encoder.fingerprint[:16]}`" if len(parts) > 1 else ""
+        lines.append(f"- {side}: {'; '.join(parts)}{beside}")
+    lines += settings_lines(comparison.settings)
     sizes = ", ".join(f"{size.name} {size.memes:,}" for size in comparison.splits)
     lines += [f"- memes: {sizes}", f"- seeds: 0 to {comparison.seeds - 1}; calibration: {comparison.calibration}"]
     lines.append(f"- trained on {comparison.device}, products in {comparison.precision}")
     return [*lines, f"- code: {comparison.code}; run: {comparison.run}"]
+
+
+def settings_lines(by_head: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Heads of equal settings in one line."""
+    written = {head: json.dumps(settings) for head, settings in by_head.items()}
+    return [
+        f"- {', '.join(head for head, its in written.items() if its == settings)}: `{settings}`"
+        for settings in dict.fromkeys(written.values())
+    ]
 
 
 def comparison_latex(comparison: Comparison) -> str:
@@ -330,15 +387,18 @@ def learning_markdown(curve: LearningCurve) -> str:
 
 
 def sweep_markdown(
-    ranked: Sequence[Candidate], trials: Sequence[Trial], recipe: Mapping[str, Any], reading: Sequence[str]
+    ranked: Sequence[Candidate],
+    trials: Sequence[Trial],
+    recipes: Mapping[str, Mapping[str, Any]],
+    reading: Sequence[str],
 ) -> str:
-    """A sweep's page: its best of each head, its ranking, and how to read them. recipe: the shipped settings."""
+    """A sweep's page: its best of each head, its ranking, and how to read them. recipes: shipped settings by head."""
     seeds = len(ranked[0].auc)
     first = trials[0]
     lines = [
         f"# Sweep: {len(ranked):,} configurations x {seeds} seed{'s' * (seeds > 1)}, ranked by dev AUC-ROC",
         f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
-        markdown(best_table(ranked, recipe)),
+        markdown(best_table(ranked, recipes)),
         markdown(ranking_table(ranked)),
         "\n".join(reading),
     ]
@@ -356,13 +416,13 @@ def ranking_table(ranked: Sequence[Candidate], shown: int = 20) -> Table:
     return Table(title, ["rank", "head", "encoders", "dev AUC-ROC", *names], rows)
 
 
-def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
+def best_table(ranked: Sequence[Candidate], recipes: Mapping[str, Mapping[str, Any]]) -> Table:
     """Each head's best, beside the shipped recipe on the same encoders where it was tried too."""
     names = swept(ranked)
     rows = []
     for head, best in best_of_each(ranked).items():
         same = [each for each in ranked if (each.head, each.encoders) == (head, best.encoders)]
-        shipped = next((each for each in same if each.settings == recipe), None)
+        shipped = next((each for each in same if each.settings == recipes.get(head)), None)
         against = ["not tried", ""] if shipped is None else [candidate_score(shipped), signed(best.mean - shipped.mean)]
         tried = f"{sum(each.head == head for each in ranked):,}"
         encoders = " + ".join(best.encoders)
@@ -372,8 +432,114 @@ def best_table(ranked: Sequence[Candidate], recipe: Mapping[str, Any]) -> Table:
 
 
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:
-    values = [candidate.settings[name] for name in names]
+    values = [candidate.settings.get(name, "") for name in names]
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
+    """Rows by AUC-ROC on dev; what the best is ahead of each by stands beside the judged split's figures."""
+    pairs = {pair.against: pair for pair in board.pairs}
+    splits = list(board.standings[0].splits)
+    header = [
+        "",
+        "level",
+        "dims",
+        "a meme",
+        *(each for split in splits for each in (f"{split} AUC-ROC", "95% interval")),
+    ]
+    header += [f"{board.judged} {METRICS[name].title}" for name in ("accuracy", "macro_f1")]
+    header += ["the best is ahead by", "p (Holm)"]
+    rows = []
+    for place, each in enumerate(board.standings, 1):
+        areas = [each.splits[split].metrics["auc_roc"] for split in splits]
+        ahead = pairs.get(each.name)
+        rows.append(
+            [f"{place}. {each.name}", "level" if each.level else "", f"{each.dims:,}", each_meme(each.seconds)]
+            + [cell for area in areas for cell in (with_spread(area), interval(area))]
+            + [with_spread(each.splits[board.judged].metrics[name]) for name in ("accuracy", "macro_f1")]
+            + ([difference(ahead), probability(ahead.p_holm)] if ahead else ["", ""])
+        )
+    return Table(title, header, rows)
+
+
+def level_table(board: Leaderboard, title: str = "") -> Table:
+    """The group that one may choose from, cheapest first."""
+    place = {each.name: number for number, each in enumerate(board.standings, 1)}
+    rows = [
+        [f"{place[each.name]}. {each.name}", each_meme(each.seconds), f"{each.dims:,}"]
+        + [with_spread(each.splits[split].metrics["auc_roc"]) for split in dict.fromkeys((board.dev, board.judged))]
+        for each in board.level
+    ]
+    shown = [f"{split} AUC-ROC" for split in dict.fromkeys((board.dev, board.judged))]
+    return Table(title, ["", "a meme", "dims", *shown], rows)
+
+
+def leaderboard_markdown(board: Leaderboard) -> str:
+    lines = [f"# Which encoders? {board.dataset}", ""]
+    lines += [f"- {sentence}" for sentence in [*leaderboard(board), *board.notes]]
+    lines += ["", f"## {len(board.standings):,} rows, by {board.dev}", "", markdown(leaderboard_table(board)), ""]
+    lines += ["## Level with the best, cheapest first", "", markdown(level_table(board)), "", "## How to read this", ""]
+    lines += [LEADERBOARD_READING, "", "## What was compared", ""]
+    for encoder in board.encoders.values():
+        if len(encoder.parts) == 1:
+            lines.append(f"- {encoder.kind}: {encoder.name}, {encoder.dim:,} dims, `{encoder.fingerprint[:16]}`")
+    lines += settings_lines(board.settings)
+    lines.append(f"- memes: {', '.join(f'{size.name} {size.memes:,}' for size in board.sizes)}; {board.features}")
+    return "\n".join([*lines, f"- seeds: 0 to {board.seeds - 1}; code: {board.code}; run: {board.run}"]) + "\n"
+
+
+def leaderboard_latex(board: Leaderboard) -> str:
+    table = leaderboard_table(board, f"Heads and encoders on {board.dataset}, by {board.dev}.")
+    return f"% needs \\usepackage{{booktabs,graphicx}}\n% run {board.run}\n\n{latex(table)}\n"
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """A line per row and split, in the order of dev; empty where a figure is undefined or not known."""
+    pairs = {(pair.split, pair.against): pair for pair in board.pairs}
+    parts, tested = ("mean", "sd", "low", "high"), ("difference", "low", "high", "p", "p_holm")
+    lines: list[list[Any]] = [
+        ["rank", "head", "text_encoder", "image_encoder", "dims", "seconds_a_meme", "device", "level", "split"]
+        + [f"{name}_{part}" for name in METRICS for part in parts]
+        + [f"best_ahead_{part}" for part in tested]
+    ]
+    for place, each in enumerate(board.standings, 1):
+        for split, row in each.splits.items():
+            values = [getattr(row.metrics[name], part) for name in METRICS for part in parts]
+            ahead = pairs.get((split, each.name))
+            values += [getattr(ahead, part) for part in tested] if ahead else [math.nan] * len(tested)
+            written = ["" if math.isnan(value) else f"{value:.6f}" for value in (each.seconds, *values)]
+            about = [place, each.head, each.text_encoder, each.image_encoder, each.dims, written[0], each.device]
+            lines.append([*about, int(each.level), split, *written[1:]])
+    return csv_lines(lines)
+
+
+def csv_lines(lines: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def across_table(found: Across, title: str = "") -> Table:
+    rows = [
+        [name, f"{rank:.2f}", *map(bare, areas)]
+        for name, rank, areas in zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    ]
+    return Table(title, ["", "mean rank", *found.datasets], rows)
+
+
+def across_markdown(found: Across) -> str:
+    lines = [f"# Which encoders, over {len(found.datasets)} datasets?", ""]
+    lines += [f"- {sentence}" for sentence in [*across(found), *found.notes]]
+    return "\n".join([*lines, "", "Test AUC-ROC, and ranks by it.", "", markdown(across_table(found))]) + "\n"
+
+
+def across_latex(found: Across) -> str:
+    return latex(across_table(found, "AUC-ROC and mean rank over datasets.")) + "\n"
+
+
+def across_csv(found: Across) -> str:
+    rows = zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+    return csv_lines([["name", "mean_rank", *found.datasets], *([name, rank, *areas] for name, rank, areas in rows)])
 
 
 def meme_table(score: "Score", scorer: "Scorer") -> Table:

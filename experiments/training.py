@@ -1,6 +1,5 @@
 """Train the heads and the references, showing how far they are, and keep what scoring needs of each."""
 
-import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,9 @@ from tqdm import tqdm
 
 from experiments.data import Data, Split
 from experiments.words import bare
+from extract.errors import Refused
 from heads.metrics import best_threshold, fit_temperature
+from heads.models import HEADS
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit
 
 
@@ -25,14 +26,15 @@ class Trained:
     """All runs of a head, or a reference: logits on every split but train, and what dev chose."""
 
     name: str
-    kind: str  # "head" or "reference"
+    kind: str  # "head", "ensemble" or "reference"
     settings: list[dict[str, Any]]  # one per run
     best_epoch: list[int]  # one per run; 0 where there are no epochs
     logit: dict[str, Float[Tensor, "run meme"]]  # by split
     threshold: Float[Tensor, " run"]  # probability, tuned on dev
     temperature: Float[Tensor, " run"]  # fitted on dev, or ones
     seconds: float  # wall time
-    fitted: Fitted | None  # None for a reference
+    fitted: Fitted | None  # None for a reference or an ensemble
+    image_share: float = float("nan")  # of dev's memes, where the head weighs text and image; mean over runs
 
     @property
     def diverged(self) -> list[int]:
@@ -43,8 +45,18 @@ class Trained:
 
 
 def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) -> dict[str, list[HeadSettings]]:
-    """Every head's runs: the shipped recipe, or what a sweep chose, under each seed."""
-    return {head: [HeadSettings(**chosen.get(head, {}), seed=seed) for seed in range(seeds)] for head in heads}
+    """Every head's runs: the shipped recipe with what was chosen for it, under each seed."""
+    return {head: [HEADS[head].settings(**chosen.get(head, {}), seed=seed) for seed in range(seeds)] for head in heads}
+
+
+def settings(**asked: Any) -> dict[str, Any]:
+    """Return those that are not None. Raises Refused, naming every fault at once, for values that no head takes."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    try:
+        HeadSettings(**given)
+    except ValueError as error:
+        raise Refused(f"settings that heads do not take: {error}") from None
+    return given
 
 
 def heads(
@@ -61,14 +73,17 @@ def heads(
     with Live(count, quiet) as live, side_by_side(len(asked), device) as workers:
 
         def one(head: str) -> Trained:
-            share = CACHE_BYTES // workers
-            fitted = fit(head, train, dev, asked[head], device=device, progress=live.progress, cache_bytes=share)
+            cache = CACHE_BYTES // workers
+            fitted = fit(head, train, dev, asked[head], device=device, progress=live.progress, cache_bytes=cache)
             live.done(head, fitted)
             logit = {split: fitted.logits(its_rows) for split, its_rows in split_rows.items()}
             threshold, temperature = chosen_on_dev(data, logit, calibrate)
-            described = [dataclasses.asdict(run) for run in asked[head]]
-            epochs = fitted.best_epoch.tolist()
-            return Trained(head, "head", described, epochs, logit, threshold, temperature, fitted.seconds, fitted)
+            described = [HEADS[head].described(run) for run in asked[head]]
+            share = fitted.image_share(dev)
+            return Trained(
+                head, "head", described, fitted.best_epoch.tolist(), logit, threshold, temperature, fitted.seconds,
+                fitted, float("nan") if share is None else share.mean().item(),
+            )  # fmt: skip
 
         with ThreadPoolExecutor(workers) as pool:
             # the wide ones, which come last in a table, start first: what is left for the end is short
@@ -121,7 +136,9 @@ def chosen_on_dev(
 
 def rows(split: Split) -> Rows:
     """A split as heads take it."""
-    return Rows(split.pairs.text_vec, split.pairs.image_vec, split.pairs.label.astype(np.int64))
+    pairs = split.pairs
+    blocks = [tuple(part.dim for part in side.identity.parts) for side in (pairs.text, pairs.image)]
+    return Rows(pairs.text_vec, pairs.image_vec, pairs.label.astype(np.int64), *blocks)
 
 
 class Live:
@@ -134,7 +151,7 @@ class Live:
         self.stopped = False
 
     def __enter__(self) -> "Live":
-        self.say(f"{'head':8}{'runs':>5}{'epochs':>9}{'dev AUC-ROC':>14}{'seconds':>9}")
+        self.say(f"{'head':9}{'runs':>5}{'epochs':>9}{'dev AUC-ROC':>14}{'seconds':>9}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,7 +175,7 @@ class Live:
         spread = f"±{bare(auc.std().item())}" if len(auc) > 1 else ""
         span = f"{epochs.min()}-{epochs.max()}" if len(auc) > 1 else f"{epochs.min()}"
         shown = f"{bare(auc.mean().item())}{spread}"
-        self.say(f"{head:8}{len(auc):>5}{span:>9}{shown:>14}{fitted.seconds:>9.1f}")
+        self.say(f"{head:9}{len(auc):>5}{span:>9}{shown:>14}{fitted.seconds:>9.1f}")
 
     def say(self, line: str) -> None:
         if not self.quiet:

@@ -19,14 +19,17 @@ def with_tests_on(data: Data, features: Place) -> Data:
     on them. Raises Refused unless there are vectors of the same fingerprints, and labels.
     """
     folders = store.encoders(features)
-    sides = {kind: same(folders, each, features) for kind, each in data.encoders.items() if each.dim}
-    common = sorted(set.intersection(*(set(side.splits) for side in sides.values())))
+    sides = {
+        kind: [same(folders, part, features) for part in each.parts] for kind, each in data.encoders.items() if each.dim
+    }
+    common = sorted(set.intersection(*(set(folder.splits) for side in sides.values() for folder in side)))
     labelled, name = [], re.sub(r"[^\w.]+", "-", places.name(features))
     for split in common:
-        files = {kind: store.read(side.splits[split]) for kind, side in sides.items()}
-        for kind, file in files.items():
-            if file.identity.fingerprint != data.encoders[kind].fingerprint:
-                raise Refused(others([file.identity], data.encoders[kind], features))
+        files = {kind: [store.read(folder.splits[split]) for folder in side] for kind, side in sides.items()}
+        for kind, of_side in files.items():
+            for file, part in zip(of_side, data.encoders[kind].parts, strict=True):
+                if file.identity.fingerprint != part.fingerprint:
+                    raise Refused(others([file.identity], part, features))
         found, notes = joined(files)
         text = replace(found.pairs.text, split=MARK + name + (f"-{split}" if split != "test" else ""))
         if len(found.labelled):

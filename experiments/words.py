@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.results.learning import LearningCurve, PowerLaw
-from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Figure, Pair, Row, SplitSize
+from experiments.results.records import (
+    NOT_IN_TRAIN,
+    Ablation,
+    Across,
+    Comparison,
+    Figure,
+    Leaderboard,
+    Pair,
+    Row,
+    SplitSize,
+)
 from experiments.search.ranking import Candidate, Choice, auc_error
 from experiments.search.trials import Trial
+from extract.errors import printable
 from extract.store import EncoderIdentity
 from heads.metrics import METRICS
 from heads.models import HEADS, fusions, singles
 
 if TYPE_CHECKING:
+    from experiments.evaluate.field_slices import FieldSlices
+    from experiments.evaluate.operating_points import OperatingPoint, OperatingPoints, Stakes
     from experiments.results.models import SavedHead
     from experiments.scoring.scorer import Opinion, Score, Scorer
 
@@ -61,6 +74,14 @@ Slices have such intervals, too, but none with fewer than 10 memes of either lab
 References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
 LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned
 on dev. All see the same standardised vectors as the heads; "LR balanced" sees both scaled to one norm, as heads do."""
+
+LEADERBOARD_READING = """\
+Each row is a head on the encoders that it looks at: a head of one modality stands for the other's "none". Rows are
+trained, scored and given intervals as in `compare`, on the memes for which every encoder has a vector, and stand by
+their AUC-ROC on dev: test has no say in the order. The first is tested against every other row on the same test memes
+(DeLong's test for groups of memes, with the seeds' luck; Holm among all of them). "Level" are those that it does not
+beat; among them nothing here speaks for the dearer ones. The best of many dev scores is optimistic: trust its test
+figure."""
 
 
 def bare(value: float) -> str:
@@ -149,11 +170,25 @@ def summary(comparison: Comparison) -> list[str]:
         heads = [row for row in comparison.rows if row.split == split and row.kind == "head"]
         said += against_linear([pair for pair in comparison.linear if pair.split == split])
         said += [precision(sizes[split], heads)] if heads else []
+    said += [listened(comparison.image_share)] if comparison.image_share else []
+    said += [ensemble(comparison.ensemble)] if comparison.ensemble else []
     said += carried(comparison)
     said += [sentence for size in comparison.splits if (sentence := leakage(size))]
     if comparison.seeds == 1:
         said.append("With one seed, intervals and tests count memes alone as luck: another seed's is not in them.")
     return said
+
+
+def listened(share: Mapping[str, float]) -> str:
+    """How much the heads that weigh text and image meme by meme listen to either."""
+    each = "; ".join(f"{head} {bare(1 - image)} to {bare(image)}" for head, image in share.items())
+    return f"How much text and image are listened to (mean weights on dev): {each}."
+
+
+def ensemble(heads: Mapping[str, int]) -> str:
+    """What an ensemble is made of."""
+    parts = ", ".join(f"{head} x{count}" if count > 1 else head for head, count in heads.items())
+    return f"ensemble is the mean of {parts}: greedy selection on dev, whose figure for it flatters."
 
 
 def carried(comparison: Comparison) -> list[str]:
@@ -384,16 +419,28 @@ def looks_at(head: "SavedHead") -> str:
     return LOOKS_AT[head.sides]
 
 
+def read(score: "Score") -> str:
+    """The words that were read from a picture; empty where a text was given."""
+    if score.read is None:
+        return ""
+    return f"Read from the picture: {printable(score.read)}" if score.read else "No words were read from the picture."
+
+
 def meme(score: "Score", scorer: "Scorer") -> str:
     """One meme's probability and label, and whose they are."""
     origin = probability_origin(score.opinions[score.head], scorer)
-    return f"probability {bare(score.probability)}, label {score.label} ({origin})"
+    decision = f", {score.decision}" if score.decision else ""
+    return f"probability {bare(score.probability)}, label {score.label}{decision} ({origin})"
 
 
 def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
     """Which head a probability is of, and from where on its label is 1."""
     runs = f"mean of {opinion.runs} runs" if opinion.runs > 1 else "1 run"
     tuned = "as asked for" if scorer.threshold is not None else "tuned on dev"
+    if opinion.band:
+        low, high = opinion.band
+        reviewed = f", reviewed from {bare(low)} to {bare(high)}" if low < high else ""
+        tuned = f"{tuned}{reviewed}, for {scorer.at} on dev" if reviewed else f"chosen on dev for {scorer.at}"
     return f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
 
 
@@ -411,3 +458,135 @@ def modalities(score: "Score") -> str:
     if text.label == score.label:
         return f"The text alone and the image alone say label {text.label}, too."
     return f"The text alone and the image alone say label {text.label}; only together do they come to {score.label}."
+
+
+OPERATING_POINTS = """\
+Each threshold was chosen on dev, by the mean probability of a head's runs, and is used as it is on test. Of those with
+a recall it is the highest, with a precision the one that finds most. "review" leaves a share of the memes to a person,
+those whose log odds lie nearest to predict's own threshold; "error" leaves as many as it takes for the rest to be wrong
+no more often than that. Intervals are 95%, over groups of memes that share a text or an image."""
+
+
+def operating_points(answer: "OperatingPoints", head: str) -> list[str]:
+    """What was assumed of a head's points, which goals dev does not reach, and which it cannot pin down."""
+    here = {point.goal: point for point in answer.points if point.head == head}
+    out_of_reach = [goal for goal, point in here.items() if math.isnan(point.high)]
+    small = [goal for goal, point in here.items() if point.too_small]
+    said = [" ".join(OPERATING_POINTS.split()), *stakes(answer.stakes)]
+    if out_of_reach:
+        said.append(f"No threshold of {head} reaches {', '.join(out_of_reach)} on dev.")
+    if small:
+        said.append(
+            f"Dev is too small to place {', '.join(small)}: what was chosen for is known there to no better than "
+            "±.100. Take these points for guesses; more dev memes would mend that."
+        )
+    return said
+
+
+def each_meme(seconds: float) -> str:
+    """Seconds to encode a meme: 41 ms, 1.20 s."""
+    if math.isnan(seconds):
+        return "unknown"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def leaderboard(board: Leaderboard) -> list[str]:
+    """What a leaderboard comes to: the best on dev, what is level with it, what that costs, how to read it."""
+    best, group = board.standings[0], board.level
+    area = {split: best.splits[split].metrics["auc_roc"] for split in dict.fromkeys((board.dev, board.judged))}
+    figures = ", ".join(f"{split} AUC-ROC {bare(each.mean)} {interval(each)}" for split, each in area.items())
+    said = [f"Best on {board.dev} of {len(board.standings):,} rows: {best.name} ({figures})."]
+    if board.pairs:
+        beaten = f"{len(board.standings) - len(group):,} of the {len(board.pairs):,} others"
+        said.append(f"On {board.judged} it beats {beaten} (AUC-ROC on the same memes, Holm-corrected).")
+    if len(group) > 1:
+        first = group[0]
+        cost = "of unknown cost" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
+        said.append(
+            f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is "
+            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: more memes may tell them apart."
+        )
+    if unknown := [name for name in board.encoders if not measured(board, name)]:
+        said.append(
+            f"The cost of encoding is unknown for {', '.join(unknown)}: extract writes it when it encodes (speed.json)."
+        )
+    if len(devices := sorted({each.device for each in board.standings if each.device})) > 1:
+        said.append(f"Costs were measured on different machines or devices, and do not compare: {'; '.join(devices)}.")
+    elif devices:
+        said.append(
+            f"Costs are seconds of reading, decoding and encoding a meme on {devices[0]}, one side after the other."
+        )
+    return said
+
+
+def stakes(given: "Stakes") -> list[str]:
+    said = []
+    if given.miss > 0:
+        said.append(f"A miss costs {given.miss:g}, a false alarm {given.alarm:g}; the cost is that of 1,000 memes.")
+    if given.prevalence > 0:
+        said.append(f"Memes are weighed as if {given.prevalence:.2%} of them had label 1.")
+    return said
+
+
+def operating_goal(point: "OperatingPoint") -> str:
+    """What a goal's own figure came to, and from which probability on: "from .412", "between .212 and .641"."""
+    if math.isnan(point.high):
+        return "not reached on dev"
+    return f"from {bare(point.high)}" if point.low == point.high else f"{bare(point.low)} to {bare(point.high)}"
+
+
+def per_thousand(figure: Figure) -> str:
+    """A rate or a cost of a meme, of 1,000: "25 [12, 51]"."""
+    if math.isnan(figure.mean):
+        return UNDEFINED
+    ends = "" if math.isnan(figure.low + figure.high) else f" [{1000 * figure.low:,.0f}, {1000 * figure.high:,.0f}]"
+    return f"{1000 * figure.mean:,.0f}{ends}"
+
+
+def field_slices(answer: "FieldSlices", head: str) -> list[str]:
+    """The largest gaps of a head between values of a column, what they show, and how many memes have no value."""
+    rates = {"miss_rate": "missed, of label 1", "false_alarm_rate": "false alarms, of label 0"}
+    said = []
+    for gap in (each for each in answer.gaps if each.head == head):
+        shows = "a gap" if gap.p_holm < 0.05 else "no evidence of a gap"
+        said.append(
+            f"{gap.split}, {rates[gap.rate]}: the largest difference is that between {answer.field} {gap.highest} and "
+            f"{gap.lowest}, {signed(gap.difference)} [{signed(gap.low)}, {signed(gap.high)}], "
+            f"p {probability(gap.p_holm)} (permutation over groups of memes, Holm): {shows}."
+        )
+    if not said:
+        said.append(f"No gap is tested: that takes two values of {answer.field} with 10 memes of a label each.")
+    for split, count in answer.without.items():
+        if count:
+            said.append(
+                f"{count:,} of {answer.memes[split]:,} memes of {split} have no {answer.field}: a row of their own, in "
+                "no test of a gap."
+            )
+    return said
+
+
+def measured(board: Leaderboard, encoder: str) -> bool:
+    """Whether it is known what an encoder costs, by a row that has it."""
+    rows = [each for each in board.standings if encoder in (each.text_encoder, each.image_encoder)]
+    return not rows or any(not math.isnan(each.seconds) for each in rows)
+
+
+def across(found: Across) -> list[str]:
+    """What several datasets say together of the rows that they share."""
+    if not found.names:
+        return [f"No row stands in all {len(found.datasets)} leaderboards: nothing can be ranked."]
+    said = [f"Over {len(found.datasets)} datasets, {found.names[0]} has the best mean rank, {found.mean_rank[0]:.2f}."]
+    if math.isnan(found.p):
+        counts = f"{len(found.datasets)} datasets and {len(found.names)} rows"
+        return [*said, f"{counts} are too few to test ranks: that takes 6 and 3."]
+    said.append(
+        f"Friedman's test that all rows are alike: p {'<' if found.p < 0.001 else '='} {bare(max(found.p, 0.001))}."
+    )
+    near = sum(rank - found.mean_rank[0] <= found.critical for rank in found.mean_rank) - 1
+    if found.p >= 0.05:
+        return [*said, "No row is shown to differ from another."]
+    return [
+        *said,
+        f"Mean ranks differ where they are {found.critical:.2f} apart (Nemenyi, .05): {near} of the "
+        f"{len(found.names) - 1} others are not told apart from the first.",
+    ]

@@ -1,6 +1,7 @@
 """What an extraction is asked to do: defaults, units, the command line, and all faults of a request at once."""
 
 import argparse
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,6 +14,7 @@ examples:
   python -m extract --split all --device cuda
   python -m extract --data s3://bucket/memes --features s3://bucket/features --shard-rows 100000
   python -m extract --data data/my_memes --text-encoder all-MiniLM-L6-v2 --image-encoder resnet50-keras
+  python -m extract --text-encoder all-MiniLM-L6-v2,all-mpnet-base-v2 --image-encoder resnet50-keras
   python -m extract --data /shared/memes --features /shared/features --engine ray --address auto
 """
 
@@ -24,8 +26,8 @@ class ExtractConfig:
     split: str = "all"  # "all" or NAME[,NAME]
     data: Place = Path("data/hateful_memes")  # folder, here or elsewhere, with <split>.jsonl or .parquet, and img/
     features: Place = Path("features")  # folder, here or elsewhere, that <encoder>/<split>.h5 go to
-    text_encoder: str = "bert-base-uncased"  # NAME[:cls|:mean|:pooler], a folder, or "none"
-    image_encoder: str = "resnet50"  # NAME[:pooled|:grid], a folder, or "none"
+    text_encoder: str | tuple[str, ...] = "bert-base-uncased"  # NAME[:POOLING], a folder[:POOLING], several, or "none"
+    image_encoder: str | tuple[str, ...] = "resnet50"  # likewise
     device: str = "auto"  # "auto", "cpu" or "cuda"
     dtype: str = "auto"  # of the encoders' arithmetic; vectors are stored as float32
     batch_size: int | None = None  # images a batch; texts: batch size x max tokens word pieces. None: by device
@@ -39,8 +41,13 @@ class ExtractConfig:
 
     def __post_init__(self) -> None:
         faults = []
-        if self.text_encoder == self.image_encoder == "none":
+        named = {kind: self.encoders(kind) for kind in ("text", "image")}
+        if not any(named.values()):
             faults.append("both encoders are none: nothing to do")
+        for kind, names in named.items():
+            if "none" in names:
+                others = ", ".join(name for name in names if name != "none")
+                faults.append(f"--{kind}-encoder names none beside {others}; none stands alone")
         if self.batch_size is not None and self.batch_size < 1:
             faults.append(f"--batch-size is {self.batch_size}, expected at least 1")
         if self.max_tokens < 3:
@@ -55,6 +62,17 @@ class ExtractConfig:
             faults.append(f"--address is {self.address}, expected auto or HOST:PORT, on a machine of the cluster")
         if faults:
             raise Refused("; ".join(faults))
+
+    def encoders(self, kind: str) -> tuple[str, ...]:
+        """The encoders of a kind, "text" or "image", each once; empty where that modality is left out.
+
+        A tuple of names, or "NAME,NAME"; a folder with a comma in its name is one.
+        """
+        named: str | tuple[str, ...] = getattr(self, f"{kind}_encoder")
+        if isinstance(named, str):
+            whole = "," not in named or os.path.isdir(os.path.expanduser(named))
+            named = (named,) if whole else tuple(each.strip() for each in named.split(","))
+        return () if tuple(named) == ("none",) else tuple(dict.fromkeys(named))
 
     @classmethod
     def from_args(cls, argv: list[str] | None = None) -> "ExtractConfig":
@@ -75,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", metavar="all|NAME[,NAME]", help="splits to encode (default: all there are)")
     add("--data", type=place, metavar="DIR", help=f"dataset: a folder or s3://... (default: {default['data']})")
     add("--features", type=place, metavar="DIR", help=f"where vectors go, likewise (default: {default['features']})")
-    add("--text-encoder", metavar="E", help=f"name, folder or none (default: {default['text_encoder']})")
-    add("--image-encoder", metavar="E", help=f"name, folder or none (default: {default['image_encoder']})")
+    add("--text-encoder", metavar="E", help=f"name, folder or none; or E,E (default: {default['text_encoder']})")
+    add("--image-encoder", metavar="E", help=f"name, folder or none; or E,E (default: {default['image_encoder']})")
     add("--device", choices=("auto", "cpu", "cuda"), help="where to encode (default: auto)")
     add("--dtype", choices=DTYPES, help="arithmetic of the encoders (default: auto: bfloat16 where it is fast)")
     add("--batch-size", type=int, metavar="N", help="images a batch (default: by device)")

@@ -20,6 +20,7 @@ SIDES = ("text", "image")  # of a meme
 SPLITS = ("train", "dev", "dev_seen", "dev_unseen", "test", "test_seen", "test_unseen")
 FAULTS_FILE = "to_mend.txt"
 SHOWN = 20  # faults in a message
+NO_TEXT = ("no text", "text is null")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Meme:
     text: str  # may be empty
     image: Source
     label: int | None  # 0 or 1; None where the split has none
+    typed: bool = True  # whether its row has a text
+    columns: Row = field(default_factory=dict, compare=False)  # what else its row holds, as it is
 
     @property
     def text_content(self) -> str:
@@ -87,7 +90,10 @@ def find_splits(data: Place) -> list[str]:
     present = [name for name in SPLITS if any(f"{name}.{kind}" in there for kind in KINDS)]
     if not present:
         names = ", ".join(f"{name}.jsonl" for name in SPLITS)
-        raise Refused(f"{data} holds no split; expected at least one of {names} (or .parquet)")
+        raise Refused(
+            f"{data} holds no split; expected at least one of {names} (or .parquet).\n"
+            f"If it holds pictures alone: python -m extract.ocr --images {data}"
+        )
     return present
 
 
@@ -154,8 +160,10 @@ def _checked(
             if isinstance(row, ValueError):
                 raise row
             name = manifest.meme_id(row)
-            text = manifest.text(row) if texts or "text" in row else ""
-            memes[line] = Meme(name, text, _image(row, images), manifest.label(row))
+            typed = row.get("text") is not None
+            text = manifest.text(row) if texts or typed else ""
+            columns = {key: value for key, value in row.items() if key not in manifest.FIELDS}
+            memes[line] = Meme(name, text, _image(row, images), manifest.label(row), typed, columns)
         except ValueError as error:
             faults.append(Fault(split, line, name, str(error), kind))
     where = defaultdict(list)
@@ -179,20 +187,27 @@ def _image(row: Row, images: manifest.Images) -> Source:
     return image if isinstance(image, Cell) else images.find(manifest.image_name(row))
 
 
-def refuse_faults(splits: Sequence[Split], features: Place | None = None) -> None:
+def refuse_faults(splits: Sequence[Split], features: Place | None = None, done: str = "encoded") -> None:
     """Raise Refused naming every fault of every split, if there is any.
 
-    features: folder for the list of all of them, where they are more than a message holds.
+    features: folder for the list of all of them, where they are more than a message holds. done: what nothing was.
     """
     faults = [str(fault) for split in splits for fault in split.faults]
     if faults:
         shown = list_faults(faults, features) if features else listing(faults)
         rows = sum(len(split.memes) for split in splits) + len(faults)
         raise Refused(
-            f"{len(faults):,} of {rows:,} rows cannot be used; nothing was encoded.\n"
-            f"{shown}\n"
+            f"{len(faults):,} of {rows:,} rows cannot be used; nothing was {done}.\n"
+            f"{shown}\n{_textless(splits)}"
             "Mend them and run again, or pass --on-error skip: these memes are left out and listed."
         )
+
+
+def _textless(splits: Sequence[Split]) -> str:
+    """What to do about rows without a text; empty where there are none."""
+    count = sum(fault.reason.startswith(NO_TEXT) for split in splits for fault in split.faults)
+    what = "1 row has" if count == 1 else f"{count:,} rows have"
+    return f"{what} no text: python -m extract.ocr --data DIR reads it from the pictures.\n" if count else ""
 
 
 def overlaps(keys: dict[str, list[str]]) -> dict[tuple[str, str], int]:

@@ -1,16 +1,17 @@
 """A plan -> part files: what an engine is, and the one that runs in this process. torch is imported late."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from extract import encoders
+from extract import encoders, store
 from extract.config import ExtractConfig
 from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Report
 from extract.encoders.family import Encoder, Located, TextEncoder, unknown_pieces
 from extract.errors import Failed
-from extract.machine import resolve_device, resolve_dtype
+from extract.machine import processor_name, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say
@@ -60,8 +61,10 @@ class LocalEngine:
             try:
                 rows = part_rows(job.kind, job.device, encoder.dim, batch_size)
                 parts = text_parts(left, encoder, rows) if job.kind == "text" else cut(left, rows)
+                start = time.perf_counter()
                 with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
                     bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update)
+                record(job, time.perf_counter() - start, len(left) - len(bad))
                 return {image.content: image.reason for image in bad}
             except RuntimeError as error:
                 if not out_of_memory(error):
@@ -75,6 +78,17 @@ class LocalEngine:
             torch.cuda.empty_cache()
             say(f"{job.located.slug}: GPU memory is full; going on with batch size {batch_size}")
             left = unique(left, Held.scan(job.folder))
+
+
+def record(job: EncoderJob, seconds: float, contents: int) -> None:
+    """Keep beside the vectors how long they took."""
+    name = processor_name().split(";")[0].rpartition(":")[2].strip()  # without its flags
+    if job.device == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name()
+    with job.folder.writing():
+        store.record_speed(job.folder.path, store.Speed(round(seconds, 3), contents, job.device, job.dtype, name))
 
 
 def out_of_memory(error: RuntimeError) -> bool:
@@ -121,7 +135,7 @@ def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> list[Part]:
 def text_lengths(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) -> list[int]:
     """Word pieces of each text before truncation; a chunk at a time, so that token ids never pile up.
 
-    Says how many pieces the encoder does not know. Raises Failed if they are too many.
+    Says how many texts are to be cut, and how many pieces the encoder does not know; raises Failed if most.
     """
     lengths: list[int] = []
     known = unknown = 0
@@ -130,9 +144,16 @@ def text_lengths(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) 
         lengths += [len(ids) for ids in prepared]
         of_chunk = encoder.known_and_unknown(prepared)
         known, unknown = known + of_chunk[0], unknown + of_chunk[1]
+    if cut := sum(length > encoder.max_tokens for length in lengths):
+        say(f"note: {encoder.located.slug}: {cut_texts(cut, len(texts), encoder.max_tokens)}")
     if note := unknown_pieces(len(texts), known, unknown):
         say(f"note: {encoder.located.slug}: {note}")
     return lengths
+
+
+def cut_texts(cut: int, texts: int, max_tokens: int) -> str:
+    """What to say of texts that are longer than what their encoder reads."""
+    return f"{cut:,} of {texts:,} texts are longer than {max_tokens} word pieces and cut there"
 
 
 def write_parts(

@@ -2,9 +2,11 @@
 
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,8 +20,8 @@ HUGE = MAX_PIXELS // 8  # pixels from which on a machine's processes take turns
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")  # what is inside counts, not the file's name
 # what Pillow raises for EXIF data that are broken
 BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OSError, struct.error)
-# Part of the fingerprint: change it whenever a pixel could change that was right.
-TRANSFORM = f"first frame, upright by EXIF, alpha on white, RGB, {SIDE}x{SIDE} whole image, Pillow bilinear"
+
+Finished = TypeVar("Finished")
 
 
 class Undecodable(ValueError):
@@ -52,11 +54,68 @@ class Room:
 ROOM = Room(MAX_PIXELS)  # one of the largest images, or many small ones
 
 
-def decode(data: bytes) -> np.ndarray:
-    """The whole image, squeezed and not cropped, since words sit at a meme's edges. Returns [224, 224, 3] uint8 RGB.
+@dataclass(frozen=True)
+class Squeeze:
+    """To what an encoder wants images scaled: the whole of them, not cropped, since words sit at a meme's edges.
+
+    Called with image files' bytes, it decodes them; it can be pickled, and needs no encoder in memory.
+    """
+
+    width: int = SIDE  # pixels
+    height: int = SIDE
+    resample: Image.Resampling = Image.Resampling.BILINEAR  # Pillow's own, which is the same everywhere
+
+    def __call__(self, contents: list[bytes]) -> "list[np.ndarray | Undecodable]":
+        """[height, width, 3] uint8 RGB of each; in place of those that are no image why not."""
+
+        def one(data: bytes) -> np.ndarray | Undecodable:
+            try:
+                return decode(data, self)
+            except Undecodable as fault:
+                return fault
+
+        return [one(data) for data in contents]
+
+    @property
+    def bytes(self) -> int:
+        """Of one decoded image."""
+        return 3 * self.width * self.height
+
+    @property
+    def transform(self) -> str:
+        """Part of the fingerprint: change it whenever a pixel could change that was right."""
+        scaled = f"{self.width}x{self.height} whole image, Pillow {self.resample.name.lower()}"
+        return f"first frame, upright by EXIF, alpha on white, RGB, {scaled}"
+
+
+decode_each = Squeeze()
+TRANSFORM = decode_each.transform
+
+
+def decode(data: bytes, to: Squeeze = decode_each) -> np.ndarray:
+    """The whole image, squeezed. Returns [height, width, 3] uint8 RGB.
 
     Raises Undecodable for empty, truncated and foreign files and for more than MAX_PIXELS pixels.
     """
+    return _decoded(data, lambda image: np.asarray(_squeezed(image, to)))
+
+
+def decode_whole(data: bytes, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """As `decode`, but not squeezed: shrunk where a side is longer than `longest` pixels.
+
+    Returns [h, w, 3] uint8 RGB, and the width and height that the image had.
+    """
+
+    def whole(image: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
+        share = min(1.0, longest / max(image.size))
+        width, height = (max(1, round(share * side)) for side in image.size)
+        return np.asarray(_squeezed(image, Squeeze(width, height))), image.size
+
+    return _decoded(data, whole)
+
+
+def _decoded(data: bytes, finish: Callable[[Image.Image], Finished]) -> Finished:
+    """What `finish` makes of the first frame, upright and of eight bits."""
     if not data:
         raise Undecodable("empty file")
     # Pillow's own limit warns at 89 megapixels and counts per process; ours is checked below, before any decoding
@@ -70,25 +129,13 @@ def decode(data: bytes) -> np.ndarray:
                 image.load()
                 with suppress(*BROKEN_EXIF):  # of a JPEG, Pillow itself takes broken EXIF for none
                     ImageOps.exif_transpose(image, in_place=True)
-                return np.asarray(_squeezed(_scaled(image)))
+                return finish(_scaled(image))
     except Undecodable:
         raise
     except Image.UnidentifiedImageError:
         raise Undecodable("not an image of a known format") from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise Undecodable(str(error) or type(error).__name__) from None
-
-
-def decode_each(contents: list[bytes]) -> "list[np.ndarray | Undecodable]":
-    """As `decode`, of several files; in place of those that are no image why not. Needs no encoder in memory."""
-
-    def one(data: bytes) -> np.ndarray | Undecodable:
-        try:
-            return decode(data)
-        except Undecodable as fault:
-            return fault
-
-    return [one(data) for data in contents]
 
 
 def _scaled(image: Image.Image) -> Image.Image:
@@ -117,12 +164,12 @@ def _scaled(image: Image.Image) -> Image.Image:
     return image
 
 
-def _squeezed(image: Image.Image) -> Image.Image:
-    """RGB of SIDE x SIDE. Transparency is resolved last: the same by linearity, with far less memory."""
+def _squeezed(image: Image.Image, to: Squeeze) -> Image.Image:
+    """RGB of that size. Transparency is resolved last: the same by linearity, with far less memory."""
     transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
     whole = image if image.mode == mode else image.convert(mode)
-    small = whole.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    small = whole.resize((to.width, to.height), to.resample)
     if not transparent:
         return small
     return Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from extract.places import Place, Remote, Source
 
 Row = dict[str, Any]
+FIELDS = ("id", "img", "text", "label")  # what else a row holds is kept as it is
 MAX_ID = 256  # characters: a file stores every id at the length of its longest
 
 

@@ -1,4 +1,5 @@
-"""Parquet manifests: `id`, `text`, `label`, and `img` (or `image`), a path or the image's bytes.
+"""Parquet manifests: `id`, `text`, `label`, and `img` (or `image`), a path or the image's bytes; other
+columns are kept, but for bytes.
 
 Bytes may also be the `bytes` of a struct, as Hugging Face's datasets write them. They are read one after the other when
 an image is needed, never a whole file or row group of them; but a page of the file must fit into memory, and pyarrow
@@ -7,21 +8,23 @@ writes pages of up to 1,024 rows (its `write_batch_size`).
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from extract import places
 from extract.errors import Failed, Refused, need
-from extract.manifest import Row
+from extract.manifest import FIELDS, Row, meme_id
 from extract.places import Place, Remote
 
 ROWS = 4096  # rows of ids, texts and labels read at a time
 CELLS = 16  # images read at a time
 KEPT = 8  # such batches that are kept: threads ask a little out of order
+COPIED = 128  # rows, images and all, that are copied at a time
 BUFFER = 1 << 20  # bytes of a column read at a time; without one, pyarrow reads a row group's column whole
 
 
@@ -70,17 +73,40 @@ def _rows(path: Place) -> Iterator[Row | ValueError]:
         inline = bool(image) and _holds_bytes(schema.field(image).type)
         column = f"{image}.bytes" if inline and schema.field(image).type.num_fields else image
         wanted = [name for name in ("id", "text", "label", *([] if inline else [image])) if name in schema.names]
+        beside = [name for name in schema.names if name not in (*FIELDS, "image") and schema.names.count(name) == 1]
+        beside = [name for name in beside if not _holds_bytes(schema.field(name).type)]
         absent = _absent(file, column) if inline else set()
         start = 0
-        for batch in file.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False):
+        for batch in file.iter_batches(batch_size=ROWS, columns=wanted + beside, use_threads=False):
+            extra = {name: _values(batch.column(name)) for name in beside}
             read = {name: _values(batch.column(name)) for name in wanted}
             for place in range(len(batch)):
                 values = {"img" if name == image else name: read[name][place] for name in wanted}
                 if inline and start + place not in absent:
                     values["img"] = Cell(path, column, start + place)
                 bad = next((value for value in values.values() if isinstance(value, ValueError)), None)
+                kept = {name: column[place] for name, column in extra.items()}
+                values |= {name: value for name, value in kept.items() if not isinstance(value, ValueError)}
                 yield bad or {name: value for name, value in values.items() if value is not None}
             start += len(batch)
+
+
+def write_texts(path: Path, copy: Path, texts: Mapping[str, str]) -> None:
+    """Copy a file, with these texts (by id) in place of what it has; its other columns stay as they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _opened(path) as file, _in_words(path):
+        schema, place = file.schema_arrow, file.schema_arrow.get_field_index("text")
+        column = pa.field("text", pa.string())
+        schema = schema.append(column) if place < 0 else schema.set(place, column)
+        with pq.ParquetWriter(copy, schema) as writer:
+            for batch in file.iter_batches(COPIED, use_threads=False):
+                names = [meme_id({"id": name}) for name in _values(batch.column("id"))]
+                old = [None] * len(batch) if place < 0 else _values(batch.column(place))
+                new = pa.array([texts.get(name, text) for name, text in zip(names, old, strict=True)], pa.string())
+                columns = [new if name == "text" else batch.column(name) for name in schema.names]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def _holds_bytes(kind: Any) -> bool:

@@ -49,7 +49,7 @@ def publish(
     bad: contents of images that could not be decoded, and why. skip: leave their memes out, image and text, and list
     them beside the file; otherwise the splits that hold one get no image file. Raises Failed then, naming every one.
     """
-    undecodable = {split.name: _undecodable(split, bad) for split in splits}
+    undecodable = {split.name: bad_memes(split, bad) for split in splits}
     skipped = undecodable if skip else {}
     encoders, unwritten = [], []
     for folder in folders:
@@ -65,6 +65,7 @@ def publish(
         with folder.writing(), ExitStack() as renames:
             for split in usable:
                 rows, path = _rows(folder, split, held, skipped), folder.published(split.name)
+                _write_columns(renames, path, split.memes)
                 _write_aside(renames, path, rows, held, shard_rows)
                 published[split.name] = PublishedSplit(path, len(rows), rows.dropped)
                 identity = rows.identity  # the same in all splits
@@ -142,7 +143,8 @@ def record_dataset(folder: Folder, dataset: store.DatasetIdentity, present: Sequ
         aside.write_text(replace(dataset, splits=splits).to_json(), encoding="utf-8")
 
 
-def _undecodable(split: HashedSplit, bad: dict[str, str]) -> list[tuple[Meme, str]]:
+def bad_memes(split: HashedSplit, bad: dict[str, str]) -> list[tuple[Meme, str]]:
+    """The memes of a split whose image is bad, and why. bad: content -> reason."""
     return [
         (meme, f"{meme.image}{_size(meme.image)}: {bad[content]}")
         for meme, content in zip(split.memes, split.content.get("image", []), strict=False)
@@ -197,6 +199,16 @@ def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, 
     say(f"{path}: {len(rows):,} memes{shards}{note}, written")
 
 
+def _write_columns(renames: ExitStack, path: Place, memes: Sequence[Meme]) -> None:
+    """Keep what else a manifest's rows hold, for stage 2 to slice by; no file where they hold nothing."""
+    lines = [json.dumps({"id": meme.id, "columns": meme.columns}, default=str) for meme in memes if meme.columns]
+    beside = store.columns_path(path)
+    if lines:
+        renames.enter_context(replacing(beside)).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    else:
+        beside.unlink(missing_ok=True)
+
+
 def _refuse_constant(path: Place, rows: store.Rows, held: Held) -> None:
     """Raise Failed when different contents all have one vector: heads would learn nothing, and not say why."""
     first: np.ndarray | None = None
@@ -211,12 +223,7 @@ def _refuse_constant(path: Place, rows: store.Rows, held: Held) -> None:
     )
 
 
-def _fail(
-    splits: Sequence[HashedSplit],
-    undecodable: Undecodable,
-    unwritten: list[str],
-    features: Place,
-) -> None:
+def _fail(splits: Sequence[HashedSplit], undecodable: Undecodable, unwritten: list[str], features: Place) -> None:
     faults = [f"{meme.id}  {reason}" for found in undecodable.values() for meme, reason in found]
     total = sum(len(split.memes) for split in splits)
     raise Failed(

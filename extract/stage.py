@@ -16,7 +16,7 @@ from extract.engine import EncoderJob, Engine, LocalEngine
 from extract.errors import Refused
 from extract.machine import cores
 from extract.parts import Folder, Held, library_versions
-from extract.places import Source, place
+from extract.places import Place, Source, place
 from extract.plan import Item, unique
 from extract.progress import bar, say, silent
 from extract.publish import PublishedEncoder
@@ -29,8 +29,8 @@ class Extraction:
     encoders: list[PublishedEncoder]  # images first
 
     def of(self, kind: str) -> PublishedEncoder:
-        """The encoder of this kind, "text" or "image". Raises KeyError where there was none."""
-        by_kind = {each.identity.kind: each for each in self.encoders}
+        """The encoder of this kind, "text" or "image"; of several the first. Raises KeyError where there was none."""
+        by_kind = {each.identity.kind: each for each in reversed(self.encoders)}
         return by_kind[kind]
 
 
@@ -38,6 +38,7 @@ def extract(config: ExtractConfig | None = None, *, verbose: bool = False, **opt
     """Encode each meme once and publish its vectors under `features`; what is published already is not made again.
 
     options: fields of ExtractConfig, as `data="data/my_memes", text_encoder="none"`; they replace the config's own.
+    Several encoders of a kind: `text_encoder=("all-MiniLM-L6-v2", "all-mpnet-base-v2")`.
     verbose: say on stderr what is done, with progress bars. Otherwise nothing is printed.
     Raises Refused before any work, Failed where it cannot be finished; finished parts are kept.
     """
@@ -77,19 +78,21 @@ def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
 def choose_encoders(config: ExtractConfig, engine: Engine | None = None) -> list[EncoderJob]:
     """Locate what is asked for, images first: a meme whose image fails loses its text too.
 
-    Raises Refused for every encoder that cannot be had, all together.
+    One that is named in two ways is taken once. Raises Refused for every encoder that cannot be had, all together.
     """
     device, dtype = (engine or LocalEngine()).processor(config)
-    jobs, refusals = [], []
-    for kind, name in (("image", config.image_encoder), ("text", config.text_encoder)):
-        if name != "none":
-            try:
-                jobs.append(_choose(kind, name, device, dtype, config))
-            except Refused as refusal:
-                refusals.append(str(refusal))
+    jobs: dict[tuple[str, Place], EncoderJob] = {}
+    refusals = []
+    asked = [(kind, name) for kind in ("image", "text") for name in config.encoders(kind)]
+    for kind, name in asked:
+        try:
+            job = _choose(kind, name, device, dtype, config)
+            jobs.setdefault((kind, job.folder.path), job)
+        except Refused as refusal:
+            refusals.append(str(refusal))
     if refusals:
         raise Refused("\n\n".join(refusals))
-    return jobs
+    return list(jobs.values())
 
 
 def _choose(kind: str, name: str, device: str, dtype: str, config: ExtractConfig) -> EncoderJob:
@@ -104,15 +107,16 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 
     Raises Refused with every fault of every split, unless they are to be skipped.
     """
-    encoders = {"text": config.text_encoder, "image": config.image_encoder}
-    sides = [side for side, encoder in encoders.items() if encoder != "none"]
+    sides = [side for side in dataset.SIDES if config.encoders(side)]
     with_images = "image" in sides
     if with_images and archive.unpack_images(config.data):
         say(f"unpacked {config.data / archive.ARCHIVE}")
     splits = [dataset.read(config.data, name, sides) for name in names]
     if config.on_error == "stop":
         dataset.refuse_faults(splits, config.features)
-    digests = _image_digests([meme.image for split in splits for meme in split.memes], config) if with_images else None
+    digests = (
+        image_digests([meme.image for split in splits for meme in split.memes], config.quiet) if with_images else None
+    )
     hashed = []
     for split in splits:
         content = {"text": [meme.text_content for meme in split.memes]}
@@ -123,12 +127,13 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     return hashed
 
 
-def _image_digests(sources: Sequence[Source], config: ExtractConfig) -> Iterator[str]:
+def image_digests(sources: Sequence[Source], quiet: bool) -> Iterator[str]:
+    """sha256 of each image's bytes, in the order given. Raises as `Source.read_bytes`."""
     threads = places.readers(sources[0], cores()) if sources else 1
     pool = ThreadPoolExecutor(threads)
     try:
         digests = prefetch(pool, places.digest, sources, window=64 * threads)
-        yield from bar(digests, "reading images", len(sources), "images", config.quiet)
+        yield from bar(digests, "reading images", len(sources), "images", quiet)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
 

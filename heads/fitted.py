@@ -1,13 +1,13 @@
 """What training gives back: every run of a head at its best dev epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from heads.models import HEADS
+from heads.models import HEADS, Head
 from heads.rows import Rows, Scaling, blocks, read
 from heads.settings import HeadSettings, seeded
 
@@ -29,10 +29,11 @@ def stacks(runs: Sequence[HeadSettings]) -> list[list[int]]:
     return list(grouped.values())
 
 
-def blank(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> nn.Module:
-    """A freshly drawn stack of `head` for runs of one hidden width and depth, each from its own seed."""
+def blank(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> Head:
+    """A freshly drawn stack of `head` for runs of one shape, each from its own seed."""
     generators = [seeded(run.seed, "weights") for run in runs]
-    return HEADS[head](text_dim, image_dim, runs[0].hidden, runs[0].depth, generators)
+    one = runs[0]
+    return HEADS[head](text_dim, image_dim, one.hidden, one.depth, generators, one.projection)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Fitted:
     head: str
     runs: list[HeadSettings]
     scaling: tuple[Scaling, Scaling]  # of text and of image vectors, from train
-    stacks: list[tuple[list[int], nn.Module]]  # positions in `runs`, and the head that holds them
+    stacks: list[tuple[list[int], Head]]  # positions in `runs`, and the head that holds them
     best_epoch: Int[Tensor, " run"]  # 1 is the first
     dev_auc: Float[Tensor, " run"]  # at the best epoch
     history: History
@@ -60,19 +61,37 @@ class Fitted:
 
         Raises ValueError if a vector is not as wide as those trained on.
         """
+        out = torch.empty(len(self.runs), len(rows))
+        for part, text, image in self.standardised(rows):
+            for members, stack in self.stacks:
+                out[members, part] = stack(text, image).cpu()
+        return out
+
+    @torch.no_grad()
+    def image_share(self, rows: Rows) -> Float[Tensor, " run"] | None:
+        """Mean share of the image over these rows, where the head weighs the sides meme by meme."""
+        out = torch.zeros(len(self.runs))
+        for _, text, image in self.standardised(rows):
+            for members, stack in self.stacks:
+                share = stack.image_share(text, image)
+                if share is None:
+                    return None
+                out[members] += share.sum(dim=1).cpu() / len(rows)
+        return out
+
+    def standardised(self, rows: Rows) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """The vectors as the heads take them, float32 on their device, block by block. Raises as `logits` does."""
         seen = HEADS[self.head].seen(rows.text_vec, rows.image_vec)
         for name, vec, scale in zip(("text", "image"), seen, self.scaling, strict=True):
             if vec.shape[1] != len(scale.mean):
                 raise ValueError(
                     f"{name} vectors have {vec.shape[1]} columns; the head was trained on {len(scale.mean)}"
                 )
-        device = self.device
-        out = torch.empty(len(self.runs), len(rows))
         for part in blocks(len(rows)):
-            text, image = (scale(read(vec, part).to(device)) for scale, vec in zip(self.scaling, seen, strict=True))
-            for members, stack in self.stacks:
-                out[members, part] = stack(text, image).cpu()
-        return out
+            text, image = (
+                scale(read(vec, part).to(self.device)) for scale, vec in zip(self.scaling, seen, strict=True)
+            )
+            yield part, text, image
 
     def state(self) -> dict[str, Tensor]:
         """All that `logits` needs besides `head` and `runs`, for safetensors: `scaling.*`, and `run.<i>.*` per run."""
@@ -81,7 +100,7 @@ class Fitted:
             f"scaling.{name}.{part}": getattr(scale, part) for name, scale in named.items() for part in scale._fields
         }
         for members, stack in self.stacks:
-            for name, param in stack.named_parameters():
+            for name, param in stack.state_dict().items():
                 for place, run in enumerate(members):
                     state[f"run.{run}.{name}"] = param[place].detach().cpu().clone()
         state["best_epoch"], state["dev_auc"] = self.best_epoch, self.dev_auc
@@ -98,9 +117,10 @@ class Fitted:
         held = []
         for members in stacks(runs):
             stack = blank(head, len(text.mean), len(image.mean), [runs[run] for run in members])
-            stack.load_state_dict(
-                {name: torch.stack([state[f"run.{run}.{name}"] for run in members]) for name in stack.state_dict()}
-            )
+            values = {name: torch.stack([state[f"run.{run}.{name}"] for run in members]) for name in stack.state_dict()}
+            for name, _ in stack.named_buffers():  # as large as what they remember
+                setattr(stack, name, values[name])
+            stack.load_state_dict(values)
             held.append((members, stack.requires_grad_(False)))
         history = History(state["history.train_loss"], state["history.dev_loss"], state["history.dev_auc"])
         return cls(head, list(runs), (text, image), held, state["best_epoch"], state["dev_auc"], history, 0.0, "")

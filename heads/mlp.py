@@ -71,11 +71,30 @@ def stacked_linear(
     return wide.view(len(inputs), *bias.shape).transpose(0, 1)
 
 
+def drawn(fan_in: int, fan_out: int, generators: Sequence[torch.Generator]) -> tuple[nn.Parameter, nn.Parameter]:
+    """A layer's weights [run, in, out] and biases [run, out], each run's from its own generator, as `nn.Linear` draws
+    them: uniform in ±1/sqrt(in)."""
+    both = torch.stack([torch.rand(fan_in + 1, fan_out, generator=generator) for generator in generators])
+    both.mul_(2).sub_(1).div_(math.sqrt(max(fan_in, 1)))
+    return nn.Parameter(both[:, :-1].contiguous()), nn.Parameter(both[:, -1].contiguous())
+
+
+class StackedLinear(nn.Module):
+    """A linear layer per run, in the precision of the products; what a head projects its vectors with."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        self.weight, self.bias = drawn(inputs, outputs, generators)
+
+    def forward(self, vec: Tensor) -> Float[Tensor, "run batch outputs"]:
+        """Of [batch, inputs], shared by all runs, or of [run, batch, inputs]."""
+        return stacked_linear(vec, self.weight, self.bias)
+
+
 class StackedMLP(nn.Module):
     """`depth` hidden layers of `hidden` ReLU units with dropout, and one logit (or more `outputs`); one MLP per run.
 
-    Weights are [run, in, out] and are drawn as `nn.Linear` draws them, uniform in ±1/sqrt(in), each run's from its own
-    generator.
+    Weights are [run, in, out], as `drawn` gives them.
     """
 
     def __init__(
@@ -86,10 +105,9 @@ class StackedMLP(nn.Module):
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in itertools.pairwise(widths):
-            drawn = torch.stack([torch.rand(fan_in + 1, fan_out, generator=generator) for generator in generators])
-            drawn.mul_(2).sub_(1).div_(math.sqrt(max(fan_in, 1)))
-            self.weights.append(nn.Parameter(drawn[:, :-1].contiguous()))
-            self.biases.append(nn.Parameter(drawn[:, -1].contiguous()))
+            weight, bias = drawn(fan_in, fan_out, generators)
+            self.weights.append(weight)
+            self.biases.append(bias)
 
     def forward(self, vec: Tensor, noise: DropoutNoise | None = None) -> Float[Tensor, "run batch"]:
         """Logits of [batch, inputs] shared by all runs, or of [run, batch, inputs]; dropout where `noise` is given."""
@@ -99,11 +117,26 @@ class StackedMLP(nn.Module):
         self, vec: Tensor, noise: Callable[[Tensor], Tensor] | None = None
     ) -> Float[Tensor, "run batch outputs"]:
         """All outputs; `noise` is what drops hidden units."""
+        return self.outputs(self.hidden(vec, noise), noise)
+
+    def hidden(
+        self, vec: Tensor, noise: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "*run batch hidden"]:
+        """The last hidden layer before its ReLU; `vec` itself where there is none."""
         units = vec
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            units = torch.relu(stacked_linear(units, weight, bias))
-            if noise is not None:
-                units = noise(units)
+        for layer, (weight, bias) in enumerate(zip(self.weights[:-1], self.biases[:-1], strict=True)):
+            units = stacked_linear(_rectified(units, noise) if layer else units, weight, bias)
+        return units
+
+    def outputs(
+        self, hidden: Tensor, noise: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "run batch outputs"]:
+        """All outputs of what `hidden` has given."""
+        units = _rectified(hidden, noise) if len(self.weights) > 1 else hidden
         # The last layer stays in float32: bfloat16 logits would tie memes that differ.
-        with torch.autocast(vec.device.type, enabled=False):
+        with torch.autocast(hidden.device.type, enabled=False):
             return stacked_linear(units.float(), self.weights[-1], self.biases[-1])
+
+
+def _rectified(units: Tensor, noise: Callable[[Tensor], Tensor] | None) -> Tensor:
+    return torch.relu(units) if noise is None else noise(torch.relu(units))

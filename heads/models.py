@@ -1,54 +1,21 @@
-"""The heads. Each is a stack of runs, and a declaration that tables, tests, plots, sweep and predict read.
+"""The heads: those of MLPs on the vectors as they are, and HEADS, which names all that there are.
 
 To add a head: write a class, and name it in HEADS.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from heads.head import REGRESSIONS_ON_BOTH, Head
+from heads.interactions import AttentionHead, CombinerHead, GatedHead, ProductHead
 from heads.mlp import DropoutNoise, StackedMLP
+from heads.retrieval import RetrievalHead
+from heads.settings import HeadSettings
 
-REGRESSIONS_ON_BOTH = ("LR both", "LR balanced")
-
-
-class Head(nn.Module):
-    """What all heads share. Row i of both vectors is the same meme: a shuffle cannot be seen from here."""
-
-    name: ClassVar[str]
-    sides: ClassVar[tuple[str, ...]]  # what it looks at: "text", "image" or both
-    fuses: ClassVar[bool]  # whether it is held against the better single modality
-    adds: ClassVar[bool] = False  # whether its logit is a sum of a text term and an image term
-    linear: ClassVar[tuple[str, ...]]  # the references that are logistic regressions on the vectors that it looks at
-
-    def __init__(
-        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        """hidden, depth: units of a hidden layer, and number of these. generators: one for each run."""
-        super().__init__()
-        for branch, inputs in self.branches(text_dim, image_dim).items():
-            self.add_module(branch, StackedMLP(inputs, hidden, depth, generators))
-
-    def branches(self, text_dim: int, image_dim: int) -> Mapping[str, int]:
-        """Return the inputs of each MLP that this head is made of, by the MLP's name."""
-        raise NotImplementedError
-
-    def forward(
-        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
-    ) -> Float[Tensor, "run batch"]:
-        """Return logits, positive for hateful, of [batch, dim] (shared by all runs) or [run, batch, dim]."""
-        raise NotImplementedError
-
-    @classmethod
-    def seen(cls, text_vec: Any, image_vec: Any) -> tuple[Any, Any]:
-        """Return the columns that this head looks at; of a vector that it does not, none."""
-        return (
-            text_vec if "text" in cls.sides else text_vec[:, :0],
-            image_vec if "image" in cls.sides else image_vec[:, :0],
-        )
+__all__ = ["HEADS", "REGRESSIONS_ON_BOTH", "Head", "fusions", "singles"]
 
 
 class TextHead(Head):
@@ -109,9 +76,10 @@ class LateFusionHead(Head):
     image: StackedMLP
 
     def __init__(
-        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator]
-    ) -> None:
-        super().__init__(text_dim, image_dim, hidden, depth, generators)
+        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator],
+        projection: int = HeadSettings.projection,
+    ) -> None:  # fmt: skip
+        super().__init__(text_dim, image_dim, hidden, depth, generators, projection)
         self.branch_weight = nn.Parameter(torch.full((len(generators), 2), 0.5))
 
     def branches(self, text_dim: int, image_dim: int) -> Mapping[str, int]:
@@ -141,10 +109,36 @@ class MeanFusionHead(Head):
         return (self.text(text_vec, noise) + self.image(image_vec, noise)) / 2
 
 
+class LinearHead(Head):
+    """Logistic regression on both vectors side by side, trained as the others are; what a hidden layer is worth."""
+
+    name, sides, fuses, linear = "linear", ("text", "image"), True, REGRESSIONS_ON_BOTH
+    adds, ignores = True, ("hidden", "depth", "dropout", "projection")
+    both: StackedMLP
+
+    def __init__(
+        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator],
+        projection: int = HeadSettings.projection,
+    ) -> None:  # fmt: skip
+        super().__init__(text_dim, image_dim, 0, 0, generators, projection)
+
+    def branches(self, text_dim: int, image_dim: int) -> Mapping[str, int]:
+        return {"both": text_dim + image_dim}
+
+    def forward(
+        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
+    ) -> Float[Tensor, "run batch"]:
+        return self.both(torch.cat([text_vec, image_vec], dim=-1), noise)
+
+
 # In the order of tables and plots.
 HEADS: dict[str, type[Head]] = {
-    head.name: head for head in (TextHead, ImageHead, EarlyFusionHead, LateFusionHead, MeanFusionHead)
-}
+    head.name: head
+    for head in (
+        TextHead, ImageHead, EarlyFusionHead, LateFusionHead, MeanFusionHead, LinearHead, ProductHead, GatedHead,
+        AttentionHead, CombinerHead, RetrievalHead,
+    )
+}  # fmt: skip
 
 
 def singles() -> list[str]:

@@ -27,6 +27,8 @@ class Rows:
     text_vec: Any  # [n, text_dim] float
     image_vec: Any  # [n, image_dim] float
     label: Any  # [n] whole numbers: 1 hateful, 0 not, -1 unknown
+    text_blocks: tuple[int, ...] = ()  # columns of each encoder whose vectors stand side by side; none: they are one
+    image_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError if the three differ in length."""
@@ -63,15 +65,17 @@ class Scaling(NamedTuple):
     The divisor is the column's deviation times sqrt(width / 16), so that a vector of any width has a mean squared norm
     of 16. Wide and narrow vectors then weigh the same side by side, and one learning rate suits them all: with columns
     of variance 1, a ResNet's 2,048 columns drown a text vector's 384, and every step moves units five times as far.
+    Where vectors of several encoders stand side by side, each encoder's block of columns is such a vector by itself.
     """
 
     mean: Float[Tensor, " dim"]
     divisor: Float[Tensor, " dim"]
 
     @classmethod
-    def fit(cls, vec: Any) -> "Scaling":
-        """Mean and deviation of each column, in one pass over blocks. Give it train only.
+    def fit(cls, vec: Any, encoders: Sequence[int] = ()) -> "Scaling":
+        """Mean and deviation of each column, in one pass over blocks of rows. Give it train only.
 
+        encoders: columns of each encoder, where there are several.
         Sums are of distances from the first block's mean, for E[x^2] - E[x]^2 cancels where a mean is large (Chan,
         Golub & LeVeque 1983); within a block they are float32, over blocks float64.
         """
@@ -85,8 +89,12 @@ class Scaling(NamedTuple):
         mean, deviation = shift + offset, (squares / len(vec) - offset**2).clamp(min=0).sqrt()
         # A constant column's deviation is rounding, tiny beside its mean or the widest column: to divide by it would
         # turn rounding into a signal.
-        floor = 1e-6 * torch.maximum(mean.abs(), deviation.amax() if len(deviation) else deviation)
-        divisor = deviation * (vec.shape[1] / SQUARED_NORM) ** 0.5
+        widths = list(encoders) or [vec.shape[1]]
+        widest = torch.cat([part.amax().expand(len(part)) if len(part) else part for part in deviation.split(widths)])
+        floor = 1e-6 * torch.maximum(mean.abs(), widest)
+        divisor = deviation * torch.cat(
+            [deviation.new_full((width,), (width / SQUARED_NORM) ** 0.5) for width in widths]
+        )
         return cls(mean.float().cpu(), torch.where(deviation <= floor, torch.inf, divisor).float().cpu())
 
     def __call__(self, vec: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:

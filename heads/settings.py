@@ -14,6 +14,7 @@ class HeadSettings:
 
     hidden: int = 128  # units in each hidden layer
     depth: int = 1  # hidden layers
+    projection: int = 128  # width that either vector is projected to, in heads that compare the two unit by unit
     dropout: float = 0.3  # probability of dropping a hidden unit
     learning_rate: float = 7e-3  # AdamW
     weight_decay: float = 5.0  # AdamW, decoupled: a step shrinks weights by learning_rate * weight_decay; not biases
@@ -29,7 +30,7 @@ class HeadSettings:
 
     def __post_init__(self) -> None:
         """Raise ValueError that names every fault at once."""
-        whole = ("hidden", "depth", "batch_size", "min_steps", "max_epochs", "patience")
+        whole = ("hidden", "depth", "projection", "batch_size", "min_steps", "max_epochs", "patience")
         faults = [f"{name} must be at least 1, not {value}" for name in whole if (value := getattr(self, name)) < 1]
         if not 0 <= self.dropout < 1:
             faults.append(f"dropout must be at least 0 and below 1, not {self.dropout}")
@@ -45,9 +46,9 @@ class HeadSettings:
             raise ValueError("; ".join(faults))
 
     @property
-    def shape(self) -> tuple[int, int, int, float, int]:
+    def shape(self) -> tuple[int, int, int, int, float, int]:
         """What runs must have in common to be trained as one stack, step by step."""
-        return self.hidden, self.depth, self.batch_size, self.averaging, self.min_steps
+        return self.hidden, self.depth, self.projection, self.batch_size, self.averaging, self.min_steps
 
 
 def seeded(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:

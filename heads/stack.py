@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from heads.head import Head
 from heads.mlp import DropoutNoise
 from heads.rows import Batch, Feed
 from heads.settings import HeadSettings, seeded
@@ -116,7 +116,7 @@ class Stack:
     """Runs of one shape while they train. `members` are the runs still in training, as positions in the full stack."""
 
     def __init__(
-        self, head: nn.Module, runs: Sequence[HeadSettings], label: Int[Tensor, " n"], device: torch.device
+        self, head: Head, runs: Sequence[HeadSettings], label: Int[Tensor, " n"], device: torch.device
     ) -> None:
         """`head` holds one run per entry of `runs`; `label` are train's."""
         self.head = head.to(device)
@@ -137,6 +137,8 @@ class Stack:
         """One pass over train; returns each run's mean loss."""
         weights = balance_weights(self.runs, self.label.cpu(), self.orders)
         weights = weights if weights is None else weights.to(self.label.device)
+        with torch.no_grad(), torch.autocast(self.label.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
+            self.head.begin_epoch(feed.in_order(), self.label)
         total = torch.zeros(len(self.runs), device=self.label.device)
         steps = 0
         for batch in feed.epoch(number, self.runs[0], self.orders):
@@ -150,8 +152,7 @@ class Stack:
 
     def _step(self, batch: Batch, dtype: torch.dtype, weights: Tensor | None) -> Float[Tensor, " run"]:
         with torch.autocast(self.label.device.type, dtype, enabled=dtype != torch.float32):
-            logit = self.head(batch.text_vec, batch.image_vec, self.noise)
-        loss = F.binary_cross_entropy_with_logits(logit, self.target[batch.row], reduction="none")
+            loss = self.head.losses(*batch[:2], self.target[batch.row], batch.row, self.noise)
         if weights is None:
             loss = loss.mean(dim=1)
         else:
@@ -206,7 +207,7 @@ class Stack:
         self.adamw.keep(places, self.params, self.runs)
         self.noise.keep(places)
 
-    def finish(self) -> nn.Module:
+    def finish(self) -> Head:
         """The head with every run of the full stack at its best epoch, frozen."""
         for param, best in zip(self.params, self.best, strict=True):
             param.data = best

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from heads.fitted import Fitted, History, blank, stacks
 from heads.metrics import auc_roc, check_labels
-from heads.models import HEADS
+from heads.models import HEADS, Head
 from heads.rows import Feed, Rows, Scaling
 from heads.settings import HeadSettings
 from heads.stack import Stack
@@ -60,13 +60,17 @@ def fit(
     precision = _resolved(precision, target)
     dtype = getattr(torch, precision)
     train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
-    scaling = Scaling.fit(train_vecs[0]), Scaling.fit(train_vecs[1])
+    blocks = [
+        its if side in HEADS[head].sides else ()
+        for side, its in (("text", train.text_blocks), ("image", train.image_blocks))
+    ]
+    scaling = Scaling.fit(train_vecs[0], blocks[0]), Scaling.fit(train_vecs[1], blocks[1])
     feed = Feed(*train_vecs, scaling, target, dtype, cache_bytes)
     dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache_bytes)
     train_label, dev_label = train.labels(), dev.labels().to(target)
     text_dim, image_dim = (vec.shape[1] for vec in train_vecs)
     done: list[_Trained] = []
-    for members in _stacks(runs, text_dim + image_dim):
+    for members in _stacks(head, text_dim, image_dim, runs):
         asked = [runs[run] for run in members]
         stack = Stack(blank(head, text_dim, image_dim, asked), asked, train_label, target)
         finished = sum(len(part.members) for part in done)
@@ -77,6 +81,9 @@ def fit(
 
         done.append(_train(stack, members, feed, dev_feed, dev_label, tell))
     fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start, precision)
+    for _, trained in fitted.stacks:
+        of_train, of_dev = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
+        trained.settle(of_train, train_label, of_dev, dev_label)
     # Selection may have seen bfloat16 logits; what is reported is what `logits` gives.
     return replace(fitted, dev_auc=auc_roc(fitted.logits(dev), dev.labels()))
 
@@ -86,7 +93,7 @@ class _Trained:
     """A stack at its end; tensors are per run of the full stack."""
 
     members: list[int]  # positions in the runs that were asked for
-    head: nn.Module
+    head: Head
     best_epoch: Int[Tensor, " run"]
     history: Float[Tensor, "epoch 3 run"]  # train loss, dev loss, dev AUC-ROC
 
@@ -147,12 +154,11 @@ def _gather(
     )  # fmt: skip
 
 
-def _stacks(runs: Sequence[HeadSettings], columns: int) -> list[list[int]]:
+def _stacks(head: str, text_dim: int, image_dim: int, runs: Sequence[HeadSettings]) -> list[list[int]]:
     """Positions of the runs that train together: those that can share a stack, no more of them than memory holds."""
     cut = []
     for members in stacks(runs):
-        hidden, depth = runs[members[0]].hidden, runs[members[0]].depth
-        values = (columns + 1) * hidden + (depth - 1) * (hidden + 1) * hidden + hidden + 1
+        values = sum(param.numel() for param in blank(head, text_dim, image_dim, [runs[members[0]]]).parameters())
         at_once = max(STACK_BYTES // (values * 5 * 4), 1)
         cut += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return cut

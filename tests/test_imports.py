@@ -15,6 +15,7 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 COMMANDS = {"compare", "sweep", "report", "explore", "predict", "submit", "leaderboard", "learning_curve", "inspect"}
+COMMANDS |= {"operating_points", "export"}
 
 
 def is_command(module: str) -> bool:

@@ -75,11 +75,7 @@ def write_image_encoder(folder: Path) -> Path:
 
 
 def publish_vectors(
-    folder: Path,
-    sizes: Mapping[str, int],
-    dims: tuple[int, int],
-    seed: int = 0,
-    shard_rows: int = store.SHARD_ROWS,
+    folder: Path, sizes: Mapping[str, int], dims: tuple[int, int], seed: int = 0, shard_rows: int = store.SHARD_ROWS
 ) -> Path:
     """Publish `sizes` rows by split, `dims` wide (text, image), as extract does; memory does not grow with rows.
 

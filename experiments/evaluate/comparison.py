@@ -60,6 +60,7 @@ def evaluate(
         of_split, group = scores[split.name], split.labelled.group
         pairs += tests.fusion_pairs(single, of_split, group, draws[split.name]) if single else []
         others += tests.other_pairs(single, of_split, group)
+        others += tests.ensemble_pairs(dev, of_split, group)
         linear += tests.linear_pairs(dev, of_split, group)
         parts += slices.slices(split.labelled, data.train, [each for each in of_split.values() if each.kind == "head"])
     comparison = Comparison(
@@ -78,6 +79,8 @@ def evaluate(
         unseen=unseen,
         slices=parts,
         notes=notes,
+        image_share={each.name: each.image_share for each in trained if each.image_share == each.image_share},
+        ensemble=next((each.settings[0]["heads"] for each in trained if each.kind == "ensemble"), {}),
         ablations=list(ablations),
         elsewhere=[split.name for split in data.tests if split.elsewhere],
         code=code_version(),
@@ -88,14 +91,15 @@ def evaluate(
 
 
 def with_means(trained: Sequence[Trained], scores: Mapping[str, Scores], dev: Split) -> list[Scores]:
-    """Return heads, then what predict says where a head has several runs: their mean, then references."""
+    """Return heads, then what predict says where a head has several runs: their mean, an ensemble, references."""
     heads = [scores[each.name] for each in trained if each.kind == "head"]
     means = [
         scores[each.name].mean_of_runs(mean_threshold(each, dev.name, dev.pairs.label))
         for each in trained
         if each.kind == "head" and len(each.threshold) > 1
     ]
-    return [*heads, *means, *(scores[each.name] for each in trained if each.kind == "reference")]
+    rest = [scores[each.name] for kind in ("ensemble", "reference") for each in trained if each.kind == kind]
+    return [*heads, *means, *rest]
 
 
 def rows_of(every: Sequence[Scores], split: Split) -> tuple[list[Row], tests.Draws]:

@@ -12,16 +12,7 @@ from experiments.evaluate import statistics
 from experiments.results.records import NAN, Figure, Record, Row
 from experiments.training import Trained
 from extract.store import NO_LABEL
-from heads.metrics import (
-    DECISIONS,
-    METRICS,
-    Counts,
-    best_threshold,
-    called,
-    confusion,
-    evaluate,
-    probabilities,
-)
+from heads.metrics import DECISIONS, METRICS, Counts, best_threshold, called, confusion, evaluate, probabilities
 
 TUNED = "tuned_"  # prefix of a decision's draws at the threshold tuned on dev
 OF_LABEL_1 = {"average_precision", "precision", "recall", "f1"}  # these are of the memes of label 1, or so called

@@ -52,6 +52,12 @@ def other_pairs(single: str | None, scores: dict[str, Scores], group: np.ndarray
     return [by_auc_roc(scores[one], scores[other], group) for one, other in pairs]
 
 
+def ensemble_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
+    """Set an ensemble against the head that is best on dev, by AUC-ROC; not yet corrected."""
+    best = highest([row for row in dev if row.kind == "head"], list(HEADS))
+    return [by_auc_roc(each, scores[best], group) for each in scores.values() if each.kind == "ensemble" and best]
+
+
 def linear_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
     """Set every head against the regression on what it sees that is best on dev, by AUC-ROC; not yet corrected."""
     pairs = []

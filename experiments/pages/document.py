@@ -163,7 +163,7 @@ def html(page: Page) -> str:
     template = environment.get_template("page.html.jinja")
     tools: dict[str, Any] = {
         "kind": lambda block: type(block).__name__,
-        "svg": lambda panel: Markup(panel.svg),  # our own drawing, which holds no word from a dataset
+        "svg": lambda panel: Markup(panel.svg),  # our own drawing; words from a dataset are escaped in it
         "colours": Markup(drawing.css()),
         "policy": POLICY,
     }

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from experiments import data as stored
 from experiments import tables
 from experiments.data import Data, Split
 from experiments.evaluate.scores import records
@@ -31,6 +32,7 @@ from experiments.results.records import NAN, Comparison, Figure, Record, Row, Sp
 from experiments.training import Trained
 from extract.errors import Refused, listing
 from extract.locks import locked
+from extract.places import Place, place
 from extract.store import NO_LABEL
 from heads.metrics import probabilities
 from heads.models import HEADS
@@ -43,6 +45,7 @@ STAGED, COMPLETE = ".staged", ".complete"
 RUNS = "runs.jsonl"  # a record per run and split
 ABLATION = "ablation.csv"  # what each head loses without a side, where that was asked for
 COLUMNS = ("id", "label", "head", "seed", "probability")
+ANSWERS = ("operating_points", "slices_by_*")  # of results.answers, to questions asked of a comparison
 
 
 @dataclass(frozen=True)
@@ -177,10 +180,10 @@ def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
     return SplitPredictions(split.name, split.pairs.ids.tolist(), split.pairs.label.astype(int), heads)
 
 
-def prepare(out: Path) -> None:
-    """Raise Refused where nothing can be written, before any work."""
+def prepare(out: Path, inside: str = "models") -> None:
+    """Raise Refused where nothing can be written, before any work. inside: a folder that `out` is to hold."""
     try:
-        (out / "models").mkdir(parents=True, exist_ok=True)
+        (out / inside).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
     if not os.access(out, os.W_OK):
@@ -279,6 +282,8 @@ def made_from_a_comparison(out: Path) -> Iterator[Path]:
     for pattern in ("comparison.md", "comparison.csv", "comparison.tex", RUNS, ABLATION, "predictions_*.csv"):
         yield from out.glob(pattern)
     yield from (out / "models" / f"{head}.{ending}" for head in HEADS for ending in ("json", "safetensors"))
+    for name in ANSWERS:
+        yield from (path for ending in ("json", "csv", "md", "tex") for path in out.glob(f"{name}.{ending}"))
     yield from (out / name for name in sorted(drawings(out / "report.md") - drawings(out / "dataset.md")))
     yield from (out / "report.md", out / "report.html")
 
@@ -322,6 +327,24 @@ def read(folder: Path) -> Results:
         ) from None
     histories = {head: models.read_history(folder / "models" / f"{head}.safetensors") for head in comparison.settings}
     return Results(comparison, rows, split_predictions, {head: its for head, its in histories.items() if its})
+
+
+def memes(results: Results, features: Place | None = None) -> Data:
+    """Read the features that a comparison was made from, again. features: where they lie now, if they were moved.
+
+    Raises Refused where there are none, or where a split holds other memes.
+    """
+    comparison = results.comparison
+    names = {side: encoder.name for side, encoder in comparison.encoders.items()}
+    data = stored.load(features or place(comparison.features), names["text"], names["image"])
+    now = {split.name: stored.digest([split]) for split in data.splits}
+    odd = [size.name for size in comparison.splits if size.digest and now.get(size.name) != size.digest]
+    if odd:
+        raise Refused(
+            f"{data.features} does not hold the memes that were compared, in {', '.join(odd)}: name their features "
+            "with --features, or run compare again"
+        )
+    return data
 
 
 def read_predictions(path: Path, split: str) -> SplitPredictions:

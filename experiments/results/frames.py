@@ -9,6 +9,8 @@ from experiments.results.records import Comparison, Figure, Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.evaluate.field_slices import FieldSlices
+    from experiments.evaluate.operating_points import OperatingPoint
     from experiments.results.folder import SplitPredictions
 
 
@@ -28,12 +30,8 @@ def table(comparison: Comparison) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def columns(figures: dict[str, Figure]) -> dict[str, float]:
-    return {
-        f"{name}_{part}": getattr(figure, part)
-        for name, figure in figures.items()
-        for part in ("mean", "sd", "low", "high")
-    }
+def columns(figures: dict[str, Figure], parts: Sequence[str] = ("mean", "sd", "low", "high")) -> dict[str, float]:
+    return {f"{name}_{part}": getattr(figure, part) for name, figure in figures.items() for part in parts}
 
 
 def tests(comparison: Comparison) -> "pd.DataFrame":
@@ -45,6 +43,30 @@ def tests(comparison: Comparison) -> "pd.DataFrame":
         {"family": family} | asdict(pair) | {"difference": pair.difference}
         for family, pairs in families.items()
         for pair in pairs
+    )
+
+
+def operating_points(points: "Sequence[OperatingPoint]") -> "pd.DataFrame":
+    """Return a row for each head, goal and split: thresholds, and each figure's _mean, _low and _high."""
+    import pandas as pd
+
+    def flat(point: "OperatingPoint") -> dict[str, Any]:
+        about = {name: getattr(point, name) for name in ("head", "goal", "split", "low", "high", "too_small")}
+        return about | columns(point.figures, ("mean", "low", "high"))
+
+    return pd.DataFrame(map(flat, points))
+
+
+def field_slices(answer: "FieldSlices") -> "pd.DataFrame":
+    """Return a row for each head, split and value of a column: memes, and each figure's _mean, _low and _high."""
+    import pandas as pd
+
+    names = ("head", "split", "value", "memes", "positive")
+    return pd.DataFrame(
+        {"field": answer.field}
+        | {name: getattr(each, name) for name in names}
+        | columns(each.figures, ("mean", "low", "high"))
+        for each in answer.slices
     )
 
 

@@ -23,7 +23,7 @@ class Record:
     """One run on one split: a line of runs.jsonl. NaN (null in the file) is a metric that is undefined."""
 
     head: str
-    kind: str  # "head" or "reference"
+    kind: str  # "head", "ensemble" or "reference"
     seed: int
     split: str
     memes: int  # with a label; 0 where the split was only predicted
@@ -57,7 +57,7 @@ class Row:
     """A head, the mean probability of its runs, or a reference on one split."""
 
     name: str
-    kind: str  # "head", "mean" or "reference"
+    kind: str  # "head", "mean", "ensemble" or "reference"
     split: str  # of Comparison.splits, or of Comparison.unseen
     seeds: int
     threshold: float  # tuned on dev, mean over seeds
@@ -172,6 +172,8 @@ class Comparison:
     files: dict[str, str] = field(default_factory=dict)  # sha256 of the folder's other files, by name, but runs.jsonl
     unseen: list[SplitSize] = field(default_factory=list)  # what train does not hold of splits of which it holds a part
     other_pairs: list[Pair] = field(default_factory=list)  # all other pairs of heads, by AUC-ROC
+    image_share: dict[str, float] = field(default_factory=dict)  # of dev, by head that weighs text and image
+    ensemble: dict[str, int] = field(default_factory=dict)  # how often dev chose a head
     ablations: list[Ablation] = field(default_factory=list)  # of every head, on splits with both labels, if asked for
     elsewhere: list[str] = field(default_factory=list)  # splits that are another dataset's: nothing is judged on them
 
@@ -189,6 +191,86 @@ class Comparison:
 
     def to_json(self) -> str:
         return json.dumps(without_nan(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A head on the encoders that it looks at: a row of a leaderboard."""
+
+    head: str
+    text_encoder: str  # empty where the head does not look at texts
+    image_encoder: str  # empty where it does not look at images
+    dims: int  # of the vectors that it looks at
+    seconds: float  # to encode a meme with these encoders, one after the other; NaN where one was not measured
+    device: str  # that they were measured on; empty where one was not
+    splits: dict[str, Row]  # by split: dev, and the labelled test splits
+    level: bool  # whether the best on dev does not beat it
+
+    @property
+    def encoders(self) -> str:
+        return " + ".join(name for name in (self.text_encoder, self.image_encoder) if name)
+
+    @property
+    def name(self) -> str:
+        return f"{self.head}: {self.encoders}"
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Every head on every choice of encoders, on the same memes of one dataset."""
+
+    dataset: str  # what to call it: its features folder's name
+    features: str  # that folder
+    encoders: dict[str, EncoderIdentity]  # by name; sums, too
+    sizes: list[SplitSize]
+    seeds: int
+    settings: dict[str, dict[str, Any]]  # by head, without the seed
+    dev: str  # the split that ranks
+    judged: str  # the split on which the best is tested against every other: a test split, or dev
+    standings: list[Standing]  # by AUC-ROC on dev, the best first
+    pairs: list[Pair]  # the best against each other one, in their order, on `judged`; Holm-corrected among themselves
+    notes: list[str]
+    code: str
+    versions: dict[str, str]
+    run: str = ""  # a digest of all the above but the folder
+
+    @property
+    def level(self) -> list[Standing]:
+        """The group that one may choose from: the best and those that it does not beat, cheapest first."""
+        group = [each for each in self.standings if each.level]
+        return sorted(group, key=lambda each: (math.inf if math.isnan(each.seconds) else each.seconds, each.dims))
+
+    @property
+    def frontier(self) -> list[Standing]:
+        """Those of known cost that no cheaper one reaches on dev, cheapest first."""
+        best, front = -math.inf, []
+        known = [each for each in self.standings if not math.isnan(each.seconds)]
+        for each in sorted(known, key=lambda each: (each.seconds, -each.splits[self.dev].metrics["auc_roc"].mean)):
+            if each.splits[self.dev].metrics["auc_roc"].mean > best:
+                best = each.splits[self.dev].metrics["auc_roc"].mean
+                front.append(each)
+        return front
+
+    @classmethod
+    def from_json(cls, text: str) -> "Leaderboard":
+        """The inverse of `to_json`."""
+        return revive(cls, json.loads(text))
+
+    def to_json(self) -> str:
+        return json.dumps(without_nan(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Across:
+    """The rows that several leaderboards share, by their mean rank over datasets."""
+
+    datasets: list[str]
+    names: list[str]  # of rows, the best mean rank first
+    auc_roc: list[list[float]]  # by row and dataset, on each dataset's judged split
+    mean_rank: list[float]
+    p: float  # Friedman's test that all rows are alike; NaN where datasets or rows are too few for it
+    critical: float  # Nemenyi's difference of mean ranks at .05; NaN likewise
+    notes: list[str]
 
 
 def to_lines(records: Iterable[Record]) -> str:

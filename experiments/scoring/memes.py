@@ -30,15 +30,22 @@ class Predictions:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """Return a row for each meme: id, probability, label, the deciding head, and every head's probability."""
+        """Return a row for each meme: id, probability, label, the deciding head, and every head's probability.
+
+        Where an operating point was asked for, a `decision` follows the label: allow, review or block. Where words were
+        read from pictures, they follow the head.
+        """
         import pandas as pd
 
         columns = {
             "id": self.ids,
             "probability": [score.probability for score in self.scores],
             "label": [score.label for score in self.scores],
+            **({"decision": [score.decision for score in self.scores]} if self.scorer.at else {}),
             "head": [score.head for score in self.scores],
         }
+        read = {"read": [score.read for score in self.scores]}
+        columns |= read if any(text is not None for text in read["read"]) else {}
         heads = list(self.scores[0].opinions) if self.scores else []
         return pd.DataFrame(
             columns | {head: [score.opinions[head].probability for score in self.scores] for head in heads}
@@ -113,7 +120,9 @@ def score(split: dataset.Split, scorer: Scorer, *, skip: bool, quiet: bool) -> P
         dataset.refuse_faults([split])
     memes = split.memes
     with tqdm(desc="encoding", unit=" contents", disable=quiet or None, leave=False, delay=0.5) as bar:
-        scores, bad = scorer.score_all([Unscored(meme.text, meme.image) for meme in memes], bar.update)
+        scores, bad = scorer.score_all(
+            [Unscored(meme.text if meme.typed else None, meme.image) for meme in memes], bar.update
+        )
     undecodable = [f"{memes[row].id}  {memes[row].image}: {reason}" for row, reason in sorted(bad.items())]
     if bad and not skip:
         raise Failed(

@@ -7,23 +7,29 @@ score = scorer.score(image="meme.png", text="look how many people love you")
 print(score.probability, score.label, score.opinions["text"].probability)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.results import models
+from experiments.evaluate import operating_points
+from experiments.evaluate.operating_points import Band
+from experiments.results import answers, models
+from experiments.results import folder as reports
 from experiments.results.models import SavedHead
 from experiments.scoring import vector_cache
-from experiments.scoring.vectors import VectorSource, image_item, text_item
+from experiments.scoring.vectors import SumSource, VectorSource, image_item, text_item
 from extract import images, machine, places
 from extract.dataset import SIDES
-from extract.encoders.batches import Report
-from extract.errors import Refused
+from extract.encoders.batches import BadImage, Report
+from extract.errors import Refused, not_installed
+from extract.ocr.reader import LIBRARIES
+from extract.ocr.words import Words, default_folder
 from extract.places import Place, place
 from extract.plan import Item
+from extract.store import EncoderIdentity
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,19 @@ class Opinion:
     highest: float
     threshold: float  # the probability from which on the label is 1
     runs: int
+    band: Band | None = None  # where an operating point was asked for that the head reaches on dev
 
     @property
     def label(self) -> int:
         return int(self.probability >= self.threshold)
+
+    @property
+    def decision(self) -> str:
+        """ "allow", "review" or "block"; empty without an operating point."""
+        if self.band is None:
+            return ""
+        low, high = self.band
+        return "block" if self.probability >= high else "allow" if self.probability < low else "review"
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,7 @@ class Score:
 
     head: str  # the deciding one
     opinions: dict[str, Opinion]  # by head, in the table's order
+    read: str | None = None  # words read from the picture, "" where it has none; None where a text was given
 
     @property
     def probability(self) -> float:
@@ -64,6 +80,10 @@ class Score:
     @property
     def label(self) -> int:
         return self.opinions[self.head].label
+
+    @property
+    def decision(self) -> str:
+        return self.opinions[self.head].decision
 
     @property
     def threshold(self) -> float:
@@ -76,8 +96,11 @@ class Scorer:
 
     deciding: SavedHead
     heads: dict[str, SavedHead]  # all that take the same vectors, in the table's order
-    sources: dict[str, VectorSource]  # by side
+    sources: dict[str, VectorSource | SumSource]  # by side
     threshold: float | None = None  # of all heads, instead of the ones tuned on dev
+    words: Words | None = None  # reads a meme's words where no text is given
+    at: str = ""  # the operating point asked for, as "recall=.8"
+    bands: Mapping[str, Band] = field(default_factory=dict)  # its thresholds, by head
 
     @classmethod
     def load(
@@ -86,6 +109,7 @@ class Scorer:
         *,
         head: str | None = None,
         threshold: float | None = None,
+        at: str | None = None,
         features: Place | str | None = None,
         cache: Path | str | bool = True,
         text_encoder: str | None = None,
@@ -97,27 +121,44 @@ class Scorer:
         model: what compare's --out was.
         head: the one to score with; by default the best on dev.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
+        at: an operating point instead, chosen on dev: "recall=.8", "precision=.9", "review=.1", "error=.05" or "cost".
         features: a folder of extract's; memes that are in it are not encoded.
-        cache: where vectors of scored memes are kept; True is memefuse's own cache folder, False is nowhere.
-        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones.
+        cache: where scored memes' vectors and words are kept; True is memefuse's own cache folder, False is nowhere.
+        text_encoder, image_encoder: other names or places of the encoders; they must be the same ones ("a+b" of two).
         device: "auto", "cpu" or "cuda", for the encoders.
         Raises Refused when there are no such heads.
         """
         heads = models.load(Path(model))
         deciding = models.choose(heads, head)
+        bands: Mapping[str, Band] = operating_bands(Path(model), at, threshold, deciding.name) if at else {}
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
-        sources = {}
+        published = place(str(features)) if features else None
+        sources: dict[str, VectorSource | SumSource] = {}
         asked = {"text": text_encoder, "image": image_encoder}
         for side, encoder in deciding.encoders.items():
-            kept = vector_cache.VectorCache(Path(folder), encoder.fingerprint, encoder.dim) if folder else None
-            sources[side] = VectorSource(encoder, where, asked[side], place(str(features)) if features else None, kept)
-        return cls(deciding, models.alike(heads, deciding), sources, threshold)
+            parts = []
+            for part, name in zip(encoder.parts, names_of(encoder, asked[side]), strict=True):
+                kept = vector_cache.VectorCache(Path(folder), part.fingerprint, part.dim) if folder else None
+                parts.append(VectorSource(part, where, name, published, kept))
+            sources[side] = parts[0] if len(parts) == 1 else SumSource(encoder, parts)
+        words = Words.installed(default_folder() if cache is True else Path(cache) / "ocr" if cache else None)
+        return cls(deciding, models.alike(heads, deciding), sources, threshold, words, at or "", bands)
 
     @property
     def sides(self) -> tuple[str, ...]:
         """What any of the heads looks at: "text", "image" or both."""
         return tuple(side for side in SIDES if any(side in head.sides for head in self.heads.values()))
+
+    @property
+    def reads(self) -> bool:
+        """Whether a meme's words are read from its image where no text is given."""
+        return self.words is not None and "text" in self.sides
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The sides that a meme must come with."""
+        return ("image",) if self.reads and "image" in self.sides else self.sides
 
     def ready(self) -> None:
         """Load the encoders that the heads need. Raises Refused when they are not those of the heads."""
@@ -125,7 +166,8 @@ class Scorer:
             self.sources[side].ready()
 
     def score(self, image: Path | str | bytes | None = None, text: str | None = None) -> Score:
-        """One meme. Without one side, the heads that do not look at it answer.
+        """One meme. Its words are read from the image where no text is given and `words` can read; else, without one
+        side, the heads that do not look at it answer.
 
         Raises Refused when the deciding head looks at a side that is not given, images.Undecodable when there is no
         image in what is given.
@@ -141,34 +183,52 @@ class Scorer:
     ) -> tuple[list[Score | None], dict[int, str]]:
         """Many memes, all with the same sides. None where an image cannot be decoded, and why, by place.
 
-        done: called with a number of contents that have just been encoded.
+        done: called with a number of contents that have just been read or encoded.
         """
+        bad: dict[int, str] = {}
+        read = self._read(memes, bad, done)
+        memes = [replace(meme, text=read[row]) if row in read else meme for row, meme in enumerate(memes)]
         there = {side for side in SIDES if all(getattr(meme, side) is not None for meme in memes)}
         self._refuse_blind(there)
         answering = [head for head in self.heads.values() if there.issuperset(head.sides)]
         vectors = {side: np.zeros((len(memes), 0), np.float32) for side in SIDES}
-        bad: dict[int, str] = {}
         for side in ("image", "text"):  # an image that fails spares its text
             if any(side in head.sides for head in answering):
                 vectors[side] = self._vectors(side, memes, bad, done)
         opinions = [self._opinions(head, head.probability(vectors["text"], vectors["image"])) for head in answering]
-        scores = [
-            None if row in bad else Score(self.deciding.name, {each[row].head: each[row] for each in opinions})
-            for row in range(len(memes))
-        ]
+        by_meme = [{each[row].head: each[row] for each in opinions} for row in range(len(memes))]
+        name = self.deciding.name
+        scores = [None if row in bad else Score(name, of, read.get(row)) for row, of in enumerate(by_meme)]
         return scores, bad
+
+    def read(self, image: bytes) -> str:
+        """The words on an image, where `reads`. Raises images.Undecodable when it is none."""
+        bad: dict[int, str] = {}
+        words = self._read([Unscored(None, image)], bad, lambda count: None)
+        if bad:
+            raise images.Undecodable(bad[0])
+        return words[0]
+
+    def _read(self, memes: Sequence[Unscored], bad: dict[int, str], done: Report) -> dict[int, str]:
+        """The words of memes that have an image and no text, by place; those that turn out to be bad are added."""
+        textless = [row for row, meme in enumerate(memes) if meme.text is None and meme.image is not None]
+        if not (self.words and self.reads and textless):
+            return {}
+        items = _items("image", memes, textless, bad)
+        read = dict.fromkeys(textless, "")
+        for row, reading in zip(items, self.words.read_each(list(items.values())), strict=True):
+            if isinstance(reading, BadImage):
+                bad[row] = reading.reason
+            else:
+                read[row] = reading.text
+            done(1)
+        return read
 
     def _vectors(
         self, side: str, memes: Sequence[Unscored], bad: dict[int, str], done: Report
     ) -> Float[np.ndarray, "meme dim"]:
         """Of memes that are not bad, zero for the others; those that turn out to be bad are added."""
-        items: dict[int, Item] = {}
-        for row, meme in enumerate(memes):
-            if row not in bad:
-                try:
-                    items[row] = _item(side, meme)
-                except OSError as error:
-                    bad[row] = f"cannot be read: {error.strerror}"
+        items = _items(side, memes, [row for row in range(len(memes)) if row not in bad], bad)
         of_items, reasons = self.sources[side].vectors(list(items.values()), done)
         bad |= {row: reasons[item.content] for row, item in items.items() if item.content in reasons}
         vectors = np.zeros((len(memes), of_items.shape[1]), np.float32)
@@ -176,10 +236,13 @@ class Scorer:
         return vectors
 
     def _opinions(self, head: SavedHead, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
+        band = self.bands.get(head.name)
         threshold = head.threshold if self.threshold is None else self.threshold
+        if band and band[0] == band[1]:
+            threshold = band[1]
         columns = (probability.mean(axis=0), probability.min(axis=0), probability.max(axis=0))
         return [
-            Opinion(head.name, mean, lowest, highest, threshold, len(probability))
+            Opinion(head.name, mean, lowest, highest, threshold, len(probability), band)
             for mean, lowest, highest in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
@@ -189,10 +252,63 @@ class Scorer:
             able = [head.name for head in self.heads.values() if there.issuperset(head.sides)]
             instead = f", or choose the head {able[0]}" if able else ""
             sides = " and ".join(self.deciding.sides)
+            absent = not_installed(LIBRARIES, "ocr") if missing == ["text"] else ""
             raise Refused(
                 f"the head {self.deciding.name} looks at {sides}, and {missing[0]} is missing: "
                 f'give it (text "" is a meme without words){instead}'
+                + (f". To read it from the picture takes {absent}" if absent else "")
             )
+
+
+def _items(side: str, memes: Sequence[Unscored], rows: Sequence[int], bad: dict[int, str]) -> dict[int, Item]:
+    """Contents of these rows; those whose image cannot be read are added to the bad ones."""
+    items: dict[int, Item] = {}
+    for row in rows:
+        try:
+            items[row] = _item(side, memes[row])
+        except OSError as error:
+            bad[row] = f"cannot be read: {error.strerror}"
+    return items
+
+
+def operating_bands(model: Path, at: str, threshold: float | None, deciding: str) -> Mapping[str, Band]:
+    """Return an operating point's thresholds by head, chosen on dev. Costs and prevalence are those last asked about.
+
+    Raises Refused for a point that cannot be meant, or that the deciding head does not reach on dev.
+    """
+    try:
+        goal = operating_points.Goal.parse(at)
+    except ValueError as error:
+        raise Refused(f"--at {error}") from None
+    if threshold is not None:
+        raise Refused(f"--at {at} and --threshold {threshold:g} are both given: one of them decides")
+    results = reports.read(model)
+    kept = answers.read(model, "operating_points", operating_points.OperatingPoints, results.comparison.run)
+    stakes = kept.stakes if kept else operating_points.Stakes()
+    if goal.kind == "cost" and not stakes.miss > 0:
+        asking = f"python -m experiments.operating_points --reports {model} --costs MISS,ALARM"
+        raise Refused(f"--at cost: what a miss and a false alarm cost is not known. Run: {asking}")
+    bands = operating_points.bands(results, goal, stakes)
+    if deciding not in bands:
+        able = f"; these heads reach it: {', '.join(bands)}" if bands else ""
+        size = results.size(results.dev)
+        raise Refused(
+            f"--at {at}: no threshold of {deciding} reaches that on {size.name} ({size.labelled:,} memes, "
+            f"{size.positive:,} of label 1){able}"
+        )
+    return bands
+
+
+def names_of(encoder: EncoderIdentity, asked: str | None) -> list[str | None]:
+    """What was asked for in each part's place. Raises Refused unless a sum's parts are all named."""
+    count = len(encoder.parts)
+    names: list[str | None] = [None] * count if asked is None else [asked] if count == 1 else [*asked.split("+")]
+    if len(names) != count:
+        raise Refused(
+            f"--{encoder.kind}-encoder {asked}: the heads take vectors of {count} encoders, {encoder.name}; name each, "
+            "with + between them"
+        )
+    return names
 
 
 def _item(side: str, meme: Unscored) -> Item:

@@ -101,6 +101,33 @@ class VectorSource:
         return [rows for rows in map(store.read, paths) if rows.identity.fingerprint == self.encoder.fingerprint]
 
 
+@dataclass
+class SumSource:
+    """Where the vectors of one side come from when several encoders' stand side by side."""
+
+    encoder: EncoderIdentity
+    parts: list[VectorSource]  # in the order of its columns
+
+    def vectors(self, items: Sequence[Item], done: Report) -> tuple[Float[np.ndarray, "n dim"], dict[str, str]]:
+        """As VectorSource has it. What is bad for one encoder is bad."""
+        bad: dict[str, str] = {}
+        columns = []
+        for part in self.parts:
+            good = [row for row, item in enumerate(items) if item.content not in bad]
+            vectors, its_bad = part.vectors([items[row] for row in good], done)
+            bad |= its_bad
+            columns.append(np.zeros((len(items), vectors.shape[1]), np.float32))
+            columns[-1][good] = vectors
+        side_by_side = np.concatenate(columns, axis=1)
+        side_by_side[[item.content in bad for item in items]] = 0
+        return side_by_side, bad
+
+    def ready(self) -> None:
+        """Load the encoders."""
+        for part in self.parts:
+            part.ready()
+
+
 def locate(encoder: EncoderIdentity, asked: str | None, device: str) -> Located:
     """The encoder of that identity, or the one asked for; downloaded if need be.
 
@@ -120,8 +147,10 @@ def locate(encoder: EncoderIdentity, asked: str | None, device: str) -> Located:
 def catalogue_name(encoder: EncoderIdentity) -> str:
     """What the catalogue calls an encoder, from its features' folder. Raises Refused if it was read from a folder."""
     pooling = encoder.settings["pooling"]
-    default = catalogue.default_pooling(encoder.kind, encoder.settings.get("family", ""))
-    base = encoder.name if pooling == default else encoder.name.removesuffix(f"-{pooling}")
+    form = encoder.settings.get("family", "")
+    default = catalogue.default_pooling(encoder.kind, form)
+    name = encoder.name.removesuffix(catalogue.tower_suffix(encoder.kind, form))
+    base = name if pooling == default else name.removesuffix(f"-{pooling}")
     suffix = "" if pooling == default else f":{pooling}"
     if base not in catalogue.KNOWN:
         if base.endswith(encoder.settings["weights"][:8]) or "--" not in base:

@@ -8,9 +8,9 @@ from dataclasses import fields
 from typing import Any
 
 from extract.errors import Refused, listing
+from heads.models import HEADS
 from heads.settings import HeadSettings
 
-RECIPE = HeadSettings()
 KINDS: dict[str, Any] = {field.name: type(field.default) for field in fields(HeadSettings) if field.name != "seed"}
 WORDS = {int: "a whole number", float: "a number", str: "a word"}
 AROUND_THE_RECIPE: dict[str, tuple[Any, ...]] = {  # tried where no grid is given, the recipe's own values added
@@ -23,13 +23,18 @@ AROUND_THE_RECIPE: dict[str, tuple[Any, ...]] = {  # tried where no grid is give
 Grid = dict[str, list[Any]]  # values by setting
 
 
-def default() -> Grid:
-    """Some values on either side of the shipped recipe, which is among the combinations."""
-    return {name: sorted({*values, getattr(RECIPE, name)}) for name, values in AROUND_THE_RECIPE.items()}
+def default(head: str) -> Grid:
+    """Some values on either side of the head's shipped recipe, which is among the combinations."""
+    recipe, ignored = HEADS[head].settings(), HEADS[head].ignores
+    return {
+        name: sorted({*values, getattr(recipe, name)})
+        for name, values in AROUND_THE_RECIPE.items()
+        if name not in ignored
+    }
 
 
 def parse(words: Sequence[str]) -> Grid:
-    """A grid from `hidden=128,256 learning_rate=1e-3,3e-4`; the default one from no words.
+    """A grid from `hidden=128,256 learning_rate=1e-3,3e-4`; empty from no words.
 
     Raises Refused, naming every fault at once: settings that heads do not have, values that they do not take, repeats.
     """
@@ -50,7 +55,7 @@ def parse(words: Sequence[str]) -> Grid:
             faults += [f"{name}: {value} is given twice" for value in _repeated(grid[name])]
     if faults:
         raise Refused(f"--grid cannot be meant:\n{listing(faults)}")
-    return grid or default()
+    return grid
 
 
 def _value(name: str, text: str, faults: list[str]) -> Any:

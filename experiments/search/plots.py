@@ -50,7 +50,7 @@ def draw(ranked: Sequence[Candidate]) -> Figure:
 
 
 def _setting(name: str, candidate: Candidate) -> str | int | float:
-    return candidate.settings[name]
+    return candidate.settings.get(name, "none")  # a head that does not read it
 
 
 def _panel(axes: Axes, name: str, value: Value, ranked: Sequence[Candidate]) -> None:

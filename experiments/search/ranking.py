@@ -65,7 +65,11 @@ def best_of_each(ranked: Sequence[Candidate]) -> dict[str, Candidate]:
 
 def swept(ranked: Sequence[Candidate]) -> list[str]:
     """Return the settings that take more than one value."""
-    return [name for name in ranked[0].settings if len({each.settings[name] for each in ranked}) > 1]
+    values: dict[str, set[Any]] = {}
+    for each in ranked:
+        for name, value in each.settings.items():
+            values.setdefault(name, set()).add(value)
+    return [name for name, tried in values.items() if len(tried) > 1]
 
 
 def auc_error(auc: float, positive: int, negative: int) -> float:

@@ -1,7 +1,6 @@
 """What a sweep trains, and the record of it: a line per run in a file that only grows, so that a sweep goes on where it
 stopped. Train and dev are read, test is never opened."""
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -177,7 +176,7 @@ class Task:
         return digest([self.data.train, self.data.dev], HEADS[self.head].sides)
 
     def key(self, run: HeadSettings, rows: str) -> str:
-        return key(self.head, self.features, rows, described(run), run.seed)
+        return key(self.head, self.features, rows, described(self.head, run), run.seed)
 
     def trials(self, fitted: Fitted, rows: str, code: str) -> list[Trial]:
         """A record per run."""
@@ -187,7 +186,7 @@ class Task:
                 head=self.head,
                 text_encoder=encoders["text"].name if "text" in encoders else "",
                 image_encoder=encoders["image"].name if "image" in encoders else "",
-                settings=described(run),
+                settings=described(self.head, run),
                 seed=run.seed,
                 dev_auc=float(fitted.dev_auc[place]),
                 best_epoch=int(fitted.best_epoch[place]),
@@ -202,37 +201,48 @@ class Task:
         ]
 
 
-def described(run: HeadSettings) -> dict[str, Any]:
-    """All settings but the seed."""
-    return {name: value for name, value in dataclasses.asdict(run).items() if name != "seed"}
+def described(head: str, run: HeadSettings) -> dict[str, Any]:
+    """All settings that the head reads but the seed."""
+    return {name: value for name, value in HEADS[head].described(run).items() if name != "seed"}
 
 
 def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:
-    """Train and dev of every pair of encoders asked for ("all" is all of a kind), and in words what was left out.
+    """Train and dev of every pair of encoders asked for, and in words what was left out.
+
+    text_encoder, image_encoder: "a,b+c": one, and two side by side; "all" is each of a kind.
 
     No test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.
     """
+    sides, notes = sides_of(features, text_encoder, image_encoder)
+    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
+    different, doubles = without_doubles(loaded)
+    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+
+
+def sides_of(features: Place, text_encoder: str, image_encoder: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Names of the encoders that `pairs` takes, by side, and in words what was left out. No test file is opened."""
     folders = store.encoders(features, tests=False)
     asked = {"text": text_encoder, "image": image_encoder}
     sides: dict[str, list[str]] = {"text": [], "image": []}  # names of encoders
     notes = []
     for kind, name in asked.items():
-        of_kind, named = stored.candidates(folders, kind), None if name == "all" else name
-        if stored.lacks(folders, kind, named):
+        of_kind = stored.candidates(folders, kind)
+        if stored.lacks(folders, kind, None if name == stored.EVERY else name):
             sides[kind] = [stored.NO_ENCODER]
             continue
-        if named or len(of_kind) < 2:
-            sides[kind] = [stored.choose(folders, kind, named, features).name]
-            continue
-        for folder in of_kind:
-            whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
-            sides[kind] += [folder.name] if whole else []
-            notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
+        for each in dict.fromkeys(part.strip() for part in name.split(",")):
+            if each != stored.EVERY or len(of_kind) < 2:
+                beside = stored.chosen(folders, kind, None if each == stored.EVERY else each, features)
+                sides[kind].append("+".join(folder.name for folder in beside))
+                continue
+            for folder in of_kind:
+                whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
+                sides[kind] += [folder.name] if whole else []
+                notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
+        sides[kind] = list(dict.fromkeys(sides[kind]))
     if not all(sides.values()):
         raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
-    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
-    different, doubles = without_doubles(loaded)
-    return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
+    return sides, notes
 
 
 def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:

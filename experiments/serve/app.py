@@ -5,7 +5,8 @@ other sites' pages, and limits what it reads. The page needs nothing from elsewh
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,22 @@ HEADERS = {
 
 
 def application(scorer: Scorer) -> Starlette:
-    """The page and its two questions for one scorer."""
+    """The page and its questions for one scorer."""
     one_at_a_time = threading.Lock()  # two memes at once would only share the processor
 
-    def answer(image: bytes | None, text: str) -> dict[str, Any]:
+    def answer(image: bytes | None, text: str | None) -> dict[str, Any]:
         with one_at_a_time:
             return told(scorer.score(image=image, text=text), scorer)
 
-    async def score(request: Request) -> Response:
+    def words(image: bytes | None, text: str | None) -> dict[str, Any]:
+        with one_at_a_time:
+            return {"text": scorer.read(image or b"")}
+
+    async def ask(question: Callable[[bytes | None, str | None], dict[str, Any]], request: Request) -> Response:
         refuse_other_sites(request)
-        image, text = await meme(request, scorer.sides)
+        image, text = await meme(request, scorer.needs)
         try:
-            return JSONResponse(await run_in_threadpool(answer, image, text))
+            return JSONResponse(await run_in_threadpool(question, image, text))
         except Undecodable as error:
             raise HTTPException(422, f"This image cannot be used: {error}") from None
         except Failed as error:
@@ -73,7 +78,8 @@ def application(scorer: Scorer) -> Starlette:
         routes=[
             *(Route(path, file(*its)) for path, its in FILES.items()),
             Route("/model", model),
-            Route("/score", score, methods=["POST"]),
+            Route("/score", partial(ask, answer), methods=["POST"]),
+            *([Route("/words", partial(ask, words), methods=["POST"])] if scorer.reads else []),
         ],
         middleware=[Middleware(WithHeaders), Middleware(TrustedHostMiddleware, HOSTS, www_redirect=False)],
         exception_handlers={HTTPException: refused},
@@ -81,8 +87,8 @@ def application(scorer: Scorer) -> Starlette:
     )
 
 
-async def meme(request: Request, sides: Sequence[str]) -> tuple[bytes | None, str]:
-    """The form's image (None without one, where no head sees images) and text (empty where no head sees texts).
+async def meme(request: Request, sides: Sequence[str]) -> tuple[bytes | None, str | None]:
+    """The form's image and text, None where there is none and none of these sides needs it.
 
     Raises HTTPException when one is missing or too large.
     """
@@ -95,10 +101,10 @@ async def meme(request: Request, sides: Sequence[str]) -> tuple[bytes | None, st
             )
             raise HTTPException(400, f"{needed} needed{'; the text may be empty' if 'text' in sides else ''}.")
         data = await image.read() if isinstance(image, UploadFile) else None
-        text = text if isinstance(text, str) else ""
+        text = text if isinstance(text, str) else None
     if data is not None and len(data) > IMAGE_BYTES:
         raise HTTPException(413, f"The image is larger than {IMAGE_BYTES // 1_000_000} MB.")
-    if len(text) > TEXT_CHARACTERS:
+    if text is not None and len(text) > TEXT_CHARACTERS:
         raise HTTPException(413, f"The text is longer than {TEXT_CHARACTERS:,} characters.")
     return data, text
 
@@ -133,6 +139,7 @@ def described(scorer: Scorer) -> dict[str, Any]:
         "dev": bare(scorer.deciding.dev_auc),
         "image_bytes": IMAGE_BYTES,
         "text_characters": TEXT_CHARACTERS,
+        "reads": scorer.reads,
     }
 
 
@@ -151,6 +158,7 @@ def told(score: Score, scorer: Scorer) -> dict[str, Any]:
         "probability": bare(score.probability),
         "origin": probability_origin(score.opinions[score.head], scorer),
         "modalities": modalities(score),
+        "read": score.read,
         "opinions": [opinion(its) for its in score.opinions.values()],
     }
 

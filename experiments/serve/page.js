@@ -2,9 +2,10 @@
 // Everything that comes from a meme or from the server is set as text, never as markup.
 
 const at = (id) => document.getElementById(id);
-const limits = { image_bytes: Infinity, text_characters: Infinity, encoders: { image: true, text: true } };
+const limits = { image_bytes: Infinity, text_characters: Infinity, encoders: { image: true, text: true }, reads: false };
 let image = null; // the File to score
 let asked = 0; // only the answer to the latest question is shown
+let read = ""; // what was read from the image, which another image's words may replace
 
 function element(name, className, text = "") {
   const made = document.createElement(name);
@@ -30,7 +31,32 @@ function choose(file) {
   at("drop").classList.add("filled");
   at("name").textContent = file.name;
   at("answer").hidden = true;
+  at("read").textContent = "";
   complain("");
+  if (limits.reads && !fault() && (!at("text").value || at("text").value === read)) readWords();
+}
+
+function busy(doing) {
+  at("go").disabled = true;
+  at("go").textContent = doing;
+}
+
+async function readWords() {
+  const number = asked;
+  at("text").value = read = "";
+  busy("Reading …");
+  try {
+    const form = new FormData();
+    form.append("image", image, "image");
+    const { text } = await post("words", form);
+    if (number !== asked || at("text").value) return; // typed words stay
+    at("text").value = read = text;
+    at("read").textContent = text ? "Read from the image. Correct it before you score." : "No words were read from the image.";
+  } catch (error) {
+    if (number === asked) complain(error.message);
+  } finally {
+    if (number === asked) ready();
+  }
 }
 
 function ready() {
@@ -57,9 +83,13 @@ async function ask() {
   const form = new FormData();
   if (image) form.append("image", image, "image"); // the file's own name stays here
   form.append("text", at("text").value);
+  return post("score", form);
+}
+
+async function post(where, form) {
   let response;
   try {
-    response = await fetch("score", { method: "POST", body: form });
+    response = await fetch(where, { method: "POST", body: form });
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }
@@ -101,12 +131,11 @@ function show(answer) {
 
 at("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (!image && limits.encoders.image) return;
+  if (at("go").disabled) return;
   complain(fault());
   if (fault()) return;
   const number = ++asked;
-  at("go").disabled = true;
-  at("go").textContent = "Scoring …";
+  busy("Scoring …");
   try {
     const answer = await ask();
     if (number === asked) show(answer);

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,18 +46,10 @@ def parser() -> argparse.ArgumentParser:
     add("--rows", type=at_least_one, metavar="N", help="train on N memes, drawn with seed 0; tables say so")
     add("--steps", type=at_least_one, metavar="N", help="train for at most N steps of the optimiser; tables say so")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
-    add(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="of encoders' products (default: auto: that of vectors that are there, else the fast one)",
-    )
-    add(
-        "--on-error",
-        choices=("stop", "skip"),
-        default="stop",
-        help="memes that cannot be used: stop, or leave them out",
-    )
+    arithmetic = "of encoders' products (default: auto: that of vectors that are there, else the fast one)"
+    add("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help=arithmetic)
+    unusable = "memes that cannot be used: stop, or leave them out"
+    add("--on-error", choices=("stop", "skip"), default="stop", help=unusable)
     add("--predict", nargs=2, metavar=("IMAGE", "TEXT"), help="score one meme with the last run of NAME")
     return parser
 
@@ -120,19 +113,14 @@ def run(system: System, options: argparse.Namespace, typed: list[str]) -> None:
     names = settings(system, options.settings)
     trains = {name: encoders_that_train(options.train, system.settings[name].train) for name in names}
 
-    from experiments.systems.encoders import Wanted
-    from experiments.systems.run import Request
+    from experiments.systems.encoders import Request
     from experiments.systems.run import run as run_setting
 
-    request = Request(
-        options.data, options.features, options.out, options.seeds, options.rows, options.steps, options.device,
-        options.dtype, options.on_error,
-    )  # fmt: skip
-    asked = {"text": options.text_encoder, "image": options.image_encoder}
+    asked = {each.name: getattr(options, each.name) for each in fields(Request)}
     results = []
     for name in names:
         print(f"{system.name}, setting {name}", file=sys.stderr)
-        results.append(run_setting(system, name, Wanted(asked, options.stand_in, trains[name]), request, typed))
+        results.append(run_setting(system, name, Request(**asked | {"train": trains[name]}), typed))
     show(results, options)
     print(f"Written to {options.out / 'systems' / system.name}.", file=sys.stderr)
 
@@ -154,11 +142,11 @@ def show(results: "list[Result]", options: argparse.Namespace, write: bool = Fal
     from extract.files import write_text
 
     beside = {each.key: run.own_heads(each, options.out, options.device) for each in results}
-    sections = tables.shown(results, beside, options.out)
+    sections = tables.sections(results, beside, options.out)
     print(tables.terminal(sections))
     if write:
         write_text(options.out / "systems.md", tables.page(sections))
-        write_text(options.out / "systems.csv", tables.comma_separated(results, beside, options.out))
+        write_text(options.out / "systems.csv", tables.comma_separated(sections))
 
 
 def predict(options: argparse.Namespace) -> None:

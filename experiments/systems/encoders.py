@@ -17,15 +17,15 @@ from jaxtyping import Float
 
 from experiments.systems.published import FASTTEXT, STAND_INS, System
 from extract import stage, store
-from extract.dataset import Meme
+from extract.dataset import SIDES, Meme
 from extract.encoders import catalogue
 from extract.encoders.family import Located
-from extract.encoders.text import architecture, position_limit
-from extract.errors import Refused
+from extract.encoders.text import LENGTH_STEP, architecture, position_limit
+from extract.errors import Refused, need
 from extract.places import Place
 from extract.store import EncoderIdentity
 
-KINDS = ("text", "image")
+CELLS = 7 * 7  # cells of an image's grid
 # As fastText's train_unsupervised has them, but for the buckets: two million of them are for a thousand times the text.
 CBOW = {
     "vector_size": 150,
@@ -72,27 +72,43 @@ class Side(UsedEncoder):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a user wants of the encoders."""
+class Request:
+    """What a user asks for, beside the system and its setting."""
 
-    names: dict[str, str | None]  # by kind: another encoder than the published one
-    stand_in: bool  # take STAND_INS for all that are published and no FASTTEXT
-    train: tuple[str, ...]  # encoders that train
+    data: Place = Path()
+    features: Place = Path()
+    out: Path = Path()
+    text_encoder: str | None = None  # another than the published one
+    image_encoder: str | None = None
+    stand_in: bool = False  # take STAND_INS for all that are published and no FASTTEXT
+    train: tuple[str, ...] = ()  # encoders that train
+    seeds: int | None = None  # None: FROZEN_SEEDS, or one where an encoder trains
+    rows: int | None = None  # train memes, drawn with seed 0; None: all
+    steps: int | None = None  # of the optimiser, at most; None: as many as the epochs make
+    device: str = "auto"  # or "cpu" or "cuda"
+    dtype: str = "auto"  # "bfloat16" or "float32"; auto: bfloat16 where an encoder trains and the processor has it
+    on_error: str = "stop"  # "skip": memes that cannot be used are left out
+
+    def named(self, kind: str, published: str) -> str:
+        """The encoder to take. One that stands in for a grid gives a grid, too."""
+        asked = {"text": self.text_encoder, "image": self.image_encoder}[kind]
+        name = STAND_INS[kind] if self.stand_in and not asked and published != FASTTEXT else asked or published
+        return name + ":grid" if published.endswith(":grid") and not name.endswith(":grid") else name
 
 
-def choose(system: System, wanted: Wanted, command: Sequence[str]) -> tuple[Side, Side]:
+def choose(system: System, request: Request, command: Sequence[str]) -> tuple[Side, Side]:
     """Text and image, located on this disk; nothing is loaded.
 
     command: what the user typed, for the way out. Raises Refused when an encoder cannot train in this system, or cannot
     be had: both together, with a command that runs.
     """
-    impossible = [kind for kind in wanted.train if kind not in system.may_train]
+    impossible = [kind for kind in request.train if kind not in system.may_train]
     if impossible:
         able = f"--train {','.join(system.may_train)}" if system.may_train else "--train none"
         raise Refused(f"{system.name} cannot train its {' and '.join(impossible)} encoder; it takes {able} or none")
-    published = dict(zip(KINDS, (system.text, system.image), strict=True))
-    names = {kind: named(kind, published[kind], wanted) for kind in KINDS}
-    refuse_unfit(system, names, wanted.train)
+    published = dict(zip(SIDES, (system.text, system.image), strict=True))
+    names = {kind: request.named(kind, published[kind]) for kind in SIDES}
+    refuse_unfit(system, names, request.train)
     sides, refusals = [], []
     for kind, name in names.items():
         try:
@@ -100,27 +116,22 @@ def choose(system: System, wanted: Wanted, command: Sequence[str]) -> tuple[Side
         except Refused as refusal:
             refusals.append((kind, name, str(refusal)))
             continue
-        trains = kind in wanted.train
-        identity = EncoderIdentity(
-            kind, located.slug if located else name, 0, located.weights if located else "", {}, {}
-        )
+        trains = kind in request.train
+        slug, weights = (located.slug, located.weights) if located else (name, "")
+        identity = EncoderIdentity(kind, slug, 0, weights, {}, {})
         # Frozen sides are cached; but beside a grid, words are read by the encoder, frozen or not.
         cached = not trains and not (kind == "text" and names["image"].endswith(":grid"))
         stand_in = is_other(kind, name, published[kind])
         sides.append(Side(name, published[kind], stand_in, trains, identity, located, cached))
     if refusals:
         raise Refused(way_out(refusals, command))
+    for side in sides:
+        refuse_towers(system, side)
+    text, image = sides
     if system.design == "transformer":
-        refuse_all_but_bert(sides[0].located)
-    return sides[0], sides[1]
-
-
-def named(kind: str, published: str, wanted: Wanted) -> str:
-    """The encoder to take. One that stands in for a grid gives a grid, too."""
-    name = wanted.names[kind] or published
-    if wanted.stand_in and not wanted.names[kind] and published != FASTTEXT:
-        name = STAND_INS[kind]
-    return name + ":grid" if published.endswith(":grid") and not name.endswith(":grid") else name
+        refuse_all_but_bert(text.located)
+        word_pieces(text.located, system.max_tokens, CELLS)
+    return text, image
 
 
 def refuse_unfit(system: System, names: Mapping[str, str], train: Sequence[str]) -> None:
@@ -133,6 +144,19 @@ def refuse_unfit(system: System, names: Mapping[str, str], train: Sequence[str])
     if text == FASTTEXT and ("text" in train or system.design == "transformer"):
         wants = "trains its text encoder" if "text" in train else "reads words with its text encoder"
         raise Refused(f"{system.name} {wants}, and fastText gives vectors of whole texts: name another --text-encoder")
+
+
+def refuse_towers(system: System, side: Side) -> None:
+    """Raise Refused for an encoder in the model, or of a grid, that the model cannot feed or read.
+
+    Its own pixels, prompts and paddings are stage 1's to know; frozen and pooled, any encoder does.
+    """
+    if side.located is None or (side.cached and not side.is_grid):
+        return
+    kind = side.identity.kind
+    if catalogue.family_of(side.located) is not catalogue.FAMILY_OF_KNOWN[kind] or side.located.pooling == "sentence":
+        whole = "a ResNet" if kind == "image" else "an encoder of texts alone, pooled by cls, mean or pooler"
+        raise Refused(f"{system.name} takes no {side.name} that trains or is read in parts: name {whole}")
 
 
 def refuse_all_but_bert(located: Located | None) -> None:
@@ -155,8 +179,8 @@ def is_other(kind: str, name: str, published: str) -> bool:
 def with_pooling(kind: str, name: str) -> tuple[str, str]:
     """An encoder's name without its pooling, and its pooling."""
     base, colon, pooling = name.rpartition(":")
-    poolings = catalogue.poolings(kind)
-    return (base, pooling) if colon and pooling in poolings else (name, poolings[0])
+    known = colon and pooling in catalogue.poolings(kind)
+    return (base, pooling) if known else (name, catalogue.default_pooling(kind))
 
 
 def way_out(refusals: Sequence[tuple[str, str, str]], command: Sequence[str]) -> str:
@@ -173,24 +197,23 @@ def way_out(refusals: Sequence[tuple[str, str, str]], command: Sequence[str]) ->
     )
 
 
-def extract(
-    sides: Sequence[Side], data: Place, features: Place, device: str, dtype: str, on_error: str, max_tokens: int
-) -> None:
+def extract(sides: Sequence[Side], request: Request, device: str, max_tokens: int) -> None:
     """Have stage 1 make the vectors of every cached encoder that it knows; what is there already is not made again.
 
-    dtype: "auto" takes the precision of vectors that are there. So are their texts cut as they are, and not to
+    A dtype of "auto" takes the precision of vectors that are there. So are their texts cut as they are, and not to
     `max_tokens`: a folder that a user has made is read and not made anew.
     """
     frozen = {side.identity.kind: side for side in sides if side.located is not None and side.cached}
-    there = {kind: published_settings(features / side.identity.name) for kind, side in frozen.items()}
+    there = {kind: published_settings(request.features / side.identity.name) for kind, side in frozen.items()}
     longest = there.get("text", {}).get("max_tokens", word_pieces(sides[0].located, max_tokens))
-    precision = {kind: its.get("precision", dtype) if dtype == "auto" else dtype for kind, its in there.items()}
+    asked = request.dtype
+    precision = {kind: its.get("precision", asked) if asked == "auto" else asked for kind, its in there.items()}
     for one in dict.fromkeys(precision.values()):
-        names: dict[str, Any] = {f"{kind}_encoder": "none" for kind in KINDS}
+        names: dict[str, Any] = {f"{kind}_encoder": "none" for kind in SIDES}
         names |= {f"{kind}_encoder": side.name for kind, side in frozen.items() if precision[kind] == one}
         stage.extract(
-            verbose=True, data=data, features=features, device=device, dtype=one, on_error=on_error,
-            max_tokens=longest, **names,
+            verbose=True, data=request.data, features=request.features, device=device, dtype=one,
+            on_error=request.on_error, max_tokens=longest, **names,
         )  # fmt: skip
 
 
@@ -203,10 +226,20 @@ def published_settings(folder: Place) -> Mapping[str, Any]:
         return {}  # stage 1 will say so
 
 
-def word_pieces(located: Located | None, most: int) -> int:
-    """As many as asked for, or as many as the text encoder has positions for."""
-    limit = position_limit(located) if located else None
-    return min(most, limit or most)
+def word_pieces(located: Located | None, most: int, cells: int = 0) -> int:
+    """As many as asked for, or as many as the text encoder has positions for.
+
+    cells: of an image, which stand in one sequence before the words; these are padded. Raises Refused where that leaves
+    no position for words.
+    """
+    limit = (position_limit(located) if located else None) or most + cells
+    if not cells:
+        return min(most, limit)
+    longest = min(most, limit, (min(most + cells, limit) - cells) // LENGTH_STEP * LENGTH_STEP)
+    if longest <= 0:
+        assert located is not None
+        raise Refused(f"{located.name} has no positions for words behind an image's {cells} cells; take another")
+    return longest
 
 
 def fasttext_settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -220,10 +253,9 @@ def learn_fasttext(texts: Sequence[str]) -> Any:
 
     Raises Refused where gensim is missing, or no word occurs often enough.
     """
-    try:
-        from gensim.models import FastText
-    except ImportError:
-        raise Refused("fastText needs gensim: pip install 'memefuse[systems]'") from None
+    need(["gensim"], "fastText needs", "systems")
+    from gensim.models import FastText
+
     try:
         # words are what stands between spaces, as fastText has them
         return FastText(sentences=[text.split() for text in texts], **CBOW).wv
@@ -250,8 +282,13 @@ def fasttext_vectors(texts: Sequence[str], learned: Any) -> Float[np.ndarray, "n
 def publish_fasttext(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> None:
     """Write vectors of every split under `folder`, learned from "train"; nothing is done where they are there."""
     texts = [meme.text for meme in splits["train"]]
-    settings = fasttext_settings(texts)
-    rows = {split: fasttext_rows(folder.name, split, memes, settings) for split, memes in splits.items()}
+    settings, versions = fasttext_settings(texts), {"gensim": metadata.version("gensim")}
+    dim = settings["vector_size"]
+    identity = EncoderIdentity("text", folder.name, dim, store.fingerprint(settings), settings, versions)
+    rows = {}
+    for split, memes in splits.items():
+        words = np.array([len(meme.text.split()) for meme in memes], dtype=np.int32)
+        rows[split] = rows_of(memes, split, identity, [meme.text_content for meme in memes], words)
     if all(store.holds(folder / f"{split}.h5", its_rows) for split, its_rows in rows.items()):
         return
     learned = learn_fasttext(texts)
@@ -260,15 +297,11 @@ def publish_fasttext(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> Non
         store.publish(folder / f"{split}.h5", store.Features(**vars(its_rows), vector=vector))
 
 
-def fasttext_rows(encoder: str, split: str, memes: Sequence[Meme], settings: dict[str, Any]) -> store.Rows:
-    versions = {"gensim": metadata.version("gensim")}
-    identity = EncoderIdentity(
-        "text", encoder, settings["vector_size"], store.fingerprint(settings), settings, versions
-    )
-    content = np.array([meme.text_content for meme in memes], dtype="S64")
-    words = np.array([len(meme.text.split()) for meme in memes], dtype=np.int32)
-    return store.Rows(identity, split, np.array([meme.id for meme in memes]), labels(memes), content, [], words)
-
-
-def labels(memes: Sequence[Meme]) -> np.ndarray:
-    return np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8)
+def rows_of(
+    memes: Sequence[Meme], split: str, identity: EncoderIdentity, content: Sequence[str],
+    words: np.ndarray | None = None,
+) -> store.Rows:  # fmt: skip
+    """A features file's rows of these memes. content: sha256 in hex of each; words: of each text."""
+    ids = np.array([meme.id for meme in memes])
+    label = np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8)
+    return store.Rows(identity, split, ids, label, np.array(content, "S64"), [], words)

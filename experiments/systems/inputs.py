@@ -4,78 +4,51 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
-from experiments.data import Split, both_classes
-from experiments.systems.encoders import Side, labels, publish_fasttext, word_pieces
+from experiments.data import Data, Split, both_classes
+from experiments.systems.encoders import CELLS, Side, publish_fasttext, rows_of, word_pieces
 from experiments.systems.published import FASTTEXT
 from extract import archive, dataset, images, places, store
 from extract.dataset import Meme
 from extract.encoders.family import Located
+from extract.encoders.text import LENGTH_STEP
 from extract.errors import Failed, Refused, listing, named
 from extract.machine import cores
 from extract.places import Place, Source
-from extract.store.schema import Vectors
 
-GRID = 7 * 7  # cells of an image's grid
-PAD_TO = 8  # word pieces: batches are padded to a multiple of this
-
-
-@runtime_checkable
-class Column(Protocol):
-    """Anything that has an entry for each meme, read when it is asked for."""
-
-    def __getitem__(self, row: int) -> Any: ...
+Memes = Mapping[str, Sequence[Meme]]  # by split: train, dev and every test split, in the order of ids
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Memes of one split as a model reads them. Row i of everything is the same meme.
 
-    columns: "text_vec" [n, text_dim], "image_vec" [n, image_dim], "grid" [n, cells, channels] (all float32),
-    "input_ids" (lists of word pieces, specials included) and "pixels" ([3, 224, 224] uint8 each); those that are used.
+    columns: "text_vec" [n, text_dim], "image_vec" [n, image_dim] (float32, read row by row), "input_ids" (lists of word
+    pieces, specials included) and "pixels" ([3, 224, 224] uint8 each); those that are used.
     """
 
     split: str
     label: Int[np.ndarray, " n"]  # -1 where there is none
-    columns: Mapping[str, Column]
-    rows: Int[np.ndarray, " m"] | None = None  # those of label and columns that it holds, in this order; None: all
+    columns: Mapping[str, Any]
 
     def __len__(self) -> int:
-        return len(self.label if self.rows is None else self.rows)
+        return len(self.label)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        row = number if self.rows is None else int(self.rows[number])
+    def __getitem__(self, row: int) -> dict[str, Any]:
         return {name: column[row] for name, column in self.columns.items()} | {"labels": int(self.label[row])}
-
-    def take(self, rows: Int[np.ndarray, " m"]) -> "Inputs":
-        """Some rows, in the order given."""
-        return replace(self, rows=rows if self.rows is None else self.rows[rows])
-
-
-@dataclass(frozen=True)
-class CachedVectors:
-    """Stage 1's vectors of some memes; grids as their cells."""
-
-    vector: Vectors  # of a whole file
-    rows: Int[np.ndarray, " n"]  # of the file
-    cells: int  # 0: not a grid
-
-    def __getitem__(self, row: int) -> Float[np.ndarray, "*shape"]:
-        vector = np.asarray(self.vector[int(self.rows[row])])
-        return vector.reshape(self.cells, -1) if self.cells else vector
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images, decoded as stage 1 does."""
+    """Images, decoded as stage 1 does when they are asked for."""
 
     sources: Sequence[Source]
 
@@ -101,25 +74,13 @@ def collate(memes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
 def padded(token_ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "batch tokens"], Int[Tensor, "batch tokens"]]:
     """Word pieces and their mask. Padding is masked out, so any id does: 0."""
     longest = max(len(ids) for ids in token_ids)
-    length = -(-max(longest, 1) // PAD_TO) * PAD_TO
-    ids = torch.zeros(len(token_ids), length, dtype=torch.int64)
-    for row, pieces in zip(ids, token_ids, strict=True):
-        row[: len(pieces)] = torch.tensor(list(pieces), dtype=torch.int64)
+    length = -(-max(longest, 1) // LENGTH_STEP) * LENGTH_STEP
+    ids = torch.tensor([[*pieces, *[0] * (length - len(pieces))] for pieces in token_ids])
     return ids, (torch.arange(length) < torch.tensor([len(pieces) for pieces in token_ids])[:, None]).long()
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """All that a system trains and is scored on: train, dev and every test split, in the order of ids."""
-
-    splits: Sequence[Split]
-    inputs: Sequence[Inputs]  # of each split
-    sides: tuple[Side, Side]  # text and image, with the identity of what was read
-    notes: Sequence[str]  # what was left out, in sentences
-
-
 def read_memes(data: Place, on_error: str) -> dict[str, list[Meme]]:
-    """Rows of train, dev and every test split, in the order of their ids. Raises Refused when they cannot be used."""
+    """Read train, dev and every test split, in the order of ids. Raises Refused when they cannot be used."""
     names = dataset.find_splits(data)
     missing = [name for name in ("train", "dev") if name not in names and f"{name}_seen" not in names]
     if missing:
@@ -132,9 +93,7 @@ def read_memes(data: Place, on_error: str) -> dict[str, list[Meme]]:
     return {split.name: sorted(split.memes, key=lambda meme: meme.id) for split in splits}
 
 
-def usable(
-    memes: Mapping[str, Sequence[Meme]], on_error: str
-) -> tuple[dict[str, list[Meme]], dict[Source, str], list[str]]:
+def usable(memes: Memes, on_error: str) -> tuple[dict[str, list[Meme]], dict[Source, str], list[str]]:
     """The memes whose images can be decoded, the images' sha256, and what was left out, in sentences.
 
     Every image that an encoder trains on is decoded once before any training, so that none stops it half-way. Raises
@@ -151,8 +110,7 @@ def usable(
             "Replace them and run again, or pass --on-error skip: these memes are left out and named."
         )
     notes = [
-        f"{split}: {len(rows):,} memes left out, whose images cannot be decoded: "
-        f"{', '.join(meme.id for meme in rows[:5])}{', ...' if len(rows) > 5 else ''}."
+        f"{split}: {len(rows):,} memes left out, whose images cannot be decoded: {named([meme.id for meme in rows])}."
         for split, rows in bad.items()
         if rows
     ]
@@ -178,9 +136,8 @@ def decode_once(sources: Sequence[Source]) -> dict[Source, tuple[str, str]]:
 
 
 def load(
-    memes: Mapping[str, Sequence[Meme]], digests: Mapping[Source, str], sides: tuple[Side, Side], features: Place,
-    max_tokens: int, notes: Sequence[str],
-) -> Dataset:  # fmt: skip
+    memes: Memes, digests: Mapping[Source, str], sides: tuple[Side, Side], features: Place, notes: Sequence[str]
+) -> Data:
     """Join memes by id with what each side reads; train and dev without memes that have no label.
 
     digests: sha256 of images that no cache holds. notes: of what is left out already. Raises Refused unless train and
@@ -190,81 +147,56 @@ def load(
         publish_fasttext(features / FASTTEXT, memes)
     splits, said = [], list(notes)
     for name, rows in memes.items():
-        split, lost = join(name, rows, digests, sides, features)
-        if lost:
+        pairs = store.join(*(side_features(side, name, rows, digests, features) for side in sides))
+        order = np.argsort(pairs.ids, kind="stable")
+        wanted = {meme.id for meme in rows}
+        splits.append(Split(pairs).only(order[np.isin(pairs.ids[order], sorted(wanted))]))
+        if lost := sorted(wanted - {*pairs.ids.tolist()}):
             said.append(f"{name}: {len(lost):,} memes without vectors left out: {named(lost)}.")
-        splits.append(split)
-    for number in (0, 1):  # train and dev
-        splits[number], unlabelled = both_classes(splits[number])
-        said += unlabelled
-    read = splits[0].pairs
-    identified = (replace(sides[0], identity=read.text.identity), replace(sides[1], identity=read.image.identity))
-    return Dataset(splits, [inputs_of(each, memes[each.name], sides, max_tokens) for each in splits], identified, said)
+    (train, of_train), (dev, of_dev) = map(both_classes, splits[:2])
+    read = train.pairs
+    return Data(read.text.identity, read.image.identity, train, dev, splits[2:], [*said, *of_train, *of_dev], features)
 
 
-def join(
-    name: str, memes: Sequence[Meme], digests: Mapping[Source, str], sides: tuple[Side, Side], features: Place
-) -> tuple[Split, list[str]]:
-    """One split's memes in the order of ids, and the ids of those of which a cached side has no vector."""
-
-    def read(side: Side) -> store.Features:
-        return store.read(features / side.identity.name / f"{name}.h5") if side.cached else without_vectors(side)
-
-    def without_vectors(side: Side) -> store.Features:
-        """Rows of an encoder that stands in the model: vectors of no width."""
-        is_text = side.identity.kind == "text"
-        content = [meme.text_content if is_text else digests[meme.image] for meme in memes]
-        ids, nothing = np.array([meme.id for meme in memes]), np.zeros((len(memes), 0), np.float32)
-        return store.Features(side.identity, name, ids, labels(memes), np.array(content, "S64"), [], vector=nothing)
-
-    pairs = store.join(*(read(side) for side in sides))
-    wanted = [meme.id for meme in memes]
-    rows = np.argsort(pairs.ids, kind="stable")
-    return Split(pairs).only(rows[np.isin(pairs.ids[rows], wanted)]), sorted({*wanted} - {*pairs.ids.tolist()})
+def side_features(
+    side: Side, split: str, memes: Sequence[Meme], digests: Mapping[Source, str], features: Place
+) -> store.Features:
+    """A side's published vectors; of an encoder that stands in the model, rows of vectors without columns."""
+    if side.cached:
+        return store.read(features / side.identity.name / f"{split}.h5")
+    is_text = side.identity.kind == "text"
+    content = [meme.text_content if is_text else digests[meme.image] for meme in memes]
+    rows = rows_of(memes, split, side.identity, content)
+    return store.Features(**vars(rows), vector=np.zeros((len(memes), 0), np.float32))
 
 
 def inputs_of(split: Split, memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> Inputs:
+    """What the model reads of a split's memes. memes: at least those of the split, in any order."""
     pairs, by_id = split.pairs, {meme.id: meme for meme in memes}
     columns = contents_of([by_id[name] for name in pairs.ids.tolist()], sides, max_tokens)
-    files = ((pairs.text, pairs.text_rows), (pairs.image, pairs.image_rows))
-    for side, (file, rows) in zip(sides, files, strict=True):
-        if side.cached:
-            columns |= vector_column(side, file.vector, rows)
+    text, image = sides
+    columns |= {"text_vec": pairs.text_vec} if text.cached else {}
+    columns |= {"image_vec": pairs.image_vec} if image.cached else {}
     return Inputs(split.name, pairs.label.astype(np.int64), columns)
 
 
-def vector_column(side: Side, vector: Vectors, rows: Int[np.ndarray, " n"]) -> dict[str, Column]:
-    """A cached side's vectors under the name that models read them by."""
-    name = "grid" if side.is_grid else f"{side.identity.kind}_vec"
-    return {name: CachedVectors(vector, rows, GRID if side.is_grid else 0)}
-
-
-def contents_of(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> dict[str, Column]:
+def contents_of(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> dict[str, Any]:
     """Word pieces and pictures, for encoders that stand in the model."""
     text, image = sides
-    columns: dict[str, Column] = {}
+    columns: dict[str, Any] = {}
     if text.located is not None and not text.cached:
-        columns["input_ids"] = token_ids(
-            text.located, [meme.text for meme in memes], max_tokens, GRID if image.is_grid else 0
-        )
+        longest = word_pieces(text.located, max_tokens, CELLS if image.is_grid else 0)
+        columns["input_ids"] = token_ids(text.located, [meme.text for meme in memes], longest)
     if not image.cached:
         columns["pixels"] = Pictures([meme.image for meme in memes])
     return columns
 
 
-def token_ids(located: Located, texts: Sequence[str], max_tokens: int, cells: int) -> list[list[int]]:
-    """Ids with specials, cut to `max_tokens` or to as many as the encoder has positions for beside an image's cells.
-
-    Raises Refused where it has none left for words.
-    """
+def token_ids(located: Located, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """Ids with specials, cut to the `longest`."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True, trust_remote_code=False)
-    longest = word_pieces(located, max_tokens)
-    if cells:  # one sequence with the words, which are padded
-        longest = min(longest, (word_pieces(located, max_tokens + cells) - cells) // PAD_TO * PAD_TO)
-        if longest <= 0:
-            raise Refused(f"{located.name} has no positions for words behind an image's {cells} cells; take another")
     return tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
 
 

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from experiments.systems.encoders import Side, refuse_all_but_bert
-from experiments.systems.inputs import GRID
+from experiments.systems.encoders import CELLS, Side, refuse_all_but_bert
 from experiments.systems.published import Shape, System
 from extract import encoders
 from extract.encoders.family import Located
@@ -22,9 +21,9 @@ def build(system: System, text: Side, image: Side, seed: int) -> nn.Module:
         generator = torch.Generator().manual_seed(seed)
         return Concat(branch(text), branch(image, system.shape.norms_update), system.shape, generator)
     assert text.located is not None
-    channels, logits = image.identity.dim // GRID, system.shape.logits
-    module = MultimodalTransformer(text.located, channels=channels, cells=GRID, classes=logits, train_text=text.trains)
-    return Branch(("grid", "input_ids", "attention_mask"), module, logits)
+    channels, logits = image.identity.dim // CELLS, system.shape.logits
+    module = MultimodalTransformer(text.located, channels=channels, cells=CELLS, classes=logits, train_text=text.trains)
+    return Branch(("image_vec", "input_ids", "attention_mask"), module, logits)
 
 
 class Branch(nn.Module):
@@ -155,12 +154,13 @@ class MultimodalTransformer(nn.Module):
 
     def forward(
         self,
-        grid: Float[Tensor, "batch cells channels"],
+        image_vec: Float[Tensor, "batch image_dim"],
         input_ids: Int[Tensor, "batch tokens"],
         attention_mask: Int[Tensor, "batch tokens"],
     ) -> Float[Tensor, "batch classes"]:
-        """Logits. attention_mask: 1 for word pieces, 0 for padding, which changes nothing."""
-        cells = self.project(grid) + self.position.weight + self.image_modality
+        """Logits. image_vec: a grid's cells in a row; attention_mask: 1 for word pieces, 0 for padding: no matter."""
+        cells = image_vec.unflatten(1, (len(self.position.weight), -1))
+        cells = self.project(cells) + self.position.weight + self.image_modality
         own = self.bert.embeddings
         words = own.word_embeddings(input_ids) + own.position_embeddings.weight[: input_ids.shape[1]]
         read = self.bert(

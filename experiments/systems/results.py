@@ -1,11 +1,9 @@
 """What a run came to: its record, which tables are made from, and the other files of its folder."""
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,10 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from experiments.data import Split
-from experiments.evaluate import statistics
-from experiments.evaluate.scores import Scores, mean_threshold, records, row, statistic
+from experiments.data import Data, Split
+from experiments.evaluate.comparison import rows_of
+from experiments.evaluate.scores import Scores, mean_threshold, records
+from experiments.results.folder import predicted, predictions_csv
 from experiments.results.records import Row, code_version, revive, to_lines, without_nan
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.inputs import digest_of
@@ -25,15 +24,13 @@ from experiments.systems.published import Published
 from experiments.training import Trained
 from extract.errors import Failed
 from extract.files import replacing, write_text
-from extract.store import NO_LABEL
-from heads.metrics import probabilities
 
 RESULT = "result.json"
 SCORES = "scores.safetensors"
 MEMEFUSE = "memefuse"  # the system's name under which memefuse's own heads are recorded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One system under one setting, or memefuse's own heads on one pair of encoders."""
 
@@ -46,20 +43,20 @@ class Result:
     content: str  # sha256 of the memes of all splits, before any draw: what runs on the same memes share
     train_memes: int  # that were trained on
     train_of: int  # that train holds
-    drawn: int  # memes that --rows drew of them; 0: all
-    balanced: bool  # by undersampling
+    drawn: int = 0  # memes that --rows drew of them; 0: all
+    balanced: bool = False  # by undersampling
     memes: dict[str, int]  # labelled memes by split, dev first
     seeds: int
-    steps: int  # of the optimiser, the most of any seed; 0 where nothing counts them
-    capped: bool  # whether --steps ended it
+    steps: int = 0  # of the optimiser, the most of any seed; 0 where nothing counts them
+    capped: bool = False  # whether --steps ended it
     epochs: int  # at most
-    model: dict[str, Any]  # its Shape; empty for memefuse's own heads and where an earlier version wrote the record
+    model: dict[str, Any] = field(default_factory=dict)  # its Shape; empty where an earlier version wrote the record
     seconds: float  # wall time of training, all seeds together
     device: str
     precision: str
     rows: list[Row]  # by head and split
     threshold: float  # of the seeds' mean probability, tuned on dev; of the first head where there are several
-    published: list[Published]
+    published: list[Published] = field(default_factory=list)
     notes: list[str]
     code: str
     key: str  # of all that changes a number
@@ -102,17 +99,18 @@ def folder_of(out: Path, result: Result) -> Path:
     return run_folder(out, result.system, result.setting, result.key)
 
 
-def conclude(out: Path, trained: Sequence[Trained], splits: Sequence[Split], **about: Any) -> Result:
+def conclude(out: Path, trained: Sequence[Trained], joined: Data, **about: Any) -> Result:
     """Score what was trained on dev and test splits and write it all, the record last.
 
-    splits: train, whole, then dev and tests. about: a Result's fields that `trained` and `splits` do not tell.
+    about: a Result's fields that `trained` and `joined` do not tell.
     """
-    dev, *_ = scored = splits[1:]
+    dev, *_ = scored = joined.splits[1:]
     labelled = [split for split in scored if len(split.labelled)]
     result = Result(
-        content=digest_of(splits), train_of=len(splits[0]), memes={each.name: len(each.labelled) for each in labelled},
-        rows=rows(trained, labelled), threshold=mean_threshold(trained[0], dev.name, dev.pairs.label),
-        code=code_version(), **about,
+        content=digest_of(joined.splits), train_of=len(joined.train), features=str(joined.features),
+        memes={each.name: len(each.labelled) for each in labelled}, 
+        rows=[row for split in labelled for row in rows_of(scores_of(trained, split), split)[0]],
+        threshold=mean_threshold(trained[0], dev.name, dev.pairs.label), code=code_version(), **about,
     )  # fmt: skip
     folder = folder_of(out, result)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +119,7 @@ def conclude(out: Path, trained: Sequence[Trained], splits: Sequence[Split], **a
         labels = {split.name: split.pairs.label for split in scored}
         write_text(folder / "runs.jsonl", to_lines(records(trained, labels, features, result.code, result.key[:16])))
         for split in scored:
-            write_text(folder / f"predictions_{split.name}.csv", predictions(split, trained, dev))
+            write_text(folder / f"predictions_{split.name}.csv", predictions_csv(predicted(split, trained)))
         write_text(folder / "report.md", report(result, trained, labelled))
     write_scores(folder, trained, labelled)
     write_text(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
@@ -135,7 +133,6 @@ def read_result(folder: Path) -> Result | None:
         return None
     about = json.loads(path.read_text(encoding="utf-8"))
     try:
-        about.setdefault("model", {})
         for kind in ("text", "image"):
             about[kind].setdefault("identity", identity_before(kind, about[kind]))
         return revive(Result, about)
@@ -156,15 +153,8 @@ def all_results(out: Path) -> list[Result]:
     return [result for result in results if result is not None]
 
 
-def rows(trained: Sequence[Trained], splits: Sequence[Split]) -> list[Row]:
-    """A row for each head and split, with intervals over memes as `compare` has them."""
-    table = []
-    for split in splits:
-        scores = {each.name: Scores.of(each, split.name, split.pairs.label) for each in trained}
-        group = split.labelled.group
-        draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()})
-        table += [row(each, draws[name], group) for name, each in scores.items()]
-    return table
+def scores_of(trained: Sequence[Trained], split: Split) -> list[Scores]:
+    return [Scores.of(each, split.name, split.pairs.label) for each in trained]
 
 
 def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Split]) -> None:
@@ -174,11 +164,10 @@ def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Spli
         labelled = split.labelled
         tensors[f"{split.name} label"] = torch.from_numpy(labelled.pairs.label.astype(np.int64))
         tensors[f"{split.name} group"] = torch.from_numpy(labelled.group.astype(np.int64))
-        for each in trained:
-            scores = Scores.of(each, split.name, split.pairs.label)
-            tensors[f"{split.name} logit {each.name}"] = scores.logit.contiguous()
-            tensors[f"threshold {each.name}"] = scores.threshold
-            tensors[f"temperature {each.name}"] = scores.temperature
+        for each in scores_of(trained, split):
+            tensors[f"{split.name} logit {each.name}"] = each.logit.contiguous()
+            tensors[f"threshold {each.name}"] = each.threshold
+            tensors[f"temperature {each.name}"] = each.temperature
     with replacing(folder / SCORES) as aside:
         save_file(tensors, aside)
 
@@ -198,20 +187,6 @@ def read_scores(folder: Path, split: str) -> tuple[dict[str, Scores], Int[np.nda
     return scores, held[f"{split} group"].numpy()
 
 
-def predictions(split: Split, trained: Sequence[Trained], dev: Split) -> str:
-    """id, head, the runs' mean probability, and the label at the threshold tuned on dev; the true one where known."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["id", "head", "proba", "label", "true_label"])
-    for each in trained:
-        mean = probabilities(each.logit[split.name]).mean(dim=0).tolist()
-        threshold = mean_threshold(each, dev.name, dev.pairs.label)
-        for name, probability, true in zip(split.pairs.ids, mean, split.pairs.label, strict=True):
-            given = int(probability >= threshold)
-            writer.writerow([name, each.name, f"{probability:.6f}", given, "" if true == NO_LABEL else true])
-    return out.getvalue()
-
-
 def report(result: Result, trained: Sequence[Trained], splits: Sequence[Split]) -> str:
     """Confusion matrices and scikit-learn's classification reports, of the runs' mean probability."""
     from sklearn.metrics import classification_report, confusion_matrix
@@ -220,12 +195,11 @@ def report(result: Result, trained: Sequence[Trained], splits: Sequence[Split]) 
     for each in trained:
         tuned = mean_threshold(each, dev.name, dev.pairs.label)
         for split in splits:
-            known, label = split.pairs.label != NO_LABEL, split.labelled.pairs.label
-            mean = probabilities(each.logit[split.name]).mean(dim=0).numpy()[known]
+            [scores] = scores_of([each], split)
             for word, threshold in (("0.5", 0.5), ("the threshold tuned on dev", tuned)):
-                given = (mean >= threshold).astype(int)
-                matrix = confusion_matrix(label, given, labels=[0, 1])
-                metrics = classification_report(label, given, labels=[0, 1], digits=3, zero_division=0)
+                given = (scores.probability.mean(axis=0) >= threshold).astype(int)
+                matrix = confusion_matrix(scores.label, given, labels=[0, 1])
+                metrics = classification_report(scores.label, given, labels=[0, 1], digits=3, zero_division=0)
                 lines += [f"\n## {each.name}, {split.name}, at {word} ({threshold:.3f})\n"]
                 lines += ["| | said 0 | said 1 |", "| --- | ---: | ---: |"]
                 lines += [f"| is {truth} | {row[0]:,} | {row[1]:,} |" for truth, row in enumerate(matrix)]

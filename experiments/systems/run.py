@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file
 
 from experiments import data as loading
 from experiments import training
-from experiments.data import Split
+from experiments.data import Data, Split
 from experiments.options import DEFAULT_HEADS
 from experiments.scoring.vectors import VectorSource, image_item, text_item
 from experiments.systems import encoders, inputs
-from experiments.systems.encoders import Side, UsedEncoder, Wanted
-from experiments.systems.inputs import Column, Dataset, Inputs
+from experiments.systems.encoders import Request, Side, UsedEncoder
+from experiments.systems.inputs import Inputs
 from experiments.systems.published import FASTTEXT, Setting, System
 from experiments.systems.results import MEMEFUSE, RESULT, Result, conclude, read_result, run_folder
 from experiments.training import Trained
@@ -31,28 +31,12 @@ from extract.encoders import catalogue
 from extract.errors import Failed, Refused, need
 from extract.files import replacing, write_text
 from extract.locks import locked
-from extract.places import Place, Source, place
+from extract.places import Source, place
 from extract.store import NO_LABEL
-from heads.metrics import best_threshold
 from heads.train import HeadSettings, fit
 
 FROZEN_SEEDS = 5
 OWN_SEEDS = 5  # of memefuse's own heads beside a system
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for, beside the system, its setting and its encoders."""
-
-    data: Place
-    features: Place
-    out: Path
-    seeds: int | None = None  # None: FROZEN_SEEDS, or one where an encoder trains
-    rows: int | None = None  # train memes, drawn with seed 0; None: all
-    steps: int | None = None  # of the optimiser, at most; None: as many as the epochs make
-    device: str = "auto"
-    dtype: str = "auto"  # "bfloat16" or "float32"; auto: bfloat16 where an encoder trains and the processor has it
-    on_error: str = "stop"  # "skip": memes that cannot be used are left out
 
 
 @dataclass(frozen=True)
@@ -62,23 +46,28 @@ class Job:
     system: System
     name: str  # of the setting
     setting: Setting  # with the encoders that really train
-    dataset: Dataset
+    sides: tuple[Side, Side]  # text and image, with the identity of what was read
+    memes: inputs.Memes
+    data: Data
     request: Request
     device: str  # "cpu" or "cuda"
 
     @cached_property
-    def train_rows(self) -> np.ndarray:
-        """Rows of train that are trained on."""
-        return inputs.trained_rows(self.dataset.splits[0], self.request.rows, self.setting.training.balance)
-
-    @property
     def train(self) -> Split:
-        return self.dataset.splits[0].only(self.train_rows)
+        """The memes that are trained on."""
+        balance = self.setting.training.balance
+        return self.data.train.only(inputs.trained_rows(self.data.train, self.request.rows, balance))
 
     @property
     def scored(self) -> Sequence[Split]:
         """Dev and the test splits."""
-        return self.dataset.splits[1:]
+        return self.data.splits[1:]
+
+    @cached_property
+    def inputs(self) -> list[Inputs]:
+        """What the model reads of train, as far as it is trained on, of dev and of the test splits."""
+        splits = (self.train, *self.scored)
+        return [inputs.inputs_of(each, self.memes[each.name], self.sides, self.system.max_tokens) for each in splits]
 
     @property
     def seeds(self) -> list[int]:
@@ -107,7 +96,7 @@ class Job:
             "training": asdict(self.setting.training),
             "shape": asdict(self.system.shape),
             "max_tokens": self.system.max_tokens,
-            "sides": [[side.name, side.identity.fingerprint, side.trains] for side in self.dataset.sides],
+            "sides": [[side.name, side.identity.fingerprint, side.trains] for side in self.sides],
             "memes": {split.name: inputs.digest_of_split(split) for split in (self.train, *self.scored)},
             "steps": self.request.steps,
             "precision": self.precision,
@@ -121,19 +110,16 @@ class Job:
         return run_folder(self.request.out, self.system.name, self.name, self.key)
 
 
-def run(system: System, name: str, wanted: Wanted, request: Request, command: Sequence[str]) -> Result:
+def run(system: System, name: str, request: Request, command: Sequence[str]) -> Result:
     """Train and score, or read what an equal run has left. `name` is a setting's.
 
     command: what the user typed, for messages. Raises Refused before any work for what cannot be run.
     """
-    refuse_missing(system, wanted)
+    refuse_missing(system, request)
     if system.design == "heads" and request.steps is not None:
         raise Refused(f"{system.name}'s heads train until dev is best: --steps is for the other systems")
-    setting = replace(system.settings[name], train=wanted.train)
-    sides = encoders.choose(system, wanted, command)
-    device = devices.resolve_device(request.device)
-    dataset = prepare(system, sides, request, device)
-    job = Job(system, name, setting, dataset, request, device)
+    sides = encoders.choose(system, request, command)
+    job = prepare(system, name, replace(system.settings[name], train=request.train), sides, request)
     with locked(job.folder, "the same run", "--out"):
         done = read_result(job.folder)
         if done is not None and done.seeds == len(job.seeds):
@@ -142,36 +128,35 @@ def run(system: System, name: str, wanted: Wanted, request: Request, command: Se
         return record(job, train_heads(job) if system.design == "heads" else [train_system(job)])
 
 
-def prepare(system: System, sides: tuple[Side, Side], request: Request, device: str) -> Dataset:
+def prepare(system: System, name: str, setting: Setting, sides: tuple[Side, Side], request: Request) -> Job:
     """Read the memes, have stage 1 make the vectors of what is frozen, and join them."""
+    device = devices.resolve_device(request.device)
     memes = inputs.read_memes(request.data, request.on_error)
     digests: dict[Source, str] = {}
     notes: list[str] = []
     if sides[1].trains:
         memes, digests, notes = inputs.usable(memes, request.on_error)
-    encoders.extract(
-        sides, request.data, request.features, device, request.dtype, request.on_error, system.max_tokens
-    )  # fmt: skip
-    return inputs.load(memes, digests, sides, request.features, system.max_tokens, notes)
+    encoders.extract(sides, request, device, system.max_tokens)
+    data = inputs.load(memes, digests, sides, request.features, notes)
+    text, image = (replace(each, identity=read) for each, read in zip(sides, data.encoders.values(), strict=True))
+    return Job(system, name, setting, (text, image), memes, data, request, device)
 
 
-def refuse_missing(system: System, wanted: Wanted) -> None:
+def refuse_missing(system: System, request: Request) -> None:
     """Raise Refused, naming the way out, unless the libraries are installed that this run takes beyond the core."""
     needed = ["accelerate"] * (system.design != "heads")
-    needed += ["gensim"] * (encoders.named("text", system.text, wanted) == FASTTEXT)
+    needed += ["gensim"] * (request.named("text", system.text) == FASTTEXT)
     need(needed, f"{system.name} needs", "systems")
 
 
 def train_heads(job: Job) -> list[Trained]:
     """Stage 2's own heads under the system's optimiser."""
-    rows = {split.name: training.rows(split) for split in (job.train, *job.scored)}
+    train, dev, *tests = map(training.rows, (job.train, *job.scored))
     runs = [replace(job.recipe, seed=seed) for seed in job.seeds]
     trained = []
     for head in job.system.heads:
-        fitted = fit(
-            head, rows[job.train.name], rows[job.scored[0].name], runs, device=job.device, precision=job.precision
-        )
-        logit = {split.name: fitted.logits(rows[split.name]) for split in job.scored}
+        fitted = fit(head, train, dev, runs, device=job.device, precision=job.precision)
+        logit = {split.name: fitted.logits(its) for split, its in zip(job.scored, [dev, *tests], strict=True)}
         settings, name = [asdict(each) for each in runs], f"{job.system.name} {head}"
         trained.append(with_threshold(job, name, settings, fitted.best_epoch.tolist(), logit, fitted.seconds))
     return trained
@@ -198,13 +183,13 @@ def train_seed(job: Job, seed: int, folder: Path) -> None:
     """Train, and leave weights, logits and the history beside the checkpoints."""
     from experiments.systems import models, trainer  # late: what the lab's heads do not need
 
-    model = models.build(job.system, *job.dataset.sides, seed=seed)
-    train, dev = job.dataset.inputs[0].take(job.train_rows), job.dataset.inputs[1]
+    model = models.build(job.system, *job.sides, seed=seed)
+    train, dev, *_ = job.inputs
     learned = trainer.train(
         model, train, dev, job.setting.training, folder / "checkpoints", seed=seed, device=job.device,
         steps=job.request.steps, precision=job.precision, label=f"{job.system.name} seed {seed}",
     )  # fmt: skip
-    logit = {each.split: trainer.logits(model, each, job.device, job.precision) for each in job.dataset.inputs[1:]}
+    logit = {each.split: trainer.logits(model, each, job.device, job.precision) for each in job.inputs[1:]}
     for name, tensors in (("model", model.state_dict()), ("logits", logit)):
         with replacing(folder / f"{name}.safetensors") as aside:
             save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, aside)
@@ -215,27 +200,22 @@ def with_threshold(
     job: Job, name: str, settings: list[dict], best_epoch: list[int], logit: dict[str, torch.Tensor], seconds: float
 ) -> Trained:
     """As `compare`'s rooms take it: with a threshold for each run, tuned on dev."""
-    dev = job.scored[0]
-    threshold = best_threshold(logit[dev.name], torch.from_numpy(dev.pairs.label.astype(np.int64)))
-    ones = torch.ones(len(settings), dtype=torch.float64)
-    return Trained(name, "system", settings, best_epoch, logit, threshold, ones, seconds, None)
+    threshold, temperature = training.chosen_on_dev(job.data, logit, "none")
+    return Trained(name, "system", settings, best_epoch, logit, threshold, temperature, seconds, None)
 
 
 def record(job: Job, trained: list[Trained]) -> Result:
     """Score and write what was trained."""
     steps = max((settings.get("steps", 0) for each in trained for settings in each.settings), default=0)
-    request, training_of = job.request, job.setting.training
-    whole = len(job.dataset.splits[0])
+    request, (text, image) = job.request, job.sides
     return conclude(
-        request.out, trained, job.dataset.splits, system=job.system.name, setting=job.name, key=job.key,
-        text=job.dataset.sides[0].record, image=job.dataset.sides[1].record, data=str(request.data),
-        features=str(request.features), train_memes=len(job.train_rows), balanced=training_of.balance != "none",
-        model=asdict(job.system.shape),
-        drawn=request.rows if request.rows is not None and request.rows < whole else 0,
-        seeds=len(job.seeds), steps=steps,
-        capped=request.steps is not None and steps >= request.steps, epochs=training_of.epochs, device=job.device,
-        precision=job.precision, seconds=sum(each.seconds for each in trained), published=list(job.setting.published),
-        notes=[*job.dataset.notes, *diverged(job.name, trained)],
+        request.out, trained, job.data, system=job.system.name, setting=job.name, key=job.key, text=text.record,
+        image=image.record, data=str(request.data), train_memes=len(job.train), seeds=len(job.seeds), steps=steps,
+        balanced=job.setting.training.balance != "none", capped=request.steps is not None and steps >= request.steps,
+        drawn=request.rows if request.rows is not None and request.rows < len(job.data.train) else 0,
+        epochs=job.setting.training.epochs, model=asdict(job.system.shape), device=job.device, precision=job.precision,
+        seconds=sum(each.seconds for each in trained), published=list(job.setting.published),
+        notes=[*job.data.notes, *diverged(job.name, trained)],
     )  # fmt: skip
 
 
@@ -260,8 +240,7 @@ def own_heads(result: Result, out: Path, device: str) -> Result | str:
     text, image = result.text.identity.name, result.image.identity.name.removesuffix("-grid")
     try:
         data = loading.load(place(result.features), text, image)
-        splits = [data.train, data.dev, *(test for test in data.tests if len(test.labelled))]
-        refuse_others(result, data, inputs.digest_of(splits))
+        refuse_others(result, data)
     except Failed as error:
         why = str(error).partition(" It ")[0].splitlines()[0]
         names = "none" if result.text.name == FASTTEXT else result.text.name, result.image.name.removesuffix(":grid")
@@ -269,34 +248,30 @@ def own_heads(result: Result, out: Path, device: str) -> Result | str:
             f"memefuse's heads on {text} + {image} are not shown: {why} Run: python -m extract --data {result.data} "
             f"--features {result.features} --text-encoder {names[0]} --image-encoder {names[1]}"
         )
-    digests = [inputs.digest_of_split(split) for split in splits]
+    digests = [inputs.digest_of_split(each) for each in data.splits if len(each.labelled)]
     about = [asdict(HeadSettings()), OWN_SEEDS, data.text.fingerprint, data.image.fingerprint, digests]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     done = read_result(run_folder(out, MEMEFUSE, f"{text}+{image}", key))
     if done is not None:
         return done
-    device, start = (
-        devices.resolve_device(device),
-        time.perf_counter(),
-    )  # heads train side by side: their seconds overlap
+    device, start = devices.resolve_device(device), time.perf_counter()
     trained = training.heads(data, training.runs(DEFAULT_HEADS.split(","), OWN_SEEDS, {}), device, "none")
+    seconds = time.perf_counter() - start  # heads train side by side: theirs overlap
     [precision] = {each.fitted.precision for each in trained if each.fitted}
     used = [
         UsedEncoder(identity.name, beside.published, beside.stand_in, False, identity)
         for identity, beside in zip(data.encoders.values(), (result.text, result.image), strict=True)
     ]
     return conclude(
-        out, trained, splits, system=MEMEFUSE, setting=f"{data.text.name}+{data.image.name}", key=key, text=used[0],
-        image=used[1], data=result.data, features=result.features, train_memes=len(splits[0]), drawn=0, balanced=False,
-        model={},
-        seeds=OWN_SEEDS, steps=0, capped=False, epochs=HeadSettings().max_epochs,
-        seconds=time.perf_counter() - start, device=device, precision=precision, published=[], notes=data.notes,
+        out, trained, data, system=MEMEFUSE, setting=f"{data.text.name}+{data.image.name}", key=key, text=used[0],
+        image=used[1], data=result.data, train_memes=len(data.train), seeds=OWN_SEEDS, notes=data.notes,
+        epochs=HeadSettings().max_epochs, seconds=seconds, device=device, precision=precision,
     )  # fmt: skip
 
 
-def refuse_others(result: Result, data: loading.Data, content: str) -> None:
+def refuse_others(result: Result, data: Data) -> None:
     """Raise Refused where the features are no more of the memes, or the vectors, that the run had."""
-    if content != result.content:
+    if inputs.digest_of(data.splits) != result.content:
         raise Refused(f"{result.features} holds other memes than this run had; if they have changed, run it again.")
     for used, now in ((result.text.identity, data.text), (result.image.identity, data.image)):
         if used.name == now.name and used.dim and used.fingerprint != now.fingerprint:
@@ -359,12 +334,12 @@ def located_again(used: UsedEncoder) -> Side:
 
 def inputs_of_one(meme: Meme, sides: tuple[Side, Side], result: Result, system: System, device: str) -> Inputs:
     """A split of one meme."""
-    columns: dict[str, Column] = inputs.contents_of([meme], sides, system.max_tokens)
+    columns = inputs.contents_of([meme], sides, system.max_tokens)
     for side in sides:
         if side.cached:
             learned = side.name == FASTTEXT
             vector = fasttext_vector(meme, result) if learned else encoded(side, meme, result, device)
-            columns |= inputs.vector_column(side, vector, np.arange(1))
+            columns[f"{side.identity.kind}_vec"] = vector
     return Inputs("meme", np.array([NO_LABEL]), columns)
 
 

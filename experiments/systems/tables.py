@@ -1,12 +1,10 @@
 """All systems that were run in one table beside memefuse's own heads, tested in pairs: plain text, Markdown, CSV."""
 
-import csv
-import io
-import math
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +12,13 @@ import numpy as np
 from experiments import tables
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, statistic
+from experiments.results.frames import columns
 from experiments.results.records import Figure, Pair, Row
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Result, all_results, folder_of, read_scores
 from experiments.tables import WIDTH, Table, main_table, pairs_table
 from experiments.words import bare, conclusion, difference, interval, probability, with_spread
-from heads.metrics import METRICS
 from heads.models import singles
 
 SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}
@@ -47,6 +45,7 @@ Beside = Mapping[str, Result | str]  # memefuse's heads by a result's key, or wh
 class Section:
     """All runs on one folder as it was, in the order in which systems and settings are listed: those of one table."""
 
+    heading: str
     results: list[Result]
     beside: Beside
     out: Path
@@ -101,6 +100,105 @@ class Section:
         scores, group = read_scores(folder_of(self.out, result), self.judged)
         return {head: replace(each, name=self.label(result, head)) for head, each in scores.items()}, group
 
+    @cached_property
+    def tested(self) -> list[Pair]:
+        """lab's fusions against its single modality that is better on dev; each system against memefuse's heads on its
+        encoders, of each the head that is best on dev. Holm-corrected over all pairs, of both measures."""
+        tested: list[Pair] = []
+        for result in self.results:
+            scores, group = self.scores(result)
+            if heads := SYSTEMS[result.system].heads:
+                by_head = {head: f"{result.system} {head}" for head in heads}
+                single = result.best_head([by_head[head] for head in heads if head in singles()])
+                for head, name in by_head.items():
+                    tested += both_measures(scores[name], scores[single], group) if head not in singles() else []
+            if own := self.own_beside(result):
+                theirs, _ = self.scores(own)
+                tested += both_measures(scores[result.best_head()], theirs[own.best_head()], group)
+        return tests.corrected(tested)
+
+    @property
+    def pairs(self) -> Table | None:
+        return pairs_table(self.tested, "", ("reached", "against it")) if self.tested else None
+
+    @property
+    def sentences(self) -> list[str]:
+        """On the pairs."""
+        return [sentence(pair) for pair in self.tested if pair.measure == "auc_roc"]
+
+    @property
+    def every_metric(self) -> list[Table]:
+        """A table for each split."""
+        return [main_table(self.named_rows(split), f"Every metric on {split}") for split in self.results[0].memes]
+
+    @property
+    def reached(self) -> Table:
+        """What each came to on dev and the first test split, what memefuse reaches, and what was published."""
+        test, rows = self.test, []
+        for result in self.results:
+            own, accuracies = self.own_beside(result), [each for each in result.published if each.metric == "accuracy"]
+            once = [
+                with_spread(own.of_head(own.best_head())[self.judged].metrics["auc_roc"]) if own else "",
+                f"{accuracies[0].split} {bare(accuracies[0].value)}" if accuracies else "",
+            ]
+            for head in dict.fromkeys(row.name for row in result.rows):
+                of_head = result.of_head(head)
+                line = [self.label(result, head), *accuracy_and_area(of_head[self.dev].metrics)]
+                if test:
+                    line += [*accuracy_and_area(of_head[test].metrics), interval(of_head[test].metrics["auc_roc"])]
+                rows.append([*line, *once])
+                once = ["", ""]
+        on_test = [f"{test} acc.", "AUC-ROC", "95%"] if test else []
+        return Table("", ["", f"{self.dev} acc.", "AUC-ROC", *on_test, "memefuse", "published"], rows)
+
+    @property
+    def how(self) -> Table:
+        """With what each was run."""
+        rows = []
+        for each in self.results:
+            own = self.own_beside(each)
+            drawn = f" of {each.drawn:,}" * (each.drawn != each.train_memes) + " drawn" if each.drawn else ""
+            rows.append(
+                [
+                    self.label(each, each.system),
+                    " ".join(each.trained) or "none",
+                    f"{each.train_memes:,}" + " balanced" * each.balanced + drawn,
+                    f"{each.steps:,}" if each.steps else "dev's best",
+                    str(each.seeds),
+                    each.precision,
+                    f"{each.seconds:,.1f}",
+                    f"{own.seconds:,.1f}" if own else "",
+                ]
+            )
+        header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
+        return Table("", header, rows)
+
+    @property
+    def notes(self) -> list[str]:
+        """What marks mean, which encoders there were, what was left open, what is missing."""
+        results, sentences = self.results, []
+        if any(result.stands_in for result in results):
+            sentences.append("* with stand-ins for the published encoders.")
+        if any(result.partial for result in results):
+            sentences.append("+ trained on fewer memes (--rows) or fewer steps (--steps) than published.")
+        for result in results:
+            name = self.label(result, result.system)
+            both = (result.text, result.image)
+            used = [f"{each.name} (for {each.published})" if each.stand_in else each.name for each in both]
+            sentences.append(f"{name}: {' and '.join(used)}.")
+            for each in result.published:
+                if each.condition or each.metric != "accuracy":
+                    told = ": ".join(filter(None, [published([each]), each.condition]))
+                    sentences.append(f"{name}, published {told}.")
+        sentences += [f"memefuse on {own.setting}: {own.best_head()} is best on dev." for own in self.own]
+        sentences += [why for result in results if isinstance(why := self.beside.get(result.key), str)]
+        for system in dict.fromkeys(result.system for result in results):
+            if guess := SYSTEMS[system].guess:
+                sentences.append(f"{system}, published beside its settings: {published([guess])} of random guessing.")
+            sentences.append(f"{system}: {SYSTEMS[system].ours}.")
+        sentences.append(f"Published figures are accuracies on {MEMES}, where no other measure is named.")
+        return list(dict.fromkeys([*sentences, *(note for result in results for note in result.notes)]))
+
 
 def variant(result: Result) -> str:
     """What a row's name says of its setting, and of what trained, where that is not what the setting has."""
@@ -112,7 +210,30 @@ def variant(result: Result) -> str:
     return named + ("" if usual else f" --train {','.join(trains) or 'none'}")
 
 
-def sections(results: Sequence[Result], beside: Beside, out: Path) -> dict[str, Section]:
+def sentence(pair: Pair) -> str:
+    return (
+        f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
+        f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
+    )
+
+
+def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
+    """By AUC-ROC and by accuracy; p-values not yet corrected. None where a training diverged."""
+    if any(each.logit.isnan().any() for each in (one, other)):
+        return []
+    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
+    return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, group, draws)]
+
+
+def accuracy_and_area(figures: Mapping[str, Figure]) -> list[str]:
+    return [with_spread(figures[metric]) for metric in ("accuracy", "auc_roc")]
+
+
+def published(figures: Sequence[Published]) -> str:
+    return "; ".join(f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures)
+
+
+def sections(results: Sequence[Result], beside: Beside, out: Path) -> list[Section]:
     """Headed by folder and sizes: a folder that has changed since has a section for each of its states."""
     order = [(name, setting) for name, system in SYSTEMS.items() for setting in system.settings]
     places = {name: place for place, name in enumerate(order)}
@@ -120,46 +241,20 @@ def sections(results: Sequence[Result], beside: Beside, out: Path) -> dict[str, 
     for result in sorted(results, key=lambda each: (places.get((each.system, each.setting), len(places)), each.key)):
         by_memes.setdefault((result.data, result.content), []).append(result)
     states = Counter(data for data, _ in by_memes)
-    headed = {}
+    made = []
     for (data, content), members in by_memes.items():
         sizes = ", ".join(f"{split} {memes:,}" for split, memes in members[0].memes.items())
         state = f" (memes {content[:8]})" if states[data] > 1 else ""  # tells a folder's states apart
-        headed[f"{data}{state}: train {members[0].train_of:,}, {sizes} memes"] = Section(members, beside, out)
-    return headed
+        heading = f"{data}{state}: train {members[0].train_of:,}, {sizes} memes"
+        made.append(Section(heading, members, beside, out))
+    return made
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A section as tables and sentences."""
-
-    heading: str
-    reached: Table
-    how: Table
-    pairs: Table | None
-    notes: list[str]
-    sentences: list[str]  # on the pairs
-    every_metric: list[Table]  # a table for each split
-
-
-def shown(results: Sequence[Result], beside: Beside, out: Path) -> list[Shown]:
-    """Every section of these results."""
-    parts = []
-    for heading, section in sections(results, beside, out).items():
-        tested = tested_pairs(section)
-        pairs = pairs_table(tested, "", ("reached", "against it")) if tested else None
-        said = [sentence(pair) for pair in tested if pair.measure == "auc_roc"]
-        metrics = [
-            main_table(section.named_rows(split), f"Every metric on {split}") for split in section.results[0].memes
-        ]
-        parts.append(Shown(heading, reached(section), how(section), pairs, notes(section), said, metrics))
-    return parts
-
-
-def recorded(out: Path) -> list[Shown]:
+def recorded(out: Path) -> list[Section]:
     """Every section, from what lies under reports/systems alone: nothing is trained and nothing written."""
     every = all_results(out)
     results, own = [[each for each in every if each.is_own == is_own] for is_own in (False, True)]
-    return shown(results, {each.key: recorded_beside(each, own, out) for each in results}, out)
+    return sections(results, {each.key: recorded_beside(each, own, out) for each in results}, out)
 
 
 def recorded_beside(result: Result, own: Sequence[Result], out: Path) -> Result | str:
@@ -179,7 +274,7 @@ def recorded_beside(result: Result, own: Sequence[Result], out: Path) -> Result 
     )
 
 
-def page(sections: Sequence[Shown]) -> str:
+def page(sections: Sequence[Section]) -> str:
     """Markdown."""
     lines = ["# The systems that this design comes from, and memefuse's heads"]
     for each in sections:
@@ -190,7 +285,7 @@ def page(sections: Sequence[Shown]) -> str:
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
-def terminal(sections: Sequence[Shown]) -> str:
+def terminal(sections: Sequence[Section]) -> str:
     parts = []
     for each in sections:
         said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*each.sentences, *each.notes]]
@@ -198,129 +293,22 @@ def terminal(sections: Sequence[Shown]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def sentence(pair: Pair) -> str:
-    return (
-        f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
-        f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
-    )
-
-
-def tested_pairs(section: Section) -> list[Pair]:
-    """lab's fusions against its single modality that is better on dev; each system against memefuse's heads on its
-    encoders, of each the head that is best on dev. Holm-corrected over all pairs of the section, of both measures."""
-    tested: list[Pair] = []
-    for result in section.results:
-        scores, group = section.scores(result)
-        if heads := SYSTEMS[result.system].heads:
-            by_head = {head: f"{result.system} {head}" for head in heads}
-            single = result.best_head([by_head[head] for head in heads if head in singles()])
-            for head, name in by_head.items():
-                tested += both_measures(scores[name], scores[single], group) if head not in singles() else []
-        if own := section.own_beside(result):
-            theirs, _ = section.scores(own)
-            tested += both_measures(scores[result.best_head()], theirs[own.best_head()], group)
-    return tests.corrected(tested)
-
-
-def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
-    """By AUC-ROC and by accuracy; p-values not yet corrected. None where a training diverged."""
-    if any(each.logit.isnan().any() for each in (one, other)):
-        return []
-    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
-    return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, group, draws)]
-
-
-def reached(section: Section) -> Table:
-    """What each came to on dev and the first test split, what memefuse reaches, and what was published."""
-    test = section.test
-    rows: list[list[str]] = []
-    for result in section.results:
-        own, accuracies = section.own_beside(result), [each for each in result.published if each.metric == "accuracy"]
-        once = [
-            with_spread(own.of_head(own.best_head())[section.judged].metrics["auc_roc"]) if own else "",
-            f"{accuracies[0].split} {bare(accuracies[0].value)}" if accuracies else "",
-        ]
-        for head in dict.fromkeys(row.name for row in result.rows):
-            of_head = result.of_head(head)
-            line = [section.label(result, head), *accuracy_and_area(of_head[section.dev].metrics)]
-            if test:
-                line += [*accuracy_and_area(of_head[test].metrics), interval(of_head[test].metrics["auc_roc"])]
-            rows.append([*line, *once])
-            once = ["", ""]
-    on_test = [f"{test} acc.", "AUC-ROC", "95%"] if test else []
-    return Table("", ["", f"{section.dev} acc.", "AUC-ROC", *on_test, "memefuse", "published"], rows)
-
-
-def accuracy_and_area(figures: Mapping[str, Figure]) -> list[str]:
-    return [with_spread(figures[metric]) for metric in ("accuracy", "auc_roc")]
-
-
-def how(section: Section) -> Table:
-    """With what each was run."""
-    rows = []
-    for each in section.results:
-        own = section.own_beside(each)
-        drawn = "" if not each.drawn else " drawn" if each.drawn == each.train_memes else f" of {each.drawn:,} drawn"
-        memes = f"{each.train_memes:,}" + " balanced" * each.balanced + drawn
-        trains, steps = " ".join(each.trained) or "none", f"{each.steps:,}" if each.steps else "dev's best"
-        seconds = [f"{each.seconds:,.1f}", f"{own.seconds:,.1f}" if own else ""]
-        line = [section.label(each, each.system), trains, memes, steps, str(each.seeds), each.precision]
-        rows.append([*line, *seconds])
-    header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
-    return Table("", header, rows)
-
-
-def published(figures: Sequence[Published]) -> str:
-    return "; ".join(f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures)
-
-
-def notes(section: Section) -> list[str]:
-    """What marks mean, which encoders there were, what was left open, what is missing."""
-    results, sentences = section.results, []
-    if any(result.stands_in for result in results):
-        sentences.append("* with stand-ins for the published encoders.")
-    if any(result.partial for result in results):
-        sentences.append("+ trained on fewer memes (--rows) or fewer steps (--steps) than published.")
-    for result in results:
-        name = section.label(result, result.system)
-        used = [f"{each.name} (for {each.published})" if each.stand_in else each.name
-                for each in (result.text, result.image)]  # fmt: skip
-        sentences.append(f"{name}: {' and '.join(used)}.")
-        for each in result.published:
-            if each.condition or each.metric != "accuracy":
-                sentences.append(f"{name}, published {': '.join(filter(None, [published([each]), each.condition]))}.")
-    sentences += [f"memefuse on {own.setting}: {own.best_head()} is best on dev." for own in section.own]
-    sentences += [why for result in results if isinstance(why := section.beside.get(result.key), str)]
-    for system in dict.fromkeys(result.system for result in results):
-        if guess := SYSTEMS[system].guess:
-            sentences.append(f"{system}, published beside its settings: {published([guess])} of random guessing.")
-        sentences.append(f"{system}: {SYSTEMS[system].ours}.")
-    sentences.append(f"Published figures are accuracies on {MEMES}, where no other measure is named.")
-    return list(dict.fromkeys([*sentences, *(note for result in results for note in result.notes)]))
-
-
-def comma_separated(results: Sequence[Result], beside: Beside, out: Path) -> str:
+def comma_separated(sections: Sequence[Section]) -> str:
     """A line for each system or own head, setting and split, with every metric and its interval."""
-    lines = []
-    for section in sections(results, beside, out).values():
-        for result in section.results + section.own:
-            for row in result.rows:
-                line = {
-                    "data": result.data, "memes": result.content[:8], "system": result.system,
-                    "setting": result.setting, "key": result.key[:8], "head": row.name, "split": row.split,
-                    "text": result.text.name, "image": result.image.name, "stand_in": int(result.stands_in),
-                    "encoders_trained": " ".join(result.trained), "train_memes": result.train_memes,
-                    "train_of": result.train_of, "steps": result.steps, "capped": int(result.capped),
-                    "seeds": result.seeds, "precision": result.precision, "seconds": f"{result.seconds:.3f}",
-                    "published": published(result.published),
-                }  # fmt: skip
-                for name in METRICS:
-                    for part in ("mean", "sd", "low", "high"):
-                        value = getattr(row.metrics[name], part)
-                        line[f"{name}_{part}"] = "" if math.isnan(value) else f"{value:.6f}"
-                lines.append(line)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    import pandas as pd
+
+    lines = [
+        {
+            "data": result.data, "memes": result.content[:8], "system": result.system,
+            "setting": result.setting, "key": result.key[:8], "head": row.name, "split": row.split,
+            "text": result.text.name, "image": result.image.name, "stand_in": int(result.stands_in),
+            "encoders_trained": " ".join(result.trained), "train_memes": result.train_memes,
+            "train_of": result.train_of, "steps": result.steps, "capped": int(result.capped),
+            "seeds": result.seeds, "precision": result.precision, "seconds": f"{result.seconds:.3f}",
+            "published": published(result.published), **columns(row.metrics),
+        }
+        for section in sections
+        for result in section.results + section.own
+        for row in result.rows
+    ]  # fmt: skip
+    return str(pd.DataFrame(lines).to_csv(index=False, float_format="%.6f", lineterminator="\n"))

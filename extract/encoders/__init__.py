@@ -6,12 +6,12 @@ until an encoder is loaded.
 
 import os
 import shutil
-from collections.abc import Callable
 from typing import Any
 
 from extract.encoders import catalogue
 from extract.encoders.family import Encoder, Located
 from extract.errors import Refused
+from extract.images import Squeeze
 
 
 def settings(located: Located, *, dtype: str, max_tokens: int) -> dict[str, str | int]:
@@ -44,6 +44,6 @@ def unfrozen(located: Located) -> Any:
     return catalogue.family_of(located).unfrozen(located)
 
 
-def decoder(located: Located) -> Callable[[list[bytes]], list[Any]] | None:
+def decoder(located: Located) -> Squeeze | None:
     """What prepares this encoder's images, for processes that hold no encoder; None for texts."""
     return catalogue.family_of(located).decoder(located)

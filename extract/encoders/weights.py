@@ -23,6 +23,8 @@ from extract.progress import bar, say
 if TYPE_CHECKING:
     from torch import Tensor
 
+PROCESSOR = "preprocessor_config.json"  # of transformers
+PROCESSORS = (PROCESSOR, "processor_config.json")  # the first that there is holds
 RECIPE = "encoder.json"  # beside a ResNet's state dict: how it differs from torchvision's
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
@@ -35,8 +37,9 @@ TRANSFORMERS_WEIGHTS = (
     "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
 )  # fmt: skip
 HUB_SMALL = [
-    "config.json", "preprocessor_config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
-    "added_tokens.json", "*.model",
+    "config.json", *PROCESSORS, "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+    "*.model", "modules.json", "*_Pooling/config.json", "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 ]  # fmt: skip
 HUB_SAFETENSORS = ["model*.safetensors", "model.safetensors.index.json"]
 # Asked for only where a model has nothing better; they are read with weights_only.
@@ -66,15 +69,27 @@ def weight_files(paths: list[Path]) -> list[Path]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no such file. Raises Incomplete for anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise Incomplete(f"has a {path.name} that cannot be read: {error}") from None
+    content = _read_json(path, {})
     if not isinstance(content, dict):
         raise Incomplete(f"has a {path.name} that is no JSON object")
     return content
+
+
+def read_list(path: Path) -> list[dict[str, Any]]:
+    """A JSON list of objects, likewise."""
+    content = _read_json(path, [])
+    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
+        raise Incomplete(f"has a {path.name} that is no JSON list of objects")
+    return content
+
+
+def _read_json(path: Path, absent: Any) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return absent
+    except (OSError, ValueError, RecursionError) as error:
+        raise Incomplete(f"has a {path.name} that cannot be read: {error}") from None
 
 
 def weights_of(folder: Path, any_name: bool = False) -> list[Path]:

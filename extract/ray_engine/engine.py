@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from extract import encoders, engine, images, machine
+from extract import encoders, engine, machine
 from extract.config import ExtractConfig
 from extract.encoders import batches
 from extract.engine import EncoderJob
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ray.data import DataContext, Dataset
 
 BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as one block
-PIXELS = 3 * images.SIDE**2  # bytes of one image
 BLOCKS_AHEAD = 2  # decoded parts that may wait for each encoder
 TRIES = 3  # more for a worker that died, before the run is looked at; Ray Data's own number has no end
 
@@ -110,7 +109,8 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         from ray.util.annotations import RayDeprecationWarning
 
         pool = Pool.of(self.connection.nodes(), job.device)
-        pixels = len(parts[0].items) * PIXELS if job.kind == "image" else 0
+        squeeze = encoders.decoder(job.located)
+        pixels = len(parts[0].items) * squeeze.bytes if squeeze else 0
         with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
             with warnings.catch_warnings():
                 # that numbers of tries have no name of their own yet, as numbers of CPUs do

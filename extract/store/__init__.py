@@ -11,9 +11,12 @@ from extract.store.reading import (
     EncoderFolder,
     Pairs,
     Taken,
+    columns,
+    columns_path,
     encoders,
     join,
     recorded,
+    side_by_side,
 )
 from extract.store.schema import (
     NO_LABEL,
@@ -28,6 +31,7 @@ from extract.store.schema import (
     Vectors,
     fingerprint,
 )
+from extract.store.speed import SPEED, Speed, read_speed, record_speed
 from extract.store.splits import (
     SHARD_ROWS,
     Shards,
@@ -40,40 +44,3 @@ from extract.store.splits import (
     sweep_shards,
     verify,
 )
-
-__all__ = [
-    "DATASET",
-    "NO_LABEL",
-    "SCHEMA",
-    "SHARD_ROWS",
-    "Block",
-    "DatasetIdentity",
-    "EncoderFolder",
-    "EncoderIdentity",
-    "Features",
-    "Opened",
-    "OtherSchema",
-    "Pairs",
-    "Rows",
-    "Shards",
-    "StoreError",
-    "StoreIncomplete",
-    "Taken",
-    "Vectors",
-    "check_seal",
-    "chunks",
-    "encoders",
-    "fingerprint",
-    "holds",
-    "join",
-    "open_file",
-    "publish",
-    "publish_split",
-    "read",
-    "read_rows",
-    "recorded",
-    "split_files",
-    "sweep_shards",
-    "verify",
-    "write",
-]

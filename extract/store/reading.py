@@ -1,15 +1,18 @@
 """What a features folder holds, and text and image features of one split joined by id."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from extract import places
 from extract.errors import Refused, listing, named
 from extract.places import Place
-from extract.store.schema import Features, Lazy, StoreError, Vectors
+from extract.store.schema import EncoderIdentity, Features, Lazy, StoreError, Vectors
 from extract.store.splits import read_rows
 
 DATASET = "dataset.json"  # beside an encoder's files: whose memes they are
@@ -41,6 +44,26 @@ def recorded(features: Place) -> dict[Place, DatasetIdentity]:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
     return said
+
+
+def columns_path(path: Place) -> Place:
+    """Of the file beside a published split that holds what else its manifest's rows held."""
+    return path.with_suffix(".columns.jsonl")
+
+
+def columns(path: Place) -> dict[str, dict[str, Any]]:
+    """Return a published split's other columns by id; empty where its manifest had none, or it is older than that.
+
+    Raises StoreError for a damaged file.
+    """
+    beside = columns_path(path)
+    if not beside.exists():
+        return {}
+    try:
+        rows = map(json.loads, places.local(beside).read_text(encoding="utf-8").splitlines())
+        return {str(row["id"]): dict(row["columns"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{beside}: cannot be read ({error}); delete it and run extract again") from None
 
 
 @dataclass(frozen=True)
@@ -133,18 +156,51 @@ class Pairs:
         return len(self.ids)
 
 
+def side_by_side(files: Sequence[Features]) -> tuple[Features, dict[str, list[str]]]:
+    """One split's vectors by several encoders of a kind, joined by id: what all have, in the order of the first.
+
+    Also returned: the ids that an encoder lacks of those that another has, by its name. A single file stays as it is.
+    Raises StoreError as `join` does, and where they are of different contents.
+    """
+    if len(files) == 1:
+        return files[0], {}
+    for file in files:
+        _refuse_twice(file)
+    every = reduce(np.union1d, [file.ids for file in files])
+    lacking = {file.identity.name: np.setdiff1d(every, file.ids, assume_unique=True).tolist() for file in files}
+    common = reduce(np.intersect1d, [file.ids for file in files])
+    ids = files[0].ids[np.isin(files[0].ids, common)]
+    rows = [(order := np.argsort(file.ids))[np.searchsorted(file.ids, ids, sorter=order)] for file in files]
+    for file, its_rows in zip(files[1:], rows[1:], strict=True):
+        _refuse_contradictions(files[0], file, rows[0], its_rows)
+        differ = np.flatnonzero(files[0].content[rows[0]] != file.content[its_rows])
+        if len(differ):
+            raise StoreError(
+                f"{len(differ):,} of {len(ids):,} memes of {file.split} have another {file.identity.kind} in "
+                f"{file.identity.name} than in {files[0].identity.name}; first: {named(ids[differ].tolist())}.\n"
+                "Run extract again for both encoders on the same data."
+            )
+    tokens = files[0].tokens
+    joined = Features(
+        identity=EncoderIdentity.sum_of([file.identity for file in files]),
+        split=files[0].split,
+        ids=ids,
+        label=files[0].label[rows[0]],
+        content=files[0].content[rows[0]],
+        dropped=files[0].dropped,
+        tokens=None if tokens is None else tokens[rows[0]],
+        vector=SideBySide([file.vector for file in files], rows),
+    )
+    return joined, {name: absent for name, absent in lacking.items() if absent}
+
+
 def join(text: Features, image: Features) -> Pairs:
     """Join by id, never by position.
 
     Raises StoreError when an id occurs twice on one side or the two sides give a meme different labels.
     """
     for side in (text, image):
-        names, counts = np.unique(side.ids, return_counts=True)
-        if (counts > 1).any():
-            twice = [str(name) for name in names[counts > 1]]
-            raise StoreError(
-                f"{side.identity.name}/{side.split}: {len(twice):,} ids occur twice; first: {named(twice)}"
-            )
+        _refuse_twice(side)
     ids, text_rows, image_rows = np.intersect1d(text.ids, image.ids, assume_unique=True, return_indices=True)
     order = np.argsort(text_rows)
     text_rows, image_rows = text_rows[order], image_rows[order]
@@ -159,6 +215,13 @@ def join(text: Features, image: Features) -> Pairs:
         without_image=sorted(np.setdiff1d(text.ids, ids, assume_unique=True).tolist()),
         without_text=sorted(np.setdiff1d(image.ids, ids, assume_unique=True).tolist()),
     )
+
+
+def _refuse_twice(file: Features) -> None:
+    names, counts = np.unique(file.ids, return_counts=True)
+    if (counts > 1).any():
+        twice = [str(name) for name in names[counts > 1]]
+        raise StoreError(f"{file.identity.name}/{file.split}: {len(twice):,} ids occur twice; first: {named(twice)}")
 
 
 def _refuse_contradictions(text: Features, image: Features, text_rows: np.ndarray, image_rows: np.ndarray) -> None:
@@ -191,3 +254,16 @@ class Taken(Lazy):
 
     def _rows(self, numbers: np.ndarray) -> np.ndarray:
         return np.asarray(self.vector[self.rows[numbers]], np.float32)
+
+
+class SideBySide(Lazy):
+    """Columns of several `vectors`, one behind the other; `rows` of each make a row of this."""
+
+    def __init__(self, vectors: Sequence[Vectors], rows: Sequence[np.ndarray]) -> None:
+        self.vectors, self.rows = vectors, rows
+        self.shape = len(rows[0]), sum(vector.shape[1] for vector in vectors)
+
+    def _rows(self, numbers: np.ndarray) -> np.ndarray:
+        return np.concatenate(
+            [vector[rows[numbers]] for vector, rows in zip(self.vectors, self.rows, strict=True)], axis=1
+        )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -46,6 +47,25 @@ class EncoderIdentity:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def sum_of(cls, parts: "Sequence[EncoderIdentity]") -> "EncoderIdentity":
+        """Of vectors of several encoders of one kind side by side; one alone stays what it is."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            parts[0].kind,
+            "+".join(part.name for part in parts),
+            sum(part.dim for part in parts),
+            fingerprint({"sum": [part.fingerprint for part in parts]}),
+            {"sum": [part.to_json() for part in parts]},
+            dict(version for part in parts for version in part.versions.items()),
+        )
+
+    @property
+    def parts(self) -> "list[EncoderIdentity]":
+        """The encoders that a sum is made of, in the order of its columns; itself where it is none."""
+        return [EncoderIdentity.from_json(self.kind, part) for part in self.settings.get("sum", [])] or [self]
 
     @property
     def pooling(self) -> str:

@@ -79,7 +79,8 @@ def test_the_plain_head_is_our_head(head):
 
 
 def test_the_plain_way_honours_every_setting():
-    assert set(vars(HeadSettings())) == alternatives.SETTINGS
+    for head in COMPARED:
+        assert set(HEADS[head].described(HeadSettings())) == alternatives.SETTINGS
 
 
 def test_operations_are_counted_by_layer():
@@ -92,5 +93,5 @@ def test_operations_are_counted_by_layer():
 
 
 def test_inputs_are_those_of_the_heads():
-    sizes = {"text": [3], "image": [4], "early": [7]}
-    assert {head: heads.widths(head, (3, 4)) for head in HEADS} == {head: sizes.get(head, [3, 4]) for head in HEADS}
+    sizes = {"text": [3], "image": [4], "early": [7], "late": [3, 4]}
+    assert {head: heads.widths(head, (3, 4)) for head in COMPARED} == sizes

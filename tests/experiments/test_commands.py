@@ -17,8 +17,10 @@ from unittest import mock
 
 import pytest
 import tiny_encoders
+from fake_reader import FakeReader
 
 from extract.encoders import catalogue
+from extract.ocr.reader import ReaderChoice
 from heads.models import HEADS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,12 +28,16 @@ COMMANDS = [
     "extract",
     "extract.sample",
     "extract.inspect",
+    "extract.ocr",
     "experiments.compare",
     "experiments.sweep",
+    "experiments.leaderboard",
     "experiments.learning_curve",
     "experiments.bench",
     "experiments.report",
     "experiments.explore",
+    "experiments.operating_points",
+    "experiments.export",
     "experiments.predict",
     "experiments.submit",
     "experiments.serve",
@@ -47,13 +53,14 @@ QUICKER = {
     "extract.sample": DRAWN,
     "experiments.compare": ["--seeds", "2"],
     "experiments.sweep": ["--heads", "text", "--seeds", "1"],
+    "experiments.leaderboard": ["--heads", "text,early", "--seeds", "1"],
     "experiments.learning_curve": ["--sizes", "12,all", "--draws", "1", "--seeds", "1", "--heads", "text"],
     "experiments.systems": ["--seeds", "1"],
 }
-# Benchmarks, servers, clusters, buckets, a second dataset, trainings that take a hub's encoders: options are parsed,
-# no more.
+# Benchmarks, servers, clusters, buckets, a second dataset, exports (slow), and trainings of a hub's encoders: their
+# options are parsed, no more.
 PARSED_ONLY = re.compile(
-    r"experiments\.bench|experiments\.serve|--engine ray|s3://|--test-on|experiments\.systems (distil|bert)"
+    r"experiments\.(bench|export|serve)|--engine ray|s3://|--test-on|experiments\.systems (distil|bert)|openai/"
 )
 CHECKED_TOOLS = {"make", "pip", "pytest", "ruff", "mypy"}
 STAGE_1 = {"config", "stage", "publish", "parts", "ray_engine", "inspect", "sample"}
@@ -93,7 +100,7 @@ def test_every_extra_that_a_message_names_is_there():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     files = [path for room in ("extract", "experiments") for path in ROOT.glob(f"{room}/**/*.py")]
     named = set().union(*map(extras_named, files))
-    assert {"cloud", "ray", "report", "serve", "systems"} <= named <= set(extras)
+    assert {"cloud", "ocr", "ray", "report", "serve", "systems"} <= named <= set(extras)
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -139,6 +146,7 @@ def encoders(tmp_path_factory):
 
         patch.setattr(catalogue, "_find_known", find)
         patch.setenv("MEMEFUSE_CACHE", str(folder / "cache"))
+        patch.setattr(ReaderChoice, "load", lambda choice: FakeReader())
         patch.setenv("MPLBACKEND", "Agg")
         yield
 
@@ -153,10 +161,16 @@ def prepared(encoders, tmp_path_factory):
         shutil.copytree("data/my_memes", "data/hateful_memes")
         shutil.copy("data/hateful_memes/test.jsonl", "data/hateful_memes/test_unseen.jsonl")
         shutil.copy(next(Path("data/my_memes/img").iterdir()), "meme.png")
+        Path("pictures").mkdir()
+        shutil.copy("meme.png", "pictures")
+        call(["extract.ocr", "--images", "pictures"])
         mine = ["--data", "data/my_memes", "--features", "features/my_memes"]
         call(["extract", "--text-encoder", "all-MiniLM-L6-v2", *mine])
         call(["extract"])
+        two = ["--text-encoder", "all-MiniLM-L6-v2,all-mpnet-base-v2", "--image-encoder", "resnet50-keras"]
+        call(["extract", "--features", "features/several", *two])
         call(["experiments.compare", "--seeds", "2"])
+        call(["experiments.operating_points", "--costs", "5,1"])
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
         call(["experiments.compare", *few, "--features", "features/my_memes", "--out", "reports/my_memes"])
         call(["experiments.sweep", "--heads", "early", "--grid", "hidden=16,32", "--seeds", "1"])
@@ -221,16 +235,16 @@ def test_a_head_that_contributing_adds_is_in_every_command(user, monkeypatch):
     [code] = blocks(ROOT / "CONTRIBUTING.md", "python")
     with mock.patch.dict(HEADS):
         exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "contributing"})
-        call(["experiments.compare", "--heads", "text,product", "--seeds", "1", "--out", "toy"])
+        call(["experiments.compare", "--heads", "text,times", "--seeds", "1", "--out", "toy"])
         call(["experiments.report", "--reports", "toy", "--data", "data/hateful_memes"])
-        call(["experiments.sweep", "--heads", "product", "--grid", "hidden=8,16", "--seeds", "1", "--out", "swept"])
-        call(["experiments.predict", "--model", "toy", "--head", "product", "--split", "test", "--out", "toy.csv"])
+        call(["experiments.sweep", "--heads", "times", "--grid", "hidden=8,16", "--seeds", "1", "--out", "swept"])
+        call(["experiments.predict", "--model", "toy", "--head", "times", "--split", "test", "--out", "toy.csv"])
     comparison = json.loads(Path("toy/comparison.json").read_text())
-    assert {"text", "product"} <= {row["name"] for row in comparison["rows"]}
-    assert "product" in {pair["head"] for pair in comparison["pairs"]} & {pair["head"] for pair in comparison["linear"]}
-    assert "product" in Path("toy/report.md").read_text()
-    assert "product" in Path("swept/sweep.md").read_text()
-    assert Path("toy.csv").read_text().splitlines()[1].split(",")[3] == "product"
+    assert {"text", "times"} <= {row["name"] for row in comparison["rows"]}
+    assert "times" in {pair["head"] for pair in comparison["pairs"]} & {pair["head"] for pair in comparison["linear"]}
+    assert "times" in Path("toy/report.md").read_text()
+    assert "times" in Path("swept/sweep.md").read_text()
+    assert Path("toy.csv").read_text().splitlines()[1].split(",")[3] == "times"
 
 
 @pytest.mark.slow

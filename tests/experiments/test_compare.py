@@ -64,6 +64,13 @@ def files(folder) -> dict[str, bytes]:
     return {name: path.read_bytes().replace(here, b"") for name, path in found.items() if name not in LEFT_OUT}
 
 
+def test_every_pair_says_which_difference_these_memes_would_show(ran):
+    comparison = read(ran)
+    for pairs in (comparison.pairs, comparison.other_pairs, comparison.linear):
+        assert pairs
+        assert all(pair.detectable > 0 for pair in pairs), pairs
+
+
 def figures(folder, name, split="test"):
     return next(row for row in read(folder).rows if (row.name, row.split) == (name, split)).metrics
 
@@ -352,6 +359,40 @@ def test_wrong_options_are_refused(options, says, capsys):
 def test_heads_are_shown_in_the_table_s_order():
     assert options.head_names("late, text,late") == options.head_names(["late", "text"]) == ("text", "late")
     assert options.head_names("all") == tuple(HEADS)
+
+
+def test_settings_on_the_command_line_stand_over_what_a_sweep_chose_and_over_recipes(tmp_path, quick):
+    planted.features(tmp_path / "features")
+    asked = ["--heads", "text,gated,linear,ensemble", "--seeds", "2", "--references", "none", "--hidden", "6"]
+    asked += ["--projection", "5", "--dropout", "0", "--learning-rate", "0.02", "--weight-decay", "0.5"]
+    assert command(tmp_path, quick, *asked, "--epochs", "3", "--patience", "2", "--averaging", "0.9") == 0
+    found = read(tmp_path)
+    given = {"learning_rate": 0.02, "weight_decay": 0.5, "max_epochs": 3, "patience": 2, "averaging": 0.9}
+    layers = {"hidden": 6, "dropout": 0.0}
+    for head, settings in {"text": layers, "gated": layers | {"projection": 5}, "linear": {}}.items():
+        assert given | settings == {name: found.settings[head][name] for name in given | settings}
+    assert "projection" not in found.settings["text"]
+    assert found.settings["linear"].keys().isdisjoint(layers)
+    assert found.settings["text"]["batch_size"] == QUICK["text"]["batch_size"]
+
+    assert 0 < found.image_share["gated"] < 1
+    assert set(found.image_share) == {"gated"}
+    rows = {row.name: row for row in found.rows if row.split == "dev"}
+    assert rows["ensemble"].kind == "ensemble"
+    assert set(found.ensemble) <= {"text", "gated", "linear"}
+    best = max((rows[head].metrics["auc_roc"].mean, head) for head in ("text", "gated", "linear"))
+    assert rows["ensemble"].metrics["auc_roc"].mean >= best[0]
+    assert found.pair("ensemble", best[1], "test") is not None
+    written = (tmp_path / "out" / "comparison.md").read_text()
+    assert "How much text and image are listened to (mean weights on dev): gated ." in written
+    assert "ensemble is the mean of" in written
+    assert not (tmp_path / "out" / "models" / "ensemble.json").exists()
+
+
+def test_settings_that_no_head_takes_are_refused_before_any_work(tmp_path, capsys):
+    assert command(tmp_path, ["--dropout", "1", "--learning-rate", "0"]) == 2
+    says = "dropout must be at least 0 and below 1, not 1.0; learning_rate must be above 0, not 0.0"
+    assert capsys.readouterr().err == f"error: settings that heads do not take: {says}\n"
 
 
 def test_nothing_is_shown_in_a_log_but_whole_lines(ran, tmp_path, quick, capsys):

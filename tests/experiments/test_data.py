@@ -24,6 +24,20 @@ def test_the_only_pair_is_found_and_joined_in_the_order_of_ids(tmp_path):
     assert data.notes == []
 
 
+def test_texts_that_were_cut_are_counted(tmp_path):
+    planted.features(tmp_path)
+    for split in planted.SIZES:
+        planted.rewrite(tmp_path, planted.TEXT, split, settings={"max_tokens": 40})
+    data = loading.load(tmp_path)
+    counts = [
+        f"{(split.pairs.tokens > 40).sum()} of {len(split)} of {split.name}"
+        for split in (data.train, data.dev, *data.tests)
+        if (split.pairs.tokens > 40).any()
+    ]
+    assert len(counts) > 1
+    assert data.notes == [f"Texts longer than {planted.TEXT}'s 40 word pieces are cut: {', '.join(counts)}."]
+
+
 def test_no_features_folder_is_refused(tmp_path):
     with pytest.raises(Refused, match=r"no features folder .*nowhere; run: python -m extract"):
         loading.load(tmp_path / "nowhere")

@@ -4,19 +4,24 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
+from importlib import util
 
+import fake_reader
 import numpy as np
 import pytest
 import trained
 from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict, submit
+from experiments.operating_points import operating_points
 from experiments.options import model_arguments
 from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
 from experiments.serve import __main__ as serve
 from experiments.words import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read
+from extract.ocr.words import Words
 from extract.remote import Remote
 
 
@@ -413,3 +418,94 @@ def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, say
     scorer = Scorer.load(world / "reports")
     assert modalities(Score(list(opinions)[-1], opinions)) == says
     assert probability_origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Words are read from pictures by a reader that need not be installed."""
+    found = fake_reader.words()
+    monkeypatch.setattr(Words, "installed", lambda cache: found)
+    return found.reader
+
+
+@pytest.fixture
+def reads_nothing(monkeypatch):
+    there = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "rapidocr" else there(name))
+
+
+def test_a_meme_without_a_text_has_its_words_read_and_shown(world, fakes, reads, capsys, tmp_path):
+    (tmp_path / "red.png").write_bytes(trained.picture((255, 0, 0)))
+    (tmp_path / "white.png").write_bytes(trained.picture((255, 255, 255)))
+    assert command(world, "--image", tmp_path / "red.png", "--head", "early") == 0
+    first, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert first == "Read from the picture: Red, and WARM below"
+    assert command(world, "--image", tmp_path / "red.png", "--head", "early", "--text", "Red, and WARM below") == 0
+    assert capsys.readouterr().out == rest
+    assert command(world, "--image", tmp_path / "white.png", "--head", "early") == 0
+    assert capsys.readouterr().out.startswith("No words were read from the picture.\n\n")
+    scorer = Scorer.load(world / "reports", head="early")
+    assert scorer.score(tmp_path / "white.png") == replace(scorer.score(tmp_path / "white.png", ""), read="")
+    with pytest.raises(images.Undecodable, match="empty file"):
+        scorer.score(b"")
+
+
+def test_rows_without_a_text_have_their_words_read(world, fakes, reads, tmp_path):
+    for name, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        (tmp_path / f"{name}.png").write_bytes(trained.picture(colour))
+    (tmp_path / "c.png").write_bytes(b"no image")
+    rows = [{"id": "a", "img": "a.png"}, {"id": "b", "img": "b.png", "text": "typed"}, {"id": "c", "img": "c.png"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    how = {"model": world / "reports", "head": "early", "on_error": "skip"}
+    result = predict.predict(str(tmp_path / "rows.jsonl"), **how)
+    assert result.table["read"].tolist()[:1] == ["Red, and WARM below"]
+    assert [score.read for score in result.scores] == ["Red, and WARM below", None]
+    assert result.left_out == [f"c  {tmp_path}/c.png: not an image of a known format"]
+    assert reads.read == [(255, 0, 0)]
+    typed = [{**rows[0], "text": "Red, and WARM below"}, rows[1]]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in typed))
+    again = predict.predict(str(tmp_path / "rows.jsonl"), **how).table
+    assert result.table.drop(columns="read").equals(again)
+
+
+def test_without_a_reader_the_ways_out_are_named(world, fakes, reads_nothing, capsys, tmp_path):
+    (tmp_path / "red.png").write_bytes(trained.picture((255, 0, 0)))
+    assert command(world, "--image", tmp_path / "red.png", "--head", "early") == 2
+    assert capsys.readouterr().err == (
+        'error: the head early looks at text and image, and text is missing: give it (text "" is a meme without '
+        "words), or choose the head image. To read it from the picture takes rapidocr, not installed here. Run: pip "
+        "install 'memefuse[ocr]'\n"
+    )
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "img": "red.png"}\n')
+    assert command(world, tmp_path / "rows.jsonl") == 2
+    assert "1 row has no text: python -m extract.ocr --data DIR reads it from the pictures." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", ["recall=.5", "review=.3", "cost"])
+def test_an_operating_point_decides(world, fakes, capsys, at):
+    if at == "cost":
+        operating_points(world / "reports", costs=(5.0, 1.0))
+    assert command(world, "--data", world / "data", "--split", "test", "--head", "early", "--at", at) == 0
+    found = table(capsys.readouterr().out)
+    [(low, high)] = {tuple(Scorer.load(world / "reports", head="early", at=at).bands["early"])}
+    assert list(next(iter(found.values())))[:4] == ["id", "probability", "label", "decision"]
+    for row in found.values():
+        chance = float(row["probability"])
+        assert row["decision"] == ("block" if chance >= high else "allow" if chance < low else "review")
+        assert at.startswith("review") or row["label"] == str(int(row["decision"] == "block"))
+    meme = first_meme(world)
+    assert command(world, "--image", meme.image, "--text", meme.text, "--head", "early", "--at", at) == 0
+    assert f"{at}" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_an_operating_point_that_cannot_be_had_is_refused(world, fakes, tmp_path, capsys):
+    def said(*options) -> str:
+        assert command(world, "--text", "a", "--head", "text", *options) == 2
+        return capsys.readouterr().err
+
+    assert "--at often is none of recall=R" in said("--at", "often")
+    assert "--at recall=.5 and --threshold 0.3 are both given" in said("--at", "recall=.5", "--threshold", ".3")
+    assert "reaches that on dev (20 memes, 10 of label 1)" in said("--at", "precision=.99")
+    for path in (world / "reports").glob("operating_points.*"):
+        path.unlink()
+    assert "what a miss and a false alarm cost is not known" in said("--at", "cost")

@@ -17,7 +17,7 @@ import planted
 import pytest
 from matplotlib.text import Text
 
-from experiments import compare, report
+from experiments import compare, operating_points, report
 from experiments.pages import drawing
 from extract import errors, store
 
@@ -46,7 +46,9 @@ def reported(folder, *options, data=True) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return compared(tmp_path_factory.mktemp("report"), "--seeds", "2", signal="both")
+    folder = compared(tmp_path_factory.mktemp("report"), "--seeds", "2", signal="both")
+    operating_points.operating_points(folder / "out")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +104,15 @@ def test_every_part_of_a_report_is_there(page):
         "Results on dev: 40 memes, 48% of label 1",
         "What fusion changed",
         "Slices",
+        "Where to set the threshold",
         "Learning curves",
         "Discussion",
         "How to read this",
     ]
     drawn = {attributes["aria-label"].split()[0] for attributes in page.all("svg")}
-    kinds = "AUC-ROC Differences Class Words Image ROC Precision-recall Confusion Calibration Losses"
+    kinds = "AUC-ROC Differences Error Class Words Image ROC Precision-recall Confusion Calibration Losses"
     assert drawn == set(kinds.split())
-    assert len(page.all("svg")) == 2 + 3 + 2 * (2 + 4 + 4) + 1 + 8
+    assert len(page.all("svg")) == 2 + 3 + 2 * (2 + 4 + 4) + 1 + 1 + 8
 
 
 def test_tables_say_what_the_comparison_says(folder, page):

@@ -4,10 +4,12 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import util
 from pathlib import Path
 
+import fake_reader
 import pytest
 import trained
 from starlette.testclient import TestClient
@@ -33,7 +35,7 @@ def scorer(world, tmp_path_factory):
     with trained.encoders():
         found = Scorer.load(world / "reports", cache=tmp_path_factory.mktemp("cache"))
         found.ready()
-        return found
+        return replace(found, words=None)
 
 
 @pytest.fixture
@@ -192,7 +194,31 @@ def test_the_model_is_told(client, scorer):
         "dev": f"{scorer.deciding.dev_auc:.3f}".lstrip("0"),
         "image_bytes": 20_000_000,
         "text_characters": 10_000,
+        "reads": False,
     }
+
+
+def test_words_are_read_before_a_person_corrects_them(scorer):
+    reading = replace(scorer, words=fake_reader.words())
+    red = trained.picture((255, 0, 0))
+    with TestClient(app.application(reading), base_url=AT) as client:
+        assert client.get("/model").json()["reads"]
+        assert client.post("/words", files={"image": red}).json() == {"text": "Red, and WARM below"}
+        assert client.post("/words", files={"image": trained.picture((255, 255, 255))}).json() == {"text": ""}
+        answer = client.post("/score", files={"image": red}).json()
+        assert answer == ask(client, red, "Red, and WARM below").json() | {"read": "Red, and WARM below"}
+        assert ask(client, red, "corrected").json()["read"] is None
+        refused = client.post("/words", files={"image": b"no image"})
+        assert (refused.status_code, refused.json()["error"]) == (
+            422,
+            "This image cannot be used: not an image of a known format",
+        )
+        assert client.post("/words", data={"text": "x"}).status_code == 400
+        assert (
+            client.post("/words", files={"image": red}, headers={"origin": "https://evil.example"}).status_code == 403
+        )
+    with TestClient(app.application(scorer), base_url=AT) as client:
+        assert client.post("/words", files={"image": red}).status_code == 404
 
 
 def test_a_port_that_is_taken_is_refused_before_any_work(world, capsys):

@@ -3,8 +3,10 @@
 import json
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import browser
+import fake_reader
 import pytest
 import trained
 import uvicorn
@@ -24,7 +26,7 @@ def scorer(tmp_path_factory):
         world = trained.everything(tmp_path_factory.mktemp("world"))
         found = Scorer.load(world / "reports", head="early", cache=tmp_path_factory.mktemp("cache"))
         found.ready()
-        return found
+        return replace(found, words=None)
 
 
 @contextmanager
@@ -106,6 +108,24 @@ def test_a_chosen_meme_is_scored(tab, address, scorer, tmp_path):
     whole = tab.value("document.querySelector('.scale.early').getBoundingClientRect().width")
     assert tab.value(width) == pytest.approx(whole * score.probability, abs=1)
     assert tab.complaints == []
+
+
+def test_words_that_were_read_can_be_corrected(tab, scorer):
+    with served(replace(scorer, words=fake_reader.words())) as address:
+        opened(tab, address)
+        drop(tab, "meme.png", trained.picture((255, 0, 0)))
+        until(tab, "document.getElementById('text').value")
+        assert tab.value("document.getElementById('text').value") == "Red, and WARM below"
+        assert said(tab, "read") == "Read from the image. Correct it before you score."
+        drop(tab, "meme.png", trained.picture((255, 255, 255)))  # another image's words take their place
+        until(tab, "document.getElementById('read').innerText.startsWith('No words')")
+        assert tab.value("document.getElementById('text').value") == ""
+        ask(tab, "typed")
+        assert said(tab, "verdict").startswith("Label ")
+        drop(tab, "meme.png", trained.picture((0, 0, 255)))  # typed words stay
+        ask(tab, tab.value("document.getElementById('text').value"))
+        assert tab.value("document.getElementById('text').value") == "typed"
+        assert tab.complaints == []
 
 
 def test_nothing_leaves_this_machine(tab, address):

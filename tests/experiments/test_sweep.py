@@ -25,7 +25,7 @@ from experiments.search import trials as search
 from experiments.search.trials import Log, Trial
 from extract import errors, store
 from extract.errors import Failed, Refused
-from heads.settings import HeadSettings
+from heads.models import HEADS
 
 FIXED = ["dropout=0.1", "weight_decay=0.1", "batch_size=64", "min_steps=8", "max_epochs=10"]
 QUICK = ["--grid", "hidden=16,32", "learning_rate=1e-2,1e-3", *FIXED, "--seeds", "2", "--device", "cpu"]
@@ -224,8 +224,27 @@ def test_a_refused_grid_costs_nothing(tmp_path, capsys):
 
 
 def test_the_default_grid_holds_the_shipped_recipe():
-    found = grid.combinations(grid.parse([]))
-    assert HeadSettings() in [HeadSettings(**settings) for settings in found]
+    assert grid.parse([]) == {}
+    for head in HEADS.values():
+        found = grid.combinations(grid.default(head.name))
+        assert head.settings() in [head.settings(**settings) for settings in found]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_settings_that_a_head_ignores_are_tried_once(tmp_path, capsys):
+    planted.features(tmp_path / "features", {"train": 60, "dev": 60})
+    asked = ["--heads", "text,linear,product", "--grid", "hidden=4,8", "projection=4,8", "max_epochs=1", "--seeds", "1"]
+    assert command(tmp_path, *asked, "--device", "cpu") == 0
+    assert "7 runs: 3 heads and encoders x 1 to 4 settings and seeds" in capsys.readouterr().err
+    tried = {}
+    for record in lines(tmp_path):
+        tried.setdefault(record["head"], []).append(record["settings"])
+    assert [each["hidden"] for each in tried["text"]] == [4, 8]
+    assert [(each["hidden"], each["projection"]) for each in tried["product"]] == [(4, 4), (4, 8), (8, 4), (8, 8)]
+    assert len(tried["linear"]) == 1
+    for each in (*tried["text"], *tried["linear"]):
+        assert "projection" not in each  # records from before there was one stay good
+    assert "| linear |" in (tmp_path / "sweep" / "sweep.md").read_text()
 
 
 def test_random_draws_are_different_repeatable_and_a_longer_search_goes_on_from_a_shorter():

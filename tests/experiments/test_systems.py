@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from systems_command import asked, lines, tiny
+from systems_command import asked, label_and_probability, lines, tiny
 
 from experiments.results import records
 from experiments.systems import results
@@ -165,15 +165,15 @@ def test_one_meme_is_scored_as_the_split_was(folder, capsys):
     main(["distilbert-resnet50-mlp", *tiny(folder, "--seeds", "2")])
     [place] = [each for each in (folder / "reports/systems/distilbert-resnet50-mlp").iterdir()
                if results.read_result(each).seeds == 2]  # fmt: skip
-    row = lines(place / "predictions_test.csv")[0]
-    meme = next(line for line in (folder / "data/test.jsonl").read_text().splitlines() if row["id"] in line)
+    first = lines(place / "predictions_test.csv")[0]["id"]
+    meme = next(line for line in (folder / "data/test.jsonl").read_text().splitlines() if first in line)
     image, text = (re.search(rf'"{key}": "([^"]*)"', meme)[1] for key in ("img", "text"))
     capsys.readouterr()
     where = ["--out", str(folder / "reports"), "--device", "cpu"]
     (place / "result.json").touch()
     main(["distilbert-resnet50-mlp", *where, "--predict", str(folder / "data" / image), text])
     said = capsys.readouterr().out
-    assert said.startswith(f"label {row['label']}: probability {float(row['proba']):.3f}".replace("0.", ".", 1))
+    assert said.startswith(label_and_probability(place, first))
 
 
 def test_encoders_out_of_reach_are_one_error_with_a_command_that_runs(folder, monkeypatch):

@@ -1,18 +1,23 @@
 """Batches and draws of memes; images that an encoder trains on are all looked at before any training."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from planted_memes import memes
 from systems_command import tiny
 from trained import picture
 
+from experiments.data import Split
 from experiments.systems import inputs, results
 from experiments.systems.__main__ import main
-from experiments.systems.inputs import padded, undersampled
+from experiments.systems.encoders import Side
+from experiments.systems.inputs import inputs_of, padded, undersampled
+from extract import store
+from extract.dataset import Meme
 from extract.errors import Refused
+from extract.store import EncoderIdentity
 
 pytest_plugins = ["systems_folder"]
 pytestmark = pytest.mark.usefixtures("quick")
@@ -76,9 +81,25 @@ def test_undersampling_keeps_all_of_the_smaller_class_and_as_many_of_the_larger(
     assert np.array_equal(rows, undersampled(label))
 
 
-def test_a_take_keeps_rows_together():
-    some = memes(10).take(np.array([7, 2]))
-    assert [some[row]["labels"] for row in (0, 1)] == [memes(10)[row]["labels"] for row in (7, 2)]
-    assert np.array_equal(some[0]["text_vec"], memes(10)[7]["text_vec"])
-    assert np.array_equal(some.take(np.array([1]))[0]["image_vec"], memes(10)[2]["image_vec"])
+def test_a_split_keeps_its_rows_together_whatever_the_order_of_its_memes(tmp_path):
+    """Vectors, labels, texts and images of some rows, in an order of their own."""
+    ids = [f"{number:02d}" for number in range(10)]
+    memes = [Meme(name, f"text {name}", tmp_path / f"{name}.png", int(name) % 2) for name in ids]
+    sides = {}
+    for kind, order in (("text", ids), ("image", ids[::-1])):
+        vector = np.array([[float(name)] for name in order], np.float32)
+        label = np.array([int(name) % 2 for name in order], np.int8)
+        content = np.array([name.zfill(64) for name in order], "S64")
+        identity = EncoderIdentity(kind, kind, 1, "", {}, {})
+        features = store.Features(identity, "train", np.array(order), label, content, [], vector=vector)
+        sides[kind] = features, Side(kind, kind, False, False, identity)
+    split = Split(store.join(*(features for features, _ in sides.values()))).only(np.array([7, 2]))
+    some = inputs_of(split, memes[::-1], tuple(side for _, side in sides.values()), 8)
     assert len(some) == 2
+    assert [(row["labels"], row["text_vec"][0], row["image_vec"][0]) for row in (some[0], some[1])] == [
+        (1, 7.0, 7.0),
+        (0, 2.0, 2.0),
+    ]
+    in_model = tuple(replace(side, cached=False) for _, side in sides.values())
+    pictures = inputs_of(split, memes[::-1], in_model, 8).columns["pixels"]
+    assert [source.stem for source in pictures.sources] == ["07", "02"]

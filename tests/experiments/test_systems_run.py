@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from systems_command import lines, tiny
+from systems_command import label_and_probability, lines, tiny
 from trained import picture
 
 from experiments import training
@@ -166,13 +166,13 @@ def test_memes_and_vectors_may_lie_elsewhere(copy, memory, upload, capsys):
     where = ["--data", str(memory / "data"), "--features", str(memory / "features"), "--out", str(copy / "away")]
     main([MLP, *tiny(copy, "--train", "image", "--rows", "24", "--steps", "1"), *where])
     [place] = (copy / "away/systems" / MLP).iterdir()
-    row = lines(place / "predictions_test.csv")[0]
-    meme = next(line for line in (copy / "data/test.jsonl").read_text().splitlines() if row["id"] in line)
+    first = lines(place / "predictions_test.csv")[0]["id"]
+    meme = next(line for line in (copy / "data/test.jsonl").read_text().splitlines() if first in line)
     image, text = (json.loads(meme)[key] for key in ("img", "text"))
     capsys.readouterr()
     main([MLP, "--out", str(copy / "away"), "--device", "cpu", "--predict", str(copy / "data" / image), text])
     said = capsys.readouterr().out
-    assert said.startswith(f"label {row['label']}: probability {float(row['proba']):.3f}".replace("0.", ".", 1))
+    assert said.startswith(label_and_probability(place, first))
 
 
 def test_a_training_that_diverged_is_a_row_without_figures(copy, monkeypatch, capsys):

@@ -44,22 +44,17 @@ def ran(folder) -> Path:
     return folder
 
 
-def headed_sections(folder: Path) -> dict[str, tables.Section]:
+def in_sections(folder: Path) -> list[tables.Section]:
     out = folder / "reports"
     every = [each for each in results.all_results(out) if not each.is_own]
     return tables.sections(every, {each.key: run.own_heads(each, out, "cpu") for each in every}, out)
-
-
-def in_sections(folder: Path) -> list[tables.Section]:
-    return list(headed_sections(folder).values())
 
 
 def test_a_folder_that_has_changed_has_a_section_for_each_of_its_states(ran):
     old, new = sorted(in_sections(ran), key=lambda section: -len(section.results))
     assert [each.system for each in old.results] == [MLP, MLP, "lab"]
     assert [each.system for each in new.results] == [MLP]
-    [first] = [heading for heading in headed_sections(ran) if old.results[0].content[:8] in heading]
-    assert f"(memes {old.results[0].content[:8]}): train 48, dev 20, test 12 memes" in first
+    assert f"(memes {old.results[0].content[:8]}): train 48, dev 20, test 12 memes" in old.heading
 
 
 def test_runs_on_memes_that_are_no_more_are_not_set_beside_heads_of_todays(ran):
@@ -191,7 +186,7 @@ def test_a_record_of_the_version_before_is_read(ran):
 def test_holms_family_is_all_pairs_of_a_section(ran):
     """As its reading says: of both measures together."""
     [section] = [each for each in in_sections(ran) if each.own]
-    pairs = tables.tested_pairs(section)
+    pairs = section.tested
     assert {pair.measure for pair in pairs} == {"auc_roc", "accuracy"}
     wanted = statistics.holm(np.array([pair.p for pair in pairs]))
     assert [pair.p_holm for pair in pairs] == pytest.approx(wanted)

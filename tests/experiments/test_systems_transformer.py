@@ -12,7 +12,7 @@ from tiny_encoders import resnet, resnet_folder, text_folder
 from torch import Tensor, nn
 
 from experiments.systems import encoders
-from experiments.systems.encoders import Wanted
+from experiments.systems.encoders import Request
 from experiments.systems.inputs import Inputs, collate
 from experiments.systems.models import Branch, Classifier, MultimodalTransformer
 from experiments.systems.published import SYSTEMS
@@ -34,7 +34,7 @@ def net(bert: Path) -> Any:
 
 def batch(memes: Inputs) -> dict[str, Tensor]:
     rows = collate([memes[row] for row in range(len(memes))])
-    return {name: rows[name] for name in ("grid", "input_ids", "attention_mask")}
+    return {name: rows[name] for name in ("image_vec", "input_ids", "attention_mask")}
 
 
 @torch.inference_mode()
@@ -45,14 +45,14 @@ def test_it_reads_what_bert_reads_of_cells_that_stand_before_words(net: Any) -> 
     own = net.bert.embeddings
     assert (net.text_modality == 0).all()
     assert (net.image_modality == 1).all()
-    cells = net.project(torch.from_numpy(meme["grid"])) + net.position.weight + 1.0
+    cells = net.project(torch.from_numpy(meme["image_vec"]).reshape(tiny_systems.CELLS, -1)) + net.position.weight + 1.0
     words = own.word_embeddings(ids[0]) + own.position_embeddings.weight[: ids.shape[1]]
     joint = torch.cat([cells, words])
     total = joint + own.position_embeddings.weight[: len(joint)] + own.token_type_embeddings.weight[0]
     hidden = own.LayerNorm(total)[None]
     for layer in net.bert.encoder.layer:
         hidden = layer(hidden)
-    found = net(torch.from_numpy(meme["grid"])[None], ids, torch.ones_like(ids))
+    found = net(torch.from_numpy(meme["image_vec"])[None], ids, torch.ones_like(ids))
     torch.testing.assert_close(found, net.classify(hidden[:, 0]), atol=FP32, rtol=0)
 
 
@@ -64,20 +64,22 @@ def test_padding_changes_no_logit(net: Any, more: int, anything: int) -> None:
     ids, mask = whole["input_ids"], whole["attention_mask"]
     longer = torch.cat([ids, torch.full((3, more), anything)], dim=1)
     masked = torch.cat([mask, mask.new_zeros(3, more)], dim=1)
-    torch.testing.assert_close(net(whole["grid"], longer, masked), net(**whole), atol=FP32, rtol=0)
+    torch.testing.assert_close(net(whole["image_vec"], longer, masked), net(**whole), atol=FP32, rtol=0)
     unmasked = torch.cat([mask, mask.new_ones(3, more)], dim=1)
-    assert (net(whole["grid"], longer, unmasked) - net(**whole)).abs().max() > 100 * FP32
+    assert (net(whole["image_vec"], longer, unmasked) - net(**whole)).abs().max() > 100 * FP32
 
 
 @torch.inference_mode()
 def test_every_cell_every_word_and_their_places_count(net: Any) -> None:
     whole = batch(tiny_systems.memes(1))
-    grid, ids = whole["grid"], whole["input_ids"]
+    grid, ids = whole["image_vec"], whole["input_ids"]
     before = net(**whole)
     words = int(whole["attention_mask"].sum())
-    changed = [grid.index_fill(1, torch.tensor([cell]), 0.0) for cell in range(tiny_systems.CELLS)]
+    by_cell = grid.unflatten(1, (tiny_systems.CELLS, -1))
+    changed = [by_cell.index_fill(1, torch.tensor([cell]), 0.0) for cell in range(tiny_systems.CELLS)]
+    changed.append(by_cell.roll(1, dims=1))
     other = [ids.index_fill(1, torch.tensor([word]), 30) for word in range(words)]
-    found = [net(**whole | {"grid": each}) for each in (*changed, grid.roll(1, dims=1))]
+    found = [net(**whole | {"image_vec": each.flatten(1)}) for each in changed]
     found += [
         net(**whole | {"input_ids": each})
         for each in (*other, torch.cat([ids[:, 1:words].flip(1), ids], dim=1)[:, : ids.shape[1]])
@@ -146,10 +148,11 @@ def test_it_learns_what_neither_text_nor_image_tells_alone(bert: Path) -> None:
 @pytest.mark.parametrize("kind", ["mpnet", "distilbert"])
 def test_an_encoder_that_is_no_bert_is_refused(tmp_path: Path, kind: str) -> None:
     located = catalogue.locate("text", str(text_folder(tmp_path / kind, kind)))
-    names: dict[str, str | None] = {"text": located.name, "image": str(resnet_folder(tmp_path / "net", resnet()))}
+    net = str(resnet_folder(tmp_path / "net", resnet()))
+    asked = Request(text_encoder=located.name, image_encoder=net, train=("text",))
     for attempt in (
         lambda: MultimodalTransformer(located, channels=4, cells=9, classes=2, train_text=True),
-        lambda: encoders.choose(SYSTEMS["multimodal-transformer"], Wanted(names, False, ("text",)), []),
+        lambda: encoders.choose(SYSTEMS["multimodal-transformer"], asked, []),
     ):
         with pytest.raises(Refused) as refused:
             attempt()

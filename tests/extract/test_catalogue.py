@@ -121,7 +121,9 @@ def test_a_folder_that_lacks_something_is_refused(tmp_path: Path, bert: Path, lo
 
 
 def test_a_folder_of_the_other_kind_is_refused(tmp_path: Path, bert: Path) -> None:
-    with pytest.raises(Refused, match="holds a model of type 'bert', expected a ResNet, so it is no image encoder"):
+    with pytest.raises(
+        Refused, match=r"holds a model of type 'bert', expected one of resnet, clip, .* so it is no image encoder"
+    ):
         catalogue.locate("image", str(bert))
     ours = resnet_folder(tmp_path / "ours", resnet(), {})
     theirs, _ = transformers_resnet_folder(tmp_path / "theirs", "basic")

@@ -274,3 +274,9 @@ def test_any_line_is_read_or_named(tmp_path_factory, raw):
     split = dataset.read(folder, "train", sides=["text"])
     lines = [line for line in raw.split(b"\n") if line.strip()]
     assert len(split.memes) + len(split.faults) == 1 + len(lines)
+
+
+def test_what_else_a_row_holds_is_kept_as_it_is(tmp_path):
+    more = {"source": "web", "targets": ["a", 1], "seen": None, "by": {"one": 0.5}}
+    write_rows(tmp_path, "train", [row("1", **more), row("2")])
+    assert [meme.columns for meme in dataset.read(tmp_path, "train").memes] == [more, {}]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from fake_encoders import FakeImage
+from fake_encoders import FakeImage, FakeText
 from PIL import Image
 
 from extract import engine, images, places
@@ -101,3 +101,11 @@ def test_a_gpu_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
     )
     with pytest.raises(RuntimeError, match=r"^shapes$"):  # a fault of ours is no GPU's
         on_a_gpu_with_room(2, tmp_path, monkeypatch, RuntimeError("shapes"))
+
+
+def test_texts_that_are_cut_are_counted(capsys):
+    encoder = FakeText(max_tokens=4)
+    assert engine.text_lengths(["a", "a longer text, which is cut", "b c d e f g h"], encoder) == [
+        len(ids) for ids in encoder.prepare(["a", "a longer text, which is cut", "b c d e f g h"])
+    ]
+    assert "2 of 3 texts are longer than 4 word pieces and cut there" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import io
 import os
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -444,3 +445,18 @@ def test_plan_keeps_the_first_of_equal_contents_in_order():
     assert unique(items, {"c"}) == [items[0], items[1]]
     assert [item.content for item in by_length(items, lambda item: -int(item.source))] == ["c", "b", "a", "b"]
     assert cut(items, 3) == [Part(tuple(items[:3])), Part(tuple(items[3:]))]
+
+
+def test_other_columns_lie_beside_a_file_whose_bytes_they_do_not_change(tmp_path):
+    folder, split = folder_of(tmp_path), text_split("train", [("1", "a", 0), ("2", "b", 1)])
+    encode_texts(folder, [split])
+    publish([folder], [split], {}, skip=False)
+    path, plain = folder.published("train"), folder.published("train").read_bytes()
+    assert store.columns(path) == {}
+    assert not store.columns_path(path).exists()
+    rich = [replace(split.memes[0], columns={"source": "web", "half": "\ud800"}), split.memes[1]]
+    publish([folder], [replace(split, memes=rich)], {}, skip=False)
+    assert store.columns(path) == {"1": {"source": "web", "half": "\ud800"}}
+    assert path.read_bytes() == plain
+    publish([folder], [split], {}, skip=False)
+    assert not store.columns_path(path).exists()

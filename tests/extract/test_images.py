@@ -169,14 +169,14 @@ def test_many_large_images_are_not_decoded_at_once(monkeypatch):
     at_once, most, lock = [0], [0], threading.Lock()
     squeezed = images._squeezed
 
-    def watched(image):
+    def watched(image, *to):
         with lock:
             at_once[0] += image.width * image.height
             most[0] = max(most[0], at_once[0])
         threading.Event().wait(0.005)
         with lock:
             at_once[0] -= image.width * image.height
-        return squeezed(image)
+        return squeezed(image, *to)
 
     monkeypatch.setattr(images, "_squeezed", watched)
     files = [encoded(Image.new("RGBA", size)) for size in ((10, 10), (5, 5), (6, 10), (4, 10)) * 4]

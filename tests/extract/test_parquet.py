@@ -273,3 +273,16 @@ def test_a_mutated_file_is_read_or_refused(tmp_path_factory, flips, cut, kind):
             meme.image.read_bytes()
     except Failed as refused:
         str(refused).encode()
+
+
+def test_other_columns_are_kept_but_for_bytes_and_what_cannot_be_read(tmp_path):
+    folder_with_images(tmp_path)
+    columns = {"id": ["1", "2"], "img": IMAGES[:2], "text": ["a", "b"], "label": [0, 1], "raw": [b"1", b"2"]}
+    columns |= {"source": ["web", None], "targets": [["a"], []]}
+    bad = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"x\xff")]
+    )
+    pq.write_table(pa.table(columns | {"odd": bad}), tmp_path / "train.parquet")
+    split = dataset.read(tmp_path, "train")
+    assert not split.faults
+    assert [meme.columns for meme in split.memes] == [{"source": "web", "targets": ["a"], "odd": "x"}, {"targets": []}]

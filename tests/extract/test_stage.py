@@ -3,12 +3,14 @@
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from extract import inspect, places, publish, stage, store
+from extract import dataset, encoders, inspect, places, publish, stage, store
 from extract.config import ExtractConfig
+from extract.encoders import catalogue
 from extract.errors import Refused
 
 pytest_plugins = ["faked_stage"]
@@ -121,6 +123,80 @@ def test_a_dataset_that_grows_moves_or_has_no_record_yet_is_known(extract, data,
     assert list(features.glob("*/dataset.json")) == records
 
 
+def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once(extract, data, tmp_path, monkeypatch):
+    """To the byte, whether they are named on a command line or in a tuple."""
+    monkeypatch.setattr(
+        catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"{kind}-{name.split('=')[-1]}", kind=kind)
+    )
+    read, reading = [], dataset.read
+    monkeypatch.setattr(dataset, "read", lambda *args: read.append(args[1]) or reading(*args))
+    several = ["--text-encoder", "a, b,again=a", "--image-encoder", "c,d", "--on-error", "skip"]
+    assert extract(data, tmp_path / "command", *several) == (0, 10, 10)
+    assert read == ["train", "dev"]
+    named = {"text_encoder": ("a", "b"), "image_encoder": ("c", "d")}
+    together = stage.extract(data=data, features=tmp_path / "python", on_error="skip", **named, **OPTIONS)
+    assert [each.identity.name for each in together.encoders] == ["image-c", "image-d", "text-a", "text-b"]
+    assert (together.of("text"), together.of("image")) == (together.encoders[2], together.encoders[0])
+    for pair in (("a", "c"), ("b", "d")):
+        names = dict(zip(named, pair, strict=True))
+        stage.extract(data=data, features=tmp_path / "alone", on_error="skip", **names, **OPTIONS)
+
+    def files(home: str) -> dict[str, bytes]:
+        found = [path for ending in ("h5", "txt") for path in (tmp_path / home).rglob(f"[!.]*.{ending}")]
+        return {str(path.relative_to(tmp_path / home)): path.read_bytes() for path in found}
+
+    assert len(files("alone")) == 12  # of four encoders: train, dev and what was left out of train
+    assert files("command") == files("python") == files("alone")
+
+
+def test_what_encoding_took_stands_beside_the_vectors(extract, data, tmp_path):
+    """Of the run that encoded most; a run that encodes nothing does not say a word."""
+    assert extract(data, tmp_path, "--split", "dev", "--image-encoder", "none")[0] == 0
+    few = store.read_speed(tmp_path / "fake-text")
+    assert (few.contents, few.device, few.dtype) == (2, "cpu", "float32")
+    assert few.machine
+    assert 0 < few.each == few.seconds / 2 or few.seconds == 0  # rounded to milliseconds
+    assert extract(data, tmp_path, "--split", "train", "--image-encoder", "none")[0] == 0
+    most = store.read_speed(tmp_path / "fake-text")
+    assert most.contents == 4
+    assert extract(data, tmp_path, "--image-encoder", "none") == (0, 0, 0)
+    assert store.read_speed(tmp_path / "fake-text") == most
+    store.record_speed(tmp_path / "fake-text", few)
+    assert store.read_speed(tmp_path / "fake-text") == most
+    for odd in ("", "[]", "{}"):
+        (tmp_path / "fake-text" / store.SPEED).write_text(odd)
+        assert store.read_speed(tmp_path / "fake-text") is None
+    assert store.read_speed(tmp_path / "nothing-here") is None
+
+
+def test_every_encoder_that_cannot_be_had_is_named_at_once(data, tmp_path, monkeypatch):
+    def locate(kind, name):
+        if name.startswith("no-"):
+            raise Refused(f"unknown {kind} encoder {name!r}.")
+        return SimpleNamespace(slug=name, kind=kind)
+
+    monkeypatch.setattr(catalogue, "locate", locate)
+    monkeypatch.setattr(encoders, "settings", lambda located, **how: {"weights": located.slug})
+    with pytest.raises(Refused) as refused:
+        stage.extract(
+            data=data, features=tmp_path, text_encoder="a,no-b,no-c", image_encoder=("no-d", "e"), device="cpu"
+        )
+    assert str(refused.value) == (
+        "unknown image encoder 'no-d'.\n\nunknown text encoder 'no-b'.\n\nunknown text encoder 'no-c'."
+    )
+
+
+def test_none_stands_alone_and_a_folder_with_a_comma_is_one(tmp_path):
+    with pytest.raises(Refused, match=r"^--text-encoder names none beside a, b; none stands alone$"):
+        ExtractConfig(text_encoder="a,none,b")
+    with pytest.raises(Refused, match=r"^both encoders are none: nothing to do$"):
+        ExtractConfig(text_encoder=("none",), image_encoder="none")
+    (tmp_path / "a,b").mkdir()
+    assert ExtractConfig(text_encoder=f"{tmp_path}/a,b").encoders("text") == (f"{tmp_path}/a,b",)
+    assert ExtractConfig(image_encoder="none").encoders("image") == ()
+    assert ExtractConfig(image_encoder="c,d,c").encoders("image") == ("c", "d")
+
+
 def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch):
     started, go_on = [], threading.Event()
 
@@ -132,7 +208,7 @@ def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch)
 
     monkeypatch.setattr(places, "digest", digest)
     monkeypatch.setattr(stage, "cores", lambda: 2)
-    digests = stage._image_digests([Path(str(number)) for number in range(500)], ExtractConfig(quiet=True))
+    digests = stage.image_digests([Path(str(number)) for number in range(500)], quiet=True)
     assert next(digests) == "0"
     threading.Timer(1, go_on.set).start()  # so that waiting for what is queued would end, too
     digests.close()

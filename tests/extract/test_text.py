@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_encoders import POSITIONS, text_folder
+from tiny_encoders import POSITIONS, SMALL_BERT, text_folder
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
+from transformers import AutoModel, AutoTokenizer, Qwen3Config, T5Config, T5Model
 
 from extract import encoders
 from extract.encoders import catalogue, onednn
@@ -262,3 +263,100 @@ def test_mpnet_pads_right_and_tells_meanings_apart() -> None:
     torch.testing.assert_close(torch.cat([encoder.encode([row]) for row in ids]), together, atol=FP32, rtol=0)
     near, far = (torch.cosine_similarity(together[0], together[other], dim=0) for other in (1, 2))
     assert near > 0.6 > 0.2 > far
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny decoder, as the embedders built on Qwen3 are: bfloat16 weights, rotary positions, a closing special."""
+    folder = text_folder(tmp_path_factory.mktemp("encoders") / "qwen")
+    sizes = SMALL_BERT | {"num_key_value_heads": 2, "head_dim": 8}
+    config = Qwen3Config(vocab_size=86, max_position_embeddings=POSITIONS, **sizes)
+    torch.manual_seed(0)
+    model = AutoModel.from_config(config)
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) * (0.2 if parameter.dim() > 1 else 0.0)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_decoders_last_token_does_not_depend_on_padding(decoder: Path, tmp_path: Path, side: str) -> None:
+    folder = Path(shutil.copytree(decoder, tmp_path / side))
+    about = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(about | {"padding_side": side}))
+    encoder = load(folder, "last")
+    vectors = encoder.encode(encoder.prepare(TEXTS), pad_to=40)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, dtype=torch.float32)
+    batch = tokenizer(TEXTS, truncation=True, max_length=32, padding="max_length", return_tensors="pt")
+    with torch.inference_mode():
+        state = model.eval()(**batch).last_hidden_state
+    last = torch.full((len(TEXTS),), 31) if side == "left" else batch["attention_mask"].sum(dim=1) - 1
+    torch.testing.assert_close(vectors, state[torch.arange(len(TEXTS)), last], atol=FP32, rtol=0)
+    short = load(folder, "last", dtype="bfloat16")
+    tables = {name: table.dtype for name, table in short._model.named_buffers() if "inv_freq" in name}
+    assert set(tables.values()) == {torch.float32}
+    assert torch.cosine_similarity(short.encode(short.prepare(TEXTS)), vectors).min() > 0.999
+
+
+def sentence_folder(
+    folder: Path, modules: tuple[str, ...] = ("Transformer", "Pooling", "Normalize"), **pooling
+) -> Path:
+    """A text encoder, and what sentence-transformers says beside it."""
+    text_folder(folder)
+    paths = {"Transformer": "", "Pooling": "1_Pooling"}
+    listed = [{"type": f"sentence_transformers.models.{name}", "path": paths.get(name, name)} for name in modules]
+    (folder / "1_Pooling").mkdir()
+    for name, content in (
+        ("modules.json", listed),
+        ("1_Pooling/config.json", {"word_embedding_dimension": 32, "include_prompt": True} | pooling),
+        ("sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": True}),
+        ("config_sentence_transformers.json", {"prompts": {"query": "find: "}, "default_prompt_name": "query"}),
+    ):
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("said", "pooling"),
+    [({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
+     ({"pooling_mode_cls_token": True}, "cls"), ({"pooling_mode": "lasttoken"}, "last")],
+)  # fmt: skip
+def test_a_sentence_transformers_folder_says_how(tmp_path: Path, said: dict[str, Any], pooling: str) -> None:
+    folder = sentence_folder(tmp_path / "said", **said)
+    ours, plain = load(folder, "sentence"), load(folder, pooling, max_tokens=12)
+    expected = plain.encode(plain.prepare([f"find: {text.lower().strip()}".strip() for text in TEXTS]))
+    torch.testing.assert_close(
+        ours.encode(ours.prepare(TEXTS)), torch.nn.functional.normalize(expected, dim=1), atol=FP32, rtol=0
+    )
+    settings = encoders.settings(ours.located, dtype="float32", max_tokens=128)
+    assert settings["max_tokens"] == ours.max_tokens == 12
+    assert settings["recipe"] == f"{pooling}, length 1, case lower, prompt 'find: '"
+
+
+@pytest.mark.parametrize(
+    ("modules", "said", "message"),
+    [
+        (
+            ("Transformer", "Pooling", "Dense"),
+            {},
+            "has the modules Transformer, Pooling, Dense, expected Transformer, ",
+        ),
+        ((), {}, "has no modules.json: it is no sentence-transformers folder"),
+        (
+            ("Transformer", "Pooling"),
+            {"pooling_mode_max_tokens": True},
+            "pools by max_tokens, expected one of cls_token",
+        ),
+        (
+            ("Transformer", "Pooling"),
+            {"pooling_mode_cls_token": True, "include_prompt": False},
+            "leaves its prompt out of the mean",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path: Path, modules: Any, said: Any, message: str) -> None:
+    folder = sentence_folder(tmp_path / "said", modules, **said)
+    with pytest.raises(Refused) as refused:
+        encoders.settings(catalogue.locate("text", f"{folder}:sentence"), dtype="float32", max_tokens=128)
+    assert message in str(refused.value)
+    assert f"{folder}:sentence: " in str(refused.value)

@@ -52,6 +52,17 @@ def test_a_constant_column_becomes_zero(value):
     assert Scaling.fit(vec)(torch.from_numpy(vec))[:, 0].abs().max() == 0
 
 
+def test_each_of_several_encoders_has_the_norm_of_one_and_a_floor_of_its_own():
+    """Columns that vary little beside another encoder's are no rounding."""
+    draw = np.random.default_rng(0)
+    vec = np.concatenate([draw.normal(0, 1e-3, (500, 4)), draw.normal(0, 1e5, (500, 12))], axis=1).astype(np.float32)
+    scaled = Scaling.fit(vec, (4, 12))(torch.from_numpy(vec))
+    for block, alone in ((slice(0, 4), vec[:, :4]), (slice(4, 16), vec[:, 4:])):
+        # other sums are added up in another order
+        torch.testing.assert_close(scaled[:, block], Scaling.fit(alone)(torch.from_numpy(alone)), atol=1e-5, rtol=0)
+    assert Scaling.fit(vec)(torch.from_numpy(vec))[:, :4].abs().max() == 0  # taken for one encoder's they are
+
+
 def test_a_column_constant_in_train_only_is_not_blown_up_elsewhere():
     scale = Scaling.fit(np.full((10, 1), 3.0, np.float32))
     assert scale(torch.tensor([[3.5]])).tolist() == [[0.0]]

@@ -72,8 +72,8 @@ def test_runs_of_other_seeds_differ():
 def test_splitting_a_stack_for_memory_changes_nothing(monkeypatch):
     runs = [replace(QUICK, seed=seed) for seed in range(5)]
     together = fit("late", TRAIN, DEV, runs, precision="float32").logits(TEST)
-    monkeypatch.setattr(training, "STACK_BYTES", 2 * 4 * 5 * 8 * (TEXT + IMAGE + 3))
-    assert len(training._stacks(runs, TEXT + IMAGE)) == 3
+    monkeypatch.setattr(training, "STACK_BYTES", 2 * 4 * 5 * (8 * (TEXT + IMAGE + 4) + 4))
+    assert len(training._stacks("late", TEXT, IMAGE, runs)) == 3
     torch.testing.assert_close(fit("late", TRAIN, DEV, runs, precision="float32").logits(TEST), together)
 
 

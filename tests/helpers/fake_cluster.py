@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
 
-from extract import encoders, engine, errors, images
+from extract import encoders, engine, errors, images, store
 from extract.__main__ import main
 from extract.encoders import catalogue
 from extract.ray_engine import workers
@@ -125,7 +125,7 @@ def published(features: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(features)): path.read_bytes()
         for path in features.glob("[!.]*/*")
-        if not path.name.startswith(".")
+        if not path.name.startswith(".") and path.name != store.SPEED
     }
 
 

@@ -1,6 +1,7 @@
 """Encoders that need no network: a vector is a fixed function of the content, so that a stale one is seen at once."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ class FakeText:
     """Word lengths as token ids; counts what it encodes."""
 
     row_by_row = True
+    located = SimpleNamespace(slug="fake-text")
 
     def __init__(self, dim: int = 8, max_tokens: int = 16) -> None:
-        self.dim, self.longest, self.device = dim, max_tokens, torch.device("cpu")
+        self.dim, self.longest, self.max_tokens, self.device = dim, max_tokens, max_tokens, torch.device("cpu")
         self.encoded: list[list[int]] = []
 
     def prepare(self, contents: list[str]) -> list[list[int]]:

@@ -4,15 +4,24 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from experiments.systems import encoders, run
+from experiments.systems import encoders, results, run
 from experiments.systems.published import SYSTEMS
 from heads.settings import HeadSettings
 
 
 def lines(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def label_and_probability(run: Path, meme: str) -> str:
+    """What is said of a meme of test whose probabilities a run has written: their mean, and on which side it falls."""
+    table = pd.read_csv(run / "predictions_test.csv", dtype={"id": str})
+    mean, result = table[table["id"] == meme]["probability"].mean(), results.read_result(run)
+    assert result is not None
+    return f"label {int(mean >= result.threshold)}: probability {mean:.3f}".replace("0.", ".", 1)
 
 
 def asked(folder: Path, *more: str) -> list[str]:

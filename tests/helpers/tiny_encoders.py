@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from transformers import (
+    AutoConfig,
     AutoModel,
     BertConfig,
     DistilBertConfig,
@@ -136,6 +137,75 @@ def transformers_resnet_folder(folder: Path, layer_type: str, in_bottleneck: boo
     shake_norms(model)
     model.save_pretrained(folder)
     write_json(folder / "preprocessor_config.json", IMAGENET)
+    return folder, model
+
+
+VIT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+PATCHES = {"image_size": 32, "patch_size": 8}
+STAGES = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+VISION: dict[str, dict[str, Any]] = {  # by the type of model: its settings; 32 x 32 pixels
+    "clip": {
+        "vision_config": VIT | PATCHES,
+        "text_config": VIT | {"vocab_size": 86, "max_position_embeddings": 16, "eos_token_id": 2},
+        "projection_dim": 16,  # neither tower's own, which is 512
+    },
+    "siglip": {
+        "vision_config": VIT | PATCHES,
+        "text_config": VIT | {"vocab_size": 86, "max_position_embeddings": 16, "projection_size": 24},
+    },
+    "dinov2": VIT | PATCHES,
+    "dinov2_with_registers": VIT | PATCHES,
+    "dinov3_vit": VIT | PATCHES | {"num_register_tokens": 3},
+    "dinov3_convnext": STAGES,
+    "vit": VIT | PATCHES,
+    "deit": VIT | PATCHES,
+    "beit": VIT | PATCHES | {"use_relative_position_bias": True},
+    "convnext": STAGES,
+    "convnextv2": STAGES,
+    "swin": {
+        "image_size": 32,
+        "patch_size": 2,
+        "embed_dim": 8,
+        "depths": [1, 1],
+        "num_heads": [2, 2],
+        "window_size": 4,
+    },
+}
+
+
+def vision_folder(folder: Path, kind: str, **processor: Any) -> tuple[Path, PreTrainedModel]:
+    """A transformers folder of a tiny random image model, or of two towers, and the model itself.
+
+    processor: what preprocessor_config.json says otherwise.
+    """
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **VISION[kind])
+    model = AutoModel.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # far from the usual start: attention, layer scales and norms must matter
+            parameter.add_(torch.randn_like(parameter) * (0.2 if parameter.dim() > 1 else 0.1))
+    model.save_pretrained(folder)
+    size = {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True}
+    normalised = {"image_mean": [0.48, 0.45, 0.40], "image_std": [0.27, 0.26, 0.28], "do_normalize": True}
+    kinds = {"image_processor_type": "CLIPImageProcessor", "resample": 3, "do_rescale": True, "do_resize": True}
+    write_json(folder / "preprocessor_config.json", size | normalised | kinds | processor)
+    return folder, model
+
+
+def two_tower_folder(folder: Path, kind: str) -> tuple[Path, PreTrainedModel]:
+    """As `vision_folder`, with a tokenizer of letters whose closing word piece is the highest, as CLIP's is."""
+    _, model = vision_folder(folder, kind)
+    vocabulary = ["[PAD]", "[CLS]", "[UNK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "[SEP]"]
+    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    single = "[CLS] $A [SEP]" if kind == "clip" else "$A [SEP]"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, special_tokens=[(token, vocabulary.index(token)) for token in ("[CLS]", "[SEP]")]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    roles = {"pad_token": "[PAD]", "eos_token": "[SEP]", "unk_token": "[UNK]"}
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **roles})
     return folder, model
 
 

@@ -24,7 +24,8 @@ def memes(count: int, seed: int = 0, split: str = "train") -> Inputs:
         words = draw.integers(FIRST_LETTER + 2, FIRST_LETTER + 20, draw.integers(1, 6)).tolist()
         words.insert(draw.integers(0, len(words) + 1), FIRST_LETTER + int(word))
         token_ids.append([CLS, *words, SEP])
-    return Inputs(split, (says ^ shows).astype(np.int64), {"grid": grid, "input_ids": token_ids})
+    columns = {"image_vec": grid.reshape(count, -1), "input_ids": token_ids}
+    return Inputs(split, (says ^ shows).astype(np.int64), columns)
 
 
 def transformer(bert: Path, train_text: bool = True, classes: int = 2, seed: int = 0) -> Branch:
@@ -32,4 +33,4 @@ def transformer(bert: Path, train_text: bool = True, classes: int = 2, seed: int
     torch.manual_seed(seed)
     located = catalogue.locate("text", str(bert))
     net = MultimodalTransformer(located, channels=CHANNELS, cells=CELLS, classes=classes, train_text=train_text)
-    return Branch(("grid", "input_ids", "attention_mask"), net, classes)
+    return Branch(("image_vec", "input_ids", "attention_mask"), net, classes)

@@ -1,0 +1,235 @@
+"""python -m experiments.leaderboard: which encoders? Every head on every choice of encoders, on the same memes.
+
+Reads features/. Writes leaderboard.md, .csv, .tex, .json, and two drawings (extra: report). Of several features folders
+each has such a leaderboard in a folder of its own, and across.md, .csv, .tex, .json say what they have in common. What
+was trained is kept: a run that was stopped goes on where it stood.
+
+From Python: `from experiments.leaderboard import leaderboard`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import parser as parser_of
+from extract import errors
+from extract.places import Place, name, place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.results.records import Across, Leaderboard
+    from experiments.search.trials import Task
+    from experiments.training import Trained
+
+EXAMPLES = """\
+examples:
+  python -m experiments.leaderboard
+  python -m experiments.leaderboard --text-encoder all,all-MiniLM-L6-v2+all-mpnet-base-v2 --heads text,early
+  python -m experiments.leaderboard --features features/mine,features/yours,features/theirs
+"""
+
+
+@dataclass(frozen=True)
+class Leaderboards:
+    """One for each features folder, and what they say together; as a pandas frame: `table`."""
+
+    boards: "list[Leaderboard]"
+    across: "Across | None"  # None of one dataset
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each dataset, row of its leaderboard and split: columns as in leaderboard.csv."""
+        import io
+
+        import pandas as pd
+
+        from experiments.tables import leaderboard_csv
+
+        frames = [
+            pd.read_csv(io.StringIO(leaderboard_csv(board))).assign(dataset=board.dataset) for board in self.boards
+        ]
+        return pd.concat(frames, ignore_index=True)
+
+
+def leaderboard(
+    features: Place | str | Sequence[Place | str] = "features",
+    *,
+    heads: str | Sequence[str] = DEFAULT_HEADS,
+    text_encoder: str = "all",
+    image_encoder: str = "all",
+    seeds: int = 5,
+    out: Path | str = "reports/leaderboard",
+    device: str = "auto",
+    quiet: bool = True,
+) -> Leaderboards:
+    """Train every head on every choice of encoders that `out` does not hold yet; rank, test and write.
+
+    features: one folder or several, each of a dataset of its own. text_encoder, image_encoder: "all,a+b": each of a
+    kind, and a sum. quiet: print nothing. The others are as on the command line. Raises Refused for what cannot be
+    compared, Failed where every head's training diverged.
+    """
+    from experiments.evaluate import standings
+    from experiments.results import boards
+    from extract.machine import resolve_device
+
+    asked = features.split(",") if isinstance(features, str) else features
+    folders = [place(str(each)) for each in (asked if isinstance(asked, Sequence) else [asked]) if str(each)]
+    names, device = head_names(heads), resolve_device(device)
+    called = dataset_names(folders)
+    found = []
+    for dataset, folder in zip(called, folders, strict=True):
+        into = Path(out) / dataset if len(folders) > 1 else Path(out)
+        tasks, notes = tasks_of(folder, names, text_encoder, image_encoder)
+        if not quiet:
+            encoders = {each.name for task in tasks for each in task.encoders.values()}
+            print("\n".join([f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", *notes]), file=sys.stderr)
+        tasks, trained, lost = train(tasks, seeds, into, device, quiet)
+        found.append(standings.leaderboard(dataset, tasks, trained, seeds, [*notes, *lost]))
+        boards.write(into, found[-1])
+    across = standings.across(found) if len(found) > 1 else None
+    if across:
+        boards.write_across(Path(out), across)
+    return Leaderboards(found, across)
+
+
+def dataset_names(folders: Sequence[Place]) -> list[str]:
+    """Return what each features folder's dataset is called, else the folder itself; numbered where names are equal.
+
+    Raises Refused where there is no folder, or one is named twice.
+    """
+    if len(set(map(str, folders))) < len(folders) or not folders:
+        raise errors.Refused(f"--features names no folder, or one twice: {', '.join(map(str, folders))}")
+    from extract import store
+
+    plain = []
+    for folder in folders:
+        said = [PurePath(each.data).name for each in store.recorded(folder).values()]
+        plain.append(next(filter(None, [*said, name(folder)]), "features"))
+    return [
+        each if plain.count(each) == 1 else f"{each}-{plain[:number].count(each) + 1}"
+        for number, each in enumerate(plain)
+    ]
+
+
+def tasks_of(
+    features: Place, heads: Sequence[str], text_encoder: str, image_encoder: str
+) -> "tuple[list[Task], list[str]]":
+    """Every head on every choice of encoders, all on the same memes, and in words what was left out.
+
+    Raises Refused as loading does.
+    """
+    from itertools import product
+
+    from experiments import data as stored
+    from experiments.evaluate import standings
+    from experiments.search import trials
+
+    sides, notes = trials.sides_of(features, text_encoder, image_encoder)
+    loaded = [stored.load(features, text, image) for text, image in product(*sides.values())]
+    loaded, doubles = trials.without_doubles(loaded)
+    notes += [*doubles, *dict.fromkeys(note for data in loaded for note in data.notes)]
+    loaded, left_out = standings.in_common(loaded)
+    able, unable = stored.trainable(loaded[0], heads)
+    return trials.tasks(loaded, able), [*notes, *left_out, *unable]
+
+
+def train(
+    tasks: "Sequence[Task]", seeds: int, out: Path, device: str, quiet: bool
+) -> "tuple[list[Task], list[Trained], list[str]]":
+    """Train what `out` does not hold yet, a pair of encoders at a time; return tasks, what they came to, and in words
+    those that are left out, for their training diverged.
+
+    Raises Refused where nothing can be written, Failed where every one diverged.
+    """
+    from tqdm import tqdm
+
+    from experiments import training
+    from experiments.results import boards, folder
+    from experiments.words import diverged
+    from extract.locks import locked
+
+    folder.prepare(out, boards.KEPT)
+    runs = training.runs([task.head for task in tasks], seeds, {})
+    with locked(out, "another leaderboard", "--out"):
+        keys = [boards.key(task, runs[task.head], device) for task in tasks]
+        held = {key: boards.kept(out, key, task.head) for task, key in zip(tasks, keys, strict=True)}
+        by_data: dict[int, list[tuple[Task, str]]] = {}
+        for task, key in zip(tasks, keys, strict=True):
+            if held[key] is None:
+                by_data.setdefault(id(task.data), []).append((task, key))
+        with tqdm(by_data.values(), "pairs of encoders", disable=quiet or None, file=sys.stderr) as bar:
+            for of_pair in bar:
+                data = of_pair[0][0].data
+                bar.set_postfix_str(" + ".join(each.name for each in data.encoders.values() if each.dim))
+                asked = {task.head: runs[task.head] for task, _ in of_pair}
+                for (_, key), trained in zip(
+                    of_pair, training.heads(data, asked, device, "none", quiet=True), strict=True
+                ):
+                    boards.keep(out, key, trained)
+                    held[key] = replace(trained, fitted=None)  # memory holds one pair's weights
+        boards.forget(out, keys)
+    every = [(task, its) for task, key in zip(tasks, keys, strict=True) if (its := held[key])]
+    sound = [(task, trained) for task, trained in every if all(trained.best_epoch)]
+    lost = [
+        diverged(
+            f"{task.head} on {' + '.join(each.name for each in task.encoders.values())}",
+            [seed for seed, epoch in enumerate(trained.best_epoch) if not epoch],
+        )
+        for task, trained in every
+        if not all(trained.best_epoch)
+    ]
+    if not sound:
+        raise errors.Failed("\n".join(lost))
+    return [task for task, _ in sound], [trained for _, trained in sound], lost
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = parser_of(
+        "leaderboard",
+        "Train every head on every choice of encoders, rank them by dev, and test the best on test.",
+        EXAMPLES,
+    )
+    add = parser.add_argument
+    add(
+        "--features",
+        default="features",
+        metavar="DIR,DIR",
+        help="from extract; several are datasets (default: features)",
+    )
+    add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
+    add("--text-encoder", default="all", metavar="E,E+E", help="text vectors (default: all); E+E: side by side")
+    add("--image-encoder", default="all", metavar="E,E+E", help="image vectors, likewise (default: all)")
+    add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each row (default: 5)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
+    add("--out", type=Path, default=Path("reports/leaderboard"), metavar="DIR", help="default: reports/leaderboard")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parser().parse_args(argv)
+    found = leaderboard(**vars(options), quiet=False)
+
+    from importlib.util import find_spec
+
+    from experiments import tables, words
+
+    for board in found.boards:
+        print(
+            tables.plain(tables.level_table(board, f"{board.dataset}: level with the best, cheapest first")), end="\n\n"
+        )
+        print("\n".join([*words.leaderboard(board), *board.notes]), end="\n\n")
+    if found.across:
+        print(tables.plain(tables.across_table(found.across, "Over all datasets")), end="\n\n")
+        print("\n".join([*words.across(found.across), *found.across.notes]))
+    if not find_spec("matplotlib"):
+        print(f"no drawings: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)
+    print(f"Written to {options.out}: leaderboard.md, .csv, .tex, .json, and drawings.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,121 @@
+"""A head's model card in Markdown, as model hubs show it: use, limits, data, encoders, figures, slices, thresholds."""
+
+import json
+from pathlib import Path
+
+from experiments import tables, words
+from experiments.evaluate.operating_points import OperatingPoints
+from experiments.results import answers
+from experiments.results.folder import Results
+from experiments.results.models import SavedHead
+from experiments.results.records import Row
+from experiments.tables import Table
+from extract import places
+from heads.metrics import METRICS
+
+USE = (
+    "To say how likely an image and the words on it are of label 1, for research, and to put memes in the order in "
+    "which people look at them. What label 1 means is what it means in the data below.",
+    "Not to remove, punish or profile without a person who looks: an answer is a guess with the error rates below.",
+)
+LIMITS = (
+    "Figures hold for memes like those of the data below. Other sources, languages, years and camera pictures need "
+    "figures of their own.",
+    "The encoders are frozen: what their training did not teach them, this head cannot see; biases of theirs stay.",
+    "It takes these encoders' vectors, of these fingerprints; those of others give numbers without meaning.",
+)
+
+
+def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str]) -> str:
+    """Return the card of a head. files: what lies beside it, and what each is for."""
+    comparison, run = results.comparison, results.comparison.run
+    rows = [row for row in comparison.rows if row.name == saved.name or row.name.startswith(f"{saved.name}, ")]
+    title = f"{saved.name} on {' and '.join(encoder.name for encoder in comparison.encoders.values() if encoder.dim)}"
+    lines = ["---", *front_matter(results, rows, title), "---", "", f"# {title}", ""]
+    lines += [
+        f"A light head of memefuse on frozen encoders: vectors of {' and '.join(saved.sides)} in, the probability of "
+        f"label 1 out, the mean of {len(saved.fitted.runs)} runs. Label 1 is from **{words.bare(saved.threshold)}** "
+        "on, the threshold with the best macro-F1 on dev.",
+    ]
+    lines += ["", "## Use", "", *(f"- {sentence}" for sentence in USE)]
+    lines += ["", *(f"- `{name}`: {what}" for name, what in files.items())]
+    lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in [*LIMITS, *cautions(results)])]
+    vectors = places.name(places.place(comparison.features))
+    lines += ["", "## Data", "", tables.markdown(data_table(results)), "", f"Its vectors: {vectors}."]
+    lines += ["", "## Encoders", "", tables.markdown(encoder_table(results))]
+    for split in [split for split in results.predicted if results.rows(split)]:
+        its = [row for row in rows if row.split == split]
+        lines += ["", f"## Figures on {words.heading(results.size(split))}", ""]
+        lines += [tables.markdown(tables.main_table(its, ""))]
+        lines += ["", "At the threshold tuned on dev:", "", tables.markdown(tables.tuned_table(its, ""))]
+    lines += slices(results, saved.name, reports)
+    if points := answers.read(reports, "operating_points", OperatingPoints, run):
+        for split in comparison.judged:
+            its_points = [each for each in points.points if (each.head, each.split) == (saved.name, split)]
+            lines += ["", f"## Thresholds for a moderator, on {split}", ""]
+            lines += [tables.markdown(tables.operating_table(its_points, "")), ""]
+        lines += [f"- {sentence}" for sentence in words.operating_points(points, saved.name)]
+    settings = json.dumps(comparison.settings[saved.name])
+    lines += ["", "## Training", "", f"- settings: `{settings}`", f"- seeds: 0 to {comparison.seeds - 1}"]
+    lines += [f"- code: memefuse {comparison.code}; run: {run}", "", "## How to read this", "", words.READING]
+    return "\n".join(lines) + "\n"
+
+
+def front_matter(results: Results, rows: list[Row], title: str) -> list[str]:
+    """Return the card's YAML (JSON, which is YAML) of the judged splits' figures."""
+    kind = "mean" if any(row.kind == "mean" for row in rows) else "head"  # of a single run there is no mean
+    found = [
+        {"type": name, "value": round(row.metrics[name].mean, 4), "name": f"{METRICS[name].title}, {row.split}"}
+        for row in rows
+        for name in ("auc_roc", "average_precision", "accuracy")
+        if row.split in results.comparison.judged and row.kind == kind
+    ]
+    result = {"task": {"type": "image-text-classification"}, "dataset": {"type": "memes", "name": "see Data"}}
+    index = [{"name": title, "results": [result | {"metrics": found}]}]
+    about = {"library_name": "pytorch", "tags": ["memes", "multimodal", "frozen-encoders"], "model-index": index}
+    return [f"{key}: {json.dumps(value)}" for key, value in about.items()]
+
+
+def cautions(results: Results) -> list[str]:
+    """What of the data weakens the figures."""
+    comparison = results.comparison
+    said = [sentence for size in comparison.splits if (sentence := words.leakage(size))]
+    for split in comparison.judged:
+        heads = [row for row in results.rows(split).values() if row.kind == "head"]
+        said.append(words.precision(results.size(split), heads))
+    return said + comparison.notes
+
+
+def data_table(results: Results) -> Table:
+    rows = [
+        [size.name, f"{size.memes:,}", f"{size.positive:,}", f"{size.texts:,}", f"`{size.digest}`"]
+        for size in results.comparison.splits
+    ]
+    return Table("", ["split", "memes", "label 1", "distinct texts", "sha256 of ids, labels and contents"], rows)
+
+
+def encoder_table(results: Results) -> Table:
+    rows = [
+        [side, encoder.name, f"{encoder.dim:,}", encoder.pooling, f"`{encoder.fingerprint}`"]
+        for side, encoder in results.comparison.encoders.items()
+        if encoder.dim
+    ]
+    return Table("", ["side", "encoder", "dims", "pooling", "fingerprint"], rows)
+
+
+def slices(results: Results, head: str, reports: Path) -> list[str]:
+    lines: list[str] = []
+    for split in results.comparison.judged:
+        pieces = [piece for piece in results.comparison.slices if piece.split == split and head in piece.auc_roc]
+        if pieces:
+            rows = [
+                [piece.name, f"{piece.memes:,}", f"{words.bare(figure.mean)} {words.interval(figure)}".strip()]
+                for piece in pieces
+                for figure in [piece.auc_roc[head]]
+            ]
+            table = Table("", ["slice", "memes", "AUC-ROC"], rows)
+            lines += ["", f"## Slices of {split}", "", tables.markdown(table)]
+        for answer in answers.sliced(reports, results.comparison.run):
+            lines += ["", tables.markdown(answers.field_table(answer, head, split))]
+            lines += ["", *(f"- {sentence}" for sentence in words.field_slices(answer, head))]
+    return lines

@@ -1,0 +1,179 @@
+"""A saved head as files that need memefuse no more: vectors in, predict's probability of label 1 out.
+
+head.py and head.pt need torch alone, estimator.py scikit-learn besides; head.onnx is for whatever runs ONNX. All come
+from one traced program (torch.export), so that a head of any kind goes along, and is written down step by step.
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.fx import Node
+
+from experiments.results.models import SavedHead
+from extract.errors import Failed, need
+from extract.files import write_text
+from heads.metrics import probabilities
+from heads.models import HEADS
+
+CHECKS = "_assert_tensor_metadata"  # of the trace, not of the head
+
+MODULE = '''\
+"""The head {head} of memefuse's run {run}: vectors in, probability of label 1 out. Needs torch alone.
+
+from head import Head
+Head()(text_vec, image_vec)  # [n, {text}] and [n, {image}] float32, as the encoders give them -> [n] float64
+"""
+
+from pathlib import Path
+
+import torch
+
+aten = torch.ops.aten
+THRESHOLD = {threshold!r}  # label 1 from this probability on; tuned on dev
+
+
+class Head(torch.nn.Module):
+    def __init__(self, weights=Path(__file__).with_name("head.pt")):
+        super().__init__()
+        for name, tensor in torch.load(weights, weights_only=True).items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, text_vec, image_vec):
+{steps}
+'''
+
+ESTIMATOR = '''\
+"""The head {head} as a scikit-learn classifier. Needs head.py, head.pt, torch, numpy and scikit-learn.
+
+from estimator import HeadClassifier
+HeadClassifier().predict_proba(X)  # X: [n, {text} + {image}], text vectors and image vectors side by side
+"""
+
+import numpy as np
+import torch
+from head import THRESHOLD, Head
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+
+class HeadClassifier(ClassifierMixin, BaseEstimator):
+    """Trained already: `fit` changes nothing. Labels are 0 and 1."""
+
+    text_dim, n_features_in_, classes_ = {text}, {text} + {image}, np.array([0, 1])
+
+    def __init__(self, threshold=THRESHOLD):
+        self.threshold = threshold
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def fit(self, X, y=None):
+        return self
+
+    def predict_proba(self, X):
+        vec = torch.as_tensor(np.asarray(X, dtype=np.float32))
+        with torch.no_grad():
+            one = Head()(vec[:, : self.text_dim], vec[:, self.text_dim :]).numpy()
+        return np.stack([1 - one, one], axis=1)
+
+    def predict(self, X):
+        return (self.predict_proba(X)[:, 1] >= self.threshold).astype(int)
+'''
+
+
+class WholeHead(nn.Module):
+    """All that predict does between vectors and a probability: scaling, every run, temperature, their mean."""
+
+    temperature: Tensor
+    text_mean: Tensor
+    text_divisor: Tensor
+    image_mean: Tensor
+    image_divisor: Tensor
+
+    def __init__(self, saved: SavedHead) -> None:
+        super().__init__()
+        self.kind = HEADS[saved.name]
+        self.stacks = nn.ModuleList(stack for _, stack in saved.fitted.stacks)
+        self.runs = [len(members) for members, _ in saved.fitted.stacks]
+        order = [run for members, _ in saved.fitted.stacks for run in members]
+        self.register_buffer("temperature", saved.temperature[order])
+        for side, scale in zip(("text", "image"), saved.fitted.scaling, strict=True):
+            self.register_buffer(f"{side}_mean", scale.mean)
+            self.register_buffer(f"{side}_divisor", scale.divisor)
+
+    def forward(
+        self, text_vec: Float[Tensor, "meme text_dim"], image_vec: Float[Tensor, "meme image_dim"]
+    ) -> Float[Tensor, " meme"]:
+        text, image = self.kind.seen(text_vec, image_vec)
+        text, image = (text - self.text_mean) / self.text_divisor, (image - self.image_mean) / self.image_divisor
+        # a copy for each run: the way for shared vectors asks for their number, which a trace would fix
+        each = [(text.expand(runs, -1, -1), image.expand(runs, -1, -1)) for runs in self.runs]
+        logit = torch.cat([stack(*both) for stack, both in zip(self.stacks, each, strict=True)])
+        return probabilities(logit, self.temperature).mean(dim=0)
+
+
+def trace(saved: SavedHead) -> torch.export.ExportedProgram:
+    """Return a head as a program for any number of memes. Raises Failed for a head that torch cannot trace."""
+    vectors = tuple(torch.zeros(3, saved.encoders[side].dim) for side in ("text", "image"))
+    memes = torch.export.Dim("memes")
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # about the tracer's own future
+            program = torch.export.export(WholeHead(saved).eval(), vectors, dynamic_shapes=({0: memes}, {0: memes}))
+            return program.run_decompositions()
+    except Exception as error:  # torch's own kinds, many
+        reason = str(error).strip().split("\n")[0]
+        raise Failed(f"the head {saved.name} cannot be exported: {type(error).__name__}: {reason}") from None
+
+
+def write_torch(out: Path, saved: SavedHead, program: torch.export.ExportedProgram, about: dict[str, Any]) -> None:
+    """Write head.pt, its tensors, and head.py, its steps. about: what the file says of itself."""
+    inputs = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
+    tensors = {name: program.state_dict[key].detach().clone().contiguous() for name, key in inputs.items()}
+    tensors = {name: tensor for name, tensor in tensors.items() if used(program, name)}
+    torch.save(tensors, out / "head.pt")
+    lines = [f"        {line}" for node in program.graph.nodes if (line := step(node, tensors))]
+    write_text(out / "head.py", MODULE.format(steps="\n".join(lines), **about))
+
+
+def used(program: torch.export.ExportedProgram, name: str) -> bool:
+    return any(node.name == name and node.users for node in program.graph.nodes)
+
+
+def step(node: Node, tensors: dict[str, Tensor]) -> str:
+    """Return a step of the program as a line of Python; empty for what is none."""
+
+    def said(value: Any) -> str:
+        if isinstance(value, Node):
+            return f"self.{value.name}" if value.name in tensors else value.name
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(said, value))}]"
+        return repr(value)
+
+    if node.op == "output":
+        outputs: Any = node.args[0]
+        return f"return {said(outputs[0])}"
+    if node.op != "call_function" or CHECKS in str(node.target):
+        return ""
+    words = [*map(said, node.args), *(f"{name}={said(value)}" for name, value in node.kwargs.items())]
+    target = str(node.target)
+    if target.startswith("aten."):
+        return f"{node.name} = {target}({', '.join(words)})"
+    return f"{node.name} = {getattr(node.target, '__name__', target)}({', '.join(words)})"
+
+
+def write_sklearn(out: Path, about: dict[str, Any]) -> None:
+    write_text(out / "estimator.py", ESTIMATOR.format(**about))
+
+
+def write_onnx(out: Path, program: torch.export.ExportedProgram) -> None:
+    """Write head.onnx: text_vec and image_vec in, probability out. Raises Refused without the packages."""
+    need(("onnx", "onnxscript"), "ONNX needs", "onnx")
+    inputs, outputs = ["text_vec", "image_vec"], ["probability"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = out / "head.onnx"
+        torch.onnx.export(program, f=path, input_names=inputs, output_names=outputs, external_data=False, verbose=False)

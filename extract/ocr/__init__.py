@@ -1,0 +1,1 @@
+"""Words from pictures: what is written on memes whose text nobody has typed."""

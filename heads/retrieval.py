@@ -1,0 +1,164 @@
+"""A head that learns to lie near memes of its label, and may answer by what the nearest of them are."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from heads.head import REGRESSIONS_ON_BOTH, Head
+from heads.interactions import dropped, product, unit
+from heads.metrics import auc_roc
+from heads.mlp import DropoutNoise, StackedLinear, StackedMLP
+from heads.settings import HeadSettings
+
+MARGIN = 0.1  # by which a meme of the same label is to be nearer than one of the other
+NEIGHBOURS = (5, 10, 20, 50)  # of which dev chooses, unless the linear output does better
+MOST = 20_000  # memes of train that are remembered, evenly taken
+AT_ONCE = 1024  # memes held against the memory at a time
+
+Blocks = Iterable[tuple[Tensor, Tensor]]
+
+
+class RetrievalHead(Head):
+    """`product`'s network, whose last hidden layer is trained to lie near memes of the same label.
+
+    RGCL (Mei et al. 2024). Beside the log loss, each meme is pulled towards the nearest of its label and pushed away
+    from the nearest of the other label and from those in its batch. Then the nearest memes of train vote, or the linear
+    output stands: dev says which, for each run. What votes is a memory, to which labelled memes can be added untrained.
+    """
+
+    name, sides, fuses, linear = "retrieval", ("text", "image"), True, REGRESSIONS_ON_BOTH
+    ignores = ()
+    text: StackedLinear
+    image: StackedLinear
+    joint: StackedMLP
+    memory: Float[Tensor, "run known hidden"]  # length one
+    memory_label: Int[Tensor, "run known"]
+    neighbours: Int[Tensor, " run"]  # that vote; 0: the linear output
+
+    def __init__(
+        self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator],
+        projection: int = HeadSettings.projection,
+    ) -> None:  # fmt: skip
+        super().__init__(text_dim, image_dim, hidden, depth, generators, projection)
+        self.register_buffer("memory", torch.empty(len(generators), 0, hidden))
+        self.register_buffer("memory_label", torch.empty(len(generators), 0, dtype=torch.int8))
+        self.register_buffer("neighbours", torch.zeros(len(generators), dtype=torch.int64))
+        self.bank = self.memory  # of train, at the start of the epoch
+        self.gold = self.hard = self.neighbours  # places in the bank, by run and meme of train
+
+    def projections(self, text_dim: int, image_dim: int) -> Mapping[str, tuple[int, int]]:
+        return {"text": (text_dim, self.projection), "image": (image_dim, self.projection)}
+
+    def branches(self, text_dim: int, image_dim: int) -> Mapping[str, int]:
+        return {"joint": self.projection}
+
+    def hidden(
+        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
+    ) -> Float[Tensor, "run batch hidden"]:
+        text, image = (unit(dropped(vec, noise)) for vec in (self.text(text_vec), self.image(image_vec)))
+        return self.joint.hidden(dropped(product(text, image), noise), noise)
+
+    def forward(
+        self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
+    ) -> Float[Tensor, "run batch"]:
+        hidden = self.hidden(text_vec, image_vec, noise)
+        logit = self.joint.outputs(hidden, noise).squeeze(-1)
+        for run, count in enumerate(self.neighbours.tolist()):
+            if count:
+                logit[run] = self.vote(run, unit(hidden[run]), [count])[0]
+        return logit
+
+    def losses(
+        self,
+        text_vec: Float[Tensor, "run batch text_dim"],
+        image_vec: Float[Tensor, "run batch image_dim"],
+        target: Float[Tensor, "run batch"],
+        row: Int[Tensor, "run batch"],
+        noise: DropoutNoise | None = None,
+    ) -> Float[Tensor, "run batch"]:
+        hidden = self.hidden(text_vec, image_vec, noise)
+        by_label = F.binary_cross_entropy_with_logits(
+            self.joint.outputs(hidden, noise).squeeze(-1), target, reduction="none"
+        )
+        here = unit(hidden)
+        other = (target[:, :, None] != target[:, None, :]).float()
+        in_batch = (torch.bmm(here, here.transpose(1, 2)).float() * other).sum(-1) / other.sum(-1).clamp(min=1)
+        run = torch.arange(len(row), device=row.device)[:, None]
+        gold, hard = (self.bank[run, place.gather(1, row)] for place in (self.gold, self.hard))
+        to_hard, to_gold = (here * hard).sum(-1), (here * gold).sum(-1)
+        return (by_label + torch.relu(in_batch + to_hard - to_gold + MARGIN)) / 2
+
+    def begin_epoch(self, blocks: Blocks, label: Int[Tensor, " n"]) -> None:
+        """Fill the bank with train as it looks now, and find each meme's nearest of either label in it."""
+        every = torch.cat([unit(self.hidden(*block)) for block in blocks], dim=1)
+        held = evenly(len(label), label.device)
+        self.bank = every[:, held]
+        self.gold, self.hard = nearest(every, self.bank, label, held)
+
+    def settle(self, train: Blocks, label: Int[Tensor, " train"], dev: Blocks, dev_label: Int[Tensor, " dev"]) -> None:
+        """Remember train, and choose for each run how many neighbours vote, or none."""
+        held = evenly(len(label), self.neighbours.device)
+        self.memory = torch.cat([unit(self.hidden(*block)) for block in train], dim=1)[:, held].contiguous()
+        self.memory_label = label.to(held.device)[held].to(torch.int8).expand(len(self.memory), -1).contiguous()
+        self.bank = self.memory[:, :0]
+        self.gold = self.hard = self.neighbours
+        hidden = torch.cat([self.hidden(*block) for block in dev], dim=1)
+        linear = auc_roc(self.joint.outputs(hidden).squeeze(-1), dev_label)
+        counts = [count for count in NEIGHBOURS if count <= len(held)]
+        for run in range(len(hidden)):
+            area = auc_roc(self.vote(run, unit(hidden[run]), counts), dev_label)
+            if len(counts) and area.max() > linear[run]:
+                self.neighbours[run] = counts[int(area.argmax())]
+
+    def vote(self, run: int, here: Float[Tensor, "meme hidden"], counts: Sequence[int]) -> Float[Tensor, "count meme"]:
+        """Logits of the votes of each number of nearest memes, the nearer the heavier.
+
+        The j-th of k weighs (k - j + 1) times its cosine (0 where that is negative). Shares are smoothed by one vote
+        for each label, for a logit must be finite.
+        """
+        memory, label = self.memory[run].float(), self.memory_label[run].float()
+        out = []
+        for some in here.float().split(AT_ONCE):
+            cosine, place = (some @ memory.T).topk(max(counts), dim=1)
+            says_one = label[place]
+            shares = []
+            for count in counts:
+                rank = torch.arange(count, 0, -1, device=here.device)
+                weight = cosine[:, :count].clamp(min=1e-6) * rank
+                share = (weight * says_one[:, :count]).sum(1) / weight.sum(1)
+                shares.append((share * count + 1) / (count + 2))
+            out.append(torch.stack(shares))
+        return torch.cat(out, dim=1).logit()
+
+
+def evenly(count: int, device: torch.device) -> Int[Tensor, " held"]:
+    """Places of all of `count` memes, or of MOST of them, the same distance from each other."""
+    return torch.arange(count, device=device) if count <= MOST else torch.arange(MOST, device=device) * count // MOST
+
+
+def nearest(
+    every: Float[Tensor, "run n hidden"],
+    bank: Float[Tensor, "run held hidden"],
+    label: Int[Tensor, " n"],
+    held: Int[Tensor, " held"],
+) -> tuple[Int[Tensor, "run n"], Int[Tensor, "run n"]]:
+    """Return the place in the bank of each meme's nearest of its own label, itself excluded, and of the other's.
+
+    By cosine, of vectors of length one. RGCL's paper excludes the meme itself, its code does not.
+    """
+    gold, hard = (torch.empty(every.shape[:2], dtype=torch.long, device=every.device) for _ in range(2))
+    for run, part in parts(every):
+        cosine = every[run, part] @ bank[run].T
+        same = label[part, None] == label[held]
+        itself = torch.arange(part.start, part.stop, device=held.device)[:, None] == held
+        hard[run, part] = cosine.masked_fill(same, -2).argmax(dim=1)
+        gold[run, part] = cosine.masked_fill(~same | itself, -2).argmax(dim=1)
+    return gold, hard
+
+
+def parts(every: Float[Tensor, "run n hidden"]) -> Iterator[tuple[int, slice]]:
+    runs, count = every.shape[:2]
+    return ((run, slice(at, min(at + AT_ONCE, count))) for run in range(runs) for at in range(0, count, AT_ONCE))

@@ -1,0 +1,262 @@
+"""Manifests get the words that were read and keep all else; what cannot be read is named, all together."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from importlib import util
+from pathlib import Path
+
+import memes_on_disk as disk
+import pytest
+from fake_reader import words
+from PIL import Image
+
+from extract import dataset, errors
+from extract.errors import Failed, Refused
+from extract.ocr import __main__ as command
+from extract.ocr.read import read_words
+from extract.remote import Remote
+
+HELPERS = Path(__file__).parent.parent / "helpers"
+
+
+def pictures(folder: Path, **colours) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, colour in colours.items():
+        Image.new("RGB", (30, 20), colour).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    pictures(folder / "img", a="red", b="lime", c="white", d="blue", e="red")
+    rows = [
+        {"id": "01", "img": "img/a.png", "label": 1, "source": "über"},
+        {"id": 2, "img": "/img/b.png", "text": None, "label": 0},
+        {"id": "3", "img": "img/c.png"},
+    ]
+    typed = '{"text":  "typed\\u00e9", "id": "4", "img": "img/d.png"}\n'
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "\n" + typed)
+    disk.rows(folder, "dev", {"id": "5", "img": "img/e.png", "text": ""})
+    return folder
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def test_rows_without_a_text_get_one_and_all_else_stays(data, capsys):
+    before = (data / "train.jsonl").read_bytes()
+    train, dev = read_words(data, words=words(), verbose=True)
+    assert rows(data / "train.jsonl") == [
+        {"id": "01", "img": "img/a.png", "label": 1, "source": "über", "text": "Red, and WARM below"},
+        {"id": 2, "img": "/img/b.png", "text": "vert pré below", "label": 0},
+        {"id": "3", "img": "img/c.png", "text": ""},
+        {"id": "4", "img": "img/d.png", "text": "typedé"},
+    ]
+    after = (data / "train.jsonl").read_bytes().splitlines()
+    assert after[3:] == before.splitlines()[3:]  # to the byte
+    assert "vert pré".encode() in after[1]  # a person can correct it
+    assert train.texts == {"01": "Red, and WARM below", "2": "vert pré below", "3": ""}
+    assert (dev.texts, dev.left_out, [meme.text for meme in dataset.read(data, "dev").memes]) == ({}, [], [""])
+    (kept,) = data.glob("train.*.before-ocr.jsonl")
+    assert kept.read_bytes() == before
+    assert not list(data.glob("dev.*.*"))
+    said = capsys.readouterr().err
+    assert "train.jsonl: words of 3 memes (1 without any), written" in said
+    assert "dev.jsonl: all of its 1 memes have a text (1 of them empty); --all reads their pictures as well" in said
+
+
+def test_what_was_read_is_kept_with_boxes_and_confidences(data):
+    read_words(data, words=words())
+    first, second, third = rows(data / "train.ocr.jsonl")
+    assert first == {
+        "id": "01", "img": "a.png", "text": "Red, and WARM below", "width": 30, "height": 20,
+        "lines": [
+            {"text": "Red, and WARM", "box": [[0, 0], [30, 0], [30, 6.7], [0, 6.7]], "confidence": 0.9},
+            {"text": "below", "box": [[0, 10], [30, 10], [30, 20], [0, 20]], "confidence": 0.75},
+        ],
+    }  # fmt: skip
+    assert (second["id"], third["lines"]) == ("2", [])
+    with (data / "train.jsonl").open("a") as file:
+        file.write('{"id": "6", "img": "img/e.png"}\n')
+    read_words(data, words=words())
+    assert [row["id"] for row in rows(data / "train.ocr.jsonl")] == ["01", "2", "3", "6"]  # earlier ones stay
+
+
+def test_corrected_words_stay_unless_all_are_asked_for(data):
+    read_words(data, words=words())
+    corrected = (data / "train.jsonl").read_text().replace("WARM", "warm")
+    (data / "train.jsonl").write_text(corrected)
+    again = words()
+    read_words(data, words=again)
+    assert (data / "train.jsonl").read_text() == corrected
+    assert again.reader.read == []
+    read_words(data, every=True, words=again)
+    assert [meme.text for meme in dataset.read(data, "train").memes][::3] == ["Red, and WARM below", "blue below"]
+    assert dataset.read(data, "dev").memes[0].text == "Red, and WARM below"
+    assert len(again.reader.read) == 4  # of five images two are the same
+    assert corrected in [path.read_text() for path in data.glob("train.*.before-ocr.jsonl")]
+
+
+def test_a_folder_of_its_own_leads_to_the_images(data, tmp_path):
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    out = tmp_path / "out"
+    read_words(data, every=True, out=out, words=words())
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
+    assert [meme.text for meme in dataset.read(out, "train").memes][1] == "vert pré below"
+    assert dataset.read(out, "train").faults == []
+    (out / "img").unlink()
+    (out / "img").mkdir()
+    with pytest.raises(Refused, match=r"out/img is there already and does not lead to .*data/img; name another folder"):
+        read_words(data, every=True, out=out, words=words())
+
+
+def test_pictures_without_a_manifest_get_one(tmp_path, capsys):
+    folder = pictures(tmp_path / "pics", b="red", a="lime")
+    pictures(folder / "more", a="white")
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    read_words(images=folder, words=words())
+    assert rows(folder / "test.jsonl") == [
+        {"id": "a.png", "img": "a.png", "text": "vert pré below"},
+        {"id": "b", "img": "b.png", "text": "Red, and WARM below"},
+        {"id": "more/a.png", "img": "more/a.png", "text": ""},
+    ]
+    assert [meme.label for meme in dataset.read(folder, "test").memes] == [None] * 3
+    corrected = (folder / "test.jsonl").read_text().replace("WARM", "warm")
+    (folder / "test.jsonl").write_text(corrected)
+    pictures(folder, c="blue")
+    read_words(images=folder, words=words())
+    assert (folder / "test.jsonl").read_text() == corrected + '{"id": "c", "img": "c.png", "text": "blue below"}\n'
+    out = tmp_path / "out"
+    read_words(images=pictures(tmp_path / "other", x="red"), out=out, words=words())
+    (meme,) = dataset.read(out, "test").memes
+    assert (meme.id, meme.text, meme.image) == ("x", "Red, and WARM below", out / "img/x.png")
+    assert not (tmp_path / "other" / "test.jsonl").exists()
+
+
+def test_bad_images_are_named_all_together_and_nothing_is_written(data):
+    (data / "img" / "a.png").write_bytes(b"")
+    (data / "img" / "b.png").write_bytes(b"no image")
+    before = (data / "train.jsonl").read_bytes()
+    with pytest.raises(Failed) as refusal:
+        read_words(data, words=words())
+    assert str(refusal.value) == (
+        "2 of 3 images cannot be read; no manifest was written.\n"
+        f"  01  {data}/img/a.png  0 bytes: empty file\n"
+        f"  2  {data}/img/b.png  8 bytes: not an image of a known format\n"
+        "What is written on the others is kept. Replace these images and run again, or pass --on-error skip: these "
+        "memes get no text."
+    )
+    assert (data / "train.jsonl").read_bytes() == before
+    train = read_words(data, on_error="skip", words=words())[0]
+    assert train.left_out[0] == f"01  {data}/img/a.png  0 bytes: empty file"
+    assert ["text" in row for row in rows(data / "train.jsonl")] == [False, True, True, True]
+    assert rows(data / "train.jsonl")[1]["text"] is None
+
+
+def test_of_pictures_alone_the_bad_ones_get_no_row(tmp_path):
+    folder = pictures(tmp_path / "pics", a="red")
+    (folder / "b.png").write_bytes(b"")
+    (result,) = read_words(images=folder, on_error="skip", words=words())
+    assert [row["id"] for row in rows(folder / "test.jsonl")] == ["a"]
+    assert result.left_out == [f"b  {folder}/b.png  0 bytes: empty file"]
+
+
+def test_faulty_rows_are_named_before_any_work(data):
+    with (data / "train.jsonl").open("a") as file:
+        file.write('{"id": "7", "img": "img/none.png"}\n{"id": \n{"id": "01", "img": "img/e.png"}\n')
+    reader = words()
+    with pytest.raises(Refused) as refusal:
+        read_words(data, words=reader)
+    told = str(refusal.value)
+    assert told.startswith("4 of 8 rows cannot be used; nothing was read.\n  train.jsonl:1  01  id also on line 8")
+    assert "train.jsonl:6  7  img/none.png is missing\n  train.jsonl:7  ?  broken JSON" in told
+    assert "has no text" not in told
+    assert reader.reader.read == []
+    before = (data / "train.jsonl").read_bytes().splitlines()
+    result = read_words(data, on_error="skip", words=reader)[0]
+    after = (data / "train.jsonl").read_bytes().splitlines()
+    assert (list(result.texts), after[0], after[5:]) == (["2", "3"], before[0], before[5:])
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["bytes", "paths"])
+def test_parquet_keeps_its_columns(data, inline):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = ["a", "b", "d"]
+    images = [(data / "img" / f"{name}.png").read_bytes() if inline else f"img/{name}.png" for name in names]
+    table = pa.table({"id": [1, 2, 3], "text": [None, None, "typed"], "image": images, "label": [0, 1, None]})
+    pq.write_table(table, data / "test.parquet")
+    (result,) = read_words(data, split="test", words=words())
+    now = pq.read_table(data / "test.parquet")
+    assert now["text"].to_pylist() == ["Red, and WARM below", "vert pré below", "typed"]
+    assert now.drop_columns(["text"]) == table.drop_columns(["text"])
+    assert result.manifest == data / "test.parquet"
+    pq.write_table(table.drop_columns(["text"]), data / "test.parquet")
+    read_words(data, split="test", words=words())
+    assert pq.read_table(data / "test.parquet")["text"].to_pylist()[2] == "blue below"
+
+
+def test_memes_elsewhere_are_read_there(tmp_path, data, monkeypatch):
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
+    away = Remote("memory://ocr/data")
+    for path in (data / "train.jsonl", *sorted((data / "img").iterdir())):
+        (away / path.relative_to(data).as_posix()).write_bytes(path.read_bytes())
+    read_words(away, words=words())
+    assert [meme.text for meme in dataset.read(away, "train").memes][1] == "vert pré below"
+    with pytest.raises(Refused, match="leave out --out"):
+        read_words(away, out=tmp_path / "out", words=words())
+
+
+def test_what_cannot_be_meant_is_refused(data, tmp_path, monkeypatch, capsys):
+    with pytest.raises(Refused, match=r"name either a dataset with --data, or a folder of pictures"):
+        read_words(words=words())
+    with pytest.raises(Refused, match=r"holds a manifest for train, dev: name it with --data"):
+        read_words(images=data, words=words())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Refused, match=r"empty holds no picture; taken for one are \.png, \.jpg"):
+        read_words(images=tmp_path / "empty", words=words())
+    with pytest.raises(Refused, match=r"no folder .*none; name a folder of pictures with --images"):
+        read_words(images=tmp_path / "none", words=words())
+    there = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "rapidocr" else there(name))
+    assert errors.run(lambda: command.main(["--data", str(data)])) == 2
+    assert capsys.readouterr().err == (
+        "error: reading words from pictures needs rapidocr, not installed here. Run: pip install 'memefuse[ocr]'\n"
+    )
+
+
+def test_stage_1_names_the_command(data):
+    with pytest.raises(Refused, match=r"3 rows have no text: python -m extract\.ocr --data DIR reads it from the pict"):
+        dataset.refuse_faults([dataset.read(data, "train"), dataset.read(data, "dev")])
+    (data / "pics").mkdir()
+    with pytest.raises(Refused, match=r"holds no split.*\nIf it holds pictures alone: python -m extract\.ocr --images"):
+        dataset.find_splits(data / "pics")
+
+
+def test_killed_it_goes_on_where_it_was(tmp_path):
+    folder = tmp_path / "data"
+    for number in range(12):
+        pictures(folder / "img", **{str(number): (number, 9, 9)})
+    disk.rows(folder, "train", *({"id": str(number), "img": f"img/{number}.png"} for number in range(12)))
+    cache = tmp_path / "cache"
+    code = f"import fake_reader; fake_reader.read_slowly({str(folder)!r})"
+    paths = os.pathsep.join([str(HELPERS), str(HELPERS.parent.parent)])
+    environment = os.environ | {"PYTHONPATH": paths, "MEMEFUSE_CACHE": str(cache)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as process:
+        while len(list(cache.glob("ocr/*/*/*.json"))) < 3:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    kept = len(list(cache.glob("ocr/*/*/*.json")))
+    assert "text" not in (folder / "train.jsonl").read_text()
+    rest = words(cache / "ocr")
+    read_words(folder, words=rest)
+    assert len(rest.reader.read) == 12 - kept
+    assert [row["text"] for row in rows(folder / "train.jsonl")] == [f"{number} 9 9 below" for number in range(12)]
