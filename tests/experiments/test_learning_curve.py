@@ -118,6 +118,11 @@ def test_sizes_that_make_no_curve_are_refused(home, asked, says):
     assert str(refused.value) == says
 
 
+def test_an_out_that_cannot_be_written_is_refused(home):
+    with pytest.raises(errors.Refused, match=r"--out .*choice\.json/x: cannot write there: Not a directory"):
+        again(home, out=home / "choice.json" / "x")
+
+
 def test_sizes_beyond_train_are_left_out_and_said(home):
     curve = again(home, sizes=[60, "all", 5000, 300], draws=1, seeds=1, heads="text", references="none")
     assert (curve.sizes, curve.notes) == ([60, 120], ["train holds 120 memes: of the sizes, 300, 5,000 left out."])
