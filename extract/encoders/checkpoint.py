@@ -61,10 +61,13 @@ def refuse_missing(located: Located, missing: set[str]) -> None:
         raise Refused(f"{located.name}: {len(missing)} tensors are missing in {located.path}, first: {first}")
 
 
-def freeze(model: Module, device: str, dtype: str, compile: bool, short_tables: bool = False) -> Module:
+def freeze(
+    model: Module, device: str, dtype: str, compile: bool, short_tables: bool = False, texts: bool = False
+) -> Module:
     """Make a module whose `model` is transformers' ready for inference, in place. compile: with torch.compile.
 
     short_tables: round what no checkpoint holds, as the frequencies of rotary positions, to `dtype` as well.
+    texts: batches come in many sizes, and a vector must not depend on them. In float32 it does not.
     """
     tables = [] if short_tables else list(_tables(model))
     model.requires_grad_(False).to(device, getattr(torch, dtype))
@@ -74,7 +77,7 @@ def freeze(model: Module, device: str, dtype: str, compile: bool, short_tables: 
         whole: Any = model
         whole.model = torch.compile(whole.model, dynamic=True)
     elif onednn.fits(device, dtype):
-        onednn.pack_linears(model)
+        onednn.pack_linears(model, onednn.ROWS if texts and dtype == "bfloat16" else None)
     return model
 
 

@@ -18,15 +18,29 @@ def fits(device: str, dtype: str) -> bool:
     return ours and (dtype == "float32" or (dtype == "bfloat16" and torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
+ROWS = 1024  # the word pieces of a full batch of texts: 8 of 128
+
+
 class PackedLinear(nn.Module):
     """A linear layer for inference."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, rows: int | None = None) -> None:
+        """rows: of each product, padded with zeros. oneDNN sums in an order that depends on how many there are."""
         super().__init__()
+        self.rows = rows
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
         self.bias = None if linear.bias is None else linear.bias.detach()
 
     def forward(self, x: Float[Tensor, "... before"]) -> Float[Tensor, "... after"]:
+        if self.rows is None:
+            return self._product(x)
+        flat = x.reshape(-1, x.shape[-1])
+        pieces = nn.functional.pad(flat, (0, 0, 0, -len(flat) % self.rows)).split(self.rows)
+        products = [self._product(piece) for piece in pieces]
+        whole = products[0] if len(products) == 1 else torch.cat(products)
+        return whole[: len(flat)].reshape(*x.shape[:-1], -1)
+
+    def _product(self, x: Float[Tensor, "... before"]) -> Float[Tensor, "... after"]:
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
 
 
@@ -54,10 +68,10 @@ class PackedConv(nn.Module):
         )
 
 
-def pack_linears(module: nn.Module) -> None:
-    """Replace every linear layer inside `module`."""
+def pack_linears(module: nn.Module, rows: int | None = None) -> None:
+    """Replace every linear layer inside `module`. rows: as PackedLinear has it."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
-            setattr(module, name, PackedLinear(child))
+            setattr(module, name, PackedLinear(child, rows))
         else:
-            pack_linears(child)
+            pack_linears(child, rows)

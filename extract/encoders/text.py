@@ -109,7 +109,7 @@ class TransformersText:
         model, tokenizer = text_model.read(located)
         # The older poolings' vectors of models with rotary positions were made with rounded frequencies.
         older = located.pooling in ("cls", "mean", "pooler")
-        frozen = checkpoint.freeze(model, device, dtype, compile, short_tables=older)
+        frozen = checkpoint.freeze(model, device, dtype, compile, short_tables=older, texts=True)
         recipe = sentence.recipe_of(located)
         longest = min(max_tokens, recipe.max_tokens or max_tokens)
         return cls(located, frozen, tokenizer, max_tokens=longest, recipe=recipe)

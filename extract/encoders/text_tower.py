@@ -48,7 +48,7 @@ class TextTower(TransformersText):
         from extract.encoders import checkpoint, text_tower_model
 
         model, tokenizer = text_tower_model.read(located)
-        frozen = checkpoint.freeze(model, device, dtype, compile)
+        frozen = checkpoint.freeze(model, device, dtype, compile, texts=True)
         longest = positions(located)
         padded: dict[str, Any] = {"recipe": LOWER, "padded": longest} if architecture(located) in PADDED else {}
         return cls(located, frozen, tokenizer, max_tokens=min(max_tokens, longest), **padded)
