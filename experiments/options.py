@@ -49,7 +49,7 @@ def compared(asked: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
 
     words = [word.strip() for word in (asked.split(",") if isinstance(asked, str) else asked)]
     heads = [word for word in words if word != ENSEMBLE]
-    if words and not any(heads):
+    if ENSEMBLE in words and not heads:
         raise Refused(f"--heads {ENSEMBLE}: it is made of heads; name those, too: --heads {DEFAULT_HEADS},{ENSEMBLE}")
     return head_names(heads), ENSEMBLE in words or words == ["all"]
 

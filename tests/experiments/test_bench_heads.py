@@ -28,6 +28,7 @@ def here(command):
     return 1.0, printed.getvalue()
 
 
+@pytest.mark.slow
 def test_a_run_writes_every_alternative(tmp_path, monkeypatch):
     monkeypatch.setattr(heads, "PRODUCT_SECONDS", 0.01)
     short = {head: [HeadSettings(hidden=8, max_epochs=2, seed=seed) for seed in range(2)] for head in COMPARED}

@@ -186,7 +186,15 @@ def user(prepared, tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("command", OURS, ids=" ".join)
+def each_once(commands):
+    """The first use of each command, and with the slow tests all others."""
+    names = [command[2] for command in commands]
+    for place, command in enumerate(commands):
+        again = names[place] in names[:place] and not PARSED_ONLY.search(" ".join(command))
+        yield pytest.param(command, marks=[pytest.mark.slow] if again else [], id=" ".join(command))
+
+
+@pytest.mark.parametrize("command", each_once(OURS))
 def test_a_command_of_a_page_runs(command, user, monkeypatch):
     _, _, name, *options = command
     if PARSED_ONLY.search(" ".join(command)):

@@ -109,6 +109,7 @@ def test_ways_to_balance_are_heads_own():
     assert options.BALANCES == BALANCES
 
 
+@pytest.mark.slow
 def test_classes_are_balanced_on_request_over_what_a_sweep_chose(tmp_path, quick):
     planted.features(tmp_path / "features", {"train": 480, "dev": 120, "test": 120})
     label = store.read(tmp_path / "features" / planted.TEXT / "train.h5").label
@@ -324,6 +325,7 @@ def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
         (["--device", "cuda"], "--device cuda: "),
         (["--heads", "text,middle"], "--heads: unknown head middle; there are text, image, early, late, mean"),
         (["--heads", ","], "--heads: unknown head ; there are text"),
+        (["--heads", "ensemble"], "--heads ensemble: it is made of heads; name those, too"),
     ],
 )
 def test_refusals_have_status_2_and_no_traceback(options, says, capsys, monkeypatch):

@@ -51,7 +51,7 @@ def test_a_new_head_appears_in_the_report_with_a_look_of_its_own(toy, tmp_path):
     areas = {head: figure(0.7, 0.6, 0.8) for head in ("text", "image", "early", "late", toy)}
     page = report_page.page(results(areas, history={toy: history([1, 2])}), None, False, tmp_path)
     tone = drawing.tone(toy)
-    assert tone not in [drawing.tone(head) for head in HEADS if head != toy]
+    assert drawing.look(toy) not in [drawing.look(head) for head in HEADS if head != toy]
     assert page.opening[0].tiles[-1].tone == tone
     own = [panel.name for panel in page.panels if panel.name.endswith(f"-{toy}")]
     assert own == [

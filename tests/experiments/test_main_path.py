@@ -79,6 +79,7 @@ def broken(folder, what):
     return folder
 
 
+@pytest.mark.slow
 def test_memes_in_table_out(memes, tiny, tmp_path):
     features, reports = tmp_path / "features", tmp_path / "reports"
     run("extract", "--data", memes, "--features", features, *tiny)

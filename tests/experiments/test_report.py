@@ -282,6 +282,7 @@ def test_no_comparison_is_refused_in_words(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_font_that_is_missing_here_is_the_readers_matter(folder, page, tmp_path, monkeypatch, caplog):
     from experiments.pages import drawing
 
@@ -291,6 +292,7 @@ def test_a_font_that_is_missing_here_is_the_readers_matter(folder, page, tmp_pat
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_unlabelled_memes_in_a_labelled_split_are_not_scored(tmp_path, unrendered):
     planted.features(tmp_path / "features", SMALL)
     label = store.read(tmp_path / "features" / planted.TEXT / "test.h5").label.copy()

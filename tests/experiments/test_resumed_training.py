@@ -80,6 +80,7 @@ def assert_same(name: str, encoders: Path, checkpoints: Path, undisturbed: dict[
     assert different(weights, undisturbed) == []
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(encoders: Path, tmp_path: Path) -> None:
     undisturbed, learned = train("transformer", encoders, tmp_path / "undisturbed")
     assert (learned.steps, learned.resumed_at, len(learned.history)) == (STEPS, 0, 3)

@@ -247,6 +247,7 @@ def test_draws_that_wait_are_dropped_when_one_is_stopped():
 
 @given(arrays(float, st.integers(1, 8), elements=st.floats(0, 1)))
 @settings(max_examples=20)  # statsmodels takes 40 ms each
+@pytest.mark.slow
 def test_holm_is_statsmodels(p):
     np.testing.assert_allclose(statistics.holm(p), multipletests(p, method="holm")[1])
 

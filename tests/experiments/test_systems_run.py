@@ -52,6 +52,7 @@ def show_otherwise(folder: Path, split: str) -> None:
 
 
 @pytest.mark.parametrize("train", ["none", pytest.param("image", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_meme_that_was_mended_makes_another_run(train, copy, capsys):
     command = [MLP, *tiny(copy, "--train", train, "--seeds", "1", "--steps", "1")]
     main(command)
@@ -74,6 +75,7 @@ def coloured(monkeypatch):
     monkeypatch.setattr(ResNet, "vectors", vectors)
 
 
+@pytest.mark.slow
 def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy, coloured):
     other = {"float32": "bfloat16", "bfloat16": "float32"}[machine.resolve_dtype("auto", "cpu")]
     where = ["--data", str(copy / "data"), "--features", str(copy / "features"), "--device", "cpu", "--quiet"]
@@ -87,6 +89,7 @@ def test_vectors_that_a_user_made_otherwise_are_read_and_not_made_anew(copy, col
     assert (result.text.identity.settings["precision"], result.text.identity.settings["max_tokens"]) == (other, 16)
 
 
+@pytest.mark.slow
 def test_stage_2s_heads_run_in_the_precision_that_is_recorded_and_know_their_recipe(copy, coloured, monkeypatch):
     short = HeadSettings(learning_rate=1e-3, weight_decay=0.0, max_epochs=2)
     monkeypatch.setattr(run.Job, "recipe", short)
@@ -134,6 +137,7 @@ def test_a_run_holds_its_folder(copy, monkeypatch):
         main(command)
 
 
+@pytest.mark.slow
 def test_predict_asks_the_setting_that_is_named_and_no_other(copy, capsys):
     for setting in ("fast-learning", "batch-size"):
         main(
@@ -161,6 +165,7 @@ def test_a_command_trains_both_encoders_on_a_gpu(copy):
     assert (result.device, result.precision, result.steps) == ("cuda", "bfloat16", 2)
 
 
+@pytest.mark.slow
 def test_memes_and_vectors_may_lie_elsewhere(copy, memory, upload, capsys):
     upload(copy / "data", memory / "data")
     where = ["--data", str(memory / "data"), "--features", str(memory / "features"), "--out", str(copy / "away")]
@@ -205,6 +210,7 @@ def test_the_report_shows_what_was_run_and_trains_and_writes_nothing(copy):
     assert any("stand-ins" in sentence for sentence in part.blocks[-1].sentences)
 
 
+@pytest.mark.slow
 def test_a_report_without_memefuses_heads_says_how_to_train_them(copy):
     main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
     shutil.rmtree(copy / "reports/systems/memefuse")
@@ -219,6 +225,7 @@ def there(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_one_seed_is_no_plural(copy, capsys):
     main([MLP, *tiny(copy, "--seeds", "1", "--steps", "1")])
     image = next((copy / "data" / "img").iterdir())
@@ -227,6 +234,7 @@ def test_one_seed_is_no_plural(copy, capsys):
     assert "(dev); 1 seed ." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_seconds_of_heads_that_train_side_by_side_are_not_added_up(copy, monkeypatch):
     heads = training.heads
     monkeypatch.setattr(training, "heads", lambda *how: [replace(each, seconds=1e6) for each in heads(*how)])

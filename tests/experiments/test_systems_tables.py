@@ -50,6 +50,7 @@ def in_sections(folder: Path) -> list[tables.Section]:
     return tables.sections(every, {each.key: run.own_heads(each, out, "cpu") for each in every}, out)
 
 
+@pytest.mark.slow
 def test_a_folder_that_has_changed_has_a_section_for_each_of_its_states(ran):
     old, new = sorted(in_sections(ran), key=lambda section: -len(section.results))
     assert [each.system for each in old.results] == [MLP, MLP, "lab"]

@@ -52,7 +52,11 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("image", "vgg", "unknown image encoder 'vgg'. Choose one of resnet18, resnet34, resnet50, resnet101, "),
         ("image", "bert-base-uncased", "bert-base-uncased is an encoder of texts, not of images. Choose one of resnet"),
         ("text", "resnet50-keras", "resnet50-keras is an encoder of images, not of texts. Choose one of bert-base"),
-        ("text", "all-MiniLM-L6-v2:max", "unknown pooling 'max', expected one of cls, mean, pooler"),
+        (
+            "text",
+            "all-MiniLM-L6-v2:max",
+            "unknown pooling 'max', expected one of pooled, projected, cls, mean, pooler, last, sentence",
+        ),
         ("image", "resnet50:mean", "resnet50:mean: unknown pooling 'mean', expected one of pooled, grid"),
         ("text", "/no/such/folder", "/no/such/folder: no such folder. Choose one of bert-base-uncased, "),
         ("text", "", "unknown text encoder ''. Choose one of"),

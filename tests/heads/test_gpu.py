@@ -164,13 +164,13 @@ def test_heads_share_one_copy_of_the_standardised_vectors(monkeypatch):
 
 
 def test_a_stack_takes_no_more_than_the_memory_that_there_is(monkeypatch):
-    runs, dims = seeds(replace(QUICK, hidden=128), 1000), 2816
-    (cut,) = {len(members) for members in training._stacks(runs, dims, CPU, torch.float32)[:-1]}
+    runs, dims = seeds(replace(QUICK, hidden=128), 1000), (768, 2048)
+    (cut,) = {len(members) for members in training._stacks("early", *dims, runs, CPU, torch.float32)[:-1]}
     # seven copies of 361 k parameters, 4 MiB of dropout's bytes, a batch and its units: 17.6 MB a run
-    assert cut == training.STACK_BYTES // (2817 * 128 * 28 + 129 * 28 + 64 * (dims * 4 + 128 * 12) + (1 << 22))
+    assert cut == training.STACK_BYTES // (2817 * 128 * 28 + 129 * 28 + 64 * (2816 * 4 + 128 * 12) + (1 << 22))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (16 << 30, 80 << 30))
     assert gpu.budget(torch.device("cuda"), 0) == 2 << 30
-    on_gpu = training._stacks(runs, dims, torch.device("cuda"), torch.bfloat16)
+    on_gpu = training._stacks("early", *dims, runs, torch.device("cuda"), torch.bfloat16)
     assert max(map(len, on_gpu)) < cut  # eight bytes more a value: rounded copies, and the update of unequal rates
 
 
