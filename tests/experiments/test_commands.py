@@ -194,7 +194,7 @@ def each_once(commands):
         yield pytest.param(command, marks=[pytest.mark.slow] if again else [], id=" ".join(command))
 
 
-@pytest.mark.parametrize("command", each_once(OURS))
+@pytest.mark.parametrize("command", list(each_once(OURS)))
 def test_a_command_of_a_page_runs(command, user, monkeypatch):
     _, _, name, *options = command
     if PARSED_ONLY.search(" ".join(command)):
