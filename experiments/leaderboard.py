@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from experiments.options import DEFAULT_HEADS, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
+from extract.machine import DEVICES
 from extract.places import Place, name, place
 
 if TYPE_CHECKING:
@@ -149,11 +150,11 @@ def train(
     from tqdm import tqdm
 
     from experiments import training
-    from experiments.results import boards, folder
+    from experiments.results import boards, folder, trainings
     from experiments.words import diverged
     from extract.locks import locked
 
-    folder.prepare(out, boards.KEPT)
+    folder.prepare(out, trainings.FOLDER)
     runs = training.runs([task.head for task in tasks], seeds, {})
     with locked(out, "another leaderboard", "--out"):
         keys = [boards.key(task, runs[task.head], device) for task in tasks]
@@ -172,7 +173,7 @@ def train(
                 ):
                     boards.keep(out, key, trained)
                     held[key] = replace(trained, fitted=None)  # memory holds one pair's weights
-        boards.forget(out, keys)
+        trainings.forget(out, keys)
     every = [(task, its) for task, key in zip(tasks, keys, strict=True) if (its := held[key])]
     sound = [(task, trained) for task, trained in every if all(trained.best_epoch)]
     lost = [
@@ -205,7 +206,7 @@ def parser() -> argparse.ArgumentParser:
     add("--text-encoder", default="all", metavar="E,E+E", help="text vectors (default: all); E+E: side by side")
     add("--image-encoder", default="all", metavar="E,E+E", help="image vectors, likewise (default: all)")
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each row (default: 5)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
+    add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--out", type=Path, default=Path("reports/leaderboard"), metavar="DIR", help="default: reports/leaderboard")
     return parser
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.options import DEFAULT_HEADS, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
+from extract.machine import DEVICES
 from extract.places import Place, place
 
 if TYPE_CHECKING:
@@ -173,27 +174,29 @@ def train(
 
     from experiments import training
     from experiments.data import digest
-    from experiments.results import learning as record
+    from experiments.results import trainings
+    from experiments.results.records import code_version, versions
 
     about = {
         "scored": digest([data.dev, *data.tests]),
         "features": {side: each.fingerprint for side, each in data.encoders.items()},
         "runs": {head: [asdict(run) for run in its] for head, its in runs.items()},
         "references": references,
+        "by": [device, code_version(), versions()],
     }
     cells = [(size, draw, rows) for size, its in subsets.items() for draw, rows in its.items()]
     logits = {}
     for size, draw, rows in (bar := tqdm(cells, unit="training", disable=quiet or None, file=sys.stderr)):
         bar.set_description(f"{size:,} memes, draw {draw}")
         part = replace(data, train=data.train.only(rows))
-        name = record.key(about | {"train": digest([part.train])})
-        held = record.kept(out, name)
+        name = trainings.key(about | {"train": digest([part.train])})
+        held, _ = trainings.kept(out, name) or (None, {})
         if held is None:
             every = training.heads(part, runs, device, "none", quiet=True)
             trained = [each for each in every if not each.diverged]
             trained += training.references(part, quiet=True) if references else []
             held = {f"{split}/{each.name}": its.numpy() for each in trained for split, its in each.logit.items()}
-            record.keep(out, name, held)
+            trainings.keep(out, name, held, {})
         logits[size, draw] = held
     return logits
 
@@ -202,12 +205,13 @@ def write(out: Path, curve: "LearningCurve") -> None:
     """Write the record, its tables, and drawings where matplotlib is installed."""
     from experiments import tables
     from experiments.results import learning as record
+    from experiments.results.records import to_json
     from extract.files import write_text
 
     write_text(out / f"{record.NAME}.csv", curve.table.to_csv(index=False, float_format="%.6f"))
     write_text(out / f"{record.NAME}.md", tables.learning_markdown(curve))
     write_text(out / f"{record.NAME}.tex", "\n\n".join(map(tables.latex, tables.learning_tables(curve))) + "\n")
-    write_text(out / f"{record.NAME}.json", record.to_json(curve))
+    write_text(out / f"{record.NAME}.json", to_json(curve))
     try:
         from experiments.pages import learning
     except ModuleNotFoundError as missing:
@@ -232,7 +236,7 @@ def parser() -> argparse.ArgumentParser:
     add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where heads train (default: auto)")
+    add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add(
         "--out",
         type=Path,

@@ -14,7 +14,7 @@ from experiments.data import Data, Split, both_classes
 from experiments.evaluate import tests
 from experiments.evaluate.comparison import rows_of, sizes
 from experiments.evaluate.scores import Scores
-from experiments.results.records import NAN, Across, Leaderboard, Standing, code_version, versions
+from experiments.results.records import NAN, Across, Leaderboard, Standing, code_version, to_json, versions
 from experiments.search.trials import Task
 from experiments.training import Trained
 from extract import store
@@ -107,7 +107,7 @@ def leaderboard(
         code=code_version(),
         versions=versions(),
     )
-    return replace(board, run=hashlib.sha256(board.to_json().encode()).hexdigest()[:16], features=str(whole.features))
+    return replace(board, run=hashlib.sha256(to_json(board).encode()).hexdigest()[:16], features=str(whole.features))
 
 
 def standing(task: Task) -> Standing:

@@ -6,7 +6,6 @@ They name the comparison's run: those of another are not read, and compare remov
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +15,7 @@ from experiments.evaluate import field_slices
 from experiments.evaluate.field_slices import FieldSlices
 from experiments.results import frames
 from experiments.results.folder import Results
-from experiments.results.records import revive, without_nan
+from experiments.results.records import revive, to_json
 from extract.errors import Failed, Refused
 from extract.files import write_text
 
@@ -38,7 +37,7 @@ def write(
         "csv": frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"),
         "md": "\n\n".join([*page, f"run: {answer.run}"]) + "\n",
         "tex": "\n\n".join(map(tables.latex, shown)) + "\n",
-        "json": json.dumps(without_nan(asdict(answer)), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "json": to_json(answer),
     }
     try:
         for ending, text in texts.items():

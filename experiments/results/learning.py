@@ -1,8 +1,5 @@
-"""A learning curve's folder: its record, written as JSON, CSV, Markdown and LaTeX, and every finished training."""
+"""A learning curve's folder: its record, written as JSON, CSV, Markdown and LaTeX."""
 
-import hashlib
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.results.records import NAN, Figure, SplitSize, revive, without_nan
-from extract.errors import Refused
-from extract.files import replacing
+from experiments.results.records import NAN, Figure, SplitSize, read_record
 from extract.store import EncoderIdentity
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "learning_curve"  # of its files, and of its folder below a comparison's
-TRAINED = "trained"  # folder of what a later run takes over
 Logits = dict[str, np.ndarray]  # "<split>/<head or reference>" -> [run, meme] float32
 
 
@@ -109,38 +103,4 @@ class LearningCurve:
 
 def read(folder: Path) -> LearningCurve | None:
     """Return what lies there; None where there is none. Raises Refused for what another version wrote."""
-    path = folder / f"{NAME}.json"
-    if not path.is_file():
-        return None
-    try:
-        return revive(LearningCurve, json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refused(
-            f"{path} is not what this version of memefuse writes ({type(error).__name__}: {error}). "
-            "Run python -m experiments.learning_curve again, or delete it."
-        ) from None
-
-
-def to_json(curve: LearningCurve) -> str:
-    return json.dumps(without_nan(asdict(curve)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def key(about: Mapping[str, Any]) -> str:
-    """Name a training by all that decides its numbers."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def keep(folder: Path, name: str, logits: Logits) -> None:
-    """Write a training's logits, whole or not at all."""
-    (folder / TRAINED).mkdir(parents=True, exist_ok=True)
-    with replacing(folder / TRAINED / f"{name}.npz") as aside, open(aside, "wb") as file:
-        np.savez(file, **logits)  # type: ignore[arg-type]
-
-
-def kept(folder: Path, name: str) -> Logits | None:
-    """Return a training's logits; None where there is none, or it is damaged: then it is trained again."""
-    try:
-        with open(folder / TRAINED / f"{name}.npz", "rb") as opened, np.load(opened) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+    return read_record(folder / f"{NAME}.json", LearningCurve, "experiments.learning_curve")

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from extract.errors import Refused
 from extract.store import EncoderIdentity
 
+Kind = TypeVar("Kind")
 NAN = float("nan")
 NOT_IN_TRAIN = " without what train holds"  # after a split's name: its memes of which train holds no id, text or image
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -190,7 +192,7 @@ class Comparison:
         return revive(cls, json.loads(text))
 
     def to_json(self) -> str:
-        return json.dumps(without_nan(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return to_json(self)
 
 
 @dataclass(frozen=True)
@@ -251,14 +253,6 @@ class Leaderboard:
                 front.append(each)
         return front
 
-    @classmethod
-    def from_json(cls, text: str) -> "Leaderboard":
-        """The inverse of `to_json`."""
-        return revive(cls, json.loads(text))
-
-    def to_json(self) -> str:
-        return json.dumps(without_nan(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
 
 @dataclass(frozen=True)
 class Across:
@@ -273,8 +267,8 @@ class Across:
     notes: list[str]
 
 
-def to_lines(records: Iterable[Record]) -> str:
-    """One JSON object to a line."""
+def to_lines(records: Iterable[Any]) -> str:
+    """Return records, dataclasses, as one JSON object to a line."""
     return "".join(
         json.dumps(without_nan(asdict(record)), ensure_ascii=False, allow_nan=False) + "\n" for record in records
     )
@@ -292,6 +286,28 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def to_json(record: Any) -> str:
+    """Return a record, a dataclass, as JSON that `revive` can read."""
+    return json.dumps(without_nan(asdict(record)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_record(path: Path, kind: type[Kind], command: str) -> Kind | None:
+    """Read what `to_json` made; None where there is no file. command: what writes it.
+
+    Raises Refused for what another version wrote.
+    """
+    if not path.is_file():
+        return None
+    try:
+        record: Kind = revive(kind, json.loads(path.read_text(encoding="utf-8")))
+        return record
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"{path} is not what this version writes ({type(error).__name__}: {error}). Run python -m {command} again, "
+            "or delete it."
+        ) from None
 
 
 def revive(kind: Any, value: Any) -> Any:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments import data as stored
 from experiments.data import Data, digest
-from experiments.results.records import revive, without_nan
+from experiments.results.records import revive, to_lines
 from extract import store
 from extract.errors import Failed, Refused, listing
 from extract.locks import flock
@@ -116,9 +116,7 @@ class Log:
 
     def append(self, trials: Sequence[Trial]) -> None:
         """Raises Failed when the disk refuses."""
-        text = "".join(
-            json.dumps(without_nan(asdict(trial)), ensure_ascii=False, allow_nan=False) + "\n" for trial in trials
-        )
+        text = to_lines(trials)
         try:
             self.file.write(text.encode())
             self.file.flush()

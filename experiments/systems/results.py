@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from experiments.data import Data, Split
 from experiments.evaluate.comparison import rows_of
 from experiments.evaluate.scores import Scores, mean_threshold, records
 from experiments.results.folder import predicted, predictions_csv
-from experiments.results.records import Row, code_version, revive, to_lines, without_nan
+from experiments.results.records import Row, code_version, revive, to_json, to_lines
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.inputs import digest_of
 from experiments.systems.published import Published
@@ -122,7 +122,7 @@ def conclude(out: Path, trained: Sequence[Trained], joined: Data, **about: Any) 
             write_text(folder / f"predictions_{split.name}.csv", predictions_csv(predicted(split, trained)))
         write_text(folder / "report.md", report(result, trained, labelled))
     write_scores(folder, trained, labelled)
-    write_text(folder / RESULT, json.dumps(without_nan(asdict(result)), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / RESULT, to_json(result))
     return result
 
 

@@ -10,8 +10,8 @@ import pytest
 from experiments import leaderboard, training
 from experiments.compare import compare
 from experiments.pages import document, report_page
-from experiments.results import boards
-from experiments.results.records import Leaderboard
+from experiments.results import boards, trainings
+from experiments.results.records import Leaderboard, revive, to_json
 from extract import errors, store
 from extract.errors import Refused
 
@@ -108,7 +108,7 @@ def test_the_group_to_choose_from_is_what_the_best_does_not_beat_cheapest_first(
 
 def test_files_say_the_same(ran, board):
     out = ran / "out"
-    assert Leaderboard.from_json(board.to_json()).to_json() == (out / "leaderboard.json").read_text()
+    assert to_json(revive(Leaderboard, json.loads(to_json(board)))) == (out / "leaderboard.json").read_text()
     page, best = (out / "leaderboard.md").read_text(), board.standings[0]
     assert f"Best on dev of 7 rows: {best.name} (dev AUC-ROC " in page
     assert f"| 1. {best.name} | level | {best.dims:,} | " in page
@@ -147,13 +147,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(ran, tmp_path, monkey
     ]
     for name in ("md", "csv", "tex", "json"):
         assert (tmp_path / f"leaderboard.{name}").read_bytes() == (ran / f"out/leaderboard.{name}").read_bytes()
-    kept = sorted((tmp_path / boards.KEPT).iterdir())
+    kept = sorted((tmp_path / trainings.FOLDER).iterdir())
     assert len(kept) == 7
     assert boards.kept(tmp_path, kept[0].stem, "text") is not None
     kept[0].write_bytes(kept[0].read_bytes()[:100])
     assert boards.kept(tmp_path, kept[0].stem, "text") is None  # damaged: trained again
-    boards.forget(tmp_path, [each.stem for each in kept[1:3]])
-    assert sorted((tmp_path / boards.KEPT).iterdir()) == kept[1:3]
+    trainings.forget(tmp_path, [each.stem for each in kept[1:3]])
+    assert sorted((tmp_path / trainings.FOLDER).iterdir()) == kept[1:3]
 
 
 def test_memes_that_an_encoder_lacks_are_left_out_for_all_and_counted(tmp_path):

@@ -13,7 +13,7 @@ from experiments.data import load
 from experiments.learning_curve import learning_curve
 from experiments.pages import learning as pages
 from experiments.report import report
-from experiments.results import folder
+from experiments.results import folder, trainings
 from experiments.results import learning as record
 from extract import errors
 
@@ -70,7 +70,7 @@ def test_everything_is_written(home):
 
 def test_a_stopped_run_goes_on_and_damage_is_trained_again(home, monkeypatch):
     before = {path.name: path.read_bytes() for path in out(home).glob("learning_curve*")}
-    kept = sorted((out(home) / "trained").iterdir())
+    kept = sorted((out(home) / trainings.FOLDER).iterdir())
     assert len(kept) == 2 + 2 + 1
     kept[0].write_bytes(kept[0].read_bytes()[:100])
     kept[1].unlink()
@@ -97,7 +97,7 @@ def test_all_of_train_is_what_compare_trains_and_the_report_has_both(home, tmp_p
     assert block.text.endswith("is of other memes or encoders than this comparison, and is left out.")
     (tmp_path / "learning_curve").mkdir()
     (tmp_path / "learning_curve" / "learning_curve.json").write_text("{}")
-    with pytest.raises(errors.Refused, match=r"is not what this version of memefuse writes \(KeyError: 'encoders'\)"):
+    with pytest.raises(errors.Refused, match=r"is not what this version writes \(KeyError: 'encoders'\)"):
         pages.section(results, tmp_path)
 
 
