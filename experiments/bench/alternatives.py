@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 NOTEBOOK_BATCH = 32  # rows
 AVERAGED_EVERY = 4  # steps, as in heads.stack
 SQUARED_NORM = 16  # mean squared norm of a standardised vector, as in heads.rows
-SETTINGS = {  # that plain PyTorch honours: `patience` and `max_epochs` by the number of epochs that it is told to train
-    "hidden", "depth", "dropout", "learning_rate", "weight_decay", "batch_size", "min_steps",
-    "averaging", "max_epochs", "patience", "balance", "seed",
-}  # fmt: skip
 
 
 class Notebook:

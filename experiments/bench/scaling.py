@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from tqdm import tqdm
 
 from experiments.bench import random_inputs, timing
-from experiments.bench.timing import Sampling, process
 
 CACHE_BYTES = 256 << 20  # what training may keep of the vectors: less than the largest, to show what then happens
 DIMS = (384, 512)  # text, image
@@ -42,8 +42,6 @@ class Training:
 
 def measure_all(out: Path, rows: int, device: str) -> int:
     """Measure every training and write bench_scaling.md, .json, .png and .svg."""
-    from tqdm import tqdm
-
     few = min(FEW_ROWS, rows)
     # four sizes, each about three times the one before
     jobs = [("rows", max(rows // part, 1), DIMS, RUNS) for part in (30, 10, 3, 1)]
@@ -64,9 +62,7 @@ def measure_all(out: Path, rows: int, device: str) -> int:
 
 def measure(axis: str, features: Path, rows: int, dims: tuple[int, int], runs: int, device: str) -> Training:
     job = {"features": str(features), "rows": rows, "runs": runs, "device": device}
-    path = features / "job.json"
-    path.write_text(json.dumps(job))
-    told: dict[str, Any] = json.loads(process([sys.executable, "-m", "experiments.bench.scaling", str(path)])[1])
+    _, told = timing.in_a_process("experiments.bench.scaling", job, features / "job.json")
     file_mb = rows * sum(dims) * 4 / 2**20
     return Training(axis, rows, sum(dims), runs, told["seconds"], told["own_mb"], told["resident_mb"], file_mb)
 
@@ -156,7 +152,7 @@ def main(argv: list[str]) -> None:
         status = Path("/proc/self/status").read_text().splitlines()
         own_kb.extend(int(line.split()[1]) for line in status if line.startswith("RssAnon:"))
 
-    with Sampling(look, SAMPLED_EVERY):
+    with timing.Sampling(look, SAMPLED_EVERY):
         start = time.perf_counter()
         fitted = fit("early", train, dev, runs, device=device, cache_bytes=CACHE_BYTES)
         seconds = time.perf_counter() - start
