@@ -59,11 +59,6 @@ class Section:
         """The first test split that has labels."""
         return next((split for split in self.results[0].memes if split.startswith("test")), None)
 
-    @property
-    def judged(self) -> str:
-        """The split that systems are tested on."""
-        return self.test or self.dev
-
     def own_beside(self, result: Result) -> Result | None:
         own = self.beside.get(result.key)
         return own if isinstance(own, Result) else None
@@ -71,8 +66,7 @@ class Section:
     @property
     def own(self) -> list[Result]:
         """memefuse's heads on every pair of encoders, each pair once."""
-        beside = filter(None, map(self.own_beside, self.results))
-        return list({each.key: each for each in beside}.values())
+        return list({own.key: own for each in self.results if (own := self.own_beside(each))}.values())
 
     def label(self, result: Result, head: str) -> str:
         """A row's name: with the setting where a system has several, what trains beside it, and marks for the notes.
@@ -87,17 +81,16 @@ class Section:
 
     def named_rows(self, split: str) -> list[Row]:
         """All rows of a split, called by system and head."""
-        rows = []
-        for result in self.results + self.own:
-            pair = f" on {result.setting}" if result.is_own else ""
-            rows += [
-                replace(row, name=self.label(result, row.name) + pair) for row in result.rows if row.split == split
-            ]
-        return rows
+        return [
+            replace(row, name=self.label(result, row.name) + f" on {result.setting}" * result.is_own)
+            for result in self.results + self.own
+            for row in result.rows
+            if row.split == split
+        ]
 
     def scores(self, result: Result) -> tuple[dict[str, Scores], np.ndarray]:
         """A run's scores where systems are tested, by head, under the names that tables give them; and groups."""
-        scores, group = read_scores(folder_of(self.out, result), self.judged)
+        scores, group = read_scores(folder_of(self.out, result), self.test or self.dev)
         return {head: replace(each, name=self.label(result, head)) for head, each in scores.items()}, group
 
     @cached_property
@@ -107,11 +100,10 @@ class Section:
         tested: list[Pair] = []
         for result in self.results:
             scores, group = self.scores(result)
-            if heads := SYSTEMS[result.system].heads:
-                by_head = {head: f"{result.system} {head}" for head in heads}
-                single = result.best_head([by_head[head] for head in heads if head in singles()])
-                for head, name in by_head.items():
-                    tested += both_measures(scores[name], scores[single], group) if head not in singles() else []
+            if by_head := {head: f"{result.system} {head}" for head in SYSTEMS[result.system].heads}:
+                single = result.best_head([by_head[head] for head in by_head if head in singles()])
+                for fusion in (name for head, name in by_head.items() if head not in singles()):
+                    tested += both_measures(scores[fusion], scores[single], group)
             if own := self.own_beside(result):
                 theirs, _ = self.scores(own)
                 tested += both_measures(scores[result.best_head()], theirs[own.best_head()], group)
@@ -138,7 +130,7 @@ class Section:
         for result in self.results:
             own, accuracies = self.own_beside(result), [each for each in result.published if each.metric == "accuracy"]
             once = [
-                with_spread(own.of_head(own.best_head())[self.judged].metrics["auc_roc"]) if own else "",
+                with_spread(own.of_head(own.best_head())[test or self.dev].metrics["auc_roc"]) if own else "",
                 f"{accuracies[0].split} {bare(accuracies[0].value)}" if accuracies else "",
             ]
             for head in dict.fromkeys(row.name for row in result.rows):
@@ -158,18 +150,11 @@ class Section:
         for each in self.results:
             own = self.own_beside(each)
             drawn = f" of {each.drawn:,}" * (each.drawn != each.train_memes) + " drawn" if each.drawn else ""
-            rows.append(
-                [
-                    self.label(each, each.system),
-                    " ".join(each.trained) or "none",
-                    f"{each.train_memes:,}" + " balanced" * each.balanced + drawn,
-                    f"{each.steps:,}" if each.steps else "dev's best",
-                    str(each.seeds),
-                    each.precision,
-                    f"{each.seconds:,.1f}",
-                    f"{own.seconds:,.1f}" if own else "",
-                ]
-            )
+            memes = f"{each.train_memes:,}" + " balanced" * each.balanced + drawn
+            steps = f"{each.steps:,}" if each.steps else "dev's best"
+            seconds = [f"{each.seconds:,.1f}", f"{own.seconds:,.1f}" if own else ""]
+            about = [self.label(each, each.system), " ".join(each.trained) or "none", memes, steps]
+            rows.append([*about, str(each.seeds), each.precision, *seconds])
         header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
         return Table("", header, rows)
 
