@@ -23,7 +23,7 @@ VISION: dict[str, tuple[str, dict[str, int], int]] = {
     "SigLIP-B-16-224": ("siglip_vision_model", BASE | {"image_size": 224, "patch_size": 16}, 224),
     "DINOv2-B-14": ("dinov2", BASE | {"image_size": 518, "patch_size": 14}, 224),
 }
-SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 BRANCH_SCALE = 0.25  # of each residual branch; at 1 the activations would double with every block
 WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -54,8 +54,7 @@ def write_as(form: str, paths: Iterable[Path]) -> None:
 def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     """Write BERT-base, and a tokenizer that has every word of `texts` whole: as BERT's has nearly all of English."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, logging
+    from transformers import BertConfig, BertModel, BertTokenizer, logging
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -63,16 +62,7 @@ def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     BertModel(config).save_pretrained(folder)
     words = sorted({word for text in texts for word in WORD.findall(text.lower())})
     pieces = [*SPECIALS, *words][: config.vocab_size]
-    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(token, pieces.index(token)) for token in ("[CLS]", "[SEP]")]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    roles = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(folder)
     return folder
 
 

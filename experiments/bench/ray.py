@@ -223,7 +223,8 @@ def table(timed: list[Timed]) -> tables.Table:
     for (size, engine), ours in runs.items():
         cells, local = [engine, f"{size:,}"], runs[size, "local"]
         for what in ("seconds", "cpu_seconds"):
-            cells += [middle(ours[what]), middle(ratios(ours[what], local[what]), 2)]
+            seconds = ours[what].tolist()
+            cells += [middle(seconds), middle(ratios(seconds, local[what].tolist()), 2)]
         rows.append([*cells, *(f"{ours[what].max():,.0f}" for what in ("driver_mb", "objects_mb"))])
     times = ["seconds", "times local's", "processor s", "times local's"]
     header = ["engine", "memes", *times, "driver, MB", "objects, MB"]
