@@ -1,7 +1,4 @@
-"""Stage 2 against the plain PyTorch way, scikit-learn and itself run by run: seconds, test AUC-ROC and TFLOP/s.
-
-A random cache with a planted signal stands in for extracted vectors. All ways are measured in turn.
-"""
+"""Stage 2 against plain PyTorch, scikit-learn and itself run by run, on random vectors with a planted signal."""
 
 import argparse
 import json

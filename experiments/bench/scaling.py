@@ -15,6 +15,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments.bench import random_inputs, timing
+from extract import errors
+from extract.files import replacing, write_text
 
 CACHE_BYTES = 256 << 20  # what training may keep of the vectors: less than the largest, to show what then happens
 DIMS = (384, 512)  # text, image
@@ -63,13 +65,11 @@ def measure_all(out: Path, rows: int, device: str) -> int:
 def measure(axis: str, features: Path, rows: int, dims: tuple[int, int], runs: int, device: str) -> Training:
     job = {"features": str(features), "rows": rows, "runs": runs, "device": device}
     _, told = timing.in_a_process("experiments.bench.scaling", job, features / "job.json")
-    file_mb = rows * sum(dims) * 4 / 2**20
-    return Training(axis, rows, sum(dims), runs, told["seconds"], told["own_mb"], told["resident_mb"], file_mb)
+    return Training(axis, rows, sum(dims), runs, **told, file_mb=rows * sum(dims) * 4 / 2**20)
 
 
 def write(out: Path, trainings: Sequence[Training], device: str) -> None:
-    from experiments import tables
-    from extract.files import write_text
+    from experiments import tables  # late: a training's process does without, and its memory is measured
 
     header = ["what grows", "rows", "dims", "runs", "seconds", "own memory, MB", "with mapped pages, MB", "vectors, MB"]
     cells = [
@@ -94,9 +94,6 @@ def write(out: Path, trainings: Sequence[Training], device: str) -> None:
 
 def plot(out: Path, trainings: Sequence[Training]) -> str:
     """Seconds above, memory below; what grows from left to right. Says so where matplotlib is not installed."""
-    from extract import errors
-    from extract.files import replacing
-
     if fault := errors.not_installed(["matplotlib"], "report"):
         print(f"no plot: it needs {fault}", file=sys.stderr)
         return ""
@@ -154,11 +151,10 @@ def main(argv: list[str]) -> None:
 
     with timing.Sampling(look, SAMPLED_EVERY):
         start = time.perf_counter()
-        fitted = fit("early", train, dev, runs, device=device, cache_bytes=CACHE_BYTES)
+        fit("early", train, dev, runs, device=device, cache_bytes=CACHE_BYTES)
         seconds = time.perf_counter() - start
     resident_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    told = {"seconds": seconds, "own_mb": max(own_kb) / 1024, "resident_mb": resident_kb / 1024}
-    print(json.dumps(told | {"dev_auc": float(fitted.dev_auc.mean())}))
+    print(json.dumps({"seconds": seconds, "own_mb": max(own_kb) / 1024, "resident_mb": resident_kb / 1024}))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from experiments.bench import random_inputs, scaling, timing
 
 
 def test_every_training_is_written_and_plotted(tmp_path, monkeypatch):
-    told = {"seconds": 1.5, "own_mb": 300.0, "resident_mb": 400.0, "dev_auc": 0.5}
+    told = {"seconds": 1.5, "own_mb": 300.0, "resident_mb": 400.0}
     monkeypatch.setattr(timing, "process", lambda command: (2.0, json.dumps(told)))
     assert scaling.measure_all(tmp_path, 60, "cpu") == 0
     trainings = json.loads((tmp_path / "bench_scaling.json").read_text())
