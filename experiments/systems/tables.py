@@ -102,11 +102,6 @@ class Section:
         return pairs_table(self.tested, "", ("reached", "against it")) if self.tested else None
 
     @property
-    def sentences(self) -> list[str]:
-        """On the pairs."""
-        return [sentence(pair) for pair in self.tested if pair.measure == "auc_roc"]
-
-    @property
     def every_metric(self) -> list[Table]:
         """A table for each split."""
         rows: dict[str, list[Row]] = {split: [] for split in self.results[0].memes}
@@ -261,7 +256,8 @@ def page(sections: Sequence[Section]) -> str:
 def terminal(sections: Sequence[Section]) -> str:
     parts = []
     for each in sections:
-        said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*each.sentences, *each.notes]]
+        pairs = [sentence(pair) for pair in each.tested if pair.measure == "auc_roc"]
+        said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*pairs, *each.notes]]
         parts += [each.heading, tables.plain(each.reached), tables.plain(each.how), "\n".join(said)]
     return "\n\n".join(parts) + "\n"
 
