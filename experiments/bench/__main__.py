@@ -24,9 +24,15 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0
-    if argv[0] not in BENCHES:
-        raise errors.Refused(f"no benchmark {argv[0]}; there are {', '.join(BENCHES)}")
-    return importlib.import_module(f"experiments.bench.{argv[0]}").main(argv[1:])
+    name, *typed = argv
+    if name not in BENCHES:
+        raise errors.Refused(f"no benchmark {name}; there are {', '.join(BENCHES)}")
+    if name == "gpu":
+        return importlib.import_module("experiments.bench.gpu").main(typed)
+    from experiments.bench import options
+
+    args = getattr(options, name)().parse_args(typed)  # before what is heavy is imported
+    return importlib.import_module(f"experiments.bench.{name}").run(args)
 
 
 if __name__ == "__main__":

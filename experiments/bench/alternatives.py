@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 NOTEBOOK_BATCH = 32  # rows
 AVERAGED_EVERY = 4  # steps, as in heads.stack
 SQUARED_NORM = 16  # mean squared norm of a standardised vector, as in heads.rows
-SETTINGS = {  # that plain PyTorch honours: `patience` and `max_epochs` by the number of epochs that it is told to train
-    "hidden", "depth", "dropout", "learning_rate", "weight_decay", "batch_size", "min_steps",
-    "averaging", "max_epochs", "patience", "balance", "seed",
-}  # fmt: skip
 
 
 class Notebook:
@@ -77,12 +73,11 @@ def _load(located: "Located", device: str) -> None:
         tokenizer = AutoTokenizer.from_pretrained(located.path)
         model = AutoModel.from_pretrained(located.path).float().eval().to(device)
 
-        def of_texts(memes: Sequence["Meme"]) -> Tensor:
+        def encode(memes: Sequence["Meme"]) -> Tensor:
             texts = [meme.text for meme in memes]
             batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
             return model(**batch.to(device)).last_hidden_state[:, 0]
 
-        _encode.append(of_texts)
     else:
         from PIL import Image
 
@@ -91,13 +86,13 @@ def _load(located: "Located", device: str) -> None:
         net, to = encoders.unfrozen(located).to(device), encoders.decoder(located)
         assert to is not None  # of images
 
-        def of_images(memes: Sequence["Meme"]) -> Tensor:
+        def encode(memes: Sequence["Meme"]) -> Tensor:
             images = [Image.open(BytesIO(meme.image.read_bytes())).convert("RGB") for meme in memes]
             pixels = [np.array(image.resize((to.width, to.height), to.resample)) for image in images]
             batch = torch.stack([torch.from_numpy(each).permute(2, 0, 1).contiguous() for each in pixels])
             return net.net(net.normalise(batch.to(device)))
 
-        _encode.append(of_images)
+    _encode.append(encode)
 
 
 @torch.no_grad()

@@ -4,14 +4,13 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,29 +20,18 @@ import numpy as np
 
 from experiments import tables
 from experiments.bench import timing
-from experiments.bench.random_inputs import (
-    VISION,
-    draw_memes,
-    write_image_encoder,
-    write_text_encoder,
-    write_vision_encoder,
-)
-from experiments.options import parser as options_parser
-from extract import dataset, encoders, engine, errors, places, publish, stage, store
+from experiments.bench.alternatives import Notebook
+from experiments.bench.options import ENCODERS
+from experiments.bench.random_inputs import draw_memes, write_image_encoder, write_text_encoder
+from extract import dataset, encoders, engine, errors, places, stage, store
 from extract.config import ExtractConfig
 from extract.encoders import batches, catalogue
 from extract.files import write_text
-from extract.machine import DEVICES, cores, resolve_device
+from extract.machine import cores, resolve_device
 from extract.plan import Item
 
 LIMIT_BATCHES = 12
 PIECES = 32  # word pieces of a text, where the text encoder's limit is measured
-EXAMPLES = """\
-examples:
-  python -m experiments.bench extract --data data/hateful_memes --rows 512
-  python -m experiments.bench extract --random-weights --rows 4000 --device cuda
-  python -m experiments.bench extract --random-weights CLIP-ViT-B-32
-"""
 NOTES = """\
 The notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the
 main process, nothing overlapped, in a process of its own with nothing set. Both end in HDF5; loading the encoder
@@ -51,27 +39,25 @@ counts for neither. Encode limit: the encoder alone on ready tensors, texts of 3
 decoding alone, with the threads that stage 1 decodes with. Cosine: of our vector and the notebook's for the same meme.
 """
 RANDOM_NOTE = "Random weights: the architectures at full size; every word is one word piece.\n"
-ENCODERS = {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"}  # to be had without a hub
 
 
-def main(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
-    _refuse(args)
+def run(args: argparse.Namespace) -> int:
+    """args: as `options.extract` reads them."""
+    refuse(args)
     with tempfile.TemporaryDirectory() as scratch:
         data = args.data or draw_memes(Path(scratch) / "memes", 2 * args.rows)
         # drawn captions occur twice; equal texts are encoded once, which would flatter us
         distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
         memes = list(distinct.values())[: args.rows]
         folder = subset(Path(scratch) / "subset", data, memes)
-        names = _encoders(args, memes, Path(scratch))
+        names = encoders_of(args, memes, Path(scratch))
         timed = {
             kind: compare(kind, name, memes, folder, Path(scratch), args.device, args.repeats)
             for kind, name in names.items()
         }
-        memory = {} if args.no_memory else _memory(names, Path(scratch), args)
-    source = args.data.name if args.data else "drawn"
-    title = f"Stage 1: {len(memes):,} {source} memes, medians of {args.repeats} interleaved runs, "
-    title += machine(args.device)
+        memory = {} if args.no_memory else peak_memory(names, Path(scratch), args)
+    source, how = args.data.name if args.data else "drawn", f"medians of {args.repeats} interleaved runs"
+    title = f"Stage 1: {len(memes):,} {source} memes, {how}, {machine(args.device)}"
     if args.random_weights:
         names = {kind: f"{Path(name).name}, random weights" for kind, name in names.items()}
     text = page(title, {kind: (names[kind], each) for kind, each in timed.items()}, memory)
@@ -80,24 +66,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = options_parser("bench extract", __doc__ or "", EXAMPLES)
-    add = parser.add_argument
-    add("--data", type=Path, metavar="DIR", help="dataset whose first train rows are used (default: drawn memes)")
-    add("--rows", type=int, default=512, metavar="N", help="memes (default: 512)")
-    add("--repeats", type=int, default=3, metavar="N", help="interleaved repeats (default: 3)")
-    for kind, name in ENCODERS.items():
-        add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
-    sizes = ("ResNet-50", *VISION)
-    add("--random-weights", nargs="?", const=sizes[0], choices=sizes, metavar="IMAGE",
-        help=f"BERT-base and an image encoder with random weights: needs no download ({', '.join(sizes)})")  # fmt: skip
-    add("--device", default="auto", choices=DEVICES)
-    add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
-    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
-    return parser
-
-
-def _refuse(args: argparse.Namespace) -> None:
+def refuse(args: argparse.Namespace) -> None:
     """Raise Refused for what cannot be compared, before anything is drawn."""
     resolve_device(args.device)
     named = {kind: getattr(args, f"{kind}_encoder") for kind in ENCODERS}
@@ -113,14 +82,12 @@ def _refuse(args: argparse.Namespace) -> None:
             )
 
 
-def _encoders(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: Path) -> dict[str, str]:
+def encoders_of(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: Path) -> dict[str, str]:
     """Name or folder of each kind's encoder."""
     if not args.random_weights:
         return {kind: getattr(args, f"{kind}_encoder") or name for kind, name in ENCODERS.items()}
     text = write_text_encoder(scratch / "BERT-base", [meme.text for meme in memes])
-    folder = scratch / args.random_weights
-    image = write_vision_encoder(folder, folder.name) if folder.name in VISION else write_image_encoder(folder)
-    return {"text": str(text), "image": str(image)}
+    return {"text": str(text), "image": str(write_image_encoder(scratch / args.random_weights))}
 
 
 def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
@@ -135,13 +102,13 @@ def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
     return folder
 
 
-@dataclass
+@dataclass(frozen=True)
 class Timed:
     """Seconds of each repeat for one modality."""
 
     rows: int
-    ours: list[float] = field(default_factory=list)
-    notebook: list[float] = field(default_factory=list)
+    ours: list[float]
+    notebook: list[float]
     encode: list[float] = field(default_factory=list)  # the encoder alone on ready tensors, for as many rows
     decode: list[float] = field(default_factory=list)  # decoding alone; none for texts
     cosine: float = 1.0  # the lowest between our vector and the notebook's of the same meme
@@ -152,22 +119,14 @@ class StageOne:
 
     def __init__(self, kind: str, name: str, data: Path, device: str) -> None:
         names: dict[str, Any] = {"text_encoder": "none", "image_encoder": "none", f"{kind}_encoder": name}
-        self.config = partial(ExtractConfig, data=data, device=device, quiet=True, **names)
-        self.job = stage.choose_encoders(self.config())[0]
-        self.encoder = engine.load(self.job, self.config())
+        self.config = ExtractConfig(data=data, split="train", device=device, quiet=True, **names)
+        [self.job] = stage.choose_encoders(self.config)
+        self.encoder = engine.load(self.job, self.config)
 
     def run(self, features: Path) -> None:
         """From files to a published HDF5."""
-        config = self.config(features=features)
-        with (
-            open(os.devnull, "w") as sink,
-            redirect_stderr(sink),
-            mock.patch.object(engine, "load", return_value=self.encoder),
-        ):
-            job = stage.choose_encoders(config)[0]
-            splits = stage.read_splits(config, ["train"])
-            bad = stage.encode(job, splits, config)
-            publish.publish([job.folder], splits, bad, skip=True)
+        with mock.patch.object(engine, "load", return_value=self.encoder):
+            stage.extract(self.config, features=features)
 
     def encode_seconds(self, rows: int) -> float:
         """Seconds of the encoder alone for so many rows, on ready tensors, at the batch size that stage 1 uses."""
@@ -200,40 +159,32 @@ def compare(
     kind: str, name: str, memes: Sequence[dataset.Meme], folder: Path, scratch: Path, device: str, repeats: int
 ) -> Timed:
     """Time both ways by turns; loading an encoder counts for neither."""
-    from experiments.bench.alternatives import Notebook
-
-    ours, timed = StageOne(kind, name, folder, device), Timed(len(memes))
+    ours, numbers, file = StageOne(kind, name, folder, device), count(), scratch / f"{kind}.h5"
     with Notebook(ours.job.located, ours.job.device) as notebook:
-        for repeat in range(repeats + 1):
-            features, file = scratch / f"{kind}-{repeat}", scratch / f"{kind}-{repeat}.h5"
-            seconds = timing.seconds_of(lambda: ours.run(features)), notebook.seconds(memes, file)  # noqa: B023
-            if repeat:  # the first round warms up
-                timed.ours.append(seconds[0])
-                timed.notebook.append(seconds[1])
-                timed.encode.append(ours.encode_seconds(len(memes)))
-                if kind == "image":
-                    timed.decode.append(ours.decode_seconds(memes))
+        ways = {
+            "ours": lambda: timing.seconds_of(lambda: ours.run(scratch / f"{kind}-{next(numbers)}")),
+            "notebook": lambda: notebook.seconds(memes, file),
+        }
+        timing.by_turns(ways, 1)  # warms up
+        ways["encode"] = lambda: ours.encode_seconds(len(memes))
+        if kind == "image":
+            ways["decode"] = lambda: ours.decode_seconds(memes)
+        seconds = timing.by_turns(ways, repeats)
+    features = scratch / f"{kind}-{repeats}"
     vector = np.asarray(store.read(features / ours.job.located.slug / "train.h5").vector)
     with h5py.File(file) as opened:
         other = opened["vector"][:]
     norms = np.linalg.norm(vector, axis=1) * np.linalg.norm(other, axis=1)
-    timed.cosine = float(((vector * other).sum(axis=1) / norms).min())
-    return timed
+    return Timed(len(memes), **seconds, cosine=float(((vector * other).sum(axis=1) / norms).min()))
 
 
-def _memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> dict[int, float]:
+def peak_memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> dict[int, float]:
     """Peak resident memory, in MB, of `python -m extract` on as many and on ten times as many memes."""
     peaks = {}
     for rows in (args.rows // 4, args.rows // 4 * 10):
         data = draw_memes(scratch / f"memory-{rows}", rows)
-        command = [sys.executable, "-m", "extract", "--data", str(data), "--features", str(scratch / f"peak-{rows}")]
-        command += ["--split", "train", "--text-encoder", names["text"], "--image-encoder", names["image"]]
-        command += ["--device", args.device, "--quiet"]
-        code = (
-            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL);"
-            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        )
-        peaks[rows] = int(timing.process([sys.executable, "-c", code, *command])[1]) / 1024
+        _, printed = timing.process(timing.extract(data, scratch / f"peak-{rows}", names, args.device))
+        peaks[rows] = int(printed.split()[-1]) / 1024
     return peaks
 
 

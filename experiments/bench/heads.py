@@ -1,7 +1,4 @@
-"""Stage 2 against the plain PyTorch way, scikit-learn and itself run by run: seconds, test AUC-ROC and TFLOP/s.
-
-A random cache with a planted signal stands in for extracted vectors. All ways are measured in turn, --repeats times.
-"""
+"""Stage 2 against plain PyTorch, scikit-learn and itself run by run, on random vectors with a planted signal."""
 
 import argparse
 import json
@@ -14,32 +11,30 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from experiments.bench import timing
+import numpy as np
+import torch
+
+from experiments import data as loading
+from experiments import tables, training
+from experiments.bench import alternatives, random_inputs, scaling, timing
 from experiments.bench.timing import middle, ratios
-from experiments.options import DEFAULT_HEADS, at_least_one, head_names
-from experiments.options import parser as options_parser
-from extract.machine import DEVICES
+from experiments.data import Data
+from experiments.evaluate.scores import figure
+from experiments.options import DEFAULT_HEADS, head_names
+from experiments.results import records
+from experiments.tables import Table
+from experiments.words import with_spread
+from extract.files import write_text
+from extract.machine import resolve_device
+from heads.fitted import blank
+from heads.metrics import auc_roc
+from heads.mlp import StackedMLP
+from heads.settings import HeadSettings
+from heads.train import Fitted, fit
 
-if TYPE_CHECKING:
-    import torch
-
-    from experiments.data import Data
-    from experiments.tables import Table
-    from heads.settings import HeadSettings
-    from heads.train import Fitted
-
-    Runs = Mapping[str, list[HeadSettings]]  # by head
-
+Runs = Mapping[str, list[HeadSettings]]  # by head
 PRODUCT_SECONDS = 0.5  # of bare products, per figure
-EXAMPLES = """\
-examples:
-  python -m experiments.bench heads
-  python -m experiments.bench heads --repeats 1 --baseline-seeds 1
-  python -m experiments.bench heads --device cuda --seeds 100 --baseline-seeds 1
-  python -m experiments.bench heads --scaling --rows 1000000
-"""
 NOTES = """\
 compare: `python -m experiments.compare` in a process of its own, from cold start to written files; its references are
 the majority class, four logistic regressions with tuned C, and nearest neighbours. Plain PyTorch: also a process of
@@ -67,94 +62,54 @@ class Measured:
 class Measurements:
     """Everything measured, repeat by repeat."""
 
-    runs: "Runs"
+    runs: Runs
     epochs: dict[str, list[int]]  # by head, one per run
     ways: dict[str, list[Measured]]
     limits: list[dict[str, dict[str, float]]]  # TFLOP/s of bare products, by head and precision
 
 
-def main(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
-    from extract.machine import resolve_device
-
+def run(args: argparse.Namespace) -> int:
+    """args: as `options.heads` reads them."""
     device = resolve_device(args.device)
     if args.scaling:
-        from experiments.bench import scaling
-
         return scaling.measure_all(args.out, args.rows, device)
     with tempfile.TemporaryDirectory() as scratch:
-        measured = _measure(args, device, Path(scratch))
-    _write(args, device, measured)
+        measured = measure(args, device, Path(scratch))
+    write(args, device, measured)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = options_parser("bench heads", __doc__ or "", EXAMPLES)
-    add = parser.add_argument
-    add("--train", type=at_least_one, default=8500, metavar="N", help="rows (default: 8500, as in Hateful Memes)")
-    add("--dev", type=at_least_one, default=500, metavar="N", help="rows (default: 500)")
-    add("--test", type=at_least_one, default=1000, metavar="N", help="rows (default: 1000)")
-    add("--dims", type=at_least_one, nargs=2, default=[768, 2048], metavar="D", help="of text and image vectors")
-    add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
-    scaled_help = "runs of each head that the plain way trains, its time scaled to --seeds (default: 1)"
-    add("--baseline-seeds", type=at_least_one, default=1, metavar="N", help=scaled_help)
-    add("--repeats", type=at_least_one, default=3, metavar="N", help="of which the median counts (default: 3)")
-    add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
-    add("--scaling", action="store_true", help="instead: how time and memory grow with rows, dims and runs, as a plot")
-    rows_help = "the most rows of --scaling (default: 1000000)"
-    add("--rows", type=at_least_one, default=1_000_000, metavar="N", help=rows_help)
-    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where bench_heads.* go (default: reports)")
-    return parser
-
-
-def _measure(args: argparse.Namespace, device: str, scratch: Path) -> Measurements:
-    """All ways in turn, --repeats times."""
-    from tqdm import tqdm
-
-    from experiments import data as loading
-    from experiments import training
-    from experiments.bench import alternatives, random_inputs
-
+def measure(args: argparse.Namespace, device: str, scratch: Path) -> Measurements:
     sizes = {"train": args.train, "dev": args.dev, "test": args.test}
     features = random_inputs.publish_vectors(scratch / "features", sizes, tuple(args.dims))
     folders = [str(features / name) for name in random_inputs.NAMES.values()]
     data = loading.load(features)
     runs = training.runs(head_names(DEFAULT_HEADS), args.seeds, {})
-    with tqdm(total=1 + 7 * args.repeats, unit="measurement", disable=None, file=sys.stderr) as bar:
-        _, fitted = stacked(data, runs, device)  # warms up, and tells how many epochs each run takes
-        bar.update()
-        epochs = {head: each.history.dev_auc.isfinite().sum(dim=0).tolist() for head, each in fitted.items()}
+    few = {head: asked[: args.baseline_seeds] for head, asked in runs.items()}
+    _, fitted = stacked(data, runs, device)  # warms up, and tells how many epochs each run takes
+    epochs = {head: each.history.dev_auc.isfinite().sum(dim=0).tolist() for head, each in fitted.items()}
 
-        def plain() -> Measured:
-            baseline = {head: asked[: args.baseline_seeds] for head, asked in runs.items()}
-            return plain_torch(folders, scratch / "job.json", baseline, epochs, device)
+    def scikit_learn() -> Measured:
+        seconds, auc = alternatives.mlp_classifier(folders, asdict(runs["early"][0]), epochs["early"][0])
+        return Measured(seconds, {"early": seconds}, {"early": [auc]})
 
-        def scikit_learn() -> Measured:
-            seconds, auc = alternatives.mlp_classifier(folders, asdict(runs["early"][0]), epochs["early"][0])
-            return Measured(seconds, {"early": seconds}, {"early": [auc]})
-
-        each_way = {
-            "compare": lambda: compare(features, scratch / "reports", args.seeds, device, "all"),
-            "heads only": lambda: compare(features, scratch / "reports", args.seeds, device, "none"),
-            "plain": plain,
-            "scikit-learn": scikit_learn,
-            "one by one": lambda: one_by_one(data, runs, device),
-            "side by side": lambda: side_by_side(data, runs, device),
-            "stacked": lambda: stacked(data, runs, device)[0],
-        }
-        measured = Measurements(runs, epochs, {name: [] for name in each_way}, [])
-        for _ in range(args.repeats):
-            for name, way in each_way.items():
-                measured.ways[name].append(way())
-                bar.update()
-            measured.limits.append({head: _limits(head, asked, args.dims, device) for head, asked in runs.items()})
-    return measured
+    each_way = {
+        "compare": lambda: compare(features, scratch / "reports", args.seeds, device, "all"),
+        "heads only": lambda: compare(features, scratch / "reports", args.seeds, device, "none"),
+        "plain": lambda: plain_torch(folders, scratch / "job.json", few, epochs, device),
+        "scikit-learn": scikit_learn,
+        "one by one": lambda: one_by_one(data, runs, device),
+        "side by side": lambda: side_by_side(data, runs, device),
+        "stacked": lambda: stacked(data, runs, device)[0],
+        "limits": lambda: {head: product_rates(head, asked, args.dims, device) for head, asked in runs.items()},
+    }
+    ways = timing.by_turns(each_way, args.repeats)
+    limits = ways.pop("limits")
+    return Measurements(runs, epochs, ways, limits)
 
 
 def compare(features: Path, out: Path, seeds: int, device: str, references: str) -> Measured:
     """`python -m experiments.compare` in a process of its own, cold start to written files."""
-    from experiments.results import records
-
     command = [sys.executable, "-m", "experiments.compare", "--features", str(features), "--out", str(out)]
     wall, _ = timing.process([*command, "--seeds", str(seeds), "--device", device, "--references", references])
     runs = records.from_lines((out / "runs.jsonl").read_text(encoding="utf-8"))
@@ -166,24 +121,20 @@ def compare(features: Path, out: Path, seeds: int, device: str, references: str)
 
 
 def plain_torch(
-    features: Sequence[str], job: Path, runs: "Runs", epochs: Mapping[str, Sequence[int]], device: str
+    features: Sequence[str], job: Path, runs: Runs, epochs: Mapping[str, Sequence[int]], device: str
 ) -> Measured:
     """The plain PyTorch way, also in a process of its own; each run trains as many epochs as ours did."""
     asked = {
         head: [{"settings": asdict(run), "epochs": count} for run, count in zip(each, epochs[head], strict=False)]
         for head, each in runs.items()
     }
-    job.write_text(json.dumps({"features": features, "runs": asked, "device": device}))
-    wall, printed = timing.process([sys.executable, "-m", "experiments.bench.alternatives", str(job)])
-    told = json.loads(printed)
+    about = {"features": features, "runs": asked, "device": device}
+    wall, told = timing.in_a_process("experiments.bench.alternatives", about, job)
     return Measured(wall, told["seconds"], told["auc"])
 
 
-def side_by_side(data: "Data", runs: "Runs", device: str) -> Measured:
+def side_by_side(data: Data, runs: Runs, device: str) -> Measured:
     """compare's training, in this process: a head's runs at once, and heads side by side."""
-    from experiments import training
-    from heads.metrics import auc_roc
-
     start = time.perf_counter()
     trained = training.heads(data, dict(runs), device, "none", quiet=True)
     wall = time.perf_counter() - start
@@ -193,12 +144,8 @@ def side_by_side(data: "Data", runs: "Runs", device: str) -> Measured:
     return Measured(wall, {each.name: each.seconds for each in trained}, auc)
 
 
-def stacked(data: "Data", runs: "Runs", device: str) -> tuple[Measured, dict[str, "Fitted"]]:
+def stacked(data: Data, runs: Runs, device: str) -> tuple[Measured, dict[str, Fitted]]:
     """Our own code in this process, a head's runs at once, one head after the other."""
-    from experiments import training
-    from heads.metrics import auc_roc
-    from heads.train import fit
-
     train, dev, test = (training.rows(split) for split in (data.train, data.dev, data.tests[0]))
     fitted = {head: fit(head, train, dev, asked, device=device) for head, asked in runs.items()}
     auc = {head: auc_roc(each.logits(test), test.labels()).tolist() for head, each in fitted.items()}
@@ -206,7 +153,7 @@ def stacked(data: "Data", runs: "Runs", device: str) -> tuple[Measured, dict[str
     return Measured(sum(seconds.values()), seconds, auc), fitted
 
 
-def one_by_one(data: "Data", runs: "Runs", device: str) -> Measured:
+def one_by_one(data: Data, runs: Runs, device: str) -> Measured:
     """Our own code in this process, a run at a time."""
     single = {head: [stacked(data, {head: [run]}, device)[0] for run in asked] for head, asked in runs.items()}
     seconds = {head: sum(each.wall for each in measured) for head, measured in single.items()}
@@ -216,16 +163,12 @@ def one_by_one(data: "Data", runs: "Runs", device: str) -> Measured:
 
 def widths(head: str, dims: Sequence[int]) -> list[int]:
     """Return the inputs of each MLP of a head."""
-    from heads.fitted import blank
-    from heads.mlp import StackedMLP
-    from heads.settings import HeadSettings
-
     small = blank(head, dims[0], dims[1], [HeadSettings(hidden=1, depth=1)])
     return [mlp.weights[0].shape[1] for mlp in small.children() if isinstance(mlp, StackedMLP)]
 
 
 def training_flops(
-    head: str, dims: Sequence[int], runs: "Sequence[HeadSettings]", epochs: Sequence[int], rows: int
+    head: str, dims: Sequence[int], runs: Sequence[HeadSettings], epochs: Sequence[int], rows: int
 ) -> float:
     """Return operations (a multiplication or an addition each) in training's matrix products, forward and backward.
 
@@ -241,18 +184,14 @@ def training_flops(
     return total
 
 
-def _limits(head: str, runs: "Sequence[HeadSettings]", dims: Sequence[int], device: str) -> dict[str, float]:
+def product_rates(head: str, runs: Sequence[HeadSettings], dims: Sequence[int], device: str) -> dict[str, float]:
     """TFLOP/s of products as wide as this head's stack, by precision."""
-    import torch
-
     shape = len(runs), runs[0].batch_size, max(widths(head, dims)), runs[0].hidden
     return {name: product_rate(*shape, getattr(torch, name), device) for name in ("bfloat16", "float32")}
 
 
-def product_rate(runs: int, batch: int, inputs: int, out: int, dtype: "torch.dtype", device: str) -> float:
+def product_rate(runs: int, batch: int, inputs: int, out: int, dtype: torch.dtype, device: str) -> float:
     """TFLOP/s of a stack's linear layer, its forward product and its weights' gradient, a batch of memes per run."""
-    import torch
-
     shapes = (runs, batch, inputs), (runs, inputs, out), (runs, batch, out)
     vec, weight, grad = (torch.randn(shape, device=device).to(dtype) for shape in shapes)
 
@@ -270,10 +209,8 @@ def product_rate(runs: int, batch: int, inputs: int, out: int, dtype: "torch.dty
     return count * 4 * runs * batch * inputs * out / seconds / 1e12
 
 
-def seconds_table(args: argparse.Namespace, measured: Measurements) -> "Table":
+def seconds_table(args: argparse.Namespace, measured: Measurements) -> Table:
     """Wall time of the whole job by way, and how many times ours that is."""
-    from experiments.tables import Table
-
     ways, seeds, few = measured.ways, args.seeds, min(args.baseline_seeds, args.seeds)
     wall = {name: [each.wall for each in repeats] for name, repeats in ways.items()}
     plain = [scaled(each, few, seeds) for each in ways["plain"]]
@@ -308,26 +245,18 @@ def scaled(measured: Measured, runs: int, of: int) -> float:
     return measured.wall - trained + trained * of / runs
 
 
-def quality_table(measured: Measurements) -> "Table":
+def quality_table(measured: Measurements) -> Table:
     """Test AUC-ROC of each head by each way: mean and standard deviation over its seeds."""
-    from experiments.tables import Table
-    from experiments.words import bare
-
-    def spread(values: list[float]) -> str:
-        return bare(statistics.fmean(values)) + (f"±{bare(statistics.stdev(values))}" if len(values) > 1 else "")
-
     rows = []
     for way, repeats in measured.ways.items():
         auc = repeats[0].auc  # a repeat trains the same runs again
-        cells = [spread(auc[head]) if head in auc else "" for head in measured.runs]
+        cells = [with_spread(figure(np.array(auc[head]), None, 0)) if head in auc else "" for head in measured.runs]
         rows.append([way, str(max(len(each) for each in auc.values())), *cells])
     return Table("Test AUC-ROC", ["way", "seeds", *measured.runs], rows)
 
 
-def rates_table(args: argparse.Namespace, measured: Measurements) -> "Table":
+def rates_table(args: argparse.Namespace, measured: Measurements) -> Table:
     """TFLOP/s of training against the limit: bare products in the stack's shapes."""
-    from experiments.tables import Table
-
     rows = []
     for head, runs in measured.runs.items():
         epochs = measured.epochs[head]
@@ -340,13 +269,8 @@ def rates_table(args: argparse.Namespace, measured: Measurements) -> "Table":
     return Table("Training against the limit", header, rows)
 
 
-def _write(args: argparse.Namespace, device: str, measured: Measurements) -> None:
+def write(args: argparse.Namespace, device: str, measured: Measurements) -> None:
     """bench_heads.md and .json."""
-    import torch
-
-    from experiments import tables
-    from extract.files import write_text
-
     shown = [seconds_table(args, measured), quality_table(measured), rates_table(args, measured)]
     about = (
         f"{args.train:,}/{args.dev:,}/{args.test:,} rows of {args.dims[0]:,} + {args.dims[1]:,} dims, "

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ VISION: dict[str, tuple[str, dict[str, int], int]] = {
     "SigLIP-B-16-224": ("siglip_vision_model", BASE | {"image_size": 224, "patch_size": 16}, 224),
     "DINOv2-B-14": ("dinov2", BASE | {"image_size": 518, "patch_size": 14}, 224),
 }
-SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 BRANCH_SCALE = 0.25  # of each residual branch; at 1 the activations would double with every block
 WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -55,8 +54,7 @@ def write_as(form: str, paths: Iterable[Path]) -> None:
 def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     """Write BERT-base, and a tokenizer that has every word of `texts` whole: as BERT's has nearly all of English."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, logging
+    from transformers import BertConfig, BertModel, BertTokenizer, logging
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -64,16 +62,7 @@ def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     BertModel(config).save_pretrained(folder)
     words = sorted({word for text in texts for word in WORD.findall(text.lower())})
     pieces = [*SPECIALS, *words][: config.vocab_size]
-    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(token, pieces.index(token)) for token in ("[CLS]", "[SEP]")]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    roles = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(folder)
     return folder
 
 
@@ -92,7 +81,10 @@ def write_vision_encoder(folder: Path, name: str) -> Path:
 
 
 def write_image_encoder(folder: Path) -> Path:
-    """Write ResNet-50, no weight of which is zero: a GPU multiplies zeros faster than numbers."""
+    """Write the one of VISION that the folder is called after, else ResNet-50, no weight of which is zero: a GPU
+    multiplies zeros faster than numbers."""
+    if folder.name in VISION:
+        return write_vision_encoder(folder, folder.name)
     import torch
     from safetensors.torch import save_file
     from torchvision.models.resnet import Bottleneck, ResNet
@@ -154,12 +146,3 @@ def _rows(kind: str, split: str, label: np.ndarray, dim: int) -> store.Rows:
         dropped=[],
         tokens=np.full(len(label), 12, np.int32) if kind == "text" else None,
     )
-
-
-def best_auc() -> float:
-    """Return the AUC-ROC of the evidence without its noise: what no head can beat on many rows."""
-    hints = [(t, i, x) for t in (-1, 1) for i in (-1, 1) for x in (-1, 1)]
-    evidence = np.array([WEIGHTS["text"] * t + WEIGHTS["image"] * i + WEIGHTS["both"] * x for t, i, x in hints])
-    hateful = np.array([(1 + math.erf(each / WEIGHTS["noise"] / math.sqrt(2))) / 2 for each in evidence])
-    above = (evidence[:, None] > evidence) + 0.5 * (evidence[:, None] == evidence)
-    return float(hateful @ above @ (1 - hateful) / (hateful.sum() * (1 - hateful).sum()))

@@ -5,33 +5,25 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from experiments import tables
 from experiments.bench import timing
 from experiments.bench.random_inputs import draw_memes
 from experiments.bench.timing import HOME, Sampling, environment, middle, ratios
-from experiments.options import parser as options_parser
 from experiments.results import records
 from extract import dataset, errors, store
+from extract.engine import PART_ROWS
 from extract.files import write_text
 from extract.progress import say
 
-DRIVER = """
-import resource, sys
-from extract import errors
-from extract.__main__ import main
-status = errors.run(lambda: main(sys.argv[1:]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-sys.exit(status)
-"""
 ENGINES = {"local": (), "ray": ("--engine", "ray")}
 OBJECTS = Path("/dev/shm")  # where Ray keeps its objects, on Linux
 LOOK_EVERY = 0.1  # seconds
@@ -70,40 +62,26 @@ class Resumed:
     seconds: float  # from the second start to published files
 
 
-def main(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
+def run(args: argparse.Namespace) -> int:
+    """args: as `options.ray` reads them."""
     refuse_few(10 * args.rows)
     timed: list[Timed] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         folder = Path(scratch)
         few, many = (distinct_memes(folder / f"memes-{rows}", rows) for rows in (args.rows, 10 * args.rows))
         for repeat in range(args.repeats):
-            timed += [run(engine, few, folder / f"{engine}-{repeat}", args) for engine in ENGINES]
+            timed += [measure(engine, few, folder / f"{engine}-{repeat}", args) for engine in ENGINES]
         must_be_same(folder / "local-0", folder / "ray-0")
-        timed += [run(engine, many, folder / f"{engine}-many", args) for engine in ENGINES]
+        timed += [measure(engine, many, folder / f"{engine}-many", args) for engine in ENGINES]
         must_be_same(folder / "local-many", folder / "ray-many")
-        _write(args.out, timed, None)  # a resumed run that fails must not cost the rest
+        write(args.out, timed, None)  # a resumed run that fails must not cost the rest
         resumed = resume(many, folder / "resumed", args)
-    print(tables.plain(table(timed)), *_write(args.out, timed, resumed), sep="\n\n")
+    print(tables.plain(table(timed)), *write(args.out, timed, resumed), sep="\n\n")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = options_parser("bench ray", __doc__ or "", "example:\n  python -m experiments.bench ray --rows 128")
-    add = parser.add_argument
-    add("--rows", type=int, default=128, metavar="N", help="drawn memes, and ten times as many (default: 128)")
-    add("--repeats", type=int, default=2, metavar="N", help="interleaved repeats of the small size (default: 2)")
-    add("--text-encoder", default="all-MiniLM-L6-v2", metavar="E")
-    add("--image-encoder", default="resnet50-keras", metavar="E")
-    add("--dtype", default="auto", metavar="T", help="arithmetic of the encoders (default: auto)")
-    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
-    return parser
 
 
 def refuse_few(rows: int) -> None:
     """Raise Refused where a driver cannot be killed half way: while it dies, workers may finish a part or two."""
-    from extract.engine import PART_ROWS
-
     size = PART_ROWS["cpu"]["image"]
     if (plan := -(-rows // size)) < LEAST_PARTS:
         raise errors.Refused(
@@ -115,17 +93,15 @@ def refuse_few(rows: int) -> None:
 def distinct_memes(folder: Path, rows: int) -> Path:
     """Draw memes whose texts all differ: equal ones would be encoded once, and rows could not be counted by texts."""
     path = draw_memes(folder, rows) / "train.jsonl"
-    memes = [json.loads(line) for line in path.read_text().splitlines()]
-    lines = [json.dumps(meme | {"text": f"{meme['text']} {number}"}) for number, meme in enumerate(memes)]
-    path.write_text("\n".join(lines) + "\n")
+    memes = enumerate(map(json.loads, path.read_text().splitlines()))
+    path.write_text("".join(json.dumps(meme | {"text": f"{meme['text']} {row}"}) + "\n" for row, meme in memes))
     return folder
 
 
 def start(engine: str, data: Path, features: Path, args: argparse.Namespace) -> subprocess.Popen[str]:
     """Start `python -m extract`, which at its end prints the driver's most resident memory, in kB."""
-    command = [sys.executable, "-c", DRIVER, "--data", str(data), "--features", str(features), "--split", "train"]
-    command += ["--text-encoder", args.text_encoder, "--image-encoder", args.image_encoder, "--dtype", args.dtype]
-    return start_command([*command, "--device", "cpu", "--quiet", *ENGINES[engine]])
+    names = {"text": args.text_encoder, "image": args.image_encoder}
+    return start_command([*timing.extract(data, features, names, "cpu"), "--dtype", args.dtype, *ENGINES[engine]])
 
 
 def start_command(command: list[str]) -> subprocess.Popen[str]:
@@ -133,7 +109,7 @@ def start_command(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment(), cwd=HOME)
 
 
-def run(engine: str, data: Path, features: Path, args: argparse.Namespace) -> Timed:
+def measure(engine: str, data: Path, features: Path, args: argparse.Namespace) -> Timed:
     began = time.perf_counter()
     usage = Usage(start(engine, data, features, args))
     with Sampling(usage.look, LOOK_EVERY):
@@ -190,8 +166,6 @@ def must_be_same(local: Path, ray: Path) -> None:
 
 def resume(data: Path, features: Path, args: argparse.Namespace) -> Resumed:
     """Kill the driver when half the images' parts are there; run it again."""
-    from extract.engine import PART_ROWS
-
     plan = -(-len(dataset.read(data, "train").memes) // PART_ROWS["cpu"]["image"])
     killed = start("ray", data, features, args)
     while len(image_parts(features)) < plan // 2 and killed.poll() is None:
@@ -226,7 +200,7 @@ def image_parts(features: Path) -> dict[Path, int]:
     return written
 
 
-def _write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
+def write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
     """Write what is measured so far. Returns what is said of the table."""
     lines = slopes(timed)
     if resumed:
@@ -243,50 +217,33 @@ def _write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
     return lines
 
 
-def _by_engine_and_size(timed: list[Timed]) -> dict[tuple[str, int], list[Timed]]:
-    sizes = sorted({each.rows for each in timed})
-    return {(name, size): [each for each in timed if (each.engine, each.rows) == (name, size)]
-            for size in sizes for name in ENGINES}  # fmt: skip
-
-
 def table(timed: list[Timed]) -> tables.Table:
     """Each engine at each size, from cold start."""
-    runs, rows = _by_engine_and_size(timed), []
-    for (name, size), members in runs.items():
-        cells = []
+    runs, rows = dict(list(pd.DataFrame(map(asdict, timed)).groupby(["rows", "engine"]))), []
+    for (size, engine), ours in runs.items():
+        cells, local = [engine, f"{size:,}"], runs[size, "local"]
         for what in ("seconds", "cpu_seconds"):
-            ours, local = ([getattr(each, what) for each in repeats] for repeats in (members, runs["local", size]))
-            cells += [middle(ours), middle(ratios(ours, local), 2)]
-        most = (max(getattr(each, what) for each in members) for what in ("driver_mb", "objects_mb"))
-        rows.append([name, f"{size:,}", *cells, *(f"{megabytes:,.0f}" for megabytes in most)])
-    header = [
-        "engine",
-        "memes",
-        "seconds",
-        "times local's",
-        "processor s",
-        "times local's",
-        "driver, MB",
-        "objects, MB",
-    ]
+            seconds = ours[what].tolist()
+            cells += [middle(seconds), middle(ratios(seconds, local[what].tolist()), 2)]
+        rows.append([*cells, *(f"{ours[what].max():,.0f}" for what in ("driver_mb", "objects_mb"))])
+    times = ["seconds", "times local's", "processor s", "times local's"]
+    header = ["engine", "memes", *times, "driver, MB", "objects, MB"]
     return tables.Table("Ray Data against the local engine", header, rows)
 
 
 def slopes(timed: list[Timed]) -> list[str]:
     """Say what a further meme costs each engine: time without starts, and the driver's memory."""
-    runs = _by_engine_and_size(timed)
-    few, *_, many = sorted({each.rows for each in timed})
+    runs = pd.DataFrame(map(asdict, timed)).groupby(["rows", "engine"])
+    few, many = (pick(each.rows for each in timed) for pick in (min, max))
+    middles, most = runs.median(), runs.max()
+    per_meme = (middles.loc[many] - middles.loc[few]) / (many - few)  # by engine
     said = []
     for what, name in (("seconds", "wall"), ("cpu_seconds", "processor")):
-        middles = {key: statistics.median(getattr(each, what) for each in members) for key, members in runs.items()}
-        local, ray = ((middles[engine, many] - middles[engine, few]) / (many - few) for engine in ENGINES)
+        local, ray = (per_meme[what][engine] for engine in ENGINES)
         said.append(
             f"Without starts, each further meme, {name} time: {1000 * local:.1f} ms local, {1000 * ray:.1f} ms ray "
             f"({ray / local:.2f} times)."
         )
-    most = {key: max(each.driver_mb for each in members) for key, members in runs.items()}
-    grown = ((name, 1024 * (most[name, many] - most[name, few]) / (many - few)) for name in ENGINES)
-    return [
-        *said,
-        f"The driver grew for each further meme by: {', '.join(f'{kb:.1f} kB {name}' for name, kb in grown)}.",
-    ]
+    grown = 1024 * (most.loc[many] - most.loc[few])["driver_mb"] / (many - few)
+    told = ", ".join(f"{grown[name]:.1f} kB {name}" for name in ENGINES)
+    return [*said, f"The driver grew for each further meme by: {told}."]

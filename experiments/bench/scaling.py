@@ -11,10 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from tqdm import tqdm
 
 from experiments.bench import random_inputs, timing
-from experiments.bench.timing import Sampling, process
+from extract import errors
+from extract.files import replacing, write_text
 
 CACHE_BYTES = 256 << 20  # what training may keep of the vectors: less than the largest, to show what then happens
 DIMS = (384, 512)  # text, image
@@ -42,8 +44,6 @@ class Training:
 
 def measure_all(out: Path, rows: int, device: str) -> int:
     """Measure every training and write bench_scaling.md, .json, .png and .svg."""
-    from tqdm import tqdm
-
     few = min(FEW_ROWS, rows)
     # four sizes, each about three times the one before
     jobs = [("rows", max(rows // part, 1), DIMS, RUNS) for part in (30, 10, 3, 1)]
@@ -64,16 +64,12 @@ def measure_all(out: Path, rows: int, device: str) -> int:
 
 def measure(axis: str, features: Path, rows: int, dims: tuple[int, int], runs: int, device: str) -> Training:
     job = {"features": str(features), "rows": rows, "runs": runs, "device": device}
-    path = features / "job.json"
-    path.write_text(json.dumps(job))
-    told: dict[str, Any] = json.loads(process([sys.executable, "-m", "experiments.bench.scaling", str(path)])[1])
-    file_mb = rows * sum(dims) * 4 / 2**20
-    return Training(axis, rows, sum(dims), runs, told["seconds"], told["own_mb"], told["resident_mb"], file_mb)
+    _, told = timing.in_a_process("experiments.bench.scaling", job, features / "job.json")
+    return Training(axis, rows, sum(dims), runs, **told, file_mb=rows * sum(dims) * 4 / 2**20)
 
 
 def write(out: Path, trainings: Sequence[Training], device: str) -> None:
-    from experiments import tables
-    from extract.files import write_text
+    from experiments import tables  # late: a training's process does without, and its memory is measured
 
     header = ["what grows", "rows", "dims", "runs", "seconds", "own memory, MB", "with mapped pages, MB", "vectors, MB"]
     cells = [
@@ -98,9 +94,6 @@ def write(out: Path, trainings: Sequence[Training], device: str) -> None:
 
 def plot(out: Path, trainings: Sequence[Training]) -> str:
     """Seconds above, memory below; what grows from left to right. Says so where matplotlib is not installed."""
-    from extract import errors
-    from extract.files import replacing
-
     if fault := errors.not_installed(["matplotlib"], "report"):
         print(f"no plot: it needs {fault}", file=sys.stderr)
         return ""
@@ -156,13 +149,12 @@ def main(argv: list[str]) -> None:
         status = Path("/proc/self/status").read_text().splitlines()
         own_kb.extend(int(line.split()[1]) for line in status if line.startswith("RssAnon:"))
 
-    with Sampling(look, SAMPLED_EVERY):
+    with timing.Sampling(look, SAMPLED_EVERY):
         start = time.perf_counter()
-        fitted = fit("early", train, dev, runs, device=device, cache_bytes=CACHE_BYTES)
+        fit("early", train, dev, runs, device=device, cache_bytes=CACHE_BYTES)
         seconds = time.perf_counter() - start
     resident_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    told = {"seconds": seconds, "own_mb": max(own_kb) / 1024, "resident_mb": resident_kb / 1024}
-    print(json.dumps(told | {"dev_auc": float(fitted.dev_auc.mean())}))
+    print(json.dumps({"seconds": seconds, "own_mb": max(own_kb) / 1024, "resident_mb": resident_kb / 1024}))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,29 @@
 """How the benches time: ways by turns, in processes of their own where a start counts, ratios within one repeat."""
 
+import json
 import os
 import statistics
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
 
 from extract import errors
 
 HOME = Path(__file__).parents[2]
+EXTRACT = """
+import resource, sys
+from extract import errors
+from extract.__main__ import main
+status = errors.run(lambda: main(sys.argv[1:]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
 
 
 def seconds_of(job: Callable[[], object]) -> float:
@@ -18,6 +31,14 @@ def seconds_of(job: Callable[[], object]) -> float:
     start = time.perf_counter()
     job()
     return time.perf_counter() - start
+
+
+def by_turns(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[Any]]:
+    """Call every way in its turn, and all of them again: what slows this machine for a while slows each of them."""
+    measured: dict[str, list[Any]] = {name: [] for name in ways}
+    for name in tqdm([*ways] * repeats, unit="measurement", disable=None):
+        measured[name].append(ways[name]())
+    return measured
 
 
 def process(command: list[str]) -> tuple[float, str]:
@@ -28,6 +49,20 @@ def process(command: list[str]) -> tuple[float, str]:
     if done.returncode:
         raise errors.Failed(f"{' '.join(command)} failed with status {done.returncode}:\n{done.stderr[-2000:]}")
     return seconds, done.stdout
+
+
+def extract(data: Path, features: Path, encoders: Mapping[str, str], device: str) -> list[str]:
+    """Return the command that extracts train, which at its end prints the process's most resident memory, in kB."""
+    command = [sys.executable, "-c", EXTRACT, "--data", str(data), "--features", str(features), "--split", "train"]
+    command += [word for kind, name in encoders.items() for word in (f"--{kind}-encoder", name)]
+    return [*command, "--device", device, "--quiet"]
+
+
+def in_a_process(module: str, job: Mapping[str, Any], path: Path) -> tuple[float, Any]:
+    """Run `python -m module path`, `path` holding the job as JSON. Returns wall seconds, and what it prints as JSON."""
+    path.write_text(json.dumps(job))
+    seconds, printed = process([sys.executable, "-m", module, str(path)])
+    return seconds, json.loads(printed)
 
 
 def environment() -> dict[str, str]:

@@ -27,21 +27,11 @@ from extract.store import EncoderIdentity
 
 CELLS = 7 * 7  # cells of an image's grid
 # As fastText's train_unsupervised has them, but for the buckets: two million of them are for a thousand times the text.
+# More workers than one would race each other to other vectors.
 CBOW = {
-    "vector_size": 150,
-    "sg": 0,
-    "window": 5,
-    "min_count": 5,
-    "negative": 5,
-    "epochs": 5,
-    "alpha": 0.05,
-    "min_n": 3,
-    "max_n": 6,
-    "bucket": 200_000,
-    "sample": 1e-4,
-    "seed": 0,
-    "workers": 1,  # more would race each other to other vectors
-}
+    "vector_size": 150, "sg": 0, "window": 5, "min_count": 5, "negative": 5, "epochs": 5, "alpha": 0.05, "min_n": 3,
+    "max_n": 6, "bucket": 200_000, "sample": 1e-4, "seed": 0, "workers": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -170,23 +160,16 @@ def refuse_all_but_bert(located: Located | None) -> None:
 
 def is_other(kind: str, name: str, published: str) -> bool:
     """Whether `name` is not the published encoder: not its name, one of its repositories or a folder so called."""
-    (mine, pooling), (theirs, their_pooling) = (with_pooling(kind, each) for each in (name, published))
-    known = catalogue.KNOWN.get(theirs)
-    same = {theirs, *(known.repositories if known else ())}
-    return pooling != their_pooling or not (mine in same or Path(mine).expanduser().name == theirs)
-
-
-def with_pooling(kind: str, name: str) -> tuple[str, str]:
-    """An encoder's name without its pooling, and its pooling."""
-    base, colon, pooling = name.rpartition(":")
-    known = colon and pooling in catalogue.poolings(kind)
-    return (base, pooling) if known else (name, catalogue.default_pooling(kind))
+    (mine, pooling), (theirs, its_pooling) = (catalogue.split_pooling(kind, each) for each in (name, published))
+    known, default = catalogue.KNOWN.get(theirs), catalogue.default_pooling(kind)
+    same = mine in (theirs, *(known.repositories if known else ())) or Path(mine).expanduser().name == theirs
+    return not same or (pooling or default) != (its_pooling or default)
 
 
 def way_out(refusals: Sequence[tuple[str, str, str]], command: Sequence[str]) -> str:
     """refusals: kind, encoder and why it cannot be had."""
     reasons = "\n".join(message.splitlines()[0] for _, _, message in refusals)
-    if any(with_pooling(kind, name)[0] == STAND_INS[kind] for kind, name, _ in refusals):
+    if any(name.partition(":")[0] == STAND_INS[kind] for kind, name, _ in refusals):
         return f"{reasons}\nNo other stand-in is left. `python -m extract` names the ways to put its weights here."
     options = [word for kind, _, _ in refusals for word in (f"--{kind}-encoder", STAND_INS[kind])]
     again = shlex.join(["python", "-m", "experiments.systems", *command, *options])
@@ -207,14 +190,11 @@ def extract(sides: Sequence[Side], request: Request, device: str, max_tokens: in
     there = {kind: published_settings(request.features / side.identity.name) for kind, side in frozen.items()}
     longest = there.get("text", {}).get("max_tokens", word_pieces(sides[0].located, max_tokens))
     asked = request.dtype
-    precision = {kind: its.get("precision", asked) if asked == "auto" else asked for kind, its in there.items()}
-    for one in dict.fromkeys(precision.values()):
-        names: dict[str, Any] = {f"{kind}_encoder": "none" for kind in SIDES}
-        names |= {f"{kind}_encoder": side.name for kind, side in frozen.items() if precision[kind] == one}
-        stage.extract(
-            verbose=True, data=request.data, features=request.features, device=device, dtype=one,
-            on_error=request.on_error, max_tokens=longest, **names,
-        )  # fmt: skip
+    dtypes = {kind: its.get("precision", asked) if asked == "auto" else asked for kind, its in there.items()}
+    how: dict[str, Any] = {"data": request.data, "features": request.features, "on_error": request.on_error}
+    for dtype in dict.fromkeys(dtypes.values()):
+        how |= {f"{kind}_encoder": frozen[kind].name if dtypes.get(kind) == dtype else "none" for kind in SIDES}
+        stage.extract(verbose=True, device=device, dtype=dtype, max_tokens=longest, **how)
 
 
 def published_settings(folder: Place) -> Mapping[str, Any]:
@@ -281,27 +261,24 @@ def fasttext_vectors(texts: Sequence[str], learned: Any) -> Float[np.ndarray, "n
 
 def publish_fasttext(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> None:
     """Write vectors of every split under `folder`, learned from "train"; nothing is done where they are there."""
-    texts = [meme.text for meme in splits["train"]]
-    settings, versions = fasttext_settings(texts), {"gensim": metadata.version("gensim")}
-    dim = settings["vector_size"]
-    identity = EncoderIdentity("text", folder.name, dim, store.fingerprint(settings), settings, versions)
-    rows = {}
-    for split, memes in splits.items():
-        words = np.array([len(meme.text.split()) for meme in memes], dtype=np.int32)
-        rows[split] = rows_of(memes, split, identity, [meme.text_content for meme in memes], words)
-    if all(store.holds(folder / f"{split}.h5", its_rows) for split, its_rows in rows.items()):
+    texts = {split: [meme.text for meme in memes] for split, memes in splits.items()}
+    settings, versions = fasttext_settings(texts["train"]), {"gensim": metadata.version("gensim")}
+    fingerprint = store.fingerprint(settings)
+    identity = EncoderIdentity("text", folder.name, settings["vector_size"], fingerprint, settings, versions)
+    rows = {
+        split: rows_of(memes, split, identity, [meme.text_content for meme in memes]) for split, memes in splits.items()
+    }
+    if all(store.holds(folder / f"{split}.h5", its) for split, its in rows.items()):
         return
-    learned = learn_fasttext(texts)
-    for split, its_rows in rows.items():
-        vector = fasttext_vectors([meme.text for meme in splits[split]], learned)
-        store.publish(folder / f"{split}.h5", store.Features(**vars(its_rows), vector=vector))
+    learned = learn_fasttext(texts["train"])
+    for split, its in rows.items():
+        words = np.array([len(text.split()) for text in texts[split]], dtype=np.int32)
+        about = vars(its) | {"tokens": words, "vector": fasttext_vectors(texts[split], learned)}
+        store.publish(folder / f"{split}.h5", store.Features(**about))
 
 
-def rows_of(
-    memes: Sequence[Meme], split: str, identity: EncoderIdentity, content: Sequence[str],
-    words: np.ndarray | None = None,
-) -> store.Rows:  # fmt: skip
-    """A features file's rows of these memes. content: sha256 in hex of each; words: of each text."""
+def rows_of(memes: Sequence[Meme], split: str, identity: EncoderIdentity, content: Sequence[str]) -> store.Rows:
+    """A features file's rows of these memes. content: sha256 in hex of each."""
     ids = np.array([meme.id for meme in memes])
     label = np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8)
-    return store.Rows(identity, split, ids, label, np.array(content, "S64"), [], words)
+    return store.Rows(identity, split, ids, label, np.array(content, "S64"), [])

@@ -17,8 +17,7 @@ from experiments.data import Data, Split, both_classes
 from experiments.systems.encoders import CELLS, Side, publish_fasttext, rows_of, word_pieces
 from experiments.systems.published import FASTTEXT
 from extract import archive, dataset, images, places, store
-from extract.dataset import Meme
-from extract.encoders.family import Located
+from extract.dataset import SIDES, Meme
 from extract.encoders.text import LENGTH_STEP
 from extract.errors import Failed, Refused, listing, named
 from extract.machine import cores
@@ -173,31 +172,25 @@ def side_features(
 def inputs_of(split: Split, memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> Inputs:
     """What the model reads of a split's memes. memes: at least those of the split, in any order."""
     pairs, by_id = split.pairs, {meme.id: meme for meme in memes}
-    columns = contents_of([by_id[name] for name in pairs.ids.tolist()], sides, max_tokens)
-    text, image = sides
-    columns |= {"text_vec": pairs.text_vec} if text.cached else {}
-    columns |= {"image_vec": pairs.image_vec} if image.cached else {}
+    vectors = {"text": pairs.text_vec, "image": pairs.image_vec}
+    columns = columns_of([by_id[name] for name in pairs.ids.tolist()], vectors, sides, max_tokens)
     return Inputs(split.name, pairs.label.astype(np.int64), columns)
 
 
-def contents_of(memes: Sequence[Meme], sides: tuple[Side, Side], max_tokens: int) -> dict[str, Any]:
-    """Word pieces and pictures, for encoders that stand in the model."""
+def columns_of(
+    memes: Sequence[Meme], vectors: Mapping[str, Any], sides: tuple[Side, Side], max_tokens: int
+) -> dict[str, Any]:
+    """vectors: by kind, of cached sides; encoders that stand in the model take word pieces, cut, and pictures."""
     text, image = sides
-    columns: dict[str, Any] = {}
+    columns = {f"{kind}_vec": vectors[kind] for kind, side in zip(SIDES, sides, strict=True) if side.cached}
     if text.located is not None and not text.cached:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(text.located.path, local_files_only=True, trust_remote_code=False)
         longest = word_pieces(text.located, max_tokens, CELLS if image.is_grid else 0)
-        columns["input_ids"] = token_ids(text.located, [meme.text for meme in memes], longest)
-    if not image.cached:
-        columns["pixels"] = Pictures([meme.image for meme in memes])
-    return columns
-
-
-def token_ids(located: Located, texts: Sequence[str], longest: int) -> list[list[int]]:
-    """Ids with specials, cut to the `longest`."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(located.path, local_files_only=True, trust_remote_code=False)
-    return tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
+        texts = [meme.text for meme in memes]
+        columns["input_ids"] = tokenizer(texts, truncation=True, max_length=longest, padding=False)["input_ids"]
+    return columns if image.cached else columns | {"pixels": Pictures([meme.image for meme in memes])}
 
 
 def trained_rows(split: Split, rows: int | None, balance: str) -> Int[np.ndarray, " m"]:

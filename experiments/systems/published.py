@@ -5,7 +5,8 @@ Published figures are for Facebook's Hateful Memes. Where a walk-through leaves 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 MEMES = "Hateful Memes"  # what every published figure was measured on
 
@@ -77,7 +78,7 @@ class System:
     may_train: tuple[str, ...] = ("text", "image")  # encoders that --train may name
     ours: str = ""  # what the walk-through leaves open, and we chose
     max_tokens: int = 128  # word pieces a text
-    heads: tuple[str, ...] = field(default=())  # of stage 2, for design "heads"
+    heads: tuple[str, ...] = ()  # of stage 2, for design "heads"
     guess: Published | None = None  # what its authors report of random guessing, beside it
 
     @property
@@ -94,6 +95,11 @@ def accuracy(value: float, condition: str = "", split: str = "dev") -> tuple[Pub
     return (Published("accuracy", split, value, condition),)
 
 
+def only(train: tuple[str, ...], published: tuple[Published, ...], **training: Any) -> dict[str, Setting]:
+    """A system's single setting. training: as Training has it."""
+    return {"published": Setting(train, Training(**training), published)}
+
+
 BOTH = ("text", "image")
 SAME_JOB = "the same job as {}, published at {}: the difference is the noise of one training"
 
@@ -103,9 +109,8 @@ def linear(
     condition: str = "",
 ) -> Setting:  # fmt: skip
     """One of the ten published trainings of BERT and ResNet-18 under a linear layer: no schedule and no clipping."""
-    training = Training(
-        optimiser, rate, decay, momentum=0.9 if optimiser == "sgd" else 0.0, batch=batch, epochs=epochs
-    )  # fmt: skip
+    momentum = 0.9 if optimiser == "sgd" else 0.0
+    training = Training(optimiser, rate, decay, momentum=momentum, batch=batch, epochs=epochs)
     return Setting(train, training, accuracy(value, condition))
 
 
@@ -126,6 +131,20 @@ LINEAR = {
     "balanced-sgd": linear(64, 5, 1e-5, "sgd", 1e-4, BOTH, 0.504),
 }
 
+CONCAT = only(
+    (), accuracy(0.534, "image encoder fine-tuned", split="test"), learning_rate=5e-5, weight_decay=0.01,
+    schedule="plateau", clip=1.0, batch=4, accumulate=16, patience=3, least_improvement=1e-3, softmax_twice=True,
+    seed=42, balance="undersample",
+)  # fmt: skip
+TRANSFORMER = only(
+    ("text",), accuracy(0.574), learning_rate=5e-6, weight_decay=0.01, schedule="cosine", warmup=200, batch=128,
+    epochs=30,
+)  # fmt: skip
+MLP = only(
+    (), (*accuracy(0.566), Published("macro_f1", "dev", 0.502)), learning_rate=1e-4, weight_decay=0.01,
+    schedule="linear", clip=1.0, batch=32, epochs=10,
+)  # fmt: skip
+
 SYSTEMS = {
     system.name: system
     for system in (
@@ -137,25 +156,7 @@ SYSTEMS = {
             image="resnet152",
             shape=Shape(projection=300, hidden=256, depth=1, dropout=0.1),
             may_train=("image",),
-            settings={
-                "published": Setting(
-                    (),
-                    Training(
-                        learning_rate=5e-5,
-                        weight_decay=0.01,
-                        schedule="plateau",
-                        clip=1.0,
-                        batch=4,
-                        accumulate=16,
-                        patience=3,
-                        least_improvement=1e-3,
-                        softmax_twice=True,
-                        seed=42,
-                        balance="undersample",
-                    ),
-                    accuracy(0.534, "image encoder fine-tuned", split="test"),
-                )
-            },
+            settings=CONCAT,
             ours="the softmax goes into cross-entropy, which takes a second one, as published; weight decay is torch's "
             "default for AdamW; the plateau is torch's, with a patience of 10 epochs, and never acts within 10; the "
             f"split of the published accuracy is taken to be test; {NORMS}",
@@ -181,15 +182,7 @@ SYSTEMS = {
             image="resnet18:grid",
             shape=Shape(),
             may_train=("text",),
-            settings={
-                "published": Setting(
-                    ("text",),
-                    Training(
-                        learning_rate=5e-6, weight_decay=0.01, schedule="cosine", warmup=200, batch=128, epochs=30
-                    ),
-                    accuracy(0.574),
-                )
-            },
+            settings=TRANSFORMER,
             ours="weight decay is torch's default for AdamW; 128 word pieces, the cells' positions as BERT's own "
             "tables begin, and dropout before the class are ours",
         ),
@@ -200,13 +193,7 @@ SYSTEMS = {
             text="distilbert-base-uncased",
             image="resnet50",
             shape=Shape(hidden=512, depth=1, dropout=0.3),
-            settings={
-                "published": Setting(
-                    (),
-                    Training(learning_rate=1e-4, weight_decay=0.01, schedule="linear", clip=1.0, batch=32, epochs=10),
-                    (Published("accuracy", "dev", 0.566), Published("macro_f1", "dev", 0.502)),
-                )
-            },
+            settings=MLP,
             ours="dropout .3, rate 1e-4, decay .01, clipping at 1, batch 32 and 10 epochs are ours, and so is freezing "
             f"both encoders (--train text,image trains them); {NORMS}",
         ),
@@ -218,7 +205,7 @@ SYSTEMS = {
             image="resnet18",
             shape=Shape(logits=1),
             may_train=(),
-            settings={"published": Setting((), Training(optimiser="adam", learning_rate=1e-3))},
+            settings=only((), (), optimiser="adam", learning_rate=1e-3),
             heads=("text", "image", "early", "mean"),
             ours="all but Adam, 1e-3 and the loss is stage 2's recipe: standardised vectors, early stopping on dev",
         ),

@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from experiments.data import Data, Split
 from experiments.evaluate.comparison import rows_of
 from experiments.evaluate.scores import Scores, mean_threshold, records
 from experiments.results.folder import predicted, predictions_csv
+from experiments.results.models import identity
 from experiments.results.records import Row, code_version, revive, to_json, to_lines
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.inputs import digest_of
 from experiments.systems.published import Published
 from experiments.training import Trained
+from extract.dataset import SIDES
 from extract.errors import Failed
 from extract.files import replacing, write_text
 
@@ -68,7 +71,7 @@ class Result:
     @property
     def trained(self) -> tuple[str, ...]:
         """Kinds of the encoders that trained."""
-        return tuple(kind for kind, used in (("text", self.text), ("image", self.image)) if used.trains)
+        return tuple(kind for kind in SIDES if getattr(self, kind).trains)
 
     @property
     def stands_in(self) -> bool:
@@ -91,7 +94,6 @@ class Result:
 
 
 def run_folder(out: Path, system: str, setting: str, key: str) -> Path:
-    """Where a run's files are."""
     return out / "systems" / system / f"{setting}-{key[:8]}"
 
 
@@ -133,18 +135,14 @@ def read_result(folder: Path) -> Result | None:
         return None
     about = json.loads(path.read_text(encoding="utf-8"))
     try:
-        for kind in ("text", "image"):
-            about[kind].setdefault("identity", identity_before(kind, about[kind]))
+        for kind in SIDES:
+            used = about[kind]
+            if "identity" not in used:  # versions up to 0.1 wrote its parts side by side
+                used["identity"] = asdict(identity(kind, used | {"name": used["slug"]}))
         return revive(Result, about)
     except KeyError as error:
         print(f"{path} has no {error}: another version wrote it; run the system again, it is quick", file=sys.stderr)
         return None
-
-
-def identity_before(kind: str, used: dict[str, Any]) -> dict[str, Any]:
-    """An encoder's identity from a record that has its parts side by side, as versions up to 0.1 wrote them."""
-    parts = {name: used.get(name) for name in ("dim", "fingerprint", "settings")}
-    return {"kind": kind, "name": used.get("slug"), "versions": {}} | parts
 
 
 def all_results(out: Path) -> list[Result]:
@@ -192,16 +190,14 @@ def report(result: Result, trained: Sequence[Trained], splits: Sequence[Split]) 
     from sklearn.metrics import classification_report, confusion_matrix
 
     lines, dev = [f"# {result.system} ({result.setting})"], splits[0]
-    for each in trained:
-        tuned = mean_threshold(each, dev.name, dev.pairs.label)
-        for split in splits:
-            [scores] = scores_of([each], split)
-            for word, threshold in (("0.5", 0.5), ("the threshold tuned on dev", tuned)):
-                given = (scores.probability.mean(axis=0) >= threshold).astype(int)
-                matrix = confusion_matrix(scores.label, given, labels=[0, 1])
-                metrics = classification_report(scores.label, given, labels=[0, 1], digits=3, zero_division=0)
-                lines += [f"\n## {each.name}, {split.name}, at {word} ({threshold:.3f})\n"]
-                lines += ["| | said 0 | said 1 |", "| --- | ---: | ---: |"]
-                lines += [f"| is {truth} | {row[0]:,} | {row[1]:,} |" for truth, row in enumerate(matrix)]
-                lines += ["\n```", metrics.rstrip(), "```"]
+    for each, split in product(trained, splits):
+        scores, tuned = Scores.of(each, split.name, split.pairs.label), mean_threshold(each, dev.name, dev.pairs.label)
+        for word, threshold in (("0.5", 0.5), ("the threshold tuned on dev", tuned)):
+            given = (scores.probability.mean(axis=0) >= threshold).astype(int)
+            matrix = confusion_matrix(scores.label, given, labels=[0, 1])
+            metrics = classification_report(scores.label, given, labels=[0, 1], digits=3, zero_division=0)
+            lines += [f"\n## {each.name}, {split.name}, at {word} ({threshold:.3f})\n"]
+            lines += ["| | said 0 | said 1 |", "| --- | ---: | ---: |"]
+            lines += [f"| is {truth} | {row[0]:,} | {row[1]:,} |" for truth, row in enumerate(matrix)]
+            lines += ["\n```", metrics.rstrip(), "```"]
     return "\n".join(lines) + "\n"

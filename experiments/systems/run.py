@@ -115,7 +115,8 @@ def run(system: System, name: str, request: Request, command: Sequence[str]) -> 
 
     command: what the user typed, for messages. Raises Refused before any work for what cannot be run.
     """
-    refuse_missing(system, request)
+    needed = ["accelerate"] * (system.design != "heads")
+    need(needed + ["gensim"] * (request.named("text", system.text) == FASTTEXT), f"{system.name} needs", "systems")
     if system.design == "heads" and request.steps is not None:
         raise Refused(f"{system.name}'s heads train until dev is best: --steps is for the other systems")
     sides = encoders.choose(system, request, command)
@@ -140,13 +141,6 @@ def prepare(system: System, name: str, setting: Setting, sides: tuple[Side, Side
     data = inputs.load(memes, digests, sides, request.features, notes)
     text, image = (replace(each, identity=read) for each, read in zip(sides, data.encoders.values(), strict=True))
     return Job(system, name, setting, (text, image), memes, data, request, device)
-
-
-def refuse_missing(system: System, request: Request) -> None:
-    """Raise Refused, naming the way out, unless the libraries are installed that this run takes beyond the core."""
-    needed = ["accelerate"] * (system.design != "heads")
-    needed += ["gensim"] * (request.named("text", system.text) == FASTTEXT)
-    need(needed, f"{system.name} needs", "systems")
 
 
 def train_heads(job: Job) -> list[Trained]:
@@ -224,11 +218,9 @@ def diverged(setting: str, trained: Sequence[Trained]) -> list[str]:
     sentences = []
     for each in trained:
         lost = torch.stack([logit.isnan().any(dim=1) for logit in each.logit.values()]).any(dim=0)
-        if lost.any():
-            seeds = ", ".join(str(each.settings[run]["seed"]) for run in lost.nonzero().flatten().tolist())
-            sentences.append(
-                f"{each.name} {setting}: training diverged (seed {seeds}), so there is nothing to measure."
-            )
+        if seeds := ", ".join(str(how["seed"]) for how, run in zip(each.settings, lost, strict=True) if run):
+            told = f"training diverged (seed {seeds}), so there is nothing to measure."
+            sentences.append(f"{each.name} {setting}: {told}")
     return sentences
 
 
@@ -251,8 +243,7 @@ def own_heads(result: Result, out: Path, device: str) -> Result | str:
     digests = [inputs.digest_of_split(each) for each in data.splits if len(each.labelled)]
     about = [asdict(HeadSettings()), OWN_SEEDS, data.text.fingerprint, data.image.fingerprint, digests]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
-    done = read_result(run_folder(out, MEMEFUSE, f"{text}+{image}", key))
-    if done is not None:
+    if done := read_result(run_folder(out, MEMEFUSE, f"{text}+{image}", key)):
         return done
     device, start = devices.resolve_device(device), time.perf_counter()
     trained = training.heads(data, training.runs(DEFAULT_HEADS.split(","), OWN_SEEDS, {}), device, "none")
@@ -296,7 +287,9 @@ def predict(system: System, setting: str | None, out: Path, image: Path, text: s
         raise Refused(f"{folder}: another version of memefuse built this model; run the system again")
     device = devices.resolve_device(device)
     sides = (located_again(result.text), located_again(result.image))
-    meme = inputs_of_one(Meme("0", text, image, None), sides, result, system, device)
+    one = Meme("0", text, image, None)
+    vectors = {side.identity.kind: vector_of(one, side, result, device) for side in sides if side.cached}
+    meme = Inputs("meme", np.array([NO_LABEL]), inputs.columns_of([one], vectors, sides, system.max_tokens))
     probabilities = []
     first = system.settings[result.setting].training.seed
     for seed in range(first, first + result.seeds):
@@ -305,10 +298,10 @@ def predict(system: System, setting: str | None, out: Path, image: Path, text: s
         logit = trainer.logits(model.to(device), meme, device, result.precision)
         probabilities.append(torch.sigmoid(logit.double()).item())
     mean, threshold = float(np.mean(probabilities)), result.threshold
-    seeds = f"{result.seeds} seed{'s' * (result.seeds > 1)}"
+    span = f"{bare(min(probabilities))} to {bare(max(probabilities))}"
     return (
         f"label {int(mean >= threshold)}: probability {bare(mean)}, threshold {bare(threshold)} (dev); "
-        f"{seeds} {bare(min(probabilities))} to {bare(max(probabilities))}; {folder}"
+        f"{result.seeds} seed{'s' * (result.seeds > 1)} {span}; {folder}"
     )
 
 
@@ -318,10 +311,8 @@ def last_run(system: System, setting: str | None, out: Path) -> tuple[Path, Resu
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         if (result := read_result(path.parent)) is not None:
             return path.parent, result
-    which = f", setting {setting}," if setting else ""
-    raise Refused(
-        f"no run of {system.name}{which} under {out}; run: python -m experiments.systems {system.name} --data ..."
-    )
+    which, name = f", setting {setting}," if setting else "", system.name
+    raise Refused(f"no run of {name}{which} under {out}; run: python -m experiments.systems {name} --data ...")
 
 
 def located_again(used: UsedEncoder) -> Side:
@@ -332,19 +323,17 @@ def located_again(used: UsedEncoder) -> Side:
     return Side(**vars(used), located=located, cached=used.identity.dim > 0)
 
 
-def inputs_of_one(meme: Meme, sides: tuple[Side, Side], result: Result, system: System, device: str) -> Inputs:
-    """A split of one meme."""
-    columns = inputs.contents_of([meme], sides, system.max_tokens)
-    for side in sides:
-        if side.cached:
-            learned = side.name == FASTTEXT
-            vector = fasttext_vector(meme, result) if learned else encoded(side, meme, result, device)
-            columns[f"{side.identity.kind}_vec"] = vector
-    return Inputs("meme", np.array([NO_LABEL]), columns)
+def vector_of(meme: Meme, side: Side, result: Result, device: str) -> np.ndarray:
+    """[1, dim] from the encoder that made the run's vectors, or from the vectors that stage 1 keeps.
 
-
-def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
-    """[1, dim] from the encoder that made the run's vectors, or from the vectors that stage 1 keeps."""
+    fastText learns again from the run's texts, which gives the same vectors. Raises Refused when they are others.
+    """
+    if side.name == FASTTEXT:
+        texts = [each.text for each in inputs.read_memes(place(result.data), "skip")["train"]]
+        if encoders.fasttext_settings(texts) != side.identity.settings:
+            other = "train's texts are not those that fastText learned from; run the system again"
+            raise Refused(f"{result.data}: {other}")
+        return encoders.fasttext_vectors([meme.text], encoders.learn_fasttext(texts))
     features = place(result.features)
     source = VectorSource(side.identity, device, side.name, features if features.is_dir() else None)
     item = text_item(meme.text) if side.identity.kind == "text" else image_item(meme.image)
@@ -352,11 +341,3 @@ def encoded(side: Side, meme: Meme, result: Result, device: str) -> np.ndarray:
     if bad:
         raise Refused(f"{meme.image}: {bad[item.content]}")
     return vector
-
-
-def fasttext_vector(meme: Meme, result: Result) -> np.ndarray:
-    """Learned again from the run's texts: the same texts give the same vectors. Raises Refused when they are others."""
-    texts = [each.text for each in inputs.read_memes(place(result.data), "skip")["train"]]
-    if encoders.fasttext_settings(texts) != result.text.identity.settings:
-        raise Refused(f"{result.data}: train's texts are not those that fastText learned from; run the system again")
-    return encoders.fasttext_vectors([meme.text], encoders.learn_fasttext(texts))

@@ -13,7 +13,7 @@ from experiments import tables
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.results.frames import columns
-from experiments.results.records import Figure, Pair, Row
+from experiments.results.records import Pair, Row
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Result, all_results, folder_of, read_scores
@@ -51,18 +51,10 @@ class Section:
     out: Path
 
     @property
-    def dev(self) -> str:
-        return next(iter(self.results[0].memes))
-
-    @property
-    def test(self) -> str | None:
-        """The first test split that has labels."""
-        return next((split for split in self.results[0].memes if split.startswith("test")), None)
-
-    @property
-    def judged(self) -> str:
-        """The split that systems are tested on."""
-        return self.test or self.dev
+    def shown(self) -> list[str]:
+        """Dev, and the first test split with labels, if there is one; systems are tested on the last of these."""
+        dev, *others = self.results[0].memes
+        return [dev, *[split for split in others if split.startswith("test")][:1]]
 
     def own_beside(self, result: Result) -> Result | None:
         own = self.beside.get(result.key)
@@ -71,8 +63,7 @@ class Section:
     @property
     def own(self) -> list[Result]:
         """memefuse's heads on every pair of encoders, each pair once."""
-        beside = filter(None, map(self.own_beside, self.results))
-        return list({each.key: each for each in beside}.values())
+        return list({own.key: own for each in self.results if (own := self.own_beside(each))}.values())
 
     def label(self, result: Result, head: str) -> str:
         """A row's name: with the setting where a system has several, what trains beside it, and marks for the notes.
@@ -85,19 +76,9 @@ class Section:
         key = f" {result.key[:8]}" if alike[result.system + variant(result)] > 1 else ""
         return name + variant(result) + marks + key
 
-    def named_rows(self, split: str) -> list[Row]:
-        """All rows of a split, called by system and head."""
-        rows = []
-        for result in self.results + self.own:
-            pair = f" on {result.setting}" if result.is_own else ""
-            rows += [
-                replace(row, name=self.label(result, row.name) + pair) for row in result.rows if row.split == split
-            ]
-        return rows
-
     def scores(self, result: Result) -> tuple[dict[str, Scores], np.ndarray]:
         """A run's scores where systems are tested, by head, under the names that tables give them; and groups."""
-        scores, group = read_scores(folder_of(self.out, result), self.judged)
+        scores, group = read_scores(folder_of(self.out, result), self.shown[-1])
         return {head: replace(each, name=self.label(result, head)) for head, each in scores.items()}, group
 
     @cached_property
@@ -107,11 +88,10 @@ class Section:
         tested: list[Pair] = []
         for result in self.results:
             scores, group = self.scores(result)
-            if heads := SYSTEMS[result.system].heads:
-                by_head = {head: f"{result.system} {head}" for head in heads}
-                single = result.best_head([by_head[head] for head in heads if head in singles()])
-                for head, name in by_head.items():
-                    tested += both_measures(scores[name], scores[single], group) if head not in singles() else []
+            if by_head := {head: f"{result.system} {head}" for head in SYSTEMS[result.system].heads}:
+                single = result.best_head([by_head[head] for head in by_head if head in singles()])
+                for fusion in (name for head, name in by_head.items() if head not in singles()):
+                    tested += both_measures(scores[fusion], scores[single], group)
             if own := self.own_beside(result):
                 theirs, _ = self.scores(own)
                 tested += both_measures(scores[result.best_head()], theirs[own.best_head()], group)
@@ -122,34 +102,33 @@ class Section:
         return pairs_table(self.tested, "", ("reached", "against it")) if self.tested else None
 
     @property
-    def sentences(self) -> list[str]:
-        """On the pairs."""
-        return [sentence(pair) for pair in self.tested if pair.measure == "auc_roc"]
-
-    @property
     def every_metric(self) -> list[Table]:
         """A table for each split."""
-        return [main_table(self.named_rows(split), f"Every metric on {split}") for split in self.results[0].memes]
+        rows: dict[str, list[Row]] = {split: [] for split in self.results[0].memes}
+        for result in self.results + self.own:
+            pair = f" on {result.setting}" * result.is_own
+            for row in result.rows:
+                rows[row.split].append(replace(row, name=self.label(result, row.name) + pair))
+        return [main_table(of_split, f"Every metric on {split}") for split, of_split in rows.items()]
 
     @property
     def reached(self) -> Table:
         """What each came to on dev and the first test split, what memefuse reaches, and what was published."""
-        test, rows = self.test, []
+        shown, rows = self.shown, []
         for result in self.results:
             own, accuracies = self.own_beside(result), [each for each in result.published if each.metric == "accuracy"]
             once = [
-                with_spread(own.of_head(own.best_head())[self.judged].metrics["auc_roc"]) if own else "",
+                with_spread(own.of_head(own.best_head())[shown[-1]].metrics["auc_roc"]) if own else "",
                 f"{accuracies[0].split} {bare(accuracies[0].value)}" if accuracies else "",
             ]
             for head in dict.fromkeys(row.name for row in result.rows):
-                of_head = result.of_head(head)
-                line = [self.label(result, head), *accuracy_and_area(of_head[self.dev].metrics)]
-                if test:
-                    line += [*accuracy_and_area(of_head[test].metrics), interval(of_head[test].metrics["auc_roc"])]
-                rows.append([*line, *once])
+                figures = [result.of_head(head)[split].metrics for split in shown]
+                cells = [with_spread(each[name]) for each in figures for name in ("accuracy", "auc_roc")]
+                cells += [interval(each["auc_roc"]) for each in figures[1:]]
+                rows.append([self.label(result, head), *cells, *once])
                 once = ["", ""]
-        on_test = [f"{test} acc.", "AUC-ROC", "95%"] if test else []
-        return Table("", ["", f"{self.dev} acc.", "AUC-ROC", *on_test, "memefuse", "published"], rows)
+        header = [name for split in shown for name in (f"{split} acc.", "AUC-ROC")] + ["95%"] * (len(shown) > 1)
+        return Table("", ["", *header, "memefuse", "published"], rows)
 
     @property
     def how(self) -> Table:
@@ -158,18 +137,11 @@ class Section:
         for each in self.results:
             own = self.own_beside(each)
             drawn = f" of {each.drawn:,}" * (each.drawn != each.train_memes) + " drawn" if each.drawn else ""
-            rows.append(
-                [
-                    self.label(each, each.system),
-                    " ".join(each.trained) or "none",
-                    f"{each.train_memes:,}" + " balanced" * each.balanced + drawn,
-                    f"{each.steps:,}" if each.steps else "dev's best",
-                    str(each.seeds),
-                    each.precision,
-                    f"{each.seconds:,.1f}",
-                    f"{own.seconds:,.1f}" if own else "",
-                ]
-            )
+            memes = f"{each.train_memes:,}" + " balanced" * each.balanced + drawn
+            steps = f"{each.steps:,}" if each.steps else "dev's best"
+            seconds = [f"{each.seconds:,.1f}", f"{own.seconds:,.1f}" if own else ""]
+            about = [self.label(each, each.system), " ".join(each.trained) or "none", memes, steps]
+            rows.append([*about, str(each.seeds), each.precision, *seconds])
         header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
         return Table("", header, rows)
 
@@ -223,10 +195,6 @@ def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
         return []
     draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
     return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, group, draws)]
-
-
-def accuracy_and_area(figures: Mapping[str, Figure]) -> list[str]:
-    return [with_spread(figures[metric]) for metric in ("accuracy", "auc_roc")]
 
 
 def published(figures: Sequence[Published]) -> str:
@@ -288,7 +256,8 @@ def page(sections: Sequence[Section]) -> str:
 def terminal(sections: Sequence[Section]) -> str:
     parts = []
     for each in sections:
-        said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*each.sentences, *each.notes]]
+        pairs = [sentence(pair) for pair in each.tested if pair.measure == "auc_roc"]
+        said = [textwrap.fill(one, WIDTH, break_on_hyphens=False) for one in [*pairs, *each.notes]]
         parts += [each.heading, tables.plain(each.reached), tables.plain(each.how), "\n".join(said)]
     return "\n\n".join(parts) + "\n"
 

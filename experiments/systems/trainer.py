@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +53,6 @@ def train(
     """
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model, how.softmax_twice).to(device)
-    clear_unfinished(folder)
     last = last_checkpoint(folder)
     live = Live(label, last.seconds if last else 0.0)
     trainer = Trainer(
@@ -107,61 +105,33 @@ class Checkpoint:
         return self.path.parent / Path(self.state["best_model_checkpoint"]).name if how.patience else self.path
 
 
-def checkpoint(path: Path) -> Checkpoint | None:
-    """None for one that is half-written."""
-    try:
-        state = json.loads((path / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return Checkpoint(path, state) if "global_step" in state else None
-
-
 def last_checkpoint(folder: Path) -> Checkpoint | None:
-    """The last whole one; half-written ones are passed over."""
-    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
-    return next(filter(None, map(checkpoint, newest_first)), None)
-
-
-def clear_unfinished(folder: Path) -> None:
-    """Remove half-written checkpoints: counted among the newest, they would have a whole one thrown away."""
+    """The last whole one. Half-written ones are removed: counted among the newest, they would have a whole one thrown
+    away."""
+    whole = []
     for path in folder.glob("checkpoint-*"):
-        if checkpoint(path) is None:
+        try:
+            whole.append(Checkpoint(path, json.loads((path / "trainer_state.json").read_text())))
+        except (OSError, ValueError):
             shutil.rmtree(path)
+    return max(whole, key=lambda each: each.state["global_step"], default=None)
 
 
 def arguments(
     how: Training, folder: Path, seed: int, device: str, steps: int | None, precision: str, workers: int
 ) -> TrainingArguments:
     training_arguments = TrainingArguments(
-        output_dir=str(folder),
-        seed=seed,
-        data_seed=seed,
-        use_cpu=device == "cpu",
-        bf16=precision == "bfloat16",
-        per_device_train_batch_size=how.batch,
-        per_device_eval_batch_size=max(how.batch, 16),
-        gradient_accumulation_steps=how.accumulate,
-        num_train_epochs=how.epochs,
-        max_steps=steps or -1,
-        max_grad_norm=how.clip,
-        lr_scheduler_type=SCHEDULES.get(how.schedule, how.schedule),
-        warmup_steps=how.warmup,
-        learning_rate=how.learning_rate,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        logging_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=how.patience > 0,
-        metric_for_best_model="loss",
-        greater_is_better=False,
+        output_dir=str(folder), seed=seed, data_seed=seed, use_cpu=device == "cpu", bf16=precision == "bfloat16",
+        per_device_train_batch_size=how.batch, per_device_eval_batch_size=max(how.batch, 16),
+        gradient_accumulation_steps=how.accumulate, num_train_epochs=how.epochs, max_steps=steps or -1,
+        learning_rate=how.learning_rate, lr_scheduler_type=SCHEDULES.get(how.schedule, how.schedule),
+        warmup_steps=how.warmup, max_grad_norm=how.clip,
+        eval_strategy="epoch", save_strategy="epoch", logging_strategy="epoch", save_total_limit=2,
+        load_best_model_at_end=how.patience > 0, metric_for_best_model="loss", greater_is_better=False,
         restore_callback_states_from_checkpoint=True,
-        dataloader_num_workers=workers,
-        dataloader_pin_memory=device != "cpu",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        disable_tqdm=True,
-        report_to="none",
-    )
+        dataloader_num_workers=workers, dataloader_pin_memory=device != "cpu", remove_unused_columns=False,
+        label_names=["labels"], disable_tqdm=True, report_to="none",
+    )  # fmt: skip
     # Else the Trainer spreads a batch of every size over all GPUs that it sees, which makes it so many times larger.
     training_arguments._n_gpu = 1
     return training_arguments
@@ -207,15 +177,11 @@ def logits(model: nn.Module, memes: Inputs, device: str, precision: str = "float
 
 def epochs(log: list[dict[str, float]]) -> list[dict[str, float]]:
     """What the Trainer logged, as one entry an epoch. An epoch that was resumed has its train loss over the rest."""
-    evaluated = [entry for entry in log if "eval_loss" in entry]
-    losses = {entry["step"]: entry["loss"] for entry in log if "loss" in entry}
+    loss = {entry["step"]: entry["loss"] for entry in log if "loss" in entry}
     return [
-        {
-            "train_loss": losses.get(entry["step"], float("nan")),
-            "dev_loss": entry["eval_loss"],
-            "dev_auc": entry["eval_auc"],
-        }
-        for entry in evaluated
+        {"train_loss": loss.get(each["step"], math.nan), "dev_loss": each["eval_loss"], "dev_auc": each["eval_auc"]}
+        for each in log
+        if "eval_loss" in each
     ]
 
 
@@ -241,10 +207,8 @@ class Live(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.saved = time.monotonic()
-        self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc=self.label, unit="step", leave=False, disable=None,
-            file=sys.stderr,
-        )  # fmt: skip
+        how: dict[str, Any] = {"unit": "step", "leave": False, "disable": None}
+        self.bar = tqdm(desc=self.label, total=state.max_steps, initial=state.global_step, **how)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.update(state.global_step - self.bar.n)

@@ -5,6 +5,7 @@ import re
 import pytest
 from tiny_encoders import SMALL_BERT, resnet, torch_home
 
+from experiments.bench import __main__ as bench
 from experiments.bench import extract, random_inputs
 from experiments.bench.extract import Timed, page
 from extract.errors import Refused
@@ -22,7 +23,7 @@ def small(monkeypatch):
 )
 def test_random_weights_are_measured_without_a_download(small, tmp_path, device):
     options = ["--random-weights", "--rows", "6", "--repeats", "2", "--no-memory", "--device", device]
-    assert extract.main([*options, "--out", str(tmp_path)]) == 0
+    assert bench.main(["extract", *options, "--out", str(tmp_path)]) == 0
     written = (tmp_path / "bench_extract.md").read_text()
     assert written.startswith("# Stage 1: 6 drawn memes, medians of 2 interleaved runs, ")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in written.splitlines() if line.startswith("| ")]
@@ -66,7 +67,7 @@ def test_what_cannot_be_compared_is_refused_at_once(small, tmp_path, monkeypatch
     monkeypatch.setattr(extract, "ENCODERS", {"text": text, "image": "tinynet"})
     monkeypatch.setattr(extract, "draw_memes", None)  # nothing is drawn before
     with pytest.raises(Refused, match=message.replace("TEXT", re.escape(text))):
-        extract.main([option.replace("TEXT", text) for option in options])
+        bench.main(["extract", *(option.replace("TEXT", text) for option in options)])
 
 
 @pytest.mark.slow
@@ -74,6 +75,6 @@ def test_torchvisions_own_encoder_is_compared_too(small, tmp_path, monkeypatch):
     torch_home(monkeypatch, tmp_path, "tinynet", resnet())
     text = str(random_inputs.write_text_encoder(tmp_path / "text", ["a"]))
     options = ["--text-encoder", text, "--image-encoder", "tinynet", "--rows", "4", "--repeats", "1", "--no-memory"]
-    assert extract.main([*options, "--device", "cpu", "--out", str(tmp_path)]) == 0
+    assert bench.main(["extract", *options, "--device", "cpu", "--out", str(tmp_path)]) == 0
     row = next(line for line in (tmp_path / "bench_extract.md").read_text().splitlines() if line.startswith("| image"))
     assert float(row.split("|")[-2]) > 0.99

@@ -1,5 +1,7 @@
 """What the benches are fed with: a signal where it is said to be, encoders that any loader takes."""
 
+import math
+
 import numpy as np
 import pytest
 from tiny_encoders import PATCHES, SMALL_BERT
@@ -30,7 +32,17 @@ def test_the_signal_is_where_it_is_said_to_be(features):
     auc = {head: fit(head, train, dev, [quick]).dev_auc.item() for head in head_names(DEFAULT_HEADS)}
     assert min(auc["text"], auc["image"]) > 0.52
     assert auc["early"] > auc["late"]
-    assert random_inputs.best_auc() > 0.85
+    assert best_auc() > 0.85
+
+
+def best_auc() -> float:
+    """The AUC-ROC of the evidence without its noise: what no head can beat on many rows."""
+    weights = random_inputs.WEIGHTS
+    hints = [(t, i, x) for t in (-1, 1) for i in (-1, 1) for x in (-1, 1)]
+    evidence = np.array([weights["text"] * t + weights["image"] * i + weights["both"] * x for t, i, x in hints])
+    hateful = np.array([(1 + math.erf(each / weights["noise"] / math.sqrt(2))) / 2 for each in evidence])
+    above = (evidence[:, None] > evidence) + 0.5 * (evidence[:, None] == evidence)
+    return float(hateful @ above @ (1 - hateful) / (hateful.sum() * (1 - hateful).sum()))
 
 
 def test_random_inputs_are_the_same_however_they_are_cut(tmp_path, features, monkeypatch):

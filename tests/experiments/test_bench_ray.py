@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from experiments.bench import __main__ as commands
 from experiments.bench import ray
 from experiments.bench.ray import Resumed, Timed
 from experiments.bench.timing import Sampling
@@ -49,11 +50,11 @@ def test_processor_time_counts_grandchildren():
 def bench(tmp_path, monkeypatch):
     """The command, in which all that takes time is made up."""
     runs = iter(TIMED)
-    monkeypatch.setattr(ray, "run", lambda *_: next(runs))
+    monkeypatch.setattr(ray, "measure", lambda *_: next(runs))
     monkeypatch.setattr(ray, "must_be_same", lambda *_: None)
     monkeypatch.setattr(ray, "distinct_memes", lambda folder, rows: folder)
     monkeypatch.setattr(ray, "resume", lambda *_: Resumed(4, 2, 0, 5.5, 9.0))
-    return lambda: ray.main(["--rows", "77", "--out", str(tmp_path)])
+    return lambda: commands.main(["ray", "--rows", "77", "--out", str(tmp_path)])
 
 
 def test_what_was_timed_is_written(tmp_path, bench):
@@ -78,7 +79,7 @@ def test_what_was_timed_stays_when_resuming_fails(tmp_path, bench, monkeypatch):
 
 def test_too_few_memes_to_kill_a_driver_half_way_are_refused():
     with pytest.raises(errors.Refused) as refusal:
-        ray.main(["--rows", "76"])
+        commands.main(["ray", "--rows", "76"])
     assert str(refusal.value) == (
         "760 images are 3 parts, and the driver is killed when half of them are there: --rows 77 or more"
     )

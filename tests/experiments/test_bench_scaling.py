@@ -2,12 +2,12 @@
 
 import json
 
-from experiments.bench import random_inputs, scaling
+from experiments.bench import random_inputs, scaling, timing
 
 
 def test_every_training_is_written_and_plotted(tmp_path, monkeypatch):
-    told = {"seconds": 1.5, "own_mb": 300.0, "resident_mb": 400.0, "dev_auc": 0.5}
-    monkeypatch.setattr(scaling, "process", lambda command: (2.0, json.dumps(told)))
+    told = {"seconds": 1.5, "own_mb": 300.0, "resident_mb": 400.0}
+    monkeypatch.setattr(timing, "process", lambda command: (2.0, json.dumps(told)))
     assert scaling.measure_all(tmp_path, 60, "cpu") == 0
     trainings = json.loads((tmp_path / "bench_scaling.json").read_text())
     assert [each["rows"] for each in trainings if each["axis"] == "rows"] == [2, 6, 20, 60]
