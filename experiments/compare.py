@@ -125,8 +125,9 @@ def compare(
 
 
 def describe(data: "Data") -> str:
-    sides = " + ".join(f"{encoder.name} ({encoder.dim:,})" for encoder in data.encoders.values() if encoder.dim)
-    return f"{sides}: {', '.join(f'{len(split):,} {split.name}' for split in data.splits)}"
+    from experiments.words import with_dims
+
+    return f"{with_dims(data.encoders.values())}: {', '.join(f'{len(split):,} {split.name}' for split in data.splits)}"
 
 
 def parser() -> argparse.ArgumentParser:

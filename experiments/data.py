@@ -179,9 +179,7 @@ def column(data: Data, field: str) -> dict[str, list[Any]]:
     folders = [data.features / encoder.name for encoder in data.encoders.values() if encoder.dim]
     values, others = dict[str, list[Any]](), set[str]()
     for split in (data.dev, *data.tests):
-        kept: dict[str, dict[str, Any]] = {}
-        for folder in folders:
-            kept = kept or store.columns(folder / f"{split.name}.h5")
+        kept = next(filter(None, (store.columns(folder / f"{split.name}.h5") for folder in folders)), {})
         others |= {name for row in kept.values() for name in row}
         values[split.name] = [kept.get(name, {}).get(field) for name in split.pairs.ids.tolist()]
     if not any(value is not None for each in values.values() for value in each):

@@ -48,9 +48,9 @@ class Sweep:
     @property
     def table(self) -> "pd.DataFrame":
         """A row for each configuration, best first: head, encoders, settings, mean and spread of dev AUC-ROC."""
-        import pandas as pd
+        from experiments.results.frames import frame
 
-        return pd.DataFrame(
+        return frame(
             {"head": each.head, "text_encoder": each.text_encoder, "image_encoder": each.image_encoder}
             | each.settings
             | {"dev_auc_mean": each.mean, "dev_auc_sd": each.sd, "seeds": len(each.auc)}

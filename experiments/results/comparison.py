@@ -57,20 +57,6 @@ class SplitPredictions:
     def positive(self) -> Bool[np.ndarray, " meme"]:
         return self.label == 1
 
-    @property
-    def table(self) -> "pd.DataFrame":
-        """A row for each head, seed and meme; the label is -1 where there is none."""
-        import pandas as pd
-
-        return pd.concat(
-            pd.DataFrame(
-                {"split": self.split, "id": self.ids, "label": self.label, "head": head.name}
-                | {"seed": seed, "probability": run}
-            )
-            for head in self.heads.values()
-            for seed, run in zip(head.seeds, head.by_run, strict=True)
-        )
-
     def right(self, head: str) -> Bool[np.ndarray, " meme"]:
         """Whether a head's mean probability falls on the label's side of one half; False where there is no label."""
         return (self.heads[head].says_one == self.positive) & self.labelled
@@ -94,10 +80,7 @@ class Results:
         return frame(
             some(row, "split", "name", "kind", "seeds") | {"chosen_by": by, "threshold": threshold} | columns(figures)
             for row in self.comparison.rows
-            for by, threshold, figures in (
-                ("fixed", 0.5, row.metrics),
-                ("dev", row.threshold, row.metrics | row.tuned),
-            )
+            for by, threshold, figures in (("fixed", 0.5, row.metrics), ("dev", row.threshold, row.metrics | row.tuned))
             if by == "fixed" or row.tuned
         )
 
@@ -119,10 +102,19 @@ class Results:
 
     @property
     def predictions(self) -> "pd.DataFrame":
-        """A row for each meme, head and seed: split, id, label, head, seed, probability."""
+        """A row for each split, head, seed and meme: its label (-1 where there is none) and probability of 1."""
         import pandas as pd
 
-        return pd.concat([each.table for each in self.predicted.values()], ignore_index=True)
+        parts = [
+            pd.DataFrame(
+                {"split": split.split, "id": split.ids, "label": split.label, "head": head.name}
+                | {"seed": seed, "probability": run}
+            )
+            for split in self.predicted.values()
+            for head in split.heads.values()
+            for seed, run in zip(head.seeds, head.by_run, strict=True)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
     @property
     def runs(self) -> "pd.DataFrame":

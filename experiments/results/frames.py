@@ -18,9 +18,9 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def csv(table: "pd.DataFrame", **how: Any) -> str:
-    """Return a frame as CSV: floats with six digits; empty where a figure is undefined or has no interval."""
-    return str(table.to_csv(**{"index": False, "float_format": "%.6f", "lineterminator": "\n"} | how))
+def csv(table: "pd.DataFrame", float_format: str | None = "%.6f") -> str:
+    """Return a frame as CSV; empty where a figure is undefined or has no interval."""
+    return str(table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
 
 
 def columns(figures: Mapping[str, Figure], parts: Sequence[str] = ("mean", "sd", "low", "high")) -> dict[str, float]:

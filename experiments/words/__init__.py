@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from experiments.results.records import Figure, Pair
+from extract.store import EncoderIdentity
 
 UNDEFINED = "undefined"
 
@@ -74,6 +75,11 @@ def each_meme(seconds: float) -> str:
     if math.isnan(seconds):
         return "unknown"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+def with_dims(encoders: Iterable[EncoderIdentity]) -> str:
+    """bert-base-uncased (768) + resnet50 (2,048)."""
+    return " + ".join(f"{each.name} ({each.dim:,})" for each in encoders if each.dim)
 
 
 def any_of(names: Sequence[str]) -> str:

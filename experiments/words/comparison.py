@@ -230,11 +230,6 @@ def undefined(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def encoders(comparison: Comparison) -> str:
-    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in comparison.encoders.values() if each.dim)
-    return f"{sides}, {comparison.seeds} seeds"
-
-
 def diverged(head: str, seeds: Sequence[int]) -> str:
     """That a head has no figures, for its runs have none."""
     named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"

@@ -6,19 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from experiments import words
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Pair, Row, Slice, SplitSize
 from experiments.tables import WIDTH, Table, latex_page, page, plain, table_of
-from experiments.words import (
-    UNDEFINED,
-    bare,
-    interval,
-    probability,
-    signed,
-    signed_interval,
-    with_interval,
-    with_spread,
-)
-from experiments.words.comparison import READING, conclusion, encoders, heading, memes_needed, summary, undefined
+from experiments.words.comparison import READING, conclusion, heading, memes_needed, summary, undefined
 from heads.metrics import DECISIONS, METRICS
 
 PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
@@ -38,8 +29,8 @@ def main_table(rows: Sequence[Row], title: str) -> Table:
     shown = ("average_precision", *DECISIONS)
     header = ["", "AUC-ROC", "95% interval", *(METRICS[name].title for name in shown)]
     cells = [
-        [row.name, with_spread(row.metrics["auc_roc"]), interval(row.metrics["auc_roc"])]
-        + [with_spread(row.metrics[name]) for name in shown]
+        [row.name, words.with_spread(row.metrics["auc_roc"]), words.interval(row.metrics["auc_roc"])]
+        + [words.with_spread(row.metrics[name]) for name in shown]
         for row in rows
     ]
     return Table(title, header, cells, first_reference(rows))
@@ -50,9 +41,9 @@ def tuned_table(rows: Sequence[Row], title: str) -> Table:
     rows = [row for row in rows if row.tuned]
     header = ["", "threshold", *(METRICS[name].title for name in DECISIONS), "ECE", "Brier"]
     cells = [
-        [row.name, bare(row.threshold)]
-        + [with_spread(row.tuned[name]) for name in DECISIONS]
-        + [with_spread(row.metrics[name]) for name in ("ece", "brier")]
+        [row.name, words.bare(row.threshold)]
+        + [words.with_spread(row.tuned[name]) for name in DECISIONS]
+        + [words.with_spread(row.metrics[name]) for name in ("ece", "brier")]
         for row in rows
     ]
     return Table(title, header, cells, first_reference(rows))
@@ -67,7 +58,7 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
 
     def changed(pair: Pair) -> str:
         alone = f" (+{pair.only_head} -{pair.only_against})" if pair.measure == "accuracy" else ""
-        return signed(pair.difference) + alone
+        return words.signed(pair.difference) + alone
 
     return table_of(
         title,
@@ -76,15 +67,15 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
             "": lambda pair: f"{pair.head} vs {pair.against}",
             "split": lambda pair: pair.split,
             "measure": lambda pair: METRICS[pair.measure].title,
-            sides[0]: lambda pair: bare(pair.of_head),
-            sides[1]: lambda pair: bare(pair.of_against),
+            sides[0]: lambda pair: words.bare(pair.of_head),
+            sides[1]: lambda pair: words.bare(pair.of_against),
             "difference": changed,
-            "95% interval": lambda pair: signed_interval(pair.low, pair.high),
-            "p": lambda pair: probability(pair.p),
-            "p (Holm)": lambda pair: probability(pair.p_holm),
+            "95% interval": lambda pair: words.signed_interval(pair.low, pair.high),
+            "p": lambda pair: words.probability(pair.p),
+            "p (Holm)": lambda pair: words.probability(pair.p_holm),
             "shows": conclusion,
-            "shown at 80%": lambda pair: bare(pair.detectable),
-            "memes for it": lambda pair: memes_needed(pair) if pair.detectable == pair.detectable else UNDEFINED,
+            "shown at 80%": lambda pair: words.bare(pair.detectable),
+            "memes for it": lambda pair: memes_needed(pair) if pair.detectable == pair.detectable else words.UNDEFINED,
         },
     )
 
@@ -101,7 +92,7 @@ def slices_table(slices: Sequence[Slice], title: str) -> Table:
     heads = list(slices[0].auc_roc)
     cells = [
         [piece.name, f"{piece.memes:,}", f"{piece.positive / piece.memes:.0%}"]
-        + [with_interval(piece.auc_roc[head]) for head in heads]
+        + [words.with_interval(piece.auc_roc[head]) for head in heads]
         for piece in slices
     ]
     return Table(title, ["AUC-ROC on", "memes", "label 1", *heads], cells)
@@ -113,9 +104,10 @@ def ablation_table(ablations: Sequence[Ablation], title: str) -> Table:
     cells = []
     for head, side in dict.fromkeys((each.head, each.side) for each in ablations):
         both = [by_how[head, side, how] for how in ("shuffled", "mean")]
-        cells.append([f"{head} without {side}", bare(both[0].auc_roc)])
+        cells.append([f"{head} without {side}", words.bare(both[0].auc_roc)])
         for each in both:
-            cells[-1] += [bare(each.without), signed(-each.lost), signed_interval(-each.high, -each.low)]
+            cells[-1] += [words.bare(each.without), words.signed(-each.lost)]
+            cells[-1] += [words.signed_interval(-each.high, -each.low)]
     header = ["AUC-ROC", "as it is", "shuffled", "change", "95% interval", "at train's mean", "change", "95% interval"]
     return Table(title, header, cells)
 
@@ -148,8 +140,9 @@ def test_first(comparison: Comparison) -> list[SplitSize]:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The whole report: summary, a section per split, fusions, slices, how to read it, what was compared."""
-    blocks: list[str | Table | Sequence[str]] = ["# Text, image or both?", f"{encoders(comparison)}."]
-    blocks.append([*summary(comparison), *comparison.notes])
+    compared = f"{words.with_dims(comparison.encoders.values())}, {comparison.seeds} seeds."
+    said = [*summary(comparison), *comparison.notes]
+    blocks: list[str | Table | Sequence[str]] = ["# Text, image or both?", compared, said]
     for size in test_first(comparison):
         rows = of_split(comparison, size.name)
         if rows:

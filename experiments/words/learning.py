@@ -4,7 +4,7 @@ import json
 
 from experiments.results.learning import LearningCurve, PowerLaw
 from experiments.tables import Table, page, table_of
-from experiments.words import bare, change, probability, with_interval
+from experiments.words import bare, change, probability, with_dims, with_interval
 
 
 def learning(curve: LearningCurve) -> list[str]:
@@ -61,11 +61,10 @@ def learning_tables(curve: LearningCurve) -> list[Table]:
 
 
 def learning_markdown(curve: LearningCurve) -> str:
-    sides = " + ".join(f"{each.name} ({each.dim:,})" for each in curve.encoders.values() if each.dim)
     settings = dict.fromkeys(json.dumps(settings) for settings in curve.settings.values())
     return page(
         "# More labels?",
-        f"{sides}, {curve.draws} draws of each size, {curve.seeds} seeds.",
+        f"{with_dims(curve.encoders.values())}, {curve.draws} draws of each size, {curve.seeds} seeds.",
         learning(curve),
         *learning_tables(curve),
         *(f"Heads: `{each}`" for each in settings),
