@@ -134,12 +134,13 @@ def train(
     from experiments.results.records import code_version
     from experiments.search import trials
 
-    code, held = code_version(), log.done()
-    digests = [task.rows for task in tasks]
-    keys = [task.key(run, rows) for task, rows in zip(tasks, digests, strict=True) for run in runs[task.head]]
+    code = code_version()
+    asked = [(runs[task.head], task.planned(runs[task.head], code)) for task in tasks]
+    planned = [dict(zip(*each, strict=True)) for each in asked]  # trials by run
+    held, keys = log.done(), [trial.key for its in planned for trial in its.values()]
     missing = sum(key not in held for key in keys)
     if not quiet:
-        counts = [len(runs[task.head]) for task in tasks]
+        counts = [len(its) for its in planned]
         each = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
         print(
             f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {each} settings and seeds; "
@@ -147,14 +148,14 @@ def train(
             file=sys.stderr,
         )
     with tqdm(total=missing, unit="run", disable=quiet or None, file=sys.stderr) as bar:
-        for task, rows in zip(tasks, digests, strict=True):
-            left = [run for run in runs[task.head] if task.key(run, rows) not in held]
+        for task, its in zip(tasks, planned, strict=True):
+            left = [run for run, trial in its.items() if trial.key not in held]
             if not left:
                 continue
             bar.set_description(" ".join([task.head, *(encoder.name for encoder in task.encoders.values())]))
             split_rows = training.rows(task.data.train), training.rows(task.data.dev)
             for fitted in trials.train(task.head, left, *split_rows, device):
-                log.append(task.trials(fitted, rows, code))
+                log.append(trials.scored([its[run] for run in fitted.runs], fitted))
                 bar.update(len(fitted.runs))
     held = log.done()
     return [held[key] for key in keys]

@@ -4,14 +4,14 @@ stopped. Train and dev are read, test is never opened."""
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from experiments.data import Data, digest, load
 from experiments.encoder_choice import sides_of
-from experiments.results.records import revive, to_lines
+from experiments.results.records import NAN, revive, to_lines
 from extract.errors import Failed, Refused
 from extract.machine import FLOAT32
 from extract.places import Place
@@ -50,11 +50,7 @@ class Trial:
     @property
     def key(self) -> str:
         """All that decides what a run scores: trials of equal keys are the same trial."""
-        return key(self.head, self.features, self.rows, self.settings, self.seed)
-
-
-def key(head: str, features: dict[str, str], rows: str, settings: dict[str, Any], seed: int) -> str:
-    return json.dumps([head, features, rows, settings, seed], sort_keys=True)
+        return json.dumps([self.configuration, self.seed])
 
 
 class Log:
@@ -128,18 +124,10 @@ class Task:
         """Fingerprints by kind."""
         return {kind: encoder.fingerprint for kind, encoder in self.encoders.items()}
 
-    @property
-    def rows(self) -> str:
-        """sha256 (hex) over what train and dev hold: another meme or label makes another trial."""
-        return digest([self.data.train, self.data.dev], HEADS[self.head].sides)
-
-    def key(self, run: HeadSettings, rows: str) -> str:
-        return key(self.head, self.features, rows, described(self.head, run), run.seed)
-
-    def trials(self, fitted: Fitted, rows: str, code: str) -> list[Trial]:
-        """A record per run."""
-        label = self.data.dev.pairs.label
+    def planned(self, runs: Sequence[HeadSettings], code: str) -> list[Trial]:
+        """A record for each run, in their order, that lacks what its training will tell."""
         names = {side: encoder.name for side, encoder in self.encoders.items()}
+        rows, label = digest([self.data.train, self.data.dev], HEADS[self.head].sides), self.data.dev.pairs.label
         return [
             Trial(
                 head=self.head,
@@ -147,17 +135,24 @@ class Task:
                 image_encoder=names.get("image", ""),
                 settings=described(self.head, run),
                 seed=run.seed,
-                dev_auc=float(fitted.dev_auc[place]),
-                best_epoch=int(fitted.best_epoch[place]),
+                dev_auc=NAN,
+                best_epoch=0,
                 dev_memes=len(label),
                 dev_positive=int((label == 1).sum()),
                 features=self.features,
                 rows=rows,
                 code=code,
-                seconds=round(fitted.seconds / len(fitted.runs), 3),
+                seconds=NAN,
             )
-            for place, run in enumerate(fitted.runs)
+            for run in runs
         ]
+
+
+def scored(planned: Sequence[Trial], fitted: Fitted) -> list[Trial]:
+    """What was planned, in the order of the fitted runs, with what their training told."""
+    seconds = round(fitted.seconds / len(planned), 3)
+    told = zip(planned, fitted.dev_auc.tolist(), fitted.best_epoch.tolist(), strict=True)
+    return [replace(trial, dev_auc=auc, best_epoch=epoch, seconds=seconds) for trial, auc, epoch in told]
 
 
 def described(head: str, run: HeadSettings) -> dict[str, Any]:
