@@ -1,6 +1,7 @@
 """A head's model card in Markdown, as model hubs show it: use, limits, data, encoders, figures, slices, thresholds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from experiments import tables
@@ -54,9 +55,8 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
     lines += slices(results, saved.name, reports)
     if points := answers.read(reports, "operating_points", OperatingPoints, run):
         for split in comparison.judged:
-            its_points = [each for each in points.points if (each.head, each.split) == (saved.name, split)]
             lines += ["", f"## Thresholds for a moderator, on {split}", ""]
-            lines += [tables.markdown(moderation.operating_table(its_points, "")), ""]
+            lines += [tables.markdown(replace(moderation.operating_table(points, saved.name, split), title="")), ""]
         lines += [f"- {sentence}" for sentence in moderation.operating_points(points, saved.name)]
     settings = json.dumps(comparison.settings[saved.name])
     lines += ["", "## Training", "", f"- settings: `{settings}`", f"- seeds: 0 to {comparison.seeds - 1}"]

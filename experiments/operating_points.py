@@ -59,11 +59,7 @@ def operating_points(
     frame = frames.operating_points(answer.points)
     best = results.best_on_dev
     splits = [split for split in results.comparison.judged if split != results.dev] or [results.dev]
-    shown = [
-        words.operating_table(its, f"Operating points of {best} on {split}")
-        for split in splits
-        if (its := [point for point in answer.points if (point.head, point.split) == (best, split)])
-    ]
+    shown = [table for split in splits if (table := words.operating_table(answer, best, split)).rows]
     said = words.operating_points(answer, best)
     if write:
         answers.write(Path(reports), "operating_points", answer, frame, shown, said)

@@ -26,11 +26,8 @@ def section(results: Results, reports: Path) -> Section | None:
         return None
     head, blocks = results.best_on_dev, list[Block]()
     for split in results.comparison.judged:
-        its = [point for point in answer.points if (point.head, point.split) == (head, split)]
-        if its:
-            blocks.append(
-                Grid(moderation.operating_table(its, f"Operating points of {head} on {split}"), frozenset({0, 1}))
-            )
+        if (table := moderation.operating_table(answer, head, split)).rows:
+            blocks.append(Grid(table, frozenset({0, 1})))
     blocks.append(Bullets(moderation.operating_points(answer, head)))
     caption = (
         "What reviewing buys: how many are wrong among the memes that nobody looks at, by how many a person looks at, "

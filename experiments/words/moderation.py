@@ -1,7 +1,6 @@
 """Where to set the threshold, and who is hurt: sentences and tables of operating points, and of slices by a column."""
 
 import math
-from collections.abc import Sequence
 
 from experiments.evaluate.field_slices import FieldSlices
 from experiments.evaluate.operating_points import OperatingPoint, OperatingPoints, Stakes
@@ -68,8 +67,9 @@ def field_slices(answer: FieldSlices, head: str) -> list[str]:
     ]
 
 
-def operating_table(points: Sequence[OperatingPoint], title: str) -> Table:
+def operating_table(answer: OperatingPoints, head: str, split: str) -> Table:
     """A head's operating points on one split."""
+    points = [point for point in answer.points if (point.head, point.split) == (head, split)]
     cost = any("cost" in point.figures for point in points)
     header = ["chosen on dev for", "blocked", "recall", "precision", "false alarms per 1,000 harmless", "reviewed"]
     header += ["error of the rest"] + ["cost of 1,000"] * cost
@@ -83,7 +83,8 @@ def operating_table(points: Sequence[OperatingPoint], title: str) -> Table:
         found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
         return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
 
-    return Table(title, header, [[point.goal, operating_goal(point), *cells(point)] for point in points])
+    rows = [[point.goal, operating_goal(point), *cells(point)] for point in points]
+    return Table(f"Operating points of {head} on {split}", header, rows)
 
 
 def field_table(answer: FieldSlices, head: str, split: str) -> Table:
