@@ -75,9 +75,11 @@ def compare(
     from experiments.evaluate.comparison import evaluate, size
     from experiments.evaluate.field_slices import masks
     from experiments.results import answers, folder, loggers
+    from experiments.results.comparison import results_of
     from experiments.search.ranking import Choice, read_choice
     from experiments.transfer import with_tests_on
-    from experiments.words import choice_cautions, diverged
+    from experiments.words.comparison import diverged
+    from experiments.words.sweep import choice_cautions
     from extract.errors import Failed
     from extract.machine import resolve_device
 
@@ -112,7 +114,7 @@ def compare(
     trained += [ensemble.greedy(data, trained)] if with_ensemble else []
     trained += training.references(data, quiet) if references == "all" else []
     ablated = ablations(data, trained, quiet) if ablate else []
-    results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
+    results = results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
     if out is not None:
         folder.write(Path(out), data, trained, results)
         for field in fields:
@@ -123,8 +125,9 @@ def compare(
 
 
 def describe(data: "Data") -> str:
-    sides = " + ".join(f"{encoder.name} ({encoder.dim:,})" for encoder in data.encoders.values() if encoder.dim)
-    return f"{sides}: {', '.join(f'{len(split):,} {split.name}' for split in data.splits)}"
+    from experiments.words import with_dims
+
+    return f"{with_dims(data.encoders.values())}: {', '.join(f'{len(split):,} {split.name}' for split in data.splits)}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -171,10 +174,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import tables
+    from experiments.words.comparison_tables import terminal
 
     results = compare(**vars(options), quiet=False)
-    print(tables.terminal(results.comparison))
+    print(terminal(results.comparison))
     print(
         f"Written to {options.out}: comparison.md, .csv, .tex, .json, runs.jsonl, predictions, models.", file=sys.stderr
     )

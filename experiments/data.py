@@ -2,8 +2,6 @@
 
 import dataclasses
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from experiments.encoder_choice import NO_ENCODER, agreed, chosen, lacks, lone_tests, no_encoder, splits_of
 from experiments.evaluate import statistics
 from extract import store
 from extract.dataset import SIDES
-from extract.errors import Refused, listing, named
+from extract.errors import Refused, named
 from extract.places import Place
 from extract.store import EncoderIdentity
 
-NO_ENCODER = "none"  # the name of a side that is left out
-EVERY = "all"  # of the encoders of a side
-GRID = "grid"  # the pooling that keeps the whole feature map
 NO_TEXT = hashlib.sha256(b"").hexdigest().encode()
 
 
@@ -45,7 +41,9 @@ class Split:
 
     def only(self, rows: Int[np.ndarray, " some"]) -> "Split":
         """These rows, in this order."""
-        return dataclasses.replace(self, pairs=_take(self.pairs, rows))
+        names = ("ids", "label", "text_rows", "image_rows")
+        taken = {name: getattr(self.pairs, name)[rows] for name in names}
+        return dataclasses.replace(self, pairs=dataclasses.replace(self.pairs, **taken))
 
     @property
     def text_group(self) -> Int[np.ndarray, " meme"]:
@@ -130,7 +128,7 @@ def load(
     train, dev, test_splits = splits_of(every)
     wanted = [train, dev, *test_splits]
     files = {folder.name: {split: store.read(folder.splits[split]) for split in wanted} for folder in every}
-    encoders = {
+    encoders = {kind: no_encoder(kind) for kind in SIDES} | {
         kind: EncoderIdentity.sum_of([agreed(folder, list(files[folder.name].values())) for folder in side])
         for kind, side in sides.items()
     }
@@ -139,12 +137,6 @@ def load(
     for split in wanted:
         of_split = {kind: [files[folder.name][split] for folder in side] for kind, side in sides.items()}
         splits[split], left_out = joined(of_split)
-        pairs = splits[split].pairs
-        encoders |= {
-            kind: file.identity
-            for kind, file in zip(SIDES, (pairs.text, pairs.image), strict=True)
-            if kind not in sides
-        }
         notes += left_out
     for split in (train, dev):
         splits[split], left_out = both_classes(splits[split])
@@ -162,12 +154,7 @@ def joined(files: dict[str, list[store.Features]]) -> tuple[Split, list[str]]:
         notes += missing_parts(one[kind], lacking)
     both = {kind: one[kind] if kind in one else absent(next(iter(one.values())), kind) for kind in SIDES}
     pairs = store.join(both["text"], both["image"])
-    return Split(_take(pairs, np.argsort(pairs.ids, kind="stable"))), notes + missing_sides(pairs)
-
-
-def lacks(folders: dict[str, store.EncoderFolder], kind: str, name: str | None) -> bool:
-    """Whether a side is left out: asked for as none, or not named where all features are of the other side."""
-    return name == NO_ENCODER or (name is None and {folder.kind for folder in folders.values()} == {*SIDES} - {kind})
+    return Split(pairs).only(np.argsort(pairs.ids, kind="stable")), notes + missing_sides(pairs)
 
 
 def absent(present: store.Features, kind: str) -> store.Features:
@@ -176,7 +163,7 @@ def absent(present: store.Features, kind: str) -> store.Features:
     content = [NO_TEXT] * len(present.ids) if kind == "text" else list(alone)
     return dataclasses.replace(
         present,
-        identity=EncoderIdentity(kind, NO_ENCODER, 0, "", {}, {}),
+        identity=no_encoder(kind),
         content=np.array(content, dtype="S64"),
         vector=np.empty((len(present.ids), 0), np.float32),
         tokens=None,
@@ -192,9 +179,7 @@ def column(data: Data, field: str) -> dict[str, list[Any]]:
     folders = [data.features / encoder.name for encoder in data.encoders.values() if encoder.dim]
     values, others = dict[str, list[Any]](), set[str]()
     for split in (data.dev, *data.tests):
-        kept: dict[str, dict[str, Any]] = {}
-        for folder in folders:
-            kept = kept or store.columns(folder / f"{split.name}.h5")
+        kept = next(filter(None, (store.columns(folder / f"{split.name}.h5") for folder in folders)), {})
         others |= {name for row in kept.values() for name in row}
         values[split.name] = [kept.get(name, {}).get(field) for name in split.pairs.ids.tolist()]
     if not any(value is not None for each in values.values() for value in each):
@@ -222,107 +207,6 @@ def trainable(data: Data, heads: Sequence[str]) -> tuple[tuple[str, ...], list[s
             f"no head can be trained: {why}\nHeads that can: --heads {fit}; or run extract for the other side."
         )
     return able, [why]
-
-
-def chosen(
-    folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
-) -> list[store.EncoderFolder]:
-    """The encoders of a kind whose vectors stand side by side: "a+b", or "all" there are; else the one of `choose`.
-
-    Raises Refused, naming every encoder of a sum that is not there, or that is named twice.
-    """
-    if name == EVERY and candidates(folders, kind):
-        return candidates(folders, kind)
-    if name is None or "+" not in name:
-        return [choose(folders, kind, name, features)]
-    found, faults = [], []
-    for part in name.split("+"):
-        try:
-            found.append(choose(folders, kind, part.strip(), features))
-        except Refused as refusal:
-            faults.append(str(refusal))
-    if faults:
-        raise Refused("\n\n".join(faults))
-    if twice := [each for each, count in Counter(folder.name for folder in found).items() if count > 1]:
-        raise Refused(f"--{kind}-encoder {name} names {', '.join(twice)} twice")
-    return found
-
-
-def choose(
-    folders: dict[str, store.EncoderFolder], kind: str, name: str | None, features: Place
-) -> store.EncoderFolder:
-    """The encoder of that kind that was named, or the only one there is with a vector a meme."""
-    there = listing([f"{folder.name} ({_held(folder)}: {', '.join(folder.splits)})" for folder in folders.values()])
-    if name is None:
-        of_kind = candidates(folders, kind)
-    else:
-        called = {_plain(name), _plain(f"{name}-{kind}")}  # the second: one of two towers
-        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) in called]
-    if [folder for folder in of_kind if folder.pooling == GRID]:
-        raise Refused(
-            f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
-            "Name the same encoder without :grid, here and before that in python -m extract --image-encoder"
-        )
-    if len(of_kind) == 1:
-        return of_kind[0]
-    if name is not None:
-        raise Refused(f"{features} holds no {kind} features of {name}. It holds:\n{there}")
-    if not of_kind:
-        inside = f"It holds:\n{there}" if folders else "It is empty."
-        raise Refused(f"{features} holds no {kind} features. {inside}\nRun: python -m extract --features {features}")
-    raise Refused(f"{features} holds {len(of_kind)} {kind} encoders; name one with --{kind}-encoder:\n{there}")
-
-
-def candidates(folders: dict[str, store.EncoderFolder], kind: str) -> list[store.EncoderFolder]:
-    """The encoders of that kind that heads can be trained on: those with one vector a meme, not a grid of them."""
-    return [folder for folder in folders.values() if folder.kind == kind and folder.pooling != GRID]
-
-
-def splits_of(sides: list[store.EncoderFolder]) -> tuple[str, str, list[str]]:
-    """Names of train, dev and the test splits that every encoder has."""
-    both = [split for split in sides[0].splits if all(split in side.splits for side in sides)]
-    dev = next((split for split in ("dev", "dev_seen") if split in both), None)
-    if "train" in both and dev:
-        return "train", dev, sorted(split for split in both if split.startswith("test"))
-    missing = [name for name, there in (("train", "train" in both), ("dev", dev)) if not there]
-    why = "; dev decides when training stops, and test must not" if "dev" in missing else ""
-    held = listing([f"{side.name}: {', '.join(side.splits)}" for side in sides])
-    encoders = {1: sides[0].name, 2: "both encoders"}.get(len(sides), f"all {len(sides)} encoders")
-    raise Refused(
-        f"no features of {' and '.join(missing)} for {encoders}{why}. There are:\n{held}\n"
-        f"Run: python -m extract --split {','.join(missing)}"
-    )
-
-
-def agreed(side: store.EncoderFolder, files: list[store.Features]) -> EncoderIdentity:
-    """What all of an encoder's files agree on. Raises StoreError when they come from different encoders or settings."""
-    first, encoders = files[0].identity, [file.identity for file in files]
-    if len({(each.kind, each.fingerprint, each.dim) for each in encoders}) == 1:
-        return dataclasses.replace(first, name=side.name)
-    keys = sorted({key for each in encoders for key in each.settings})
-    differ = [key for key in keys if len({repr(each.settings.get(key)) for each in encoders}) > 1]
-    lines = [
-        f"{file.split}: fingerprint {each.fingerprint[:12]}, {each.kind}, {each.dim:,} dims"
-        + "".join(f", {key} {each.settings.get(key)}" for key in differ)
-        for file, each in zip(files, encoders, strict=True)
-    ]
-    raise store.StoreError(
-        f"features of two encoders or settings are mixed up in {side.splits[files[0].split].parent}:\n"
-        f"{listing(lines)}\n"
-        "Their vectors cannot be compared. Delete the odd ones and run extract again."
-    )
-
-
-def lone_tests(sides: list[store.EncoderFolder]) -> list[str]:
-    """Test splits that not all of the encoders have."""
-    tests = dict.fromkeys(split for side in sides for split in side.splits if split.startswith("test"))
-    having = {split: [side.name for side in sides if split in side.splits] for split in tests}
-    return [
-        f"{split} is left out: {' and '.join(names)} {'has' if len(names) == 1 else 'have'} it, "
-        f"{' and '.join(lack)} {'does' if len(lack) == 1 else 'do'} not."
-        for split, names in having.items()
-        if (lack := [side.name for side in sides if side.name not in names])
-    ]
 
 
 def missing_parts(joined: store.Features, lacking: dict[str, list[str]]) -> list[str]:
@@ -367,22 +251,3 @@ def both_classes(split: Split) -> tuple[Split, list[str]]:
         raise Refused(f"{split.name} holds {holds} ({len(split):,} memes); heads need both labels to learn and to stop")
     unlabelled = len(split) - len(labelled)
     return labelled, [f"{split.name}: {unlabelled:,} memes without a label left out."] if unlabelled else []
-
-
-def _take(pairs: store.Pairs, rows: np.ndarray) -> store.Pairs:
-    return dataclasses.replace(
-        pairs,
-        ids=pairs.ids[rows],
-        label=pairs.label[rows],
-        text_rows=pairs.text_rows[rows],
-        image_rows=pairs.image_rows[rows],
-    )
-
-
-def _held(folder: store.EncoderFolder) -> str:
-    return f"{folder.kind} grids" if folder.pooling == GRID else folder.kind
-
-
-def _plain(name: str) -> str:
-    """An encoder's name as asked for and as its folder is called, made alike: org/name, org--name."""
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

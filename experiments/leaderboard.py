@@ -45,16 +45,12 @@ class Leaderboards:
     @property
     def table(self) -> "pd.DataFrame":
         """A row for each dataset, row of its leaderboard and split: columns as in leaderboard.csv."""
-        import io
-
         import pandas as pd
 
-        from experiments.tables import leaderboard_csv
+        from experiments.results import frames
 
-        frames = [
-            pd.read_csv(io.StringIO(leaderboard_csv(board))).assign(dataset=board.dataset) for board in self.boards
-        ]
-        return pd.concat(frames, ignore_index=True)
+        every = [frames.leaderboard(board).assign(dataset=board.dataset) for board in self.boards]
+        return pd.concat(every, ignore_index=True)
 
 
 def leaderboard(
@@ -124,18 +120,13 @@ def tasks_of(
 
     Raises Refused as loading does.
     """
-    from itertools import product
-
-    from experiments import data as stored
+    from experiments.data import trainable
     from experiments.evaluate import standings
     from experiments.search import trials
 
-    sides, notes = trials.sides_of(features, text_encoder, image_encoder)
-    loaded = [stored.load(features, text, image) for text, image in product(*sides.values())]
-    loaded, doubles = trials.without_doubles(loaded)
-    notes += [*doubles, *dict.fromkeys(note for data in loaded for note in data.notes)]
+    loaded, notes = trials.pairs(features, text_encoder, image_encoder, tests=True)
     loaded, left_out = standings.in_common(loaded)
-    able, unable = stored.trainable(loaded[0], heads)
+    able, unable = trainable(loaded[0], heads)
     return trials.tasks(loaded, able), [*notes, *left_out, *unable]
 
 
@@ -151,7 +142,7 @@ def train(
 
     from experiments import training
     from experiments.results import boards, folder, trainings
-    from experiments.words import diverged
+    from experiments.words.comparison import diverged
     from extract.locks import locked
 
     folder.prepare(out, trainings.FOLDER)
@@ -217,15 +208,14 @@ def main(argv: list[str] | None = None) -> None:
 
     from importlib.util import find_spec
 
-    from experiments import tables, words
+    from experiments.tables import plain
+    from experiments.words import boards as words
 
     for board in found.boards:
-        print(
-            tables.plain(tables.level_table(board, f"{board.dataset}: level with the best, cheapest first")), end="\n\n"
-        )
+        print(plain(words.level_table(board, f"{board.dataset}: level with the best, cheapest first")), end="\n\n")
         print("\n".join([*words.leaderboard(board), *board.notes]), end="\n\n")
     if found.across:
-        print(tables.plain(tables.across_table(found.across, "Over all datasets")), end="\n\n")
+        print(plain(words.across_table(found.across, "Over all datasets")), end="\n\n")
         print("\n".join([*words.across(found.across), *found.across.notes]))
     if not find_spec("matplotlib"):
         print(f"no drawings: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)

@@ -203,23 +203,22 @@ def train(
 
 def write(out: Path, curve: "LearningCurve") -> None:
     """Write the record, its tables, and drawings where matplotlib is installed."""
-    from experiments import tables
+    from importlib.util import find_spec
+
     from experiments.results import learning as record
-    from experiments.results.records import to_json
+    from experiments.results.frames import csv
+    from experiments.results.records import write_record
+    from experiments.tables import latex_page
+    from experiments.words.learning import learning_markdown, learning_tables
     from extract.files import write_text
 
-    write_text(out / f"{record.NAME}.csv", curve.table.to_csv(index=False, float_format="%.6f"))
-    write_text(out / f"{record.NAME}.md", tables.learning_markdown(curve))
-    write_text(out / f"{record.NAME}.tex", "\n\n".join(map(tables.latex, tables.learning_tables(curve))) + "\n")
-    write_text(out / f"{record.NAME}.json", to_json(curve))
-    try:
+    tex = latex_page(learning_tables(curve))
+    write_record(out, record.NAME, curve, csv=csv(curve.table), md=learning_markdown(curve), tex=tex)
+    if find_spec("matplotlib") and find_spec("jinja2"):
         from experiments.pages import learning
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("matplotlib", "jinja2"):
-            raise
-        return
-    for panel in learning.panels(curve):
-        write_text(out / f"{panel.name}.svg", panel.standalone)
+
+        for panel in learning.panels(curve):
+            write_text(out / f"{panel.name}.svg", panel.standalone)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -250,10 +249,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
-    from experiments import tables, words
+    from experiments.tables import plain
+    from experiments.words import learning as words
 
     curve = learning_curve(**vars(options), quiet=False)
-    print("\n\n".join([*map(tables.plain, tables.learning_tables(curve)), *words.learning(curve)]))
+    print("\n\n".join([*map(plain, words.learning_tables(curve)), *words.learning(curve)]))
     print(f"Written to {options.out}: learning_curve.md, .csv, .tex, .json, drawings.", file=sys.stderr)
 
 

@@ -1,15 +1,19 @@
 """A head's model card in Markdown, as model hubs show it: use, limits, data, encoders, figures, slices, thresholds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from experiments import tables, words
+from experiments import tables
 from experiments.evaluate.operating_points import OperatingPoints
 from experiments.results import answers
 from experiments.results.folder import Results
 from experiments.results.models import SavedHead
 from experiments.results.records import Row
 from experiments.tables import Table
+from experiments.words import bare, moderation, with_interval
+from experiments.words.comparison import READING, heading, leakage, precision
+from experiments.words.comparison_tables import main_table, tuned_table
 from extract import places
 from heads.metrics import METRICS
 
@@ -34,7 +38,7 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
     lines = ["---", *front_matter(results, rows, title), "---", "", f"# {title}", ""]
     lines += [
         f"A light head of memefuse on frozen encoders: vectors of {' and '.join(saved.sides)} in, the probability of "
-        f"label 1 out, the mean of {len(saved.fitted.runs)} runs. Label 1 is from **{words.bare(saved.threshold)}** "
+        f"label 1 out, the mean of {len(saved.fitted.runs)} runs. Label 1 is from **{bare(saved.threshold)}** "
         "on, the threshold with the best macro-F1 on dev.",
     ]
     lines += ["", "## Use", "", *(f"- {sentence}" for sentence in USE)]
@@ -45,19 +49,18 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
     lines += ["", "## Encoders", "", tables.markdown(encoder_table(results))]
     for split in [split for split in results.predicted if results.rows(split)]:
         its = [row for row in rows if row.split == split]
-        lines += ["", f"## Figures on {words.heading(results.size(split))}", ""]
-        lines += [tables.markdown(tables.main_table(its, ""))]
-        lines += ["", "At the threshold tuned on dev:", "", tables.markdown(tables.tuned_table(its, ""))]
+        lines += ["", f"## Figures on {heading(results.size(split))}", ""]
+        lines += [tables.markdown(main_table(its, ""))]
+        lines += ["", "At the threshold tuned on dev:", "", tables.markdown(tuned_table(its, ""))]
     lines += slices(results, saved.name, reports)
     if points := answers.read(reports, "operating_points", OperatingPoints, run):
         for split in comparison.judged:
-            its_points = [each for each in points.points if (each.head, each.split) == (saved.name, split)]
             lines += ["", f"## Thresholds for a moderator, on {split}", ""]
-            lines += [tables.markdown(tables.operating_table(its_points, "")), ""]
-        lines += [f"- {sentence}" for sentence in words.operating_points(points, saved.name)]
+            lines += [tables.markdown(replace(moderation.operating_table(points, saved.name, split), title="")), ""]
+        lines += [f"- {sentence}" for sentence in moderation.operating_points(points, saved.name)]
     settings = json.dumps(comparison.settings[saved.name])
     lines += ["", "## Training", "", f"- settings: `{settings}`", f"- seeds: 0 to {comparison.seeds - 1}"]
-    lines += [f"- code: memefuse {comparison.code}; run: {run}", "", "## How to read this", "", words.READING]
+    lines += [f"- code: memefuse {comparison.code}; run: {run}", "", "## How to read this", "", READING]
     return "\n".join(lines) + "\n"
 
 
@@ -79,10 +82,10 @@ def front_matter(results: Results, rows: list[Row], title: str) -> list[str]:
 def cautions(results: Results) -> list[str]:
     """What of the data weakens the figures."""
     comparison = results.comparison
-    said = [sentence for size in comparison.splits if (sentence := words.leakage(size))]
+    said = [sentence for size in comparison.splits if (sentence := leakage(size))]
     for split in comparison.judged:
         heads = [row for row in results.rows(split).values() if row.kind == "head"]
-        said.append(words.precision(results.size(split), heads))
+        said.append(precision(results.size(split), heads))
     return said + comparison.notes
 
 
@@ -108,14 +111,10 @@ def slices(results: Results, head: str, reports: Path) -> list[str]:
     for split in results.comparison.judged:
         pieces = [piece for piece in results.comparison.slices if piece.split == split and head in piece.auc_roc]
         if pieces:
-            rows = [
-                [piece.name, f"{piece.memes:,}", f"{words.bare(figure.mean)} {words.interval(figure)}".strip()]
-                for piece in pieces
-                for figure in [piece.auc_roc[head]]
-            ]
+            rows = [[piece.name, f"{piece.memes:,}", with_interval(piece.auc_roc[head])] for piece in pieces]
             table = Table("", ["slice", "memes", "AUC-ROC"], rows)
             lines += ["", f"## Slices of {split}", "", tables.markdown(table)]
         for answer in answers.sliced(reports, results.comparison.run):
-            lines += ["", tables.markdown(answers.field_table(answer, head, split))]
-            lines += ["", *(f"- {sentence}" for sentence in words.field_slices(answer, head))]
+            lines += ["", tables.markdown(moderation.field_table(answer, head, split))]
+            lines += ["", *(f"- {sentence}" for sentence in moderation.field_slices(answer, head))]
     return lines

@@ -38,15 +38,16 @@ def operating_points(
     write: bool = True,
     quiet: bool = True,
 ) -> "pd.DataFrame":
-    """Return a row for each head, goal and split; see words.OPERATING_POINTS for what they are.
+    """Return a row for each head, goal and split; see words.moderation.OPERATING_POINTS for what they are.
 
     reports: what compare wrote. features: where its features lie now, if they were moved. costs: of a miss and of a
     false alarm, both above 0. prevalence: how common label 1 will be. error: of memes that nobody reviews.
     Raises Refused where there is no comparison, where its memes are gone, or for costs that cannot be meant.
     """
-    from experiments import tables, words
     from experiments.evaluate import operating_points as points
     from experiments.results import answers, folder, frames
+    from experiments.tables import plain
+    from experiments.words import moderation as words
 
     miss, alarm = costs or (points.NAN, points.NAN)
     if costs and not all(0 < cost < float("inf") for cost in costs):
@@ -58,16 +59,12 @@ def operating_points(
     frame = frames.operating_points(answer.points)
     best = results.best_on_dev
     splits = [split for split in results.comparison.judged if split != results.dev] or [results.dev]
-    shown = [
-        tables.operating_table(its, f"Operating points of {best} on {split}")
-        for split in splits
-        if (its := [point for point in answer.points if (point.head, point.split) == (best, split)])
-    ]
+    shown = [table for split in splits if (table := words.operating_table(answer, best, split)).rows]
     said = words.operating_points(answer, best)
     if write:
         answers.write(Path(reports), "operating_points", answer, frame, shown, said)
     if not quiet:
-        print("\n\n".join([*map(tables.plain, shown), "\n".join(said)]))
+        print("\n\n".join([*map(plain, shown), "\n".join(said)]))
     return frame
 
 

@@ -120,10 +120,11 @@ def main(argv: list[str] | None = None) -> None:
         memes.write(options.out, memes.csv_text(result.table, DIGITS))
         print(f"{len(result.scores):,} memes written to {options.out}", file=sys.stderr)
     elif one_meme:
-        from experiments import tables, words
+        from experiments.tables import plain
+        from experiments.words import memes as words
 
         score, scorer = result.scores[0], result.scorer
-        shown = (words.meme(score, scorer), tables.plain(tables.meme_table(score, scorer)), words.modalities(score))
+        shown = (words.meme(score, scorer), plain(words.meme_table(score, scorer)), words.modalities(score))
         print("\n\n".join(filter(None, (words.read(score), *shown))))
     else:
         sys.stdout.write(memes.csv_text(result.table, DIGITS))

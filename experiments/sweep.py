@@ -7,10 +7,9 @@ From Python: `from experiments.sweep import sweep`.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,18 +43,26 @@ class Sweep:
     choice: "Choice"  # what compare's `from_sweep` takes
     trials: "list[Trial]"  # one per run, in the order asked for
     others: int  # configurations in the same record that this sweep did not ask for
+    scoring: str  # the command that scores the choice on test
 
     @property
     def table(self) -> "pd.DataFrame":
         """A row for each configuration, best first: head, encoders, settings, mean and spread of dev AUC-ROC."""
-        import pandas as pd
+        from experiments.results.frames import frame
 
-        return pd.DataFrame(
+        return frame(
             {"head": each.head, "text_encoder": each.text_encoder, "image_encoder": each.image_encoder}
             | each.settings
             | {"dev_auc_mean": each.mean, "dev_auc_sd": each.sd, "seeds": len(each.auc)}
             for each in self.ranked
         )
+
+    @property
+    def reading(self) -> list[str]:
+        """Sentences on how far its ranking can be trusted."""
+        from experiments.words.sweep import sweep_reading
+
+        return sweep_reading(self.ranked, self.trials, self.others, self.choice.notes, self.scoring)
 
 
 def sweep(
@@ -87,7 +94,8 @@ def sweep(
 
     from experiments.data import trainable
     from experiments.search import ranking, trials
-    from experiments.words import left_behind
+    from experiments.words.sweep import left_behind
+    from extract.locks import locked
     from extract.machine import resolve_device
     from heads.models import HEADS
 
@@ -104,19 +112,16 @@ def sweep(
         notes.append(f"--random {random}: the grid holds no more than {most:,}; all are tried.")
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
-    with trials.Log(Path(out) / "records.jsonl") as log:
+    with locked(Path(out), "another sweep", "--out"):
+        log = trials.Log(Path(out) / "records.jsonl")
         done = train(tasks, runs, log, device, quiet)
         others = len({trial.configuration for trial in log.trials} - {trial.configuration for trial in done})
     ranked = ranking.rank(done)
     choice, on_pair = ranking.choose(ranked)
-    result = Sweep(ranked, replace(choice, notes=left_behind(ranked, on_pair)), done, others)
-    write(Path(out), result, scoring(features, Path(out)))
+    scoring = f"python -m experiments.compare --features {features} --from-sweep {Path(out) / 'sweep.json'}"
+    result = Sweep(ranked, replace(choice, notes=left_behind(ranked, on_pair)), done, others, scoring)
+    write(Path(out), result)
     return result
-
-
-def scoring(features: Place | str, out: Path) -> str:
-    """Return the command that scores the choice on test."""
-    return f"python -m experiments.compare --features {features} --from-sweep {out / 'sweep.json'}"
 
 
 def train(
@@ -127,14 +132,15 @@ def train(
 
     from experiments import training
     from experiments.results.records import code_version
-    from experiments.search.trials import train_grid
+    from experiments.search import trials
 
-    code, held = code_version(), log.done()
-    digests = [task.rows for task in tasks]
-    keys = [task.key(run, rows) for task, rows in zip(tasks, digests, strict=True) for run in runs[task.head]]
+    code = code_version()
+    asked = [(runs[task.head], task.planned(runs[task.head], code)) for task in tasks]
+    planned = [dict(zip(*each, strict=True)) for each in asked]  # trials by run
+    held, keys = log.done(), [trial.key for its in planned for trial in its.values()]
     missing = sum(key not in held for key in keys)
     if not quiet:
-        counts = [len(runs[task.head]) for task in tasks]
+        counts = [len(its) for its in planned]
         each = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
         print(
             f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {each} settings and seeds; "
@@ -142,48 +148,32 @@ def train(
             file=sys.stderr,
         )
     with tqdm(total=missing, unit="run", disable=quiet or None, file=sys.stderr) as bar:
-        for task, rows in zip(tasks, digests, strict=True):
-            left = [run for run in runs[task.head] if task.key(run, rows) not in held]
+        for task, its in zip(tasks, planned, strict=True):
+            left = [run for run, trial in its.items() if trial.key not in held]
             if not left:
                 continue
             bar.set_description(" ".join([task.head, *(encoder.name for encoder in task.encoders.values())]))
             split_rows = training.rows(task.data.train), training.rows(task.data.dev)
-            for fitted in train_grid(*split_rows, {task.head: left}, device=device):
-                log.append(task.trials(fitted, rows, code))
+            for fitted in trials.train(task.head, left, *split_rows, device):
+                log.append(trials.scored([its[run] for run in fitted.runs], fitted))
                 bar.update(len(fitted.runs))
     held = log.done()
     return [held[key] for key in keys]
 
 
-def write(out: Path, result: Sweep, command: str) -> None:
+def write(out: Path, result: Sweep) -> None:
     """Write sweep.md, sweep.json and the plot; that only where matplotlib is installed."""
-    from experiments import tables
-    from extract.files import write_text
+    from importlib.util import find_spec
 
-    reading = reading_of(result, command)
-    write_text(out / "sweep.md", tables.sweep_markdown(result.ranked, result.trials, recipes(), reading))
-    write_text(out / "sweep.json", json.dumps(asdict(result.choice), indent=1, ensure_ascii=False) + "\n")
-    try:
+    from experiments.results.records import write_record
+    from experiments.words.sweep import sweep_markdown
+
+    page = sweep_markdown(result.ranked, result.trials, result.reading)
+    write_record(out, "sweep", result.choice, md=page)
+    if find_spec("matplotlib"):
         from experiments.search import plots
-    except ModuleNotFoundError as missing:
-        if missing.name != "matplotlib":
-            raise
-        return
-    plots.write(out, result.ranked)
 
-
-def recipes() -> dict[str, dict[str, Any]]:
-    """Return the shipped settings by head, as a trial has them."""
-    from experiments.search.trials import described
-    from heads.models import HEADS
-
-    return {name: described(name, head.settings()) for name, head in HEADS.items()}
-
-
-def reading_of(result: Sweep, command: str) -> list[str]:
-    from experiments.words import sweep_reading
-
-    return sweep_reading(result.ranked, result.trials, result.others, result.choice.notes, command)
+        plots.write(out, result.ranked)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -214,17 +204,15 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     result = sweep(**vars(options), quiet=False)
 
-    from importlib.util import find_spec
+    from experiments.tables import plain
+    from experiments.words.sweep import best_table, ranking_table
 
-    from experiments import tables
-
-    print(tables.plain(tables.best_table(result.ranked, recipes())), end="\n\n")
-    print(tables.plain(tables.ranking_table(result.ranked, shown=10)), end="\n\n")
-    print("\n".join(reading_of(result, scoring(options.features, options.out))))
-    drawn = find_spec("matplotlib") is not None
-    if not drawn:
-        print(f"no plot: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)
-    plots = "sweep.png, sweep.svg, " if drawn else ""
+    print(plain(best_table(result.ranked)), end="\n\n")
+    print(plain(ranking_table(result.ranked, shown=10)), end="\n\n")
+    print("\n".join(result.reading))
+    if missing := errors.not_installed(["matplotlib"], "report"):
+        print(f"no plot: {missing}", file=sys.stderr)
+    plots = "" if missing else "sweep.png, sweep.svg, "
     print(f"Written to {options.out}: sweep.md, sweep.json, {plots}records.jsonl.", file=sys.stderr)
 
 

@@ -14,7 +14,8 @@ from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.pages.fusion import fusions, single_heads
 from experiments.results.folder import Results
 from experiments.results.records import Figure, Pair, Slice
-from experiments.words import bare, carried, conclusion, difference, interval, power, probability, uses
+from experiments.words import bare, difference, interval, probability
+from experiments.words.comparison import carried, conclusion, power, uses
 from heads.models import HEADS
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from experiments import tables
 from experiments.dataset_summary import DatasetSummary, ImageHeader
 from experiments.pages import figures
 from experiments.pages.dataset import LABELS, thumbnail
 from experiments.pages.document import Answer, Block, Card, Drawings, Gallery, Grid, Paragraph, Section
 from experiments.results.folder import Results, SplitPredictions
 from experiments.tables import Table
-from experiments.words import bare, no_fusion
+from experiments.words import bare
+from experiments.words.comparison import no_fusion
+from experiments.words.comparison_tables import ABLATION_TITLE, PAIR_WORDS, ablation_table, pairs_table, slices_table
 from extract.dataset import Meme
 from heads.models import HEADS
 
@@ -39,8 +40,8 @@ def section(results: Results, dataset: DatasetSummary | None, images: bool) -> S
     """dataset: where it is at hand; images: show memes' images."""
     blocks: list[Block] = []
     if results.comparison.pairs:
-        table = tables.pairs_table(results.comparison.pairs, "Each fusion against the better single modality")
-        blocks.append(Grid(table, tables.PAIR_WORDS))
+        table = pairs_table(results.comparison.pairs, "Each fusion against the better single modality")
+        blocks.append(Grid(table, PAIR_WORDS))
         blocks.append(Paragraph(IN_BRACKETS))
     else:
         blocks.append(Paragraph(no_fusion()))
@@ -147,7 +148,7 @@ def slices(results: Results) -> Section | None:
         if pieces:
             if panel := figures.slices(pieces, split):
                 blocks.append(Drawings(f"Where heads do well and badly on {split}; memes in brackets.", [panel]))
-            blocks.append(Grid(tables.slices_table(pieces, f"AUC-ROC on slices of {split}")))
+            blocks.append(Grid(slices_table(pieces, f"AUC-ROC on slices of {split}")))
     return Section("Slices", "slices", blocks) if blocks else None
 
 
@@ -158,5 +159,5 @@ def ablation(results: Results) -> Section | None:
         if its := [each for each in results.comparison.ablations if each.split == split]:
             caption = f"What is lost of AUC-ROC on {split} without a side: shuffled among memes, and at train's mean."
             blocks.append(Drawings(caption, [figures.ablation(its, how) for how in ("shuffled", "mean")]))
-            blocks.append(Grid(tables.ablation_table(its, f"AUC-ROC on {split} without a side")))
-    return Section(tables.ABLATION_TITLE, "ablation", blocks) if blocks else None
+            blocks.append(Grid(ablation_table(its, f"AUC-ROC on {split} without a side")))
+    return Section(ABLATION_TITLE, "ablation", blocks) if blocks else None

@@ -6,15 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
-from experiments import tables
 from experiments.evaluate.learning import along
 from experiments.pages.document import Bullets, Drawings, Grid, Paragraph, Section
 from experiments.pages.drawing import PAPER, Panel, look, panel
 from experiments.results import learning as record
 from experiments.results.folder import Results
 from experiments.results.learning import LearningCurve, Point
-from experiments.words import learning as sentences
 from experiments.words import with_interval
+from experiments.words.learning import learning as sentences
+from experiments.words.learning import learning_tables
 
 SIZE = (4.4, 3.4)  # inches
 
@@ -34,7 +34,7 @@ def section(results: Results, reports: Path) -> Section | None:
     return Section(
         "More labels?",
         "labels",
-        [Bullets(sentences(curve)), Drawings(caption, panels(curve)), *map(Grid, tables.learning_tables(curve))],
+        [Bullets(sentences(curve)), Drawings(caption, panels(curve)), *map(Grid, learning_tables(curve))],
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from experiments import tables, words
+from experiments import words
 from experiments.evaluate import operating_points
 from experiments.evaluate.field_slices import FieldSlices
 from experiments.evaluate.operating_points import OperatingPoints
@@ -14,6 +14,7 @@ from experiments.pages.document import Block, Bullets, Drawings, Grid, Section
 from experiments.pages.drawing import FAINT, Panel, look, panel
 from experiments.results import answers
 from experiments.results.folder import Results
+from experiments.words import moderation
 
 WIDE = (4.4, 2.9)  # inches
 
@@ -25,12 +26,9 @@ def section(results: Results, reports: Path) -> Section | None:
         return None
     head, blocks = results.best_on_dev, list[Block]()
     for split in results.comparison.judged:
-        its = [point for point in answer.points if (point.head, point.split) == (head, split)]
-        if its:
-            blocks.append(
-                Grid(tables.operating_table(its, f"Operating points of {head} on {split}"), frozenset({0, 1}))
-            )
-    blocks.append(Bullets(words.operating_points(answer, head)))
+        if (table := moderation.operating_table(answer, head, split)).rows:
+            blocks.append(Grid(table, frozenset({0, 1})))
+    blocks.append(Bullets(moderation.operating_points(answer, head)))
     caption = (
         "What reviewing buys: how many are wrong among the memes that nobody looks at, by how many a person looks at, "
         "the ones nearest to the threshold first. Hollow marks: the points above, chosen on dev."
@@ -43,8 +41,8 @@ def by_field(results: Results, answer: FieldSlices) -> Section:
     """Show what predict's head misses, and where it raises false alarms, by the values of a column of the manifest."""
     head, blocks = results.best_on_dev, list[Block]()
     for split in results.comparison.judged:
-        blocks.append(Grid(answers.field_table(answer, head, split)))
-    blocks.append(Bullets(words.field_slices(answer, head)))
+        blocks.append(Grid(moderation.field_table(answer, head, split)))
+    blocks.append(Bullets(moderation.field_slices(answer, head)))
     drawn = [rates(answer, head, split) for split in results.comparison.judged]
     caption = f"Memes that {head} misses, and false alarms, by {answer.field}; 95% intervals, memes in brackets."
     anchor = f"by-{len(answer.field)}-{''.join(filter(str.isalnum, answer.field))}"

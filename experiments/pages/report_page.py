@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments import tables, words
 from experiments.dataset_summary import DatasetSummary
 from experiments.evaluate import curves
 from experiments.pages import boards, dataset, discussion, figures, fusion, moderation
@@ -31,8 +30,11 @@ from experiments.results.boards import read as read_leaderboard
 from experiments.results.folder import Results, SplitPredictions
 from experiments.results.records import NOT_IN_TRAIN, Row
 from experiments.tables import Table
-from experiments.words import READING, bare, heading, interval, undefined
-from experiments.words import summary as conclusions_of
+from experiments.words import bare, interval
+from experiments.words import boards as words
+from experiments.words.comparison import READING, heading, undefined
+from experiments.words.comparison import summary as conclusions_of
+from experiments.words.comparison_tables import PAIR_WORDS, linear_table, main_table, others_table, tuned_table
 from extract import places
 
 
@@ -170,7 +172,7 @@ def split_section(results: Results, split: str) -> Section:
     blocks: list[Block] = []
     if split.startswith("dev"):
         blocks.append(Paragraph("Dev chose epochs and thresholds: its figures flatter."))
-    blocks.append(Grid(tables.main_table(every, "At threshold 0.5: mean ± standard deviation over seeds")))
+    blocks.append(Grid(main_table(every, "At threshold 0.5: mean ± standard deviation over seeds")))
     blocks += [Paragraph(sentence) for sentence in undefined(every)]
     predicted = results.predicted[split]
     diverged = [head for head in results.heads if np.isnan(predicted.heads[head].by_run).any()]
@@ -183,14 +185,14 @@ def split_section(results: Results, split: str) -> Section:
         blocks.append(Paragraph(f"No figures of {' and '.join(diverged)}: training diverged."))
     if points:
         blocks.append(curve_drawings(predicted, rows, points))
-    blocks.append(Grid(tables.tuned_table(every, "At the threshold tuned on dev, and calibration")))
+    blocks.append(Grid(tuned_table(every, "At the threshold tuned on dev, and calibration")))
     comparison = results.comparison
     for part in (size for size in comparison.unseen if size.name == split + NOT_IN_TRAIN):
-        blocks.append(Grid(tables.main_table(list(results.rows(part.name).values()), heading(part))))
+        blocks.append(Grid(main_table(list(results.rows(part.name).values()), heading(part))))
     if others := [pair for pair in comparison.other_pairs if pair.split == split]:
-        blocks.append(Grid(tables.pairs_table(others, tables.OTHERS_TITLE, ("first", "second")), tables.PAIR_WORDS))
+        blocks.append(Grid(others_table(others), PAIR_WORDS))
     if linear := [pair for pair in comparison.linear if pair.split == split]:
-        blocks.append(Grid(tables.linear_table(linear), tables.PAIR_WORDS))
+        blocks.append(Grid(linear_table(linear), PAIR_WORDS))
     if not points:
         return Section(title, f"results-{split}", blocks)
     confusions = [figures.confusion(split, head, counts, rows[head].threshold) for head, counts in points.items()]
@@ -251,8 +253,8 @@ def which_encoders(reports: Path) -> Section | None:
     board = read_leaderboard(reports / "leaderboard")
     if board is None:
         return None
-    group = Grid(tables.level_table(board, "Level with the best, cheapest first"))
-    every = Grid(tables.leaderboard_table(board, f"All {len(board.standings):,} rows, by AUC-ROC on {board.dev}"))
+    group = Grid(words.level_table(board, "Level with the best, cheapest first"))
+    every = Grid(words.leaderboard_table(board, f"All {len(board.standings):,} rows, by AUC-ROC on {board.dev}"))
     caption = (
         f"Where costs are known, what quality on {board.dev} costs: no row left of the line is as good; numbers are "
         "places in the table. And the best head for every text and image encoder."
@@ -275,7 +277,7 @@ def systems(reports: Path) -> Section | None:
     parts = []
     for number, each in enumerate(of_systems.recorded(reports)):
         blocks: list[Block] = [Grid(each.reached), Grid(each.how)]
-        blocks += [Grid(each.pairs, tables.PAIR_WORDS)] if each.pairs else []
+        blocks += [Grid(each.pairs, PAIR_WORDS)] if each.pairs else []
         parts.append(Section(each.heading, f"systems-{number}", [*blocks, Bullets(each.notes)]))
     if not parts:
         return None

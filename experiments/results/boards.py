@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from experiments import tables
 from experiments.data import digest
-from experiments.results import trainings
-from experiments.results.records import Across, Leaderboard, code_version, read_record, to_json, versions
+from experiments.results import frames, trainings
+from experiments.results.records import Across, Leaderboard, code_version, read_record, versions, write_record
 from experiments.search.trials import Task
+from experiments.tables import latex_page
 from experiments.training import Trained
+from experiments.words import boards as tables
 from extract.files import write_text
 from heads.settings import HeadSettings
 
@@ -47,28 +49,26 @@ def kept(folder: Path, name: str, head: str) -> Trained | None:
 
 def write(folder: Path, board: Leaderboard) -> None:
     """Write leaderboard.md, .csv, .tex, the drawings where matplotlib is installed, and last .json."""
-    for ending, text in (
-        ("md", tables.leaderboard_markdown(board)),
-        ("csv", tables.leaderboard_csv(board)),
-        ("tex", tables.leaderboard_latex(board)),
-    ):
-        write_text(folder / f"{NAME}.{ending}", text)
-    try:
+    if find_spec("matplotlib"):
         from experiments.pages import boards as drawings
-    except ModuleNotFoundError as missing:
-        if missing.name != "matplotlib":
-            raise
-    else:
+
         for panel in drawings.panels(board):
             write_text(folder / f"{panel.name}.svg", panel.standalone)
-    write_text(folder / f"{NAME}.json", to_json(board))
+    table = tables.leaderboard_table(board, f"Heads and encoders on {board.dataset}, by {board.dev}.")
+    write_record(
+        folder,
+        NAME,
+        board,
+        md=tables.leaderboard_markdown(board),
+        csv=frames.csv(frames.leaderboard(board)),
+        tex=latex_page([table], board.run),
+    )
 
 
 def write_across(folder: Path, across: Across) -> None:
-    write_text(folder / "across.md", tables.across_markdown(across))
-    write_text(folder / "across.csv", tables.across_csv(across))
-    write_text(folder / "across.tex", tables.across_latex(across))
-    write_text(folder / "across.json", to_json(across))
+    tex = latex_page([tables.across_table(across, "AUC-ROC and mean rank over datasets.")])
+    csv = frames.csv(frames.across(across), float_format=None)
+    write_record(folder, "across", across, md=tables.across_markdown(across), csv=csv, tex=tex)
 
 
 def read(folder: Path) -> Leaderboard | None:

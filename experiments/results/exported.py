@@ -132,15 +132,12 @@ def trace(saved: SavedHead) -> torch.export.ExportedProgram:
 def write_torch(out: Path, saved: SavedHead, program: torch.export.ExportedProgram, about: dict[str, Any]) -> None:
     """Write head.pt, its tensors, and head.py, its steps. about: what the file says of itself."""
     inputs = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
-    tensors = {name: program.state_dict[key].detach().clone().contiguous() for name, key in inputs.items()}
-    tensors = {name: tensor for name, tensor in tensors.items() if used(program, name)}
+    used = {node.name for node in program.graph.nodes if node.users}
+    kept = {name: program.state_dict[key] for name, key in inputs.items() if name in used}
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in kept.items()}
     torch.save(tensors, out / "head.pt")
     lines = [f"        {line}" for node in program.graph.nodes if (line := step(node, tensors))]
     write_text(out / "head.py", MODULE.format(steps="\n".join(lines), **about))
-
-
-def used(program: torch.export.ExportedProgram, name: str) -> bool:
-    return any(node.name == name and node.users for node in program.graph.nodes)
 
 
 def step(node: Node, tensors: dict[str, Tensor]) -> str:

@@ -7,7 +7,6 @@ moves its files into place, and removes what was made from the comparison before
 """
 
 import csv
-import hashlib
 import io
 import os
 import re
@@ -15,30 +14,23 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from experiments import data as stored
-from experiments import tables
-from experiments.data import Data, Split
-from experiments.evaluate.scores import records
-from experiments.evaluate.tests import highest
+from experiments.data import Data
 from experiments.results import frames, models
-from experiments.results.records import NAN, Comparison, Figure, Record, Row, SplitSize, from_lines, to_lines
+from experiments.results.comparison import HeadPredictions, Results, SplitPredictions
+from experiments.results.records import Comparison, Record, SplitSize, from_lines, to_lines
 from experiments.training import Trained
+from experiments.words.comparison_tables import comparison_latex, comparison_markdown
 from extract.errors import Refused, listing
 from extract.locks import locked
-from extract.places import Place, place
+from extract.places import Place, digest, place
 from extract.store import NO_LABEL
-from heads.metrics import probabilities
 from heads.models import HEADS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 AGAIN = "Run: python -m experiments.compare --out {folder}"
 STAGED, COMPLETE = ".staged", ".complete"
@@ -46,138 +38,6 @@ RUNS = "runs.jsonl"  # a record per run and split
 ABLATION = "ablation.csv"  # what each head loses without a side, where that was asked for
 COLUMNS = ("id", "label", "head", "seed", "probability")
 ANSWERS = ("operating_points", "slices_by_*")  # of results.answers, to questions asked of a comparison
-
-
-@dataclass(frozen=True)
-class HeadPredictions:
-    """What a head or a reference says of a split's memes."""
-
-    name: str
-    seeds: list[int]
-    by_run: Float[np.ndarray, "run meme"]  # probability of label 1
-
-    @property
-    def probability(self) -> Float[np.ndarray, " meme"]:
-        """The mean over runs."""
-        return self.by_run.mean(axis=0)
-
-    @property
-    def says_one(self) -> Bool[np.ndarray, " meme"]:
-        """Whether the runs' mean probability reaches one half."""
-        return self.probability >= 0.5
-
-
-@dataclass(frozen=True)
-class SplitPredictions:
-    """A split's memes, and what every head and reference says of them."""
-
-    split: str
-    ids: list[str]
-    label: Int[np.ndarray, " meme"]  # 0, 1, or -1 where there is none
-    heads: dict[str, HeadPredictions]
-
-    @property
-    def labelled(self) -> Bool[np.ndarray, " meme"]:
-        return self.label != NO_LABEL
-
-    @property
-    def positive(self) -> Bool[np.ndarray, " meme"]:
-        return self.label == 1
-
-    def right(self, head: str) -> Bool[np.ndarray, " meme"]:
-        """Whether a head's mean probability falls on the label's side of one half; False where there is no label."""
-        return (self.heads[head].says_one == self.positive) & self.labelled
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a comparison came to; as pandas frames: `table`, `tests`, `predictions`, `runs`."""
-
-    comparison: Comparison
-    records: list[Record]
-    predicted: dict[str, SplitPredictions]  # by split
-    history: dict[str, models.History]  # by head; a head whose model is gone is missing
-
-    @property
-    def table(self) -> "pd.DataFrame":
-        """A row for each split, head or reference and threshold; columns as in comparison.csv."""
-        return frames.table(self.comparison)
-
-    @property
-    def tests(self) -> "pd.DataFrame":
-        """A row for each pair of heads that was tested."""
-        return frames.tests(self.comparison)
-
-    @property
-    def ablations(self) -> "pd.DataFrame":
-        """A row for each split, head, side and way to take it away; empty unless `ablate` was asked for."""
-        return frames.ablations(self.comparison)
-
-    @property
-    def predictions(self) -> "pd.DataFrame":
-        """A row for each meme, head and seed: split, id, label, head, seed, probability."""
-        return frames.predictions(self.predicted.values())
-
-    @property
-    def runs(self) -> "pd.DataFrame":
-        """A row for each head, seed and split: metrics at 0.5, and, as tuned_*, at dev's threshold."""
-        return frames.runs(self.records)
-
-    @property
-    def heads(self) -> list[str]:
-        """Trained heads in the table's order."""
-        return list(self.comparison.settings)
-
-    @property
-    def judged(self) -> str:
-        """The first split on which fusions were judged: a test split where there is one with both labels."""
-        return self.comparison.judged[0]
-
-    @property
-    def dev(self) -> str:
-        return next(split for split in self.predicted if split.startswith("dev"))
-
-    @property
-    def best_on_dev(self) -> str:
-        """The head with the highest AUC-ROC on dev: test has no say in it."""
-        return str(highest(list(self.rows(self.dev).values()), self.heads))
-
-    def auc(self, head: str, split: str) -> Figure:
-        """AUC-ROC; undefined for a head, reference or split that was not scored."""
-        row = self.rows(split).get(head)
-        return row.metrics["auc_roc"] if row else Figure(NAN)
-
-    def size(self, split: str) -> SplitSize:
-        return next(size for size in self.comparison.splits if size.name == split)
-
-    def rows(self, split: str) -> dict[str, Row]:
-        """The table's rows of a split by name; empty where it was only predicted."""
-        return {row.name: row for row in self.comparison.rows if row.split == split}
-
-
-def results_of(data: Data, trained: Sequence[Trained], comparison: Comparison) -> Results:
-    """Put together what a folder would hold, without one."""
-    splits = [data.dev, *data.tests]
-    labels = {split.name: split.pairs.label for split in splits}
-    features = {identity.name: identity.fingerprint for identity in comparison.encoders.values()}
-    return Results(
-        comparison,
-        records(trained, labels, features, comparison.code, comparison.run),
-        {split.name: predicted(split, trained) for split in splits},
-        {each.name: models.History.of(each.fitted) for each in trained if each.fitted},
-    )
-
-
-def predicted(split: Split, trained: Sequence[Trained]) -> SplitPredictions:
-    heads = {
-        each.name: HeadPredictions(
-            each.name,
-            [settings.get("seed", 0) for settings in each.settings],
-            probabilities(each.logit[split.name], each.temperature).numpy(),
-        )
-        for each in trained
-    }
-    return SplitPredictions(split.name, split.pairs.ids.tolist(), split.pairs.label.astype(int), heads)
 
 
 def prepare(out: Path, inside: str = "models") -> None:
@@ -233,14 +93,14 @@ def write_texts(folder: Path, results: Results) -> None:
     """All but comparison.json and models/."""
     comparison = results.comparison
     texts = {
-        "comparison.md": tables.comparison_markdown(comparison),
-        "comparison.csv": tables.comparison_csv(comparison),
-        "comparison.tex": tables.comparison_latex(comparison),
+        "comparison.md": comparison_markdown(comparison),
+        "comparison.csv": frames.csv(results.table),
+        "comparison.tex": comparison_latex(comparison),
         RUNS: to_lines(results.records),
     }
     texts |= {f"predictions_{split}.csv": predictions_csv(each) for split, each in results.predicted.items()}
     if comparison.ablations:
-        texts[ABLATION] = results.ablations.to_csv(index=False, float_format="%.6f")
+        texts[ABLATION] = frames.csv(results.ablations)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -248,7 +108,7 @@ def write_texts(folder: Path, results: Results) -> None:
 def predictions_csv(split: SplitPredictions) -> str:
     """A line for each head, seed and meme; the label is empty where there is none."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\n")  # three times as fast as a frame's
     writer.writerow(COLUMNS)
     labels = ["" if label == NO_LABEL else str(label) for label in split.label.tolist()]
     for head in split.heads.values():
@@ -297,11 +157,6 @@ def drawings(page: Path) -> set[str]:
 
 def walk(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(folder: Path) -> Results:

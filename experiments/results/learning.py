@@ -1,12 +1,13 @@
 """A learning curve's folder: its record, written as JSON, CSV, Markdown and LaTeX."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.results.frames import columns, frame, some
 from experiments.results.records import NAN, Figure, SplitSize, read_record
 from extract.store import EncoderIdentity
 
@@ -79,26 +80,18 @@ class LearningCurve:
     @property
     def table(self) -> "pd.DataFrame":
         """A row for each split, head or reference and size."""
-        import pandas as pd
-
-        flat = [asdict(point) for point in self.points]
-        return pd.DataFrame(
-            {**row, **{f"auc_roc_{key}": value for key, value in row.pop("auc_roc").items()}} for row in flat
-        )
+        names, parts = [each.name for each in fields(Point)][:-1], [each.name for each in fields(Figure)]
+        return frame(some(point, *names) | columns({"auc_roc": point.auc_roc}, parts) for point in self.points)
 
     @property
     def laws_table(self) -> "pd.DataFrame":
         """A row for each head or reference and judged split."""
-        import pandas as pd
-
-        return pd.DataFrame(asdict(law) for law in self.laws)
+        return frame(map(asdict, self.laws))
 
     def same_memes(self, splits: list[SplitSize], encoders: Mapping[str, EncoderIdentity]) -> bool:
         """Whether these are the memes of train and dev, and the vectors, that it was made of."""
-        prints = [{side: each.fingerprint for side, each in every.items()} for every in (self.encoders, encoders)]
-        return prints[0] == prints[1] and [each.digest for each in self.splits[:2]] == [
-            each.digest for each in splits[:2]
-        ]
+        its, others = ({side: each.fingerprint for side, each in every.items()} for every in (self.encoders, encoders))
+        return its == others and [each.digest for each in self.splits[:2]] == [each.digest for each in splits[:2]]
 
 
 def read(folder: Path) -> LearningCurve | None:

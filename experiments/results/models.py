@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -133,7 +132,8 @@ def load_head(path: Path) -> SavedHead:
             fitted=Fitted.from_state(about["head"], runs, deserialise(weights)),
             temperature=torch.tensor(about["temperature"], dtype=torch.float64),
             threshold=float(about["mean_threshold"]),
-            encoders={side: identity(side, about[side]) for side in SIDES},
+            # the version before wrote no versions
+            encoders={side: EncoderIdentity.from_json(side, {"versions": {}} | about[side]) for side in SIDES},
         )
     except OSError as error:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}. {again}") from None
@@ -141,12 +141,6 @@ def load_head(path: Path) -> SavedHead:
         raise Refused(f"{path} has no {error}: it is not what this version of memefuse writes. {again}") from None
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise Refused(f"{path} is not what this version of memefuse writes: {error}. {again}") from None
-
-
-def identity(kind: str, about: Mapping[str, Any]) -> EncoderIdentity:
-    """Read an encoder's identity; the version before wrote it without its kind."""
-    fields = {name: about[name] for name in ("name", "dim", "fingerprint", "settings")}
-    return EncoderIdentity(kind=kind, versions=about.get("versions", {}), **fields)
 
 
 def read_history(path: Path) -> History | None:

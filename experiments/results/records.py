@@ -10,7 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from extract.errors import Refused
+from extract.errors import Failed, Refused
+from extract.files import write_text
 from extract.store import EncoderIdentity
 
 Kind = TypeVar("Kind")
@@ -216,6 +217,10 @@ class Standing:
     def name(self) -> str:
         return f"{self.head}: {self.encoders}"
 
+    def area(self, split: str) -> Figure:
+        """AUC-ROC on a split."""
+        return self.splits[split].metrics["auc_roc"]
+
 
 @dataclass(frozen=True)
 class Leaderboard:
@@ -243,13 +248,18 @@ class Leaderboard:
         return sorted(group, key=lambda each: (math.inf if math.isnan(each.seconds) else each.seconds, each.dims))
 
     @property
+    def shown(self) -> list[str]:
+        """Dev, and the judged split where that is another."""
+        return list(dict.fromkeys((self.dev, self.judged)))
+
+    @property
     def frontier(self) -> list[Standing]:
         """Those of known cost that no cheaper one reaches on dev, cheapest first."""
         best, front = -math.inf, []
         known = [each for each in self.standings if not math.isnan(each.seconds)]
-        for each in sorted(known, key=lambda each: (each.seconds, -each.splits[self.dev].metrics["auc_roc"].mean)):
-            if each.splits[self.dev].metrics["auc_roc"].mean > best:
-                best = each.splits[self.dev].metrics["auc_roc"].mean
+        for each in sorted(known, key=lambda each: (each.seconds, -each.area(self.dev).mean)):
+            if each.area(self.dev).mean > best:
+                best = each.area(self.dev).mean
                 front.append(each)
         return front
 
@@ -269,9 +279,7 @@ class Across:
 
 def to_lines(records: Iterable[Any]) -> str:
     """Return records, dataclasses, as one JSON object to a line."""
-    return "".join(
-        json.dumps(without_nan(asdict(record)), ensure_ascii=False, allow_nan=False) + "\n" for record in records
-    )
+    return "".join(to_json(record, indent=None) for record in records)
 
 
 def from_lines(text: str) -> list[Record]:
@@ -288,13 +296,23 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def to_json(record: Any) -> str:
+def to_json(record: Any, indent: int | None = 1) -> str:
     """Return a record, a dataclass, as JSON that `revive` can read."""
-    return json.dumps(without_nan(asdict(record)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(without_nan(asdict(record)), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_record(folder: Path, name: str, record: Any, **texts: str) -> None:
+    """Write <name>.<ending> for each of these texts, and last <name>.json, each file whole. Raises Failed when the disk
+    refuses."""
+    try:
+        for ending, text in (texts | {"json": to_json(record)}).items():
+            write_text(folder / f"{name}.{ending}", text)
+    except OSError as error:
+        raise Failed(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def read_record(path: Path, kind: type[Kind], command: str) -> Kind | None:
-    """Read what `to_json` made; None where there is no file. command: what writes it.
+    """Read what `write_record` wrote; None where there is no file. command: what writes it.
 
     Raises Refused for what another version wrote.
     """
@@ -316,13 +334,9 @@ def revive(kind: Any, value: Any) -> Any:
     A field with a default may be missing, for it is younger than the file. Raises KeyError for any other.
     """
     if is_dataclass(kind) and isinstance(kind, type):
-        hints, given = get_type_hints(kind), set(value)
-        optional = {
-            each.name for each in fields(kind) if each.default is not MISSING or each.default_factory is not MISSING
-        }
-        return kind(
-            **{name: revive(hint, value[name]) for name, hint in hints.items() if name in given or name not in optional}
-        )
+        hints = get_type_hints(kind)
+        needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
+        return kind(**{name: revive(hints[name], value[name]) for name in hints if name in value or name in needed})
     if get_origin(kind) is list:
         return [revive(get_args(kind)[0], inner) for inner in value]
     if get_origin(kind) is dict:

@@ -87,11 +87,11 @@ class VectorSource:
 
     def _published(self, digests: Iterable[str]) -> Vectors:
         wanted = np.array(sorted(digests), "S64")
-        published: Vectors = {}
-        for rows in self._files:
-            for row in np.flatnonzero(np.isin(rows.content, wanted)):
-                published[rows.content[row].decode()] = rows.vector[row]
-        return published
+        return {
+            rows.content[row].decode(): rows.vector[row]
+            for rows in self._files
+            for row in np.flatnonzero(np.isin(rows.content, wanted))
+        }
 
     @cached_property
     def _files(self) -> list[store.Features]:

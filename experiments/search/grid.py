@@ -52,7 +52,8 @@ def parse(words: Sequence[str]) -> Grid:
             faults.append(f"{name}: given twice")
         else:
             grid[name] = [found for value in values if (found := _value(name, value, faults)) is not None]
-            faults += [f"{name}: {value} is given twice" for value in _repeated(grid[name])]
+            given = grid[name]
+            faults += [f"{name}: {value} is given twice" for place, value in enumerate(given) if value in given[:place]]
     if faults:
         raise Refused(f"--grid cannot be meant:\n{listing(faults)}")
     return grid
@@ -71,10 +72,6 @@ def _value(name: str, text: str, faults: list[str]) -> Any:
         faults.append(str(error))
         return None
     return value
-
-
-def _repeated(values: Sequence[Any]) -> list[Any]:
-    return [value for place, value in enumerate(values) if value in values[:place]]
 
 
 def combinations(grid: Mapping[str, Sequence[Any]], draws: int | None = None, seed: int = 0) -> list[dict[str, Any]]:

@@ -10,12 +10,15 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.search.grid import KINDS
 from experiments.search.trials import Trial
 from extract.errors import Refused, listing
+from heads.models import HEADS
+from heads.settings import HeadSettings
 
 
 @dataclass(frozen=True)
@@ -105,26 +108,22 @@ def choose(ranked: Sequence[Candidate]) -> tuple[Choice, list[Candidate]]:
 
 def read_choice(path: Path) -> Choice:
     """Read what a sweep chose. Raises Refused, naming every fault, when the file cannot be meant."""
-    from heads.models import HEADS
-    from heads.settings import HeadSettings
-
-    kinds = {field.name: type(field.default) for field in fields(HeadSettings) if field.name != "seed"}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         heads = {head: dict(settings) for head, settings in content.get("heads", {}).items()}
         faults = [f"unknown head {head}" for head in heads if head not in HEADS]
         given = [(head, key, value) for head, settings in heads.items() for key, value in settings.items()]
-        faults += [f"{head}: unknown setting {key}" for head, key, _ in given if key not in kinds]
+        faults += [f"{head}: unknown setting {key}" for head, key, _ in given if key not in KINDS]
         faults += [
-            f"{head}: {key} must be {kinds[key].__name__}, not {value!r}"
+            f"{head}: {key} must be {KINDS[key].__name__}, not {value!r}"
             for head, key, value in given
-            if key in kinds and not isinstance(value, (int, float) if kinds[key] is float else kinds[key])
+            if key in KINDS and not isinstance(value, (int, float) if KINDS[key] is float else KINDS[key])
         ]
         if faults:
             raise Refused(f"{path} is not what a sweep writes:\n{listing(faults)}")
         notes = [str(note) for note in content.get("notes", [])]
         for settings in heads.values():
-            settings |= {key: float(value) for key, value in settings.items() if kinds[key] is float}
+            settings |= {key: float(value) for key, value in settings.items() if KINDS[key] is float}
             HeadSettings(**settings)
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None

@@ -3,27 +3,23 @@ stopped. Train and dev are read, test is never opened."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from experiments import data as stored
-from experiments.data import Data, digest
-from experiments.results.records import revive, to_lines
-from extract import store
-from extract.errors import Failed, Refused, listing
-from extract.locks import flock
+from experiments.data import Data, digest, load
+from experiments.encoder_choice import sides_of
+from experiments.results.records import NAN, revive, to_lines
+from extract.errors import Failed, Refused
 from extract.machine import FLOAT32
 from extract.places import Place
 from extract.store import EncoderIdentity
 from heads.fitted import stacks
 from heads.models import HEADS
 from heads.rows import Once
-from heads.train import Fitted, HeadSettings, Progress, Rows, fit
+from heads.train import Fitted, HeadSettings, Rows, fit
 
 AT_ONCE = 48  # runs: what a kill may cost
 
@@ -54,106 +50,61 @@ class Trial:
     @property
     def key(self) -> str:
         """All that decides what a run scores: trials of equal keys are the same trial."""
-        return key(self.head, self.features, self.rows, self.settings, self.seed)
-
-
-def key(head: str, features: dict[str, str], rows: str, settings: dict[str, Any], seed: int) -> str:
-    return json.dumps([head, features, rows, settings, seed], sort_keys=True)
+        return json.dumps([self.configuration, self.seed])
 
 
 class Log:
-    """Trials in a file of JSON lines, each batch on the disk before the next is trained.
+    """Trials in a file of JSON lines, each batch on the disk before the next is trained, in a folder that is locked.
 
-    A last line that was cut off (the process was killed in the middle of it) is dropped; one process writes at a time.
+    A last line that was cut off (the process was killed in the middle of it) is dropped.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raise Refused where it cannot be written, another sweep is writing, or a line is no trial."""
+        """Raise Refused where it cannot be written, or a line is no trial."""
         self.path = path
+        self.trials: list[Trial] = []
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(path, "a+b")  # noqa: SIM115
+            with open(path, "a+b") as file:
+                file.seek(0)
+                held = file.read()
+                file.truncate(whole := held.rfind(b"\n") + 1)
         except OSError as error:
             raise Refused(f"{path}: cannot write there: {error.strerror}") from None
-        try:
-            flock(self.file)
-        except OSError as error:
-            self.file.close()
-            busy = "another sweep is writing it; wait for it, or give another --out"
-            unable = f"its file system cannot lock files ({error.strerror}); give an --out on another"
-            raise Refused(f"{path}: {busy if isinstance(error, BlockingIOError) else unable}") from None
-        try:
-            self.trials = self._read()
-        except Refused:
-            self.file.close()
-            raise
-
-    def __enter__(self) -> "Log":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # each batch was synced as it came; one that the disk refused is refused again here, and was told of
-        with suppress(OSError):
-            self.file.close()
-
-    def _read(self) -> list[Trial]:
-        self.file.seek(0)
-        held = self.file.read()
-        whole = held.rfind(b"\n") + 1
-        if whole < len(held):
-            self.file.truncate(whole)
-        trials = []
         for number, line in enumerate(held[:whole].splitlines(), start=1):
             try:
-                trials.append(revive(Trial, json.loads(line)))
+                self.trials.append(revive(Trial, json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise Refused(
-                    f"{self.path}: line {number} is no record of a sweep; remove that line, or give another --out"
+                    f"{path}: line {number} is no record of a sweep; remove that line, or give another --out"
                 ) from None
-        return trials
 
     def append(self, trials: Sequence[Trial]) -> None:
         """Raises Failed when the disk refuses."""
-        text = to_lines(trials)
         try:
-            self.file.write(text.encode())
-            self.file.flush()
-            os.fsync(self.file.fileno())
+            with open(self.path, "ab") as file:
+                file.write(to_lines(trials).encode())
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise Failed(f"{self.path}: cannot write: {error.strerror}; finished runs are kept") from None
         self.trials += trials
 
     def done(self) -> dict[str, Trial]:
         """Trials by key."""
-        return by_key(self.trials)
+        return {trial.key: trial for trial in self.trials}
 
 
-def by_key(trials: Iterable[Trial]) -> dict[str, Trial]:
-    return {trial.key: trial for trial in trials}
+def train(head: str, runs: Sequence[HeadSettings], train: Rows, dev: Rows, device: str) -> Iterator[Fitted]:
+    """Train a head's runs in stacks, giving back each stack as it is done. Takes no test rows.
 
-
-def train_grid(
-    train: Rows,
-    dev: Rows,
-    grid: Mapping[str, Sequence[HeadSettings]],
-    *,
-    device: str = "cpu",
-    progress: Callable[[Progress], None] | None = None,
-) -> Iterator[Fitted]:
-    """Train every run of every head in stacks, giving back each stack as it is done. Takes no test rows.
-
-    grid: runs by head, in any order; a run scores the same in any company.
+    A run scores the same in any company.
     """
     once = Once()
-    for head, runs in grid.items():
-        for members in stacks(runs):
-            for start in range(0, len(members), AT_ONCE):
-                asked = [runs[member] for member in members[start : start + AT_ONCE]]
-                with FLOAT32.products():
-                    fitted = fit(head, train, dev, asked, device=device, progress=progress, once=once)
-                yield fitted
+    for members in stacks(runs):
+        for start in range(0, len(members), AT_ONCE):
+            asked = [runs[member] for member in members[start : start + AT_ONCE]]
+            with FLOAT32.products():
+                yield fit(head, train, dev, asked, device=device, once=once)
 
 
 @dataclass(frozen=True)
@@ -173,35 +124,35 @@ class Task:
         """Fingerprints by kind."""
         return {kind: encoder.fingerprint for kind, encoder in self.encoders.items()}
 
-    @property
-    def rows(self) -> str:
-        """sha256 (hex) over what train and dev hold: another meme or label makes another trial."""
-        return digest([self.data.train, self.data.dev], HEADS[self.head].sides)
-
-    def key(self, run: HeadSettings, rows: str) -> str:
-        return key(self.head, self.features, rows, described(self.head, run), run.seed)
-
-    def trials(self, fitted: Fitted, rows: str, code: str) -> list[Trial]:
-        """A record per run."""
-        encoders, label = self.encoders, self.data.dev.pairs.label
+    def planned(self, runs: Sequence[HeadSettings], code: str) -> list[Trial]:
+        """A record for each run, in their order, that lacks what its training will tell."""
+        names = {side: encoder.name for side, encoder in self.encoders.items()}
+        rows, label = digest([self.data.train, self.data.dev], HEADS[self.head].sides), self.data.dev.pairs.label
         return [
             Trial(
                 head=self.head,
-                text_encoder=encoders["text"].name if "text" in encoders else "",
-                image_encoder=encoders["image"].name if "image" in encoders else "",
+                text_encoder=names.get("text", ""),
+                image_encoder=names.get("image", ""),
                 settings=described(self.head, run),
                 seed=run.seed,
-                dev_auc=float(fitted.dev_auc[place]),
-                best_epoch=int(fitted.best_epoch[place]),
+                dev_auc=NAN,
+                best_epoch=0,
                 dev_memes=len(label),
                 dev_positive=int((label == 1).sum()),
                 features=self.features,
                 rows=rows,
                 code=code,
-                seconds=round(fitted.seconds / len(fitted.runs), 3),
+                seconds=NAN,
             )
-            for place, run in enumerate(fitted.runs)
+            for run in runs
         ]
+
+
+def scored(planned: Sequence[Trial], fitted: Fitted) -> list[Trial]:
+    """What was planned, in the order of the fitted runs, with what their training told."""
+    seconds = round(fitted.seconds / len(planned), 3)
+    told = zip(planned, fitted.dev_auc.tolist(), fitted.best_epoch.tolist(), strict=True)
+    return [replace(trial, dev_auc=auc, best_epoch=epoch, seconds=seconds) for trial, auc, epoch in told]
 
 
 def described(head: str, run: HeadSettings) -> dict[str, Any]:
@@ -209,64 +160,31 @@ def described(head: str, run: HeadSettings) -> dict[str, Any]:
     return {name: value for name, value in HEADS[head].described(run).items() if name != "seed"}
 
 
-def pairs(features: Place, text_encoder: str, image_encoder: str) -> tuple[list[Data], list[str]]:
-    """Train and dev of every pair of encoders asked for, and in words what was left out.
+def pairs(features: Place, text_encoder: str, image_encoder: str, tests: bool = False) -> tuple[list[Data], list[str]]:
+    """Every pair of encoders asked for, and in words what was left out.
 
     text_encoder, image_encoder: "a,b+c": one, and two side by side; "all" is each of a kind.
 
-    No test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.
+    Without `tests` no test file is opened. Raises Refused when there is no such encoder, or no pair with train and dev.
     """
     sides, notes = sides_of(features, text_encoder, image_encoder)
-    loaded = [stored.load(features, text, image, tests=False) for text, image in product(*sides.values())]
+    loaded = [load(features, text, image, tests) for text, image in product(*sides.values())]
     different, doubles = without_doubles(loaded)
     return different, [*notes, *doubles, *dict.fromkeys(note for data in different for note in data.notes)]
 
 
-def sides_of(features: Place, text_encoder: str, image_encoder: str) -> tuple[dict[str, list[str]], list[str]]:
-    """Names of the encoders that `pairs` takes, by side, and in words what was left out. No test file is opened."""
-    folders = store.encoders(features, tests=False)
-    asked = {"text": text_encoder, "image": image_encoder}
-    sides: dict[str, list[str]] = {"text": [], "image": []}  # names of encoders
-    notes = []
-    for kind, name in asked.items():
-        of_kind = stored.candidates(folders, kind)
-        if stored.lacks(folders, kind, None if name == stored.EVERY else name):
-            sides[kind] = [stored.NO_ENCODER]
-            continue
-        for each in dict.fromkeys(part.strip() for part in name.split(",")):
-            if each != stored.EVERY or len(of_kind) < 2:
-                beside = stored.chosen(folders, kind, None if each == stored.EVERY else each, features)
-                sides[kind].append("+".join(folder.name for folder in beside))
-                continue
-            for folder in of_kind:
-                whole = "train" in folder.splits and {"dev", "dev_seen"} & set(folder.splits)
-                sides[kind] += [folder.name] if whole else []
-                notes += [] if whole else [f"{folder.name} is left out: it has no train and dev."]
-        sides[kind] = list(dict.fromkeys(sides[kind]))
-    if not all(sides.values()):
-        raise Refused(f"{features} holds no pair of encoders with train and dev:\n{listing(notes)}")
-    return sides, notes
-
-
 def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:
     """Pairs of encoders that differ: one that lies in two folders (by name and by path) would be tried twice."""
-    name: dict[str, str] = {}  # of the first folder with that fingerprint
-    doubles: dict[str, str] = {}
-    different = []
-    for data in loaded:
-        sides = (data.text, data.image)
-        again = [side for side in sides if name.setdefault(side.fingerprint, side.name) != side.name]
-        doubles |= {side.name: f"{side.name} is left out: it is {name[side.fingerprint]} again." for side in again}
-        different += [] if again else [data]
-    return different, list(doubles.values())
+    sides = [side for data in loaded for side in (data.text, data.image)]
+    name = {side.fingerprint: side.name for side in reversed(sides)}  # of the first folder with that fingerprint
+    again = {side.name: name[side.fingerprint] for side in sides if side.name != name[side.fingerprint]}
+    different = [data for data in loaded if not {data.text.name, data.image.name} & again.keys()]
+    return different, [f"{double} is left out: it is {first} again." for double, first in again.items()]
 
 
 def tasks(loaded: Sequence[Data], heads: Sequence[str]) -> list[Task]:
     """Return every head on every pair; a head of one modality once for each of its encoders."""
     different: dict[tuple[str, ...], Task] = {}
-    for head in heads:
-        for data in loaded:
-            task = Task(head, data)
-            names = [encoder.name for encoder in task.encoders.values()]
-            different.setdefault((head, *names), task)
+    for task in (Task(head, data) for head in heads for data in loaded):
+        different.setdefault((task.head, *(encoder.name for encoder in task.encoders.values())), task)
     return list(different.values())

@@ -22,7 +22,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from experiments.scoring.scorer import Opinion, Score, Scorer
-from experiments.words import bare, looks_at, modalities, probability_origin
+from experiments.words import bare
+from experiments.words.memes import looks_at, modalities, probability_origin
 from extract.errors import Failed
 from extract.images import Undecodable
 

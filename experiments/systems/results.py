@@ -17,7 +17,8 @@ from torch import Tensor
 from experiments.data import Data, Split
 from experiments.evaluate.comparison import rows_of
 from experiments.evaluate.scores import Scores, mean_threshold, records
-from experiments.results.folder import predicted, predictions_csv
+from experiments.results.comparison import predicted
+from experiments.results.folder import predictions_csv
 from experiments.results.models import identity
 from experiments.results.records import Row, code_version, revive, to_json, to_lines
 from experiments.systems.encoders import UsedEncoder

@@ -17,8 +17,10 @@ from experiments.results.records import Pair, Row
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Result, all_results, folder_of, read_scores
-from experiments.tables import WIDTH, Table, main_table, pairs_table
-from experiments.words import bare, conclusion, difference, interval, probability, with_spread
+from experiments.tables import WIDTH, Table
+from experiments.words import bare, difference, interval, probability, with_spread
+from experiments.words.comparison import conclusion
+from experiments.words.comparison_tables import main_table, pairs_table
 from heads.models import singles
 
 SHORT = {"accuracy": "acc.", "macro_f1": "macro-F1", "auc_roc": "AUC-ROC"}

@@ -10,7 +10,6 @@ from made_up_results import figure, results
 from sklearn.metrics import roc_auc_score
 
 from experiments import compare as command
-from experiments import tables, words
 from experiments.compare import compare
 from experiments.data import load
 from experiments.evaluate import ablation, statistics
@@ -18,6 +17,8 @@ from experiments.pages import discussion, fusion
 from experiments.results import folder
 from experiments.results.records import NAN, Ablation
 from experiments.training import heads, rows, runs
+from experiments.words import comparison as words
+from experiments.words import comparison_tables as tables
 from extract import errors
 
 QUICK = {"hidden": 16, "batch_size": 64, "max_epochs": 8}

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from experiments import words
 from experiments.evaluate import learning, statistics
 from experiments.results.learning import PowerLaw
+from experiments.words import learning as sentences
 
 
 @settings(max_examples=60)
@@ -92,7 +93,7 @@ def test_a_power_law_is_found_with_what_doubling_brings():
     assert found.gain == pytest.approx(0.05 * (1 - 2**-0.4), abs=0.006)
     assert found.gain_low < 0.05 * (1 - 2**-0.4) < found.gain_high
     rise, gain = words.change(found.rise, found.rise_low, found.rise_high), words.bare(found.gain_high)
-    said = words.doubling(found)
+    said = sentences.doubling(found)
     assert said.startswith(f"Text on test: AUC-ROC rises by {rise} from 100 to 8,100 memes of train; twice as many ")
     assert said.endswith(f", +{gain}] more.")
 
@@ -109,14 +110,14 @@ def test_a_power_law_is_found_with_what_doubling_brings():
 def test_a_law_is_refused_in_words(areas, how, refused, says):
     found = law(*areas, **how)
     assert found.refused == refused
-    assert says in words.doubling(found)
+    assert says in sentences.doubling(found)
 
 
 def test_test_memes_of_one_group_make_no_law():
     logits, memes, positive = made([0.6, 0.7, 0.8, 0.85, 0.86], memes=40)
     _, [found] = learning.evaluate(logits, memes, {"text": "head"}, "test", positive, np.zeros(40, int))
     assert found.refused == "no fit"
-    assert words.doubling(found).endswith("is not said: no power law can be fitted.")
+    assert sentences.doubling(found).endswith("is not said: no power law can be fitted.")
 
 
 def test_memes_are_shared_by_all_sizes():
@@ -142,5 +143,5 @@ def test_a_head_that_all_runs_diverged_at_a_size_has_no_point_there():
 @given(st.integers(0, 1_000), st.integers(4, 24))
 def test_however_few_memes_there_are_a_law_is_found_or_refused(seed, memes):
     found = law(0.6, 0.7, 0.75, 0.8, 0.8, memes=memes, spread=0.3, seed=seed)
-    assert words.doubling(found).startswith("Text on test: ")
+    assert sentences.doubling(found).startswith("Text on test: ")
     assert found.refused or found.gain_low <= found.gain <= found.gain_high

@@ -64,6 +64,7 @@ def test_everything_is_written(home):
     assert "| early |" in page
     assert "LR balanced" in (out(home) / "learning_curve.tex").read_text()
     assert len((out(home) / "learning_curve.csv").read_text().splitlines()) == 1 + len(curve.table) == 1 + len(shown)
+    assert "auc_roc" not in curve.table  # its parts have a column each
     assert list(curve.laws_table["head"]) == heads
     assert "var(--look-1)" in (out(home) / "learning_curve-test.svg").read_text()
 

@@ -171,7 +171,9 @@ def test_the_command_writes_and_the_report_shows(compared, capsys):
     [drawn] = section.blocks[-1].panels
     assert drawn.alt.startswith("Error of the rest by share reviewed on test: text ")
     (out / "operating_points.json").write_text("{}")
-    with pytest.raises(errors.Refused, match=r"operating_points.json cannot be read \(KeyError: 'run'\)"):
+    with pytest.raises(
+        errors.Refused, match=r"operating_points.json is not what this version writes \(KeyError: 'run'\)"
+    ):
         moderation.section(folder.read(out), out)
     (out / "operating_points.json").unlink()
     assert moderation.section(folder.read(out), out) is None

@@ -18,7 +18,7 @@ from experiments.operating_points import operating_points
 from experiments.options import model_arguments
 from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
 from experiments.serve import __main__ as serve
-from experiments.words import modalities, probability_origin
+from experiments.words.memes import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read
 from extract.ocr.words import Words

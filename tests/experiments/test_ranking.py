@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments import words
 from experiments.search.ranking import Choice, read_choice
+from experiments.words import sweep as words
 from extract.errors import Refused
 from extract.store import EncoderIdentity
 

@@ -6,7 +6,7 @@ from scipy.stats import friedmanchisquare
 
 from experiments.evaluate import standings
 from experiments.results.records import NAN, Figure, Leaderboard, Row, Standing
-from experiments.words import across as words
+from experiments.words.boards import across as words
 from extract.store import EncoderIdentity
 
 

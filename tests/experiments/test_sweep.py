@@ -16,14 +16,15 @@ import numpy as np
 import planted
 import pytest
 
-from experiments import compare, sweep, tables, words
+from experiments import compare, sweep
 from experiments import data as loading
 from experiments.options import DEFAULT_HEADS
 from experiments.results.records import Comparison
 from experiments.search import grid, plots, ranking
 from experiments.search import trials as search
 from experiments.search.trials import Log, Trial
-from extract import errors, store
+from experiments.words import sweep as words
+from extract import errors, locks, store
 from extract.errors import Failed, Refused
 from heads.models import HEADS
 
@@ -266,8 +267,17 @@ def test_a_line_that_is_no_trial_is_named(tmp_path):
         Log(path)
 
 
-def test_two_sweeps_do_not_write_one_record(tmp_path):
-    with Log(tmp_path / "records.jsonl"), pytest.raises(Refused, match="another sweep is writing it"):
+def test_two_sweeps_do_not_write_one_record(tmp_path, capsys):
+    planted.features(tmp_path / "features", {"train": 24, "dev": 12})
+    with locks.locked(tmp_path / "sweep", "another sweep", "--out"):
+        assert command(tmp_path) == 2
+    assert f"another sweep (process {os.getpid()}) is writing to {tmp_path / 'sweep'};" in capsys.readouterr().err
+    assert not (tmp_path / "sweep" / "records.jsonl").exists()
+
+
+def test_a_record_that_cannot_be_written_is_refused_before_any_training(tmp_path):
+    (tmp_path / "records.jsonl").mkdir()
+    with pytest.raises(Refused, match=r"records.jsonl: cannot write there: Is a directory"):
         Log(tmp_path / "records.jsonl")
 
 
@@ -275,33 +285,32 @@ def trial(head, auc, seed=0, text="t", image="i", code="v1", **settings) -> Tria
     return Trial(head, text, image, settings, seed, auc, 1, 100, 40, {"text": text, "image": image}, "", code, 0.0)
 
 
-def test_a_folder_that_cannot_be_locked_is_not_called_busy(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_locked_is_not_called_busy(tmp_path, monkeypatch, capsys):
     def flock(file, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
+    planted.features(tmp_path / "features", {"train": 24, "dev": 12})
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(Refused) as refused:
-        Log(tmp_path / "records.jsonl")
-    says = "its file system cannot lock files (No locks available); give an --out on another"
-    assert str(refused.value) == f"{tmp_path / 'records.jsonl'}: {says}"
+    assert command(tmp_path) == 2
+    says = "cannot be locked: No locks available; name a folder on another file system with --out"
+    assert capsys.readouterr().err.endswith(f"error: {tmp_path / 'sweep'} {says}\n")
 
 
 def test_a_full_disk_is_told_of_as_what_it_is(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill():
-        with Log(tmp_path / "records.jsonl") as log:
-            log.append([trial("text", 0.5)])
-            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
-            log.append([trial("image", 0.5, seed=seed) for seed in range(9)])
+        log = Log(tmp_path / "records.jsonl")
+        log.append([trial("text", 0.5)])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+        log.append([trial("image", 0.5, seed=seed) for seed in range(9)])
 
     try:
         with pytest.raises(Failed, match=r"cannot write: File too large; finished runs are kept"):
             fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with Log(tmp_path / "records.jsonl") as again:
-        assert again.trials[0] == trial("text", 0.5)
+    assert Log(tmp_path / "records.jsonl").trials[0] == trial("text", 0.5)
 
 
 def test_scores_of_several_versions_of_the_code_are_said_to_be():
@@ -362,7 +371,7 @@ def test_a_single_modality_that_the_choice_leaves_behind_is_named(elsewhere, say
     assert len(notes) == bool(says)
     assert all(part in notes[0] for part in says)
     reading = words.sweep_reading(ranked, trials, 0, notes, "")
-    page = tables.sweep_markdown(ranked, trials, {}, reading)
+    page = words.sweep_markdown(ranked, trials, reading)
     assert [line for line in page.splitlines() if line in notes] == notes
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_comparison import comparison
 
-from experiments import words
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.results.records import NAN, Figure, Pair, Row, SplitSize
+from experiments.words import comparison as words
 
 
 def on_dev(**auc) -> list[Row]:

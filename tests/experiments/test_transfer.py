@@ -9,7 +9,6 @@ import pytest
 from made_up_results import figure, results
 from sklearn.metrics import roc_auc_score
 
-from experiments import words
 from experiments.compare import compare
 from experiments.data import load
 from experiments.pages import discussion, report_page
@@ -17,6 +16,7 @@ from experiments.report import refuse_other_data
 from experiments.results import folder
 from experiments.results.records import Row
 from experiments.transfer import with_tests_on
+from experiments.words import comparison as words
 from extract import errors, store
 
 SMALL = {"train": 80, "dev": 40, "test": 40}
