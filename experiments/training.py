@@ -82,7 +82,7 @@ def heads(
         how: dict[str, Any] = {"device": device, "progress": live.progress, "cache_bytes": share, "once": once}
 
         def one(head: str) -> Trained:
-            with gpu.own_stream(device):
+            with gpu.own_stream(torch.device(device)):
                 return trained(head)
 
         def trained(head: str) -> Trained:

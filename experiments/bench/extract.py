@@ -21,13 +21,7 @@ import numpy as np
 
 from experiments import tables
 from experiments.bench import timing
-from experiments.bench.random_inputs import (
-    VISION,
-    draw_memes,
-    write_image_encoder,
-    write_text_encoder,
-    write_vision_encoder,
-)
+from experiments.bench.random_inputs import VISION, draw_memes, write_image_encoder, write_text_encoder
 from experiments.options import parser as options_parser
 from extract import dataset, encoders, engine, errors, places, publish, stage, store
 from extract.config import ExtractConfig
@@ -36,7 +30,7 @@ from extract.files import write_text
 from extract.machine import DEVICES, cores, resolve_device
 from extract.plan import Item
 
-LIMIT_BATCHES = 12
+LIMIT_BATCHES = 12  # or as many as the rows fill
 PIECES = 32  # word pieces of a text, where the text encoder's limit is measured
 EXAMPLES = """\
 examples:
@@ -118,9 +112,7 @@ def _encoders(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: 
     if not args.random_weights:
         return {kind: getattr(args, f"{kind}_encoder") or name for kind, name in ENCODERS.items()}
     text = write_text_encoder(scratch / "BERT-base", [meme.text for meme in memes])
-    folder = scratch / args.random_weights
-    image = write_vision_encoder(folder, folder.name) if folder.name in VISION else write_image_encoder(folder)
-    return {"text": str(text), "image": str(image)}
+    return {"text": str(text), "image": str(write_image_encoder(scratch / args.random_weights))}
 
 
 def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
@@ -179,13 +171,14 @@ class StageOne:
         else:
             size = size * self.encoder.longest // PIECES
             ready = [[101, *range(2000, 1998 + PIECES), 102]] * size
+        count = max(1, min(LIMIT_BATCHES, rows // size))
         with batches.batches_at_once(self.encoder.device, batch_size) as each_of:
 
             def encode() -> None:
-                list(each_of(self.encoder.encode, [ready] * LIMIT_BATCHES))[-1].cpu()
+                list(each_of(self.encoder.encode, [ready] * count))[-1].cpu()
 
             encode()  # warms up
-            return timing.seconds_of(encode) / (LIMIT_BATCHES * size) * rows
+            return timing.seconds_of(encode) / (count * size) * rows
 
     def decode_seconds(self, memes: Sequence[dataset.Meme]) -> float:
         """Seconds to read, check and decode these memes' images when nothing else is done."""

@@ -4,6 +4,7 @@ stopped. Train and dev are read, test is never opened."""
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +15,9 @@ from typing import Any
 from experiments import data as stored
 from experiments.data import Data, digest
 from experiments.results.records import revive, to_lines
+from experiments.training import STREAMS
 from extract import store
+from extract.encoders.batches import prefetch
 from extract.errors import Failed, Refused, listing
 from extract.locks import flock
 from extract.machine import FLOAT32
@@ -142,18 +145,29 @@ def train_grid(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[Fitted]:
-    """Train every run of every head in stacks, giving back each stack as it is done. Takes no test rows.
+    """Train every run of every head in stacks, giving them back in order, each as it is done. Takes no test rows.
+
+    On a GPU some train at once, on streams of their own.
 
     grid: runs by head, in any order; a run scores the same in any company.
     """
     once = Once()
-    for head, runs in grid.items():
-        for members in stacks(runs):
-            for start in range(0, len(members), AT_ONCE):
-                asked = [runs[member] for member in members[start : start + AT_ONCE]]
-                with FLOAT32.products():
-                    fitted = fit(head, train, dev, asked, device=device, progress=progress, once=once)
-                yield fitted
+    jobs = [
+        (head, [runs[member] for member in members[start : start + AT_ONCE]])
+        for head, runs in grid.items()
+        for members in stacks(runs)
+        for start in range(0, len(members), AT_ONCE)
+    ]
+
+    def one(job: tuple[str, list[HeadSettings]]) -> Fitted:
+        with FLOAT32.products():
+            return fit(job[0], train, dev, job[1], device=device, progress=progress, once=once)
+
+    if device != "cuda":
+        yield from map(one, jobs)
+        return
+    with ThreadPoolExecutor(STREAMS) as pool:
+        yield from prefetch(pool, one, jobs, STREAMS)
 
 
 @dataclass(frozen=True)
