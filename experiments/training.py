@@ -23,8 +23,6 @@ from heads.models import HEADS
 from heads.rows import Once
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit
 
-STREAMS = 4  # heads that train at once on a GPU
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -112,7 +110,7 @@ def heads(
 def side_by_side(jobs: int, device: str) -> Iterator[int]:
     """How many of `jobs` run at once; within, torch gives each its share of the cores."""
     cores = torch.get_num_threads()
-    at_once = min(jobs, cores) if device == "cpu" else min(jobs, cores, STREAMS) if device == "cuda" else 1
+    at_once = min(jobs, cores) if device == "cpu" else min(jobs, cores, gpu.STREAMS) if device == "cuda" else 1
     torch.set_num_threads(cores // at_once)
     try:
         yield at_once

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 SHARE = 8  # of a GPU's free memory, what one thing may take: standardised vectors, or the runs of a stack
+STREAMS = 4  # heads, or stacks of a sweep, that train at once
 CAPTURING = threading.Lock()  # heads train side by side, and their captures come one after the other
 THREAD = threading.local()  # its stream
 

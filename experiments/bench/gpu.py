@@ -77,7 +77,10 @@ def _parser() -> argparse.ArgumentParser:
 def all_parts(device: str, rows: int, repeats: int, scratch: Path) -> dict[str, Part]:
     """Return what is measured besides the tests, each to be called in its turn."""
     one: list[tuple[str, Part]] = [
-        (f"stage 1, {what} through {name}", partial(extraction, name, what, max(1, rows // fewer), device, repeats, scratch))
+        (
+            f"stage 1, {what} through {name}",
+            partial(extraction, name, what, max(1, rows // fewer), device, repeats, scratch),
+        )
         for name, what, fewer in STAGE_ONE
     ]
     # before the part that takes longest, and that least is lost with

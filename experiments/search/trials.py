@@ -15,7 +15,6 @@ from typing import Any
 from experiments import data as stored
 from experiments.data import Data, digest
 from experiments.results.records import revive, to_lines
-from experiments.training import STREAMS
 from extract import store
 from extract.encoders.batches import prefetch
 from extract.errors import Failed, Refused, listing
@@ -23,6 +22,7 @@ from extract.locks import flock
 from extract.machine import FLOAT32
 from extract.places import Place
 from extract.store import EncoderIdentity
+from heads import gpu
 from heads.fitted import stacks
 from heads.models import HEADS
 from heads.rows import Once
@@ -166,8 +166,8 @@ def train_grid(
     if device != "cuda":
         yield from map(one, jobs)
         return
-    with ThreadPoolExecutor(STREAMS) as pool:
-        yield from prefetch(pool, one, jobs, STREAMS)
+    with ThreadPoolExecutor(gpu.STREAMS) as pool:
+        yield from prefetch(pool, one, jobs, gpu.STREAMS)
 
 
 @dataclass(frozen=True)

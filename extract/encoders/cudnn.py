@@ -1,6 +1,7 @@
 """Convolutions of NVIDIA's GPUs and what follows them in one kernel: no bias, sum or ReLU goes over memory again."""
 
 import warnings
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -54,7 +55,7 @@ class FusedConv(nn.Module):
 
     def _fused(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
         conv = self.conv
-        how = conv.stride, conv.padding, conv.dilation, conv.groups
+        how: list[Any] = [conv.stride, conv.padding, conv.dilation, conv.groups]
         if shortcut is None:
             return torch.cudnn_convolution_relu(x, conv.weight, conv.bias, *how)
         return torch.cudnn_convolution_add_relu(x, conv.weight, shortcut, 1.0, conv.bias, *how)

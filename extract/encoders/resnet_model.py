@@ -237,7 +237,7 @@ def pack(net: ResNet, pixels: Sequence[int] = (8, 3, 224, 224)) -> None:
 
 
 def fuse(net: ResNet, fused: Callable[[nn.Conv2d, bool], Fused]) -> None:
-    """Replace a folded ResNet's convolutions, additions and ReLUs, in place. fused: makes one, with a ReLU or without."""
+    """Replace a folded ResNet's convolutions, additions and ReLUs, in place. fused: makes one, with ReLU or without."""
     stem: Any = net.conv1 if isinstance(net.conv1, Stem) else net
     name = "conv" if isinstance(net.conv1, Stem) else "conv1"
     setattr(stem, name, fused(getattr(stem, name), True))

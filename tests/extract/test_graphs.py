@@ -4,17 +4,20 @@ import io
 import warnings
 import weakref
 from contextlib import contextmanager
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
 import torch
+from fake_gpu import Waits, fake_gpu
 from PIL import Image
 from tiny_encoders import VISION, images, resnet, resnet_folder, vision_folder
+from torch.nn.functional import conv2d
 
 from experiments.scoring.vectors import image_item
 from extract import encoders, engine
 from extract.config import ExtractConfig
-from extract.encoders import catalogue, graphs
+from extract.encoders import catalogue, cudnn, graphs, resnet_model, vision_model
 from extract.parts import Folder
 
 
@@ -73,7 +76,7 @@ def test_what_cannot_be_captured_runs_as_it_is(monkeypatch):
 
     monkeypatch.setattr(graphs, "capture", fails)
     replayed = graphs.Replayed(lambda pixels: pixels * 2)
-    with pytest.warns(RuntimeWarning, match="is not captured, which is slower: operation not permitted when stream is cap"):
+    with pytest.warns(RuntimeWarning, match="is not captured, which is slower: operation not permitted"):
         found = [replayed(batch(number))[0, 0].item() for number in range(4)]
     assert (found, len(tried)) == ([0, 2, 4, 6], 1)
 
@@ -93,11 +96,11 @@ def test_values_that_are_no_numbers_are_not_the_graphs_fault(captured):
 
 
 @pytest.mark.parametrize("within", ["run", "capture"])
-def test_batches_that_memory_does_not_hold_are_halved_and_captured_anew(tmp_path, monkeypatch, capsys, captured, within):
+def test_batches_that_are_too_large_are_halved_and_captured_anew(tmp_path, monkeypatch, capsys, captured, within):
     located = catalogue.locate("image", str(resnet_folder(tmp_path / "net", resnet())))
     items = [image_item(data) for data in pngs(20)]
     job = engine.EncoderJob(
-        SimpleNamespace(kind="image", slug="net"), Folder(tmp_path / "image", "image", {}, {}), "cpu", "float32"
+        SimpleNamespace(kind="image", slug="net"), Folder(tmp_path, "image", {}, {}), "cpu", "float32"
     )
     counted = graphs.capture
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one batch after another, as a GPU takes them
@@ -184,12 +187,48 @@ def test_a_capture_that_breaks_off_is_over_for_the_allocator(monkeypatch, breaks
         assert diary == [begin, "end"]
 
 
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory):
+    def folder(kind):
+        path = tmp_path_factory.mktemp("net") / kind
+        return resnet_folder(path, resnet()) if kind == "resnet" else vision_folder(path, kind)[0]
+
+    return cache(folder)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["resnet", *VISION])
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by the copy of a folded convolution
+def test_a_network_asks_for_no_value_and_is_on_the_gpu_as_a_whole(monkeypatch, folder_of, kind, dtype):
+    """Else it could not be captured."""
+    located = catalogue.locate("image", str(folder_of(kind)))
+    room = resnet_model if kind == "resnet" else vision_model
+    read, run = room.read(located), []
+    monkeypatch.setattr(room, "read", lambda located: read)
+    monkeypatch.setattr(graphs, "Replayed", lambda function: run.append(function) or function)
+    monkeypatch.setattr(torch, "cudnn_convolution_relu", lambda x, w, b, *how: torch.relu(conv2d(x, w, b, *how)))
+    monkeypatch.setattr(
+        torch, "cudnn_convolution_add_relu", lambda x, w, z, alpha, b, *how: torch.relu(conv2d(x, w, b, *how) + z)
+    )
+    monkeypatch.setattr(cudnn, "fits", lambda device, dtype: dtype != "float32")
+    side = 224 if kind == "resnet" else 32
+    with fake_gpu(monkeypatch, *(read if kind == "resnet" else [read])):
+        encoder = encoders.load(located, device="cuda", dtype=dtype, max_tokens=1)
+        for layer in encoder._net.modules():
+            if isinstance(layer, cudnn.FusedConv):
+                layer.tried = True  # what it asks at first
+        pixels = torch.empty(4, side, side, 3, dtype=torch.uint8, device="cuda").permute(0, 3, 1, 2)
+        with Waits() as waits:
+            assert encoder.vectors(pixels).device.type == "cuda"
+        assert not waits.seen
+    assert len(run) == 1
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["resnet", *VISION])
-def test_on_a_gpu_every_image_network_is_captured(tmp_path, kind, dtype):
-    folder = resnet_folder(tmp_path / "net", resnet()) if kind == "resnet" else vision_folder(tmp_path / "net", kind)[0]
-    located = catalogue.locate("image", str(folder))
+def test_on_a_gpu_every_image_network_is_captured(folder_of, kind, dtype):
+    located = catalogue.locate("image", str(folder_of(kind)))
     encoder = encoders.load(located, device="cuda", dtype=dtype, max_tokens=1)
     pixels = [images(4, seed).cuda() for seed in range(4)]
     if kind != "resnet":
