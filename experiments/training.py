@@ -69,7 +69,7 @@ def heads(
 
     On a CPU heads train side by side, with a share of the cores each: a small product gains little from a second core,
     and where other programs are on the cores, threads that wait for each other at every product lose most of the time.
-    On a GPU they do, too, on streams of their own. All of them look at one copy of the standardised vectors.
+    On a GPU they do, too, on streams of their own (`fit`). All of them look at one copy of the standardised vectors.
     """
     split_rows = {split.name: rows(split) for split in data.splits}
     train, dev = split_rows.pop(data.train.name), split_rows[data.dev.name]
@@ -80,10 +80,6 @@ def heads(
         how: dict[str, Any] = {"device": device, "progress": live.progress, "cache_bytes": share, "once": once}
 
         def one(head: str) -> Trained:
-            with gpu.own_stream(torch.device(device)):
-                return trained(head)
-
-        def trained(head: str) -> Trained:
             fitted = fit(head, train, dev, asked[head], **how)
             live.done(head, fitted)
             logit = {split: fitted.logits(its_rows) for split, its_rows in split_rows.items()}

@@ -58,7 +58,8 @@ def fit(
     products of another size. `precision` is "float32", "bfloat16" (products in bfloat16, parameters in float32) or
     "auto": bfloat16 where the processor multiplies it natively. Where the standardised train vectors are more than
     `cache_bytes` (None: CACHE_BYTES, on a GPU a share of what is free), they are read from `train` again each epoch, in
-    windows. Heads that train on the same rows share one copy of them through `once`.
+    windows. Heads that train on the same rows share one copy of them through `once`. On a GPU all is launched on the
+    thread's own stream, and done when this returns.
 
     Raises ValueError on an unknown head, no runs, vectors of unequal width, labels other than 0 and 1, a single class.
     """

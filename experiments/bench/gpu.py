@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from experiments import tables
 from experiments.bench import extract as stage_one
@@ -108,7 +109,7 @@ def gpu_tests() -> Iterator[Row]:
     """Yield how many of the tests that need a GPU have passed; those that have not, by name."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", "tests"]
     start = time.perf_counter()
-    said = {"cwd": timing.HOME, "env": timing.environment(), "capture_output": True, "text": True}
+    said: dict[str, Any] = {"cwd": timing.HOME, "env": timing.environment(), "capture_output": True, "text": True}
     try:
         done = subprocess.run(command, timeout=TESTS_SECONDS, **said)
         lines = (done.stdout + done.stderr).strip().splitlines()

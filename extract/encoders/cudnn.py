@@ -7,12 +7,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-ALIKE = 0.05  # of the largest value: a fused kernel rounds once where three round each their own, to 8 or 11 bits
+ALIKE = 0.05  # of the largest value: a fused kernel rounds to 8 bits once, where three round each their own
 
 
 def fits(device: str, dtype: str) -> bool:
-    """Whether such kernels may be had: cuDNN makes them for tensor cores, which in float32 round to TF32."""
-    return device == "cuda" and dtype != "float32" and torch.version.hip is None and torch.backends.cudnn.is_available()
+    """Whether such kernels may be had, and may be used.
+
+    cuDNN makes them for tensor cores, which in float32 round to TF32. And their ReLU may make 0 of what is no number,
+    so that in float16 an overflow would not be seen.
+    """
+    there = device == "cuda" and torch.version.hip is None and torch.backends.cudnn.is_available()
+    return there and dtype == "bfloat16"
 
 
 class FusedConv(nn.Module):
@@ -22,7 +27,7 @@ class FusedConv(nn.Module):
         super().__init__()
         self.conv, self.relu = conv, relu
         self.tried = False
-        self.fuses = conv.weight.dtype != torch.float32 and conv.bias is not None  # a stem stays in float32
+        self.fuses = conv.weight.dtype == torch.bfloat16  # not a stem
 
     def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after high wide"]:
         return self._relu(x) if self.relu else self.conv(x)
