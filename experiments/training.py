@@ -23,8 +23,6 @@ from heads.models import HEADS
 from heads.rows import Once
 from heads.train import CACHE_BYTES, Fitted, HeadSettings, Progress, Rows, fit
 
-STREAMS = 4  # heads that train at once on a GPU
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -71,7 +69,7 @@ def heads(
 
     On a CPU heads train side by side, with a share of the cores each: a small product gains little from a second core,
     and where other programs are on the cores, threads that wait for each other at every product lose most of the time.
-    On a GPU they do, too, on streams of their own. All of them look at one copy of the standardised vectors.
+    On a GPU they do, too, on streams of their own (`fit`). All of them look at one copy of the standardised vectors.
     """
     split_rows = {split.name: rows(split) for split in data.splits}
     train, dev = split_rows.pop(data.train.name), split_rows[data.dev.name]
@@ -82,10 +80,6 @@ def heads(
         how: dict[str, Any] = {"device": device, "progress": live.progress, "cache_bytes": share, "once": once}
 
         def one(head: str) -> Trained:
-            with gpu.own_stream(device):
-                return trained(head)
-
-        def trained(head: str) -> Trained:
             fitted = fit(head, train, dev, asked[head], **how)
             live.done(head, fitted)
             logit = {split: fitted.logits(its_rows) for split, its_rows in split_rows.items()}
@@ -112,7 +106,7 @@ def heads(
 def side_by_side(jobs: int, device: str) -> Iterator[int]:
     """How many of `jobs` run at once; within, torch gives each its share of the cores."""
     cores = torch.get_num_threads()
-    at_once = min(jobs, cores) if device == "cpu" else min(jobs, cores, STREAMS) if device == "cuda" else 1
+    at_once = min(jobs, cores) if device == "cpu" else min(jobs, cores, gpu.STREAMS) if device == "cuda" else 1
     torch.set_num_threads(cores // at_once)
     try:
         yield at_once

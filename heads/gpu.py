@@ -3,13 +3,15 @@
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
 
 SHARE = 8  # of a GPU's free memory, what one thing may take: standardised vectors, or the runs of a stack
+STREAMS = 4  # heads, or stacks of a sweep, that train at once
 CAPTURING = threading.Lock()  # heads train side by side, and their captures come one after the other
+THREAD = threading.local()  # its stream
 
 
 def on(device: torch.device) -> bool:
@@ -31,13 +33,22 @@ def budget(device: torch.device, elsewhere: int) -> int:
 
 
 @contextmanager
-def own_stream(device: str) -> Iterator[None]:
-    """On a GPU, within, what this thread launches waits for no other thread's."""
-    if device != "cuda":
+def own_stream(device: torch.device) -> Iterator[None]:
+    """On a GPU, within, what this thread launches waits for no other thread's; it is all done afterwards.
+
+    A thread has one stream. Graphs are captured and replayed on it, for those of two streams would share the memory
+    that cuBLAS has for the one on which they were captured.
+    """
+    if device.type != "cuda":
         yield
         return
-    with torch.cuda.stream(torch.cuda.Stream()):
+    before = torch.cuda.current_stream(device)
+    if not hasattr(THREAD, "stream"):
+        THREAD.stream = torch.cuda.Stream(device)
+    THREAD.stream.wait_stream(before)
+    with torch.cuda.stream(THREAD.stream):
         yield
+        THREAD.stream.synchronize()
 
 
 def finish(device: torch.device) -> None:
@@ -92,14 +103,22 @@ def capture(step: Callable[..., Tensor], inputs: tuple[Tensor | None, ...]) -> t
 
     torch.cuda.graph does the same, and gives all cached memory back first: that waits for the whole device.
     """
-    graph, stream, current = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.current_stream()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     with CAPTURING:
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            graph.capture_begin(capture_error_mode="thread_local")
-            try:
-                result = step(*inputs)
-            finally:
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+        try:
+            result = step(*inputs)
+            graph.capture_end()
+        except BaseException:
+            with suppress(RuntimeError):
                 graph.capture_end()
-        current.wait_stream(stream)
+            release(pool)
+            raise
     return graph.replay, result
+
+
+def release(pool: tuple[int, int]) -> None:
+    """Tell the allocator that a capture is over that broke off; until then, it takes back no memory of two streams."""
+    with suppress(AttributeError, RuntimeError):  # private; where the capture was ended well, it knows
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+        torch._C._cuda_releasePool(torch.cuda.current_device(), pool)

@@ -106,10 +106,12 @@ class RetrievalHead(Head):
         self.bank = self.memory[:, :0]
         self.gold = self.hard = self.neighbours
         hidden = torch.cat([self.hidden(*block) for block in dev], dim=1)
-        linear = auc_roc(self.joint.outputs(hidden).squeeze(-1), dev_label)
+        # Apple's GPUs have no float64, which scores need
+        dev_label = dev_label.cpu()
+        linear = auc_roc(self.joint.outputs(hidden).squeeze(-1).cpu(), dev_label)
         counts = [count for count in NEIGHBOURS if count <= len(held)]
         for run in range(len(hidden)):
-            area = auc_roc(self.vote(run, unit(hidden[run]), counts), dev_label)
+            area = auc_roc(self.vote(run, unit(hidden[run]), counts).cpu(), dev_label)
             if len(counts) and area.max() > linear[run]:
                 self.neighbours[run] = counts[int(area.argmax())]
 

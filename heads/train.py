@@ -58,7 +58,8 @@ def fit(
     products of another size. `precision` is "float32", "bfloat16" (products in bfloat16, parameters in float32) or
     "auto": bfloat16 where the processor multiplies it natively. Where the standardised train vectors are more than
     `cache_bytes` (None: CACHE_BYTES, on a GPU a share of what is free), they are read from `train` again each epoch, in
-    windows. Heads that train on the same rows share one copy of them through `once`.
+    windows. Heads that train on the same rows share one copy of them through `once`. On a GPU all is launched on the
+    thread's own stream, and done when this returns.
 
     Raises ValueError on an unknown head, no runs, vectors of unequal width, labels other than 0 and 1, a single class.
     """
@@ -67,39 +68,40 @@ def fit(
     target = torch.device(device)
     precision = _resolved(precision, target)
     dtype = getattr(torch, precision)
-    train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
-    blocks = [
-        its if side in HEADS[head].sides else ()
-        for side, its in (("text", train.text_blocks), ("image", train.image_blocks))
-    ]
-    once, cache = once or Once(), gpu.budget(target, CACHE_BYTES) if cache_bytes is None else cache_bytes
-    text_scaling, image_scaling = (
-        once("scaling", vec, partial(Scaling.fit, vec, its)) if vec.shape[1] else Scaling.fit(vec, its)
-        for vec, its in zip(train_vecs, blocks, strict=True)
-    )
-    scaling = text_scaling, image_scaling
-    feed = Feed(*train_vecs, scaling, target, dtype, cache, once)
-    dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache, once)
-    # Apple's GPUs have no float64, which scores need
-    train_label, dev_label = train.labels(), dev.labels().to(target if gpu.on(target) else "cpu")
-    text_dim, image_dim = (vec.shape[1] for vec in train_vecs)
-    done: list[_Trained] = []
-    for members in _stacks(head, text_dim, image_dim, runs, target, dtype):
-        asked = [runs[run] for run in members]
-        stack = Stack(blank(head, text_dim, image_dim, asked), asked, train_label, target)
-        finished = sum(len(part.members) for part in done)
+    with gpu.own_stream(target):
+        train_vecs = HEADS[head].seen(train.text_vec, train.image_vec)
+        blocks = [
+            its if side in HEADS[head].sides else ()
+            for side, its in (("text", train.text_blocks), ("image", train.image_blocks))
+        ]
+        once, cache = once or Once(), gpu.budget(target, CACHE_BYTES) if cache_bytes is None else cache_bytes
+        text_scaling, image_scaling = (
+            once("scaling", vec, partial(Scaling.fit, vec, its)) if vec.shape[1] else Scaling.fit(vec, its)
+            for vec, its in zip(train_vecs, blocks, strict=True)
+        )
+        scaling = text_scaling, image_scaling
+        feed = Feed(*train_vecs, scaling, target, dtype, cache, once)
+        dev_feed = Feed(*HEADS[head].seen(dev.text_vec, dev.image_vec), scaling, target, dtype, cache, once)
+        # Apple's GPUs have no float64, which scores need
+        train_label, dev_label = train.labels(), dev.labels().to(target if gpu.on(target) else "cpu")
+        text_dim, image_dim = (vec.shape[1] for vec in train_vecs)
+        done: list[_Trained] = []
+        for members in _stacks(head, text_dim, image_dim, runs, target, dtype):
+            asked = [runs[run] for run in members]
+            stack = Stack(blank(head, text_dim, image_dim, asked), asked, train_label, target)
+            finished = sum(len(part.members) for part in done)
 
-        def tell(epoch: int, running: int, best: float, finished: int = finished, size: int = len(members)) -> None:
-            if progress:
-                progress(Progress(head, epoch, running, finished + size - running, len(runs), best))
+            def tell(epoch: int, running: int, best: float, finished: int = finished, size: int = len(members)) -> None:
+                if progress:
+                    progress(Progress(head, epoch, running, finished + size - running, len(runs), best))
 
-        done.append(_train(stack, members, feed, dev_feed, dev_label, tell))
-    fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start, precision)
-    for _, trained in fitted.stacks:
-        of_train, of_dev = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
-        trained.settle(of_train, train_label, of_dev, dev_label)
-    # Selection may have seen bfloat16 logits; what is reported is what `logits` gives.
-    return replace(fitted, dev_auc=auc_roc(fitted.logits(dev), dev.labels()))
+            done.append(_train(stack, members, feed, dev_feed, dev_label, tell))
+        fitted = _gather(head, list(runs), scaling, done, time.perf_counter() - start, precision)
+        for _, trained in fitted.stacks:
+            of_train, of_dev = ((block[1:] for block in fitted.standardised(split)) for split in (train, dev))
+            trained.settle(of_train, train_label, of_dev, dev_label)
+        # Selection may have seen bfloat16 logits; what is reported is what `logits` gives.
+        return replace(fitted, dev_auc=auc_roc(fitted.logits(dev), dev.labels()))
 
 
 @dataclass(frozen=True)

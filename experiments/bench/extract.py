@@ -30,7 +30,7 @@ from extract.files import write_text
 from extract.machine import cores, resolve_device
 from extract.plan import Item
 
-LIMIT_BATCHES = 12
+LIMIT_BATCHES = 12  # or as many as the rows fill
 PIECES = 32  # word pieces of a text, where the text encoder's limit is measured
 NOTES = """\
 The notebook's way: float32, NCHW, batches of 32 in file order padded to their longest text, Pillow in the
@@ -138,13 +138,14 @@ class StageOne:
         else:
             size = size * self.encoder.longest // PIECES
             ready = [[101, *range(2000, 1998 + PIECES), 102]] * size
+        count = max(1, min(LIMIT_BATCHES, rows // size))
         with batches.batches_at_once(self.encoder.device, batch_size) as each_of:
 
             def encode() -> None:
-                list(each_of(self.encoder.encode, [ready] * LIMIT_BATCHES))[-1].cpu()
+                list(each_of(self.encoder.encode, [ready] * count))[-1].cpu()
 
             encode()  # warms up
-            return timing.seconds_of(encode) / (LIMIT_BATCHES * size) * rows
+            return timing.seconds_of(encode) / (count * size) * rows
 
     def decode_seconds(self, memes: Sequence[dataset.Meme]) -> float:
         """Seconds to read, check and decode these memes' images when nothing else is done."""

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from extract import store
+from extract.machine import cores
 
 BERT: dict[str, Any] = {}  # transformers' own defaults are BERT-base's: 12 layers, 768 wide, 30,522 word pieces
 BLOCKS = (3, 4, 6, 3)  # ResNet-50's, a stage
@@ -45,10 +48,13 @@ def write_as(form: str, paths: Iterable[Path]) -> None:
     """Write these pictures as "PNG" or "JPEG", over what they are; their names stay."""
     from PIL import Image
 
-    for path in paths:
+    def write(path: Path) -> None:
         with Image.open(path) as picture:
             rgb = picture.convert("RGB")
         rgb.save(path, form)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        deque(pool.map(write, paths), maxlen=0)
 
 
 def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
@@ -81,8 +87,10 @@ def write_vision_encoder(folder: Path, name: str) -> Path:
 
 
 def write_image_encoder(folder: Path) -> Path:
-    """Write the one of VISION that the folder is called after, else ResNet-50, no weight of which is zero: a GPU
-    multiplies zeros faster than numbers."""
+    """Write the one of VISION after which the folder is named, else ResNet-50.
+
+    No weight is zero: a GPU multiplies zeros faster than numbers.
+    """
     if folder.name in VISION:
         return write_vision_encoder(folder, folder.name)
     import torch

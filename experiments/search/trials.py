@@ -4,6 +4,7 @@ stopped. Train and dev are read, test is never opened."""
 import json
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 from experiments.data import Data, digest, load
 from experiments.encoder_choice import sides_of
 from experiments.results.records import NAN, revive, to_lines
+from extract.encoders.batches import prefetch
 from extract.errors import Failed, Refused
 from extract.machine import FLOAT32
 from extract.places import Place
 from extract.store import EncoderIdentity
+from heads import gpu
 from heads.fitted import stacks
 from heads.models import HEADS
 from heads.rows import Once
@@ -95,16 +98,26 @@ class Log:
 
 
 def train(head: str, runs: Sequence[HeadSettings], train: Rows, dev: Rows, device: str) -> Iterator[Fitted]:
-    """Train a head's runs in stacks, giving back each stack as it is done. Takes no test rows.
+    """Train a head's runs in stacks, giving them back in order, each as it is done. Takes no test rows.
 
-    A run scores the same in any company.
+    A run scores the same in any company. On a GPU some stacks train at once, on streams of their own.
     """
     once = Once()
-    for members in stacks(runs):
-        for start in range(0, len(members), AT_ONCE):
-            asked = [runs[member] for member in members[start : start + AT_ONCE]]
-            with FLOAT32.products():
-                yield fit(head, train, dev, asked, device=device, once=once)
+    jobs = [
+        [runs[member] for member in members[start : start + AT_ONCE]]
+        for members in stacks(runs)
+        for start in range(0, len(members), AT_ONCE)
+    ]
+
+    def one(asked: list[HeadSettings]) -> Fitted:
+        with FLOAT32.products():
+            return fit(head, train, dev, asked, device=device, once=once)
+
+    if device != "cuda":
+        yield from map(one, jobs)
+        return
+    with ThreadPoolExecutor(gpu.STREAMS) as pool:
+        yield from prefetch(pool, one, jobs, gpu.STREAMS)
 
 
 @dataclass(frozen=True)

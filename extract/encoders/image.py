@@ -33,7 +33,15 @@ class ImageEncoder:
         dtype: "torch.dtype",
         compiled: bool = False,
     ) -> None:
+        import torch
+
+        from extract.encoders import graphs
         from extract.encoders.transfers import Upload
+
+        ready = normalise.to(device)
+
+        def run(pixels: "Tensor") -> "Tensor":  # knows no encoder: one that is let go of gives its memory back at once
+            return net(ready(pixels).contiguous(memory_format=torch.channels_last)).float()
 
         self.located = located
         self.dim, self.device, self.dtype = dim, device, dtype
@@ -41,8 +49,8 @@ class ImageEncoder:
         self.row_by_row = None if device.type == "cpu" and not compiled else False
         self._net = net
         self._upload = Upload(device)
-        self._normalise = normalise.to(device)
         self._squeeze = squeeze
+        self._run = graphs.Replayed(run) if graphs.fits(device, compiled) else run
 
     def prepare(self, contents: list[bytes]) -> list[Any]:
         """[height, width, 3] uint8 RGB of each image file, or images.Undecodable."""
@@ -64,5 +72,4 @@ class ImageEncoder:
         import torch
 
         with torch.inference_mode(), FLOAT32.products():
-            image = self._normalise(pixels.to(self.device, non_blocking=True))
-            return self._net(image.contiguous(memory_format=torch.channels_last)).float()
+            return self._run(pixels.to(self.device, non_blocking=True))

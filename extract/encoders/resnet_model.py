@@ -1,9 +1,9 @@
 """A ResNet from its files: pixels in, one vector an image out; to go on training, or frozen.
 
-Frozen, batch norm is folded into the convolutions and layers are packed for this CPU.
+Frozen, batch norm is folded into the convolutions, and what follows these is done within them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from extract.encoders import onednn, resnet_formats
+from extract.encoders import cudnn, onednn, resnet_formats
 from extract.encoders.family import Incomplete, Located
-from extract.encoders.onednn import PackedConv
 from extract.encoders.resnet_formats import Normalisation
 from extract.encoders.weights import RECIPE, in_words, not_finite, read_json, weight_files
 from extract.errors import Refused
@@ -115,6 +114,8 @@ def freeze(net: ResNet, device: str, dtype: str, compile: bool) -> nn.Module:
         return compiled
     if onednn.fits(device, dtype):
         pack(net)
+    elif cudnn.fits(device, dtype):
+        fuse(net, cudnn.FusedConv)
     return frozen
 
 
@@ -223,37 +224,43 @@ def _same(channels: int) -> nn.Conv2d:
     return conv
 
 
+Fused = onednn.PackedConv | cudnn.FusedConv
+
+
 def pack(net: ResNet, pixels: Sequence[int] = (8, 3, 224, 224)) -> None:
-    """Replace a folded ResNet's convolutions, additions and ReLUs by packed ones, in place.
+    """Fuse a folded ResNet for this CPU.
 
     pixels: shape of the batches to come; others work, but slower.
     """
     size = _input_sizes(net, pixels)
-    if isinstance(net.conv1, Stem):
-        net.conv1.conv = PackedConv(net.conv1.conv, size[net.conv1.conv], relu=True)
-        net.conv1.relu = nn.Identity()
-    else:
-        net.conv1 = PackedConv(net.conv1, size[net.conv1], relu=True)
-        net.relu = nn.Identity()
+    fuse(net, lambda conv, relu: onednn.PackedConv(conv, size[conv], relu))
+
+
+def fuse(net: ResNet, fused: Callable[[nn.Conv2d, bool], Fused]) -> None:
+    """Replace a folded ResNet's convolutions, additions and ReLUs, in place. fused: makes one, with ReLU or without."""
+    stem: Any = net.conv1 if isinstance(net.conv1, Stem) else net
+    name = "conv" if isinstance(net.conv1, Stem) else "conv1"
+    setattr(stem, name, fused(getattr(stem, name), True))
+    stem.relu = nn.Identity()
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         for number, block in enumerate(stage):
-            stage[number] = PackedBlock(block, size)
+            stage[number] = FusedBlock(block, fused)
 
 
-class PackedBlock(nn.Module):
+class FusedBlock(nn.Module):
     """A residual block of a folded ResNet, three or four calls in all."""
 
-    def __init__(self, block: BasicBlock | Bottleneck, size: Mapping[nn.Module, Sequence[int]]) -> None:
+    def __init__(self, block: BasicBlock | Bottleneck, fused: Callable[[nn.Conv2d, bool], Fused]) -> None:
         super().__init__()
         *inner, last = [child for name, child in block.named_children() if name.startswith("conv")]
-        self.inner = nn.Sequential(*(PackedConv(conv, size[conv], relu=True) for conv in inner))
-        self.last = PackedConv(last, size[last], relu=False)
+        self.inner = nn.Sequential(*(fused(conv, True) for conv in inner))
+        self.last = fused(last, False)
         self.shortcut: nn.Module = nn.Identity()
         if block.downsample is not None:
-            self.shortcut = PackedConv(block.downsample[0], size[block.downsample[0]], relu=False)
+            self.shortcut = fused(block.downsample[0], False)
 
     def forward(self, x: Float[Tensor, "batch before height width"]) -> Float[Tensor, "batch after high wide"]:
-        # The sum is written over the shortcut: where that is x itself, nobody reads x any more.
+        # The sum may be written over the shortcut: where that is x itself, nobody reads x any more.
         inner = self.inner(x)
         return self.last.add_relu(inner, self.shortcut(x))
 

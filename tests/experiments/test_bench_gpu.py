@@ -1,5 +1,7 @@
 """The benchmark of a GPU: refused where there is none, a table whatever breaks, and its parts at a tiny size."""
 
+import subprocess
+
 import pytest
 from tiny_encoders import SMALL_BERT
 
@@ -55,34 +57,63 @@ def test_stage_twos_part_on_a_cpu(monkeypatch, tmp_path):
     assert all(float(row[2]) > 0 for row in rows)
 
 
-@pytest.mark.slow
-def test_stage_ones_part_on_a_cpu(monkeypatch, tmp_path):
+TINY_CLIP = ("clip_vision_model", SMALL_BERT | {"image_size": 32, "patch_size": 16}, 32)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The encoders, with few and narrow layers."""
     monkeypatch.setattr(random_inputs, "BERT", SMALL_BERT)
     monkeypatch.setattr(random_inputs, "BLOCKS", (1, 1, 1, 1))
+    monkeypatch.setitem(random_inputs.VISION, "CLIP-ViT-L-14-336", TINY_CLIP)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_stage_ones_parts_on_a_cpu(monkeypatch, tmp_path):
     formats = []
 
     def compare(kind, name, memes, folder, scratch, device, repeats):
         ours = extract.StageOne(kind, name, folder, device)
         ours.run(scratch / "features")
-        formats.append({meme.image.read_bytes()[:2] for meme in memes})
+        formats.append(({meme.image.read_bytes()[:2] for meme in memes}, len(memes)))
         decode = [ours.decode_seconds(memes)] if kind == "image" else []
         return extract.Timed(len(memes), [1.0], [3.0], decode=decode)
 
     monkeypatch.setattr(extract, "compare", compare)
-    rows = list(gpu.extraction("cpu", 2, 1, tmp_path))
-    assert [row[0] for row in rows] == ["stage 1, texts", "stage 1, PNG", "stage 1, JPEG"]
-    assert formats[1:] == [{b"\x89P"}, {b"\xff\xd8"}]
-    assert [row[4] for row in rows] == ["3.0 (3.0, 3.0)"] * 3
+    parts = gpu.all_parts("cpu", 8, 1, tmp_path)
+    assert list(parts)[3] == "stage 2"  # before what takes longest
+    rows = [row for name, part in parts.items() if name != "stage 2" for row in part()]
+    png, jpeg = {b"\x89P"}, {b"\xff\xd8"}
+    assert formats[1:] == [(png, 8), (jpeg, 8), (png, 2), (jpeg, 2)]
+    assert [(row[0], row[1].partition(",")[0]) for row in rows] == [
+        ("stage 1, texts", "8 through BERT-base"),
+        ("stage 1, PNG", "8 through ResNet-50"),
+        ("stage 1, JPEG", "8 through ResNet-50"),
+        ("stage 1, PNG", "2 through CLIP-ViT-L-14-336"),
+        ("stage 1, JPEG", "2 through CLIP-ViT-L-14-336"),
+    ]
+    assert [row[4] for row in rows] == ["3.0 (3.0, 3.0)"] * 5
     assert all(row[5].endswith("%") for row in rows[1:])
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small")
 def test_its_parts_together_on_a_cpu(monkeypatch, tmp_path):
-    monkeypatch.setattr(random_inputs, "BERT", SMALL_BERT)
-    monkeypatch.setattr(random_inputs, "BLOCKS", (1, 1, 1, 1))
     monkeypatch.setattr(extract, "LIMIT_BATCHES", 1)
     monkeypatch.setattr(gpu, "SIZES", {"train": 64, "dev": 40, "test": 40})
     monkeypatch.setattr(gpu, "SEEDS", (1,))
-    rows = gpu.measure(gpu.all_parts("cpu", 3, 1, tmp_path))
-    assert len(rows) == 5
+    rows = gpu.measure(gpu.all_parts("cpu", 8, 1, tmp_path))
+    assert len(rows) == 7
     assert not [row for row in rows if "failed" in row[1]]
+
+
+def test_tests_that_hang_are_stopped(monkeypatch):
+    def run(command, timeout, **_):
+        assert timeout == gpu.TESTS_SECONDS
+        raise subprocess.TimeoutExpired(command, timeout, b"..F\nFAILED one\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    (first, second) = gpu.gpu_tests()
+    assert first[:2] == ["gpu tests", "stopped after 150 seconds"]
+    assert second == ["", "FAILED one"]

@@ -10,11 +10,15 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import planted
 import pytest
+from drawn import DEV, TRAIN
+from drawn import QUICK as QUICK_RUN
 
 from experiments import compare, sweep
 from experiments import data as loading
@@ -403,3 +407,22 @@ def test_from_python_it_prints_nothing_and_gives_a_frame(swept, capfd):
 def test_loading_without_tests_leaves_them_out(tmp_path):
     data = loading.load(planted.features(tmp_path), tests=False)
     assert (data.tests, data.notes) == ([], [])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_on_a_gpu_stacks_train_side_by_side_and_come_in_order(monkeypatch, device):
+    together, threads, given, own = threading.Barrier(2, timeout=10), [], set(), search.fit
+
+    def fit(*what, once, **how):
+        threads.append(threading.current_thread())
+        given.add(once)
+        if device == "cuda":
+            together.wait()  # for ever, were they to come one after the other
+        return own(*what, once=once, **how | {"device": "cpu"})
+
+    monkeypatch.setattr(search, "fit", fit)
+    asked = [replace(QUICK_RUN, hidden=hidden, max_epochs=1) for hidden in (4, 8, 4)]
+    fitted = search.train("early", asked, TRAIN, DEV, device)
+    assert [[run.hidden for run in one.runs] for one in fitted] == [[4, 4], [8]]
+    assert len(given) == 1  # one copy of the vectors
+    assert (threading.main_thread() in threads) == (device == "cpu")

@@ -175,6 +175,17 @@ def test_values_that_are_not_finite_are_refused():
         list(Batches(Broke(), 2).encode([items_of("image", 3)]))
 
 
+def test_an_overflow_in_float16_is_refused():
+    class OldGpu(FakeImage):
+        dtype = torch.float16
+
+        def encode(self, batch):
+            return (super().encode(batch).half() * 600).float()  # of means of about 127, beyond 65,504
+
+    with pytest.raises(Failed, match=r"gave values that are not finite; try --dtype float32$"):
+        list(Batches(OldGpu(), 2).encode([items_of("image", 3)]))
+
+
 def test_a_group_s_rows_are_those_that_could_be_encoded():
     items = items_of("image", 5)
     items[1] = image_item(b"no image")

@@ -1,15 +1,18 @@
 """A GPU's way of training, by imitation: what is drawn, captured and replayed there, run on a CPU."""
 
+import threading
 import warnings
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from drawn import DEV, QUICK, TEST, TRAIN, seeds
-from torch.utils._python_dispatch import TorchDispatchMode
+from fake_gpu import Waits, fake_gpu
 
-from heads import gpu
+from heads import gpu, stack
 from heads import train as training
 from heads.fitted import blank
 from heads.metrics import auc_roc
@@ -20,8 +23,6 @@ from heads.stack import Stack, StackedAdamW
 from heads.train import fit
 
 CPU = torch.device("cpu")
-# a GPU has to wait for these, whose answer decides what is launched next, or how large a tensor is
-WAITS = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.equal", "aten.is_nonzero"}
 SHORT = replace(QUICK, max_epochs=3, min_steps=1, patience=3)
 
 
@@ -80,20 +81,6 @@ def test_stopped_runs_are_let_go_of_when_half_have_stopped(imitated, monkeypatch
     assert history.isfinite().sum(dim=0).tolist() == [1, 2, 3, 4]  # what a stopped run did since is not told
 
 
-class Waits(TorchDispatchMode):
-    """Counts what a GPU would be waited for with."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = Counter()
-
-    def __torch_dispatch__(self, operator, types, given=(), named=None):
-        name = operator.overloadpacket._qualified_op_name.replace("::", ".")
-        if name in WAITS or (name == "aten.index" and any(i is not None and i.dtype == torch.bool for i in given[1])):
-            self.seen[name] += 1
-        return operator(*given, **(named or {}))
-
-
 def stack_and_feed(runs):
     scaling = Scaling.fit(TRAIN.text_vec), Scaling.fit(TRAIN.image_vec)
     feed = Feed(TRAIN.text_vec, TRAIN.image_vec, scaling, CPU, torch.float32, 1 << 20)
@@ -113,6 +100,35 @@ def test_nobody_waits_inside_an_epoch(imitated):
     assert waits.seen  # else it would have seen nothing anyway
 
 
+@pytest.mark.parametrize(("dtype", "weighed"), [(torch.float32, False), (torch.bfloat16, True)])
+@pytest.mark.parametrize("head", HEADS)
+def test_all_of_an_epoch_is_on_the_gpu_and_nobody_waits(monkeypatch, head, dtype, weighed):
+    monkeypatch.setattr(gpu, "finish", lambda device: None)
+    monkeypatch.setattr(gpu, "capture", lambda step, inputs: (lambda: None, step(*inputs)))
+    # from labels on the CPU, whose values there are none of in here
+    weights = partial(torch.ones, 2, len(TRAIN), device="cuda") if weighed else lambda: None
+    monkeypatch.setattr(stack, "balance_weights", lambda *_: weights())
+    runs = [replace(run, learning_rate=0.01 / (1 + run.seed), depth=2, dropout=0.3) for run in seeds(SHORT, 2)]
+    there, (text, image) = torch.device("cuda"), HEADS[head].seen(TRAIN.text_vec, TRAIN.image_vec)
+    scaling = [Scaling(torch.zeros(vec.shape[1]), torch.ones(vec.shape[1])) for vec in (text, image)]
+    drawn = blank(head, text.shape[1], image.shape[1], runs)
+    with fake_gpu(monkeypatch, drawn):
+        feed = Feed(text, image, tuple(scaling), there, dtype, 1 << 20)
+        trained = Stack(drawn, runs, TRAIN.labels(), there)
+        trained.epoch(feed, 1)  # warms up: how many bytes dropout takes is asked once
+        with Waits() as waits:
+            for epoch in (2, 3):
+                assert trained.epoch(feed, epoch).device.type == "cuda"
+        assert not waits.seen
+        if head != "retrieval":  # which asks how many neighbours vote
+            assert trained.logits(feed).device.type == "cuda"
+        with waits:
+            trained.target.cpu()
+        assert waits.seen  # else it would have seen nothing anyway
+    assert not trained.replayed.fails
+    assert sum(graph is not None for graph in trained.replayed.graphs.values()) == (0 if head == "retrieval" else 2)
+
+
 def test_a_step_that_cannot_be_captured_runs_as_it_is(imitated, monkeypatch):
     def fails(step, inputs):
         raise RuntimeError("operation not permitted when stream is capturing")
@@ -121,6 +137,111 @@ def test_a_step_that_cannot_be_captured_runs_as_it_is(imitated, monkeypatch):
     monkeypatch.setattr(gpu, "capture", fails)
     with pytest.warns(RuntimeWarning, match="steps are not captured, which is slower: operation not permitted"):
         assert torch.equal(logits("late", seeds(SHORT, 2)), expected)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_capture_that_breaks_off_is_over_for_the_allocator(monkeypatch, breaks):
+    diary = []
+
+    class Graph:
+        def replay(self):
+            diary.append("replay")
+
+        def capture_begin(self, pool, capture_error_mode):
+            diary.append(("begin", pool, capture_error_mode))
+
+        def capture_end(self):
+            diary.append("end")
+            if breaks:
+                raise RuntimeError("operation failed due to a previous error during capture")
+
+    def step(places):
+        if breaks:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return places
+
+    for name, fake in {"CUDAGraph": Graph, "graph_pool_handle": lambda: (0, 7), "current_device": lambda: 0}.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    for name, private in (("end", "_cuda_endAllocateToPool"), ("release", "_cuda_releasePool")):
+        monkeypatch.setattr(torch._C, private, lambda *where, name=name: diary.append((name, *where)), raising=False)
+    begun = ("begin", (0, 7), "thread_local")
+    if breaks:
+        with pytest.raises(RuntimeError, match="not permitted"):  # what was at fault, not what came of it
+            gpu.capture(step, (torch.ones(2),))
+        assert diary == [begun, "end", ("end", 0, (0, 7)), ("release", 0, (0, 7))]
+    else:
+        replay, result = gpu.capture(step, (torch.ones(2),))
+        replay()
+        assert result.tolist() == [1, 1]
+        assert diary == [begun, "end", "replay"]
+
+
+class Stream:
+    """Writes down who waits for it; the last that was entered is the current one."""
+
+    current: list["Stream"]
+    made = 0
+
+    def __init__(self, *_):
+        Stream.made += 1
+        self.diary = []
+
+    def wait_stream(self, other):
+        self.diary.append(other)
+
+    def synchronize(self):
+        self.diary.append("done")
+
+    def __enter__(self):
+        self.current.append(self)
+
+    def __exit__(self, *_):
+        self.current.pop()
+
+
+def test_a_thread_has_one_stream_which_waits_and_is_waited_for(monkeypatch):
+    default = Stream()
+    monkeypatch.setattr(Stream, "current", [default], raising=False)
+    monkeypatch.setattr(Stream, "made", 0)
+    monkeypatch.setattr(gpu, "THREAD", threading.local())
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream.current[-1])
+    there = torch.device("cuda")
+
+    def own():
+        with gpu.own_stream(there):
+            first = Stream.current[-1]
+            with gpu.own_stream(there):
+                assert Stream.current[-1] is first
+        return first
+
+    first = own()
+    assert first.diary[0] is default
+    assert first.diary[-1] == "done"
+    assert (own(), Stream.made, Stream.current) == (first, 1, [default])
+    with gpu.own_stream(CPU):
+        assert Stream.current == [default]
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(Stream, "current", [default])
+        assert pool.submit(own).result() is not first
+
+
+def test_all_of_a_training_is_on_its_threads_stream(monkeypatch):
+    inside = []
+
+    @contextmanager
+    def own_stream(device):
+        inside.append(device)
+        yield
+        inside.append("done")
+
+    monkeypatch.setattr(gpu, "own_stream", own_stream)
+    for room, name in ((Scaling, "fit"), (Stack, "epoch"), (Stack, "finish")):
+        own = getattr(room, name)
+        monkeypatch.setattr(room, name, lambda *given, own=own: inside.append("works") or own(*given))
+    fit("text", TRAIN, DEV, [SHORT])
+    assert (inside[0], {*inside[1:-1]}, inside[-1]) == (CPU, {"works"}, "done")
 
 
 def test_orders_are_each_generators_own(imitated):
@@ -198,15 +319,15 @@ def test_on_a_gpu_steps_are_captured_and_nobody_waits():
     scaling = Scaling.fit(TRAIN.text_vec), Scaling.fit(TRAIN.image_vec)
     feed = Feed(TRAIN.text_vec, TRAIN.image_vec, scaling, there, torch.float32, 1 << 20)
     trained = Stack(blank("late", 6, 9, runs), runs, TRAIN.labels(), there)
-    trained.epoch(feed, 1)  # warms up
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+    with gpu.own_stream(there), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained.epoch(feed, 1)  # warms up
+        torch.cuda.set_sync_debug_mode("error")
+        try:
             trained.epoch(feed, 2)
             trained.epoch(feed, 3)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
     assert sum(graph is not None for graph in trained.replayed.graphs.values()) == 2
 
 
