@@ -12,7 +12,7 @@ from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
 from extract.encoders.batches import prefetch
-from extract.engine import EncoderJob, Engine, LocalEngine
+from extract.engine import EncoderJob, Engine, LocalEngine, Task
 from extract.errors import Refused
 from extract.machine import cores
 from extract.parts import Folder, Held, library_versions
@@ -57,8 +57,8 @@ def extract(config: ExtractConfig | None = None, *, verbose: bool = False, **opt
             publish.refuse_other_dataset(job.folder, splits)
         publish.refuse_other_record(config.features, data)
         bad: dict[str, str] = {}
-        for job in jobs:
-            bad |= encode(job, splits, config, engine, bad)
+        for kind in ("image", "text"):  # a meme whose image fails loses its text too
+            bad |= encode([job for job in jobs if job.kind == kind], splits, config, engine, bad)
         present = dataset.find_splits(config.data)
         for job in jobs:
             publish.record_dataset(job.folder, data, present)
@@ -76,7 +76,7 @@ def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
 
 
 def choose_encoders(config: ExtractConfig, engine: Engine | None = None) -> list[EncoderJob]:
-    """Locate what is asked for, images first: a meme whose image fails loses its text too.
+    """Locate what is asked for, images first.
 
     One that is named in two ways is taken once. Raises Refused for every encoder that cannot be had, all together.
     """
@@ -151,18 +151,25 @@ def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
 
 
 def encode(
-    job: EncoderJob,
+    jobs: Sequence[EncoderJob],
     splits: Sequence[HashedSplit],
     config: ExtractConfig,
     engine: Engine | None = None,
     bad: Collection[str] = (),
 ) -> dict[str, str]:
-    """Encode what this encoder's folder does not hold yet, in parts. Returns content -> reason for bad images.
+    """Encode what these encoders' folders do not hold yet, in parts. Returns content -> reason for bad images.
 
-    bad: contents of images that cannot be decoded; where their memes are skipped, their texts are not encoded.
+    jobs: of one kind. bad: contents of images that cannot be decoded; where their memes are skipped, their texts are
+    not encoded.
     """
-    held = Held.scan(job.folder)
     skipped = set(bad) if config.on_error == "skip" else set()
+    plans = [_plan(job, splits, config, skipped) for job in jobs]
+    tasks = [task for task in plans if task.left]
+    return (engine or LocalEngine()).encode(tasks, config) if tasks else {}
+
+
+def _plan(job: EncoderJob, splits: Sequence[HashedSplit], config: ExtractConfig, skipped: Collection[str]) -> Task:
+    held = Held.scan(job.folder)
     items = [
         Item(content, meme.text if job.kind == "text" else meme.image)
         for split in splits
@@ -178,9 +185,7 @@ def encode(
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
         say(f"{job.located.slug}: nothing to encode, {reused:,} {job.kind}s held already")
-        return {}
-    label = f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug
-    return (engine or LocalEngine()).encode(job, left, label, config)
+    return Task(job, left, f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug)
 
 
 def _say_damage(folder: Folder, splits: Sequence[HashedSplit], held: Held) -> None:

@@ -80,17 +80,20 @@ class TextEncoder(Encoder, Protocol):
 
 
 def unknown_pieces(texts: int, known: int, unknown: int) -> str:
-    """What to say of word pieces that an encoder does not know; empty if it knows all.
-
-    Raises Failed if it does not know most of them, unless the texts are too few to tell by them.
-    """
+    """What to say of word pieces that an encoder does not know; empty if it knows all."""
     if not unknown:
         return ""
     pieces = known + unknown
-    told = f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
-    if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * pieces:
-        raise Failed(f"the text encoder: {told}. Its vocabulary is cut short, or not of these texts' language")
-    return told
+    return f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
+
+
+def refuse_unknown(texts: int, known: int, unknown: int) -> None:
+    """Raise Failed where it does not know most, unless the texts are too few to tell by them."""
+    if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * (known + unknown):
+        raise Failed(
+            f"the text encoder: {unknown_pieces(texts, known, unknown)}. "
+            "Its vocabulary is cut short, or not of these texts' language"
+        )
 
 
 class Family(Protocol):
