@@ -40,7 +40,7 @@ def unique(items: Iterable[Item], held: Container[str]) -> list[Item]:
 
 def merged(lists: Sequence[Sequence[Item]]) -> list[Item]:
     """The items of all lists, each content once, in an order that every list keeps: all are cut from one plan."""
-    if len(lists) == 1:
+    if all(items == lists[0] for items in lists):
         return list(lists[0])
     first = {item.content: item for items in lists for item in items}
     order = TopologicalSorter(dict.fromkeys(first, ()))

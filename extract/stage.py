@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,7 @@ from extract import archive, dataset, encoders, places, publish
 from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
-from extract.encoders.batches import prefetch
+from extract.encoders.batches import in_threads
 from extract.engine import EncoderJob, Engine, LocalEngine, Task
 from extract.errors import Refused
 from extract.machine import cores
@@ -130,12 +129,8 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 def image_digests(sources: Sequence[Source], quiet: bool) -> Iterator[str]:
     """sha256 of each image's bytes, in the order given. Raises as `Source.read_bytes`."""
     threads = places.readers(sources[0], cores()) if sources else 1
-    pool = ThreadPoolExecutor(threads)
-    try:
-        digests = prefetch(pool, places.digest, sources, window=64 * threads)
-        yield from bar(digests, "reading images", len(sources), "images", quiet)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
+    digests = in_threads(places.digest, sources, threads, window=64 * threads, name="read")
+    yield from bar(digests, "reading images", len(sources), "images", quiet)
 
 
 def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
@@ -163,21 +158,21 @@ def encode(
     not encoded.
     """
     skipped = set(bad) if config.on_error == "skip" else set()
-    plans = [_plan(job, splits, config, skipped) for job in jobs]
-    tasks = [task for task in plans if task.left]
-    return (engine or LocalEngine()).encode(tasks, config) if tasks else {}
-
-
-def _plan(job: EncoderJob, splits: Sequence[HashedSplit], config: ExtractConfig, skipped: Collection[str]) -> Task:
-    held = Held.scan(job.folder)
     items = [
-        Item(content, meme.text if job.kind == "text" else meme.image)
+        Item(content, meme.text if kind == "text" else meme.image)
+        for kind in {job.kind for job in jobs}
         for split in splits
         for meme, content, image in zip(
-            split.memes, split.content[job.kind], split.content.get("image", [""] * len(split.memes)), strict=True
+            split.memes, split.content[kind], split.content.get("image", [""] * len(split.memes)), strict=True
         )
         if image not in skipped
     ]
+    tasks = [task for task in (_plan(job, splits, items, config) for job in jobs) if task.left]
+    return (engine or LocalEngine()).encode(tasks, config) if tasks else {}
+
+
+def _plan(job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], config: ExtractConfig) -> Task:
+    held = Held.scan(job.folder)
     if not _copies_nothing(job, splits, items, held, config):
         held = held.sound(job.folder, {item.content for item in items}, [split.name for split in splits])
     _say_damage(job.folder, splits, held)

@@ -178,14 +178,8 @@ class Batches:
 
         encoder, device = self.encoder, self.encoder.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-        about: list[Any] = [
-            encoder.located.weights,
-            encoder.located.pooling,
-            str(encoder.dtype),
-            name,
-            torch.__version__,
-        ]
-        about += [full, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
+        about: list[Any] = [encoder.located.weights, encoder.located.pooling, str(encoder.dtype), name]
+        about += [torch.__version__, full, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return cache_root() / "short_batches" / f"{digest[:32]}.json"
 
@@ -272,27 +266,23 @@ def side_by_side(
 def _texts(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> Planned:
     """One encoder's after another's. Those of one length share a batch; a thread tokenises one group ahead."""
     for number, (batches, groups) in enumerate(work):
-        encoder, pool = batches.encoder, ThreadPoolExecutor(1, thread_name_prefix="tokenise")
-        tokenise = prepare or encoder.prepare
-        try:
-            sources = ([str(item.source) for item in group] for group in groups)
-            for contents in prefetch(pool, tokenise, sources, window=2):
-                full, end = batches.full(len(contents)), _End()
-                waiting: dict[int, tuple[list[int], list[Any]]] = {}  # by length: rows, and what is in them
-                for row, content in enumerate(contents):
-                    end.tokens[row] = len(content)
-                    length = encoder.length(content)
-                    rows, of_length = waiting.setdefault(length, ([], []))
-                    rows.append(row)
-                    of_length.append(content)
-                    # one that must be filled up has one size for all lengths: else the shortest would cost the most
-                    longest = encoder.longest if encoder.row_by_row else length
-                    if len(rows) == max(1, batches.batch_size * longest // length):
-                        yield number, Batch(*waiting.pop(length), full)
-                yield from ((number, Batch(*batch, full)) for _, batch in sorted(waiting.items()))
-                yield number, end
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        encoder = batches.encoder
+        sources = ([str(item.source) for item in group] for group in groups)
+        for contents in in_threads(prepare or encoder.prepare, sources, 1, window=2, name="tokenise"):
+            full, end = batches.full(len(contents)), _End()
+            waiting: dict[int, tuple[list[int], list[Any]]] = {}  # by length: rows, and what is in them
+            for row, content in enumerate(contents):
+                end.tokens[row] = len(content)
+                length = encoder.length(content)
+                rows, of_length = waiting.setdefault(length, ([], []))
+                rows.append(row)
+                of_length.append(content)
+                # one that must be filled up has one size for all lengths: else the shortest would cost the most
+                longest = encoder.longest if encoder.row_by_row else length
+                if len(rows) == max(1, batches.batch_size * longest // length):
+                    yield number, Batch(*waiting.pop(length), full)
+            yield from ((number, Batch(*batch, full)) for _, batch in sorted(waiting.items()))
+            yield number, end
 
 
 def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> Planned:
@@ -322,19 +312,15 @@ def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> 
 
     threads = 1 if prepare else readers(items[0].source, cores())
     window = max(2 * max(batches.batch_size for batches, _ in work), 2 * threads)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    try:
-        for places, bad in prefetch(pool, put, wanted(), window):
-            for number, batch, slot in places:
-                if bad:
-                    batch.leave(slot, bad)
-                if slot == len(batch.rows) - 1:
-                    if ready := batch.batch():
-                        yield number, ready
-                    if batch.end:
-                        yield number, batch.end
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for places, bad in in_threads(put, wanted(), threads, window, name="decode"):
+        for number, batch, slot in places:
+            if bad:
+                batch.leave(slot, bad)
+            if slot == len(batch.rows) - 1:
+                if ready := batch.batch():
+                    yield number, ready
+                if batch.end:
+                    yield number, batch.end
 
 
 def _slots(batches: Batches, groups: Groups) -> Iterator[tuple[str, Slots, int]]:
@@ -440,3 +426,14 @@ def prefetch(
             raise failure
         finally:
             del failure  # its traceback holds this frame, and with it all that was in hand
+
+
+def in_threads(
+    function: Callable[[In], Out], items: Iterable[In], threads: int, window: int, name: str
+) -> Iterator[Out]:
+    """`prefetch` with threads of its own. Where it is given up, as by Ctrl-C, it does not wait for what is queued."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        yield from prefetch(pool, function, items, window)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -5,7 +5,7 @@ import os
 import pickle
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -54,10 +54,7 @@ def block(part: Part) -> dict[str, bytes]:
 
 def reports(batch: Batch) -> Iterator[Report]:
     """Read what encoders returned."""
-    for row in batch["report"]:
-        told = json.loads(row)
-        bad, counts = [BadImage(**bad) for bad in told["bad"]], TextCounts(**told["counts"])
-        yield Report(**told | {"bad": bad, "counts": counts})
+    return map(pickle.loads, batch["report"])
 
 
 def decode(batch: Batch, prepare: decoder.Prepare, child: tuple[str, ...], data: Place) -> Batch:
@@ -100,7 +97,7 @@ class Encode:
             report = self._land(part, batch, told)
         except Failed as error:
             report = Report(0, failure=str(error))
-        return {"report": np.array([json.dumps(asdict(report))])}
+        return {"report": np.array([pickle.dumps(report)], dtype=object)}
 
     def _land(self, part: Part, batch: Batch, told: dict[str, Any]) -> Report:
         """told: by the decoder. Raises Failed for what the whole run must stop at."""
