@@ -57,7 +57,8 @@ class Encoder(Protocol):
     def prepare(self, contents: list[Any]) -> list[Any]:
         """Texts -> lists of token ids, specials included, not truncated.
 
-        Image files' bytes -> arrays of decoded pixels or, for those that are no image, images.Undecodable.
+        Image files' bytes -> arrays of decoded pixels, all of one shape, or, for those that are no image,
+        images.Undecodable. Where it is an images.Squeeze, other encoders share its decoding.
         """
 
     def length(self, content: Any) -> int:
@@ -67,7 +68,10 @@ class Encoder(Protocol):
         """
 
     def encode(self, batch: Sequence[Any]) -> "torch.Tensor":
-        """Prepared contents of one length -> vectors [batch, dim], float32, on the encoder's device."""
+        """Prepared contents of one length -> vectors [batch, dim], float32, on the encoder's device.
+
+        Images come as one array [batch, ...], in memory that is used again once their vectors are there.
+        """
 
 
 class TextEncoder(Encoder, Protocol):
