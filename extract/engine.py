@@ -86,7 +86,7 @@ class LocalEngine:
         while True:
             try:
                 loaded = loaded or [load(task.job, config) for task in tasks]
-                return _encode(tasks, [Batches(encoder, batch_size) for encoder in loaded], config.quiet)
+                return _run(tasks, [Batches(encoder, batch_size) for encoder in loaded], config.quiet)
             except RuntimeError as error:
                 if not out_of_memory(error) or (len(tasks) == 1 and not loaded):
                     raise _in_words(names, error) from None
@@ -124,8 +124,8 @@ def _bytes(task: Task) -> int:
     return sum(file.stat().st_size for file in ([path] if path.is_file() else path.glob("*")))
 
 
-def _encode(tasks: Sequence[Task], batches: Sequence[Batches], quiet: bool) -> dict[str, str]:
-    """With encoders that are loaded. Returns as `Engine.encode`; keeps beside the vectors how long they took."""
+def _run(tasks: Sequence[Task], batches: Sequence[Batches], quiet: bool) -> dict[str, str]:
+    """`Engine.encode` with encoders that are loaded; keeps beside the vectors how long they took."""
     kind, tokeniser, work = tasks[0].job.kind, None, []
     for task, of_task in zip(tasks, batches, strict=True):
         rows = part_rows(kind, task.job.device, of_task.encoder.dim, of_task.batch_size)

@@ -69,9 +69,9 @@ def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
     """The engine asked for; what it opens is closed with `until`. Raises Refused if it is not installed."""
     if config.engine == "local":
         return LocalEngine()
-    from extract.ray_engine.engine import RayEngine
+    from extract.ray_engine.engine import Connection, RayEngine
 
-    return until.enter_context(RayEngine(config.address))
+    return RayEngine(until.enter_context(Connection(config.address)))
 
 
 def choose_encoders(config: ExtractConfig, engine: Engine | None = None) -> list[EncoderJob]:

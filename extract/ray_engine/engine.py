@@ -4,11 +4,9 @@ import platform
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from extract import encoders, engine, machine
@@ -37,15 +35,11 @@ MACHINE = re.compile(r"\bip[=:] ?([\w.:]+)")
 REASON = re.compile(r"^[\w.]+(?:Error|Exception)\b.*$", re.MULTILINE)  # a traceback's last, unindented
 
 
-class RayEngine(AbstractContextManager["RayEngine"]):
-    """Encodes on a Ray cluster. As a context manager it closes what it opened."""
+class RayEngine:
+    """Encodes on a Ray cluster."""
 
-    def __init__(self, address: str) -> None:
-        """address: "local", "auto" or HOST:PORT. Raises Refused where Ray is not installed."""
-        self.connection = Connection(address)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.connection.__exit__(kind, error, at)
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
 
     def processor(self, config: ExtractConfig) -> tuple[str, str]:
         """Device and dtype, as the cluster's machines have them; the driver's may have no GPU."""
