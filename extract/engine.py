@@ -4,15 +4,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
-
-import numpy as np
+from dataclasses import astuple, dataclass, replace
+from typing import Protocol, cast
 
 from extract import encoders, store
 from extract.config import ExtractConfig
-from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Group, Report, prefetch
-from extract.encoders.family import Encoder, Located, TextEncoder, unknown_pieces
+from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Group, Prepare, Report, prefetch, side_by_side
+from extract.encoders.family import Encoder, Located, TextEncoder, refuse_unknown, unknown_pieces
 from extract.errors import Failed
 from extract.machine import processor_name, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
@@ -25,6 +23,8 @@ PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": GPU_ROWS, "mps": GPU_R
 PART_BYTES = {"cpu": 1 << 27, "cuda": 1 << 29, "mps": 1 << 28}
 
 BEHIND = 2  # parts that may wait to be written
+SAMPLE = 1024  # texts that must show, before any is encoded, that their encoder knows their words
+TOGETHER_BYTES = 4 << 30  # of weights on disk: image encoders that have more are not in memory at once
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,27 @@ class EncoderJob:
         return self.located.kind
 
 
+@dataclass(frozen=True)
+class Task:
+    """What one encoder has to do in a run."""
+
+    job: EncoderJob
+    left: list[Item]  # contents without a vector, in the plan's order
+    label: str  # of a progress bar
+
+    def missing(self) -> "Task":
+        """What is left of it by now."""
+        return replace(self, left=unique(self.left, Held.scan(self.job.folder)))
+
+
 class Engine(Protocol):
     """Turns a plan into part files."""
 
     def processor(self, config: ExtractConfig) -> tuple[str, str]:
         """Device ("cpu", "cuda" or "mps") and dtype to encode with."""
 
-    def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
-        """Encode and write what is left. label: of its progress bar. Returns content -> reason for bad images."""
+    def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+        """Encode and write what is left to encoders of one kind. Returns content -> reason for bad images."""
 
 
 class LocalEngine:
@@ -58,37 +71,83 @@ class LocalEngine:
         device = resolve_device(config.device)
         return device, resolve_dtype(config.dtype, device)
 
-    def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
-        try:
-            encoder = load(job, config)
-        except RuntimeError as error:
-            raise _in_words(job, error) from None
-        batch_size = config.batch_size or BATCH_SIZE[job.device]
+    def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+        """Image encoders side by side, each image decoded once for all, as far as memory holds them."""
+        bad: dict[str, str] = {}
+        for group in rounds(tasks):
+            group = [replace(task, left=[item for item in task.left if item.content not in bad]) for task in group]
+            bad |= self._encode(group, config)
+        return bad
+
+    def _encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+        names = ", ".join(task.job.located.slug for task in tasks)
+        batch_size = config.batch_size or BATCH_SIZE[tasks[0].job.device]
+        loaded: list[Encoder] = []
         while True:
             try:
-                rows = part_rows(job.kind, job.device, encoder.dim, batch_size)
-                parts, prepared = text_parts(left, encoder, rows) if job.kind == "text" else (cut(left, rows), None)
-                start = time.perf_counter()
-                with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
-                    bad = write_parts(parts, Batches(encoder, batch_size), job.folder, rows_bar.update, prepared)
-                record(job, time.perf_counter() - start, len(left) - len(bad))
-                return {image.content: image.reason for image in bad}
+                loaded = loaded or [load(task.job, config) for task in tasks]
+                return _run(tasks, [Batches(encoder, batch_size) for encoder in loaded], config.quiet)
             except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise _in_words(job, error) from None
+                if not out_of_memory(error) or (len(tasks) == 1 and not loaded):
+                    raise _in_words(names, error) from None
             # only now has the traceback let go of the batch that was in hand
             import torch
 
-            batch_size = min(batch_size, len(left)) // 2
+            if len(tasks) > 1:
+                loaded = []
+                torch.cuda.empty_cache()
+                say(f"{names}: GPU memory does not hold them side by side; going on one after another")
+                left = [task for task in map(Task.missing, tasks) if task.left]
+                return {content: why for task in left for content, why in self._encode([task], config).items()}
+            batch_size = min(batch_size, len(tasks[0].left)) // 2
             if batch_size == 0:
-                raise Failed(f"{job.located.slug}: the GPU's memory does not hold one {job.kind}")
+                raise Failed(f"{names}: the GPU's memory does not hold one {tasks[0].job.kind}")
             torch.cuda.empty_cache()
-            say(f"{job.located.slug}: GPU memory is full; going on with batch size {batch_size}")
-            left = unique(left, Held.scan(job.folder))
+            say(f"{names}: GPU memory is full; going on with batch size {batch_size}")
+            tasks = [tasks[0].missing()]
+
+
+def rounds(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Text encoders one after another; image encoders side by side, as long as all their weights stay small."""
+    side_by_side: list[Task] = []
+    for task in tasks:
+        if side_by_side and (task.job.kind == "text" or sum(map(_bytes, [*side_by_side, task])) > TOGETHER_BYTES):
+            yield side_by_side
+            side_by_side = []
+        side_by_side.append(task)
+    yield side_by_side
+
+
+def _bytes(task: Task) -> int:
+    """Of its encoder's files on disk."""
+    path = task.job.located.path
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.glob("*")))
+
+
+def _run(tasks: Sequence[Task], batches: Sequence[Batches], quiet: bool) -> dict[str, str]:
+    """`Engine.encode` with encoders that are loaded; keeps beside the vectors how long they took."""
+    kind, tokeniser, work = tasks[0].job.kind, None, []
+    for task, of_task in zip(tasks, batches, strict=True):
+        rows = part_rows(kind, task.job.device, of_task.encoder.dim, of_task.batch_size)
+        work.append((cut(by_length(task.left) if kind == "text" else task.left, rows), of_task, task.job.folder))
+    if kind == "text":
+        tokeniser = Tokeniser(cast(TextEncoder, batches[0].encoder))
+        tokeniser.try_on([str(item.source) for part in work[0][0] for item in part.items])
+    label, total = ", ".join(task.label for task in tasks), sum(len(task.left) for task in tasks)
+    start = time.perf_counter()
+    with bar(None, label, total, f"{kind}s" if len(tasks) == 1 else "vectors", quiet) as rows_bar:
+        bad = {image.content: image.reason for image in write_parts(work, rows_bar.update, tokeniser)}
+    seconds, busy = time.perf_counter() - start, sum(of_task.busy for of_task in batches) or 1.0
+    for task, of_task in zip(tasks, batches, strict=True):
+        contents = sum(item.content not in bad for item in task.left)
+        record(task.job, seconds * of_task.busy / busy, contents)
+    if tokeniser:
+        tokeniser.counts.say(tokeniser.encoder)
+    return bad
 
 
 def record(job: EncoderJob, seconds: float, contents: int) -> None:
-    """Keep beside the vectors how long they took."""
+    """Keep beside the vectors how long they took: of what several encoders took together, this one's share."""
     name = processor_name().split(";")[0].rpartition(":")[2].strip()  # without its flags
     if job.device == "cuda":
         import torch
@@ -105,14 +164,14 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or bool(re.search("ALLOC_FAILED|out of memory", str(error)))
 
 
-def _in_words(job: EncoderJob, error: RuntimeError) -> Exception:
+def _in_words(names: str, error: RuntimeError) -> Exception:
     """A sick GPU, driver or compiler in words; what is a fault of ours as it is."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        return Failed(f"{job.located.slug}: --compile: the compiler fails ({reason}). Mend it, or leave --compile out")
+        return Failed(f"{names}: --compile: the compiler fails ({reason}). Mend it, or leave --compile out")
     if re.search("CUDA|CUBLAS|CUDNN|cuDNN", str(error)):
         return Failed(
-            f"{job.located.slug}: the GPU cannot go on ({reason}); finished parts are kept: run the same command "
+            f"{names}: the GPU cannot go on ({reason}); finished parts are kept: run the same command "
             "again, or with --device cpu"
         )
     return error
@@ -131,58 +190,73 @@ def part_rows(kind: str, device: str, dim: int, batch_size: int) -> int:
     return rows if kind == "text" else max(1, rows // batch_size) * batch_size
 
 
-def text_parts(left: Sequence[Item], encoder: Encoder, rows: int) -> tuple[list[Part], Iterator[list[int]]]:
-    """Texts in the order of their word pieces, in parts of so many rows; and these word pieces, in that order."""
-    tokenised = tokenise([str(item.source) for item in left], cast(TextEncoder, encoder))
-    place = {item: number for number, item in enumerate(left)}
-    parts = cut(by_length(left, lambda item: len(tokenised[place[item]])), rows)
-    return parts, (tokenised[place[item]].tolist() for part in parts for item in part.items)
+@dataclass(frozen=True)
+class TextCounts:
+    """What there is to say of texts that were encoded."""
+
+    texts: int = 0
+    cut: int = 0  # longer than what their encoder reads
+    known: int = 0  # word pieces
+    unknown: int = 0
+
+    def __add__(self, other: "TextCounts") -> "TextCounts":
+        return TextCounts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    def say(self, encoder: TextEncoder) -> None:
+        slug = encoder.located.slug
+        if self.cut:
+            longer = f"longer than {encoder.max_tokens} word pieces and cut there"
+            say(f"note: {slug}: {self.cut:,} of {self.texts:,} texts are {longer}")
+        if note := unknown_pieces(self.texts, self.known, self.unknown):
+            say(f"note: {slug}: {note}")
 
 
-def tokenise(texts: Sequence[str], encoder: TextEncoder, chunk: int = 4096) -> list[np.ndarray]:
-    """Word pieces of each text before truncation, [pieces] int32: a list of them would take nine times the memory.
+class Tokeniser:
+    """A text encoder's `prepare`, which counts what it is given."""
 
-    Says how many texts are to be cut, and how many pieces the encoder does not know; raises Failed if most.
-    """
-    tokenised: list[np.ndarray] = []
-    known = unknown = 0
-    for start in range(0, len(texts), chunk):
-        prepared = encoder.prepare(list(texts[start : start + chunk]))
-        tokenised += [np.array(ids, dtype=np.int32) for ids in prepared]
-        of_chunk = encoder.known_and_unknown(prepared)
-        known, unknown = known + of_chunk[0], unknown + of_chunk[1]
-    if too_long := sum(len(ids) > encoder.max_tokens for ids in tokenised):
-        say(f"note: {encoder.located.slug}: {cut_texts(too_long, len(texts), encoder.max_tokens)}")
-    if note := unknown_pieces(len(texts), known, unknown):
-        say(f"note: {encoder.located.slug}: {note}")
-    return tokenised
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder, self.counts = encoder, TextCounts()
+        self._tried: dict[str, list[int]] = {}
 
+    def try_on(self, texts: Sequence[str]) -> None:
+        """Tokenise some of these texts, for later. Raises Failed if the encoder does not know most of their words."""
+        sample = texts[:: -(-len(texts) // SAMPLE) or 1]
+        prepared = self.encoder.prepare(list(sample))
+        self._tried = dict(zip(sample, prepared, strict=True))
+        refuse_unknown(len(sample), *self.encoder.known_and_unknown(prepared))
 
-def cut_texts(cut: int, texts: int, max_tokens: int) -> str:
-    """What to say of texts that are longer than what their encoder reads."""
-    return f"{cut:,} of {texts:,} texts are longer than {max_tokens} word pieces and cut there"
+    def __call__(self, texts: list[str]) -> list[list[int]]:
+        """Word pieces of each text before truncation."""
+        new = [text for text in texts if text not in self._tried]
+        pieces = self._tried | dict(zip(new, self.encoder.prepare(new), strict=True))
+        prepared = [pieces[text] for text in texts]
+        too_long = sum(len(ids) > self.encoder.max_tokens for ids in prepared)
+        self.counts += TextCounts(len(texts), too_long, *self.encoder.known_and_unknown(prepared))
+        return prepared
 
 
 def write_parts(
-    parts: Sequence[Part],
-    batches: Batches,
-    folder: Folder,
+    work: Sequence[tuple[Sequence[Part], Batches, Folder]],
     done: Report = lambda count: None,
-    prepared: Iterator[Any] | None = None,
+    prepare: Prepare | None = None,
 ) -> list[BadImage]:
-    """Encode and write parts; return the images that cannot be decoded, whose parts are written without them.
+    """Encode and write parts, each encoder's into its folder; return the images that cannot be decoded, whose parts are
+    written without them.
 
-    A thread writes, at most two parts behind the encoder.
-    done: called with a number of finished contents. prepared: as `Batches.encode` has it.
+    A thread writes, at most two parts behind the encoders.
+    done: called with a number of finished contents. prepare: as `side_by_side` has it.
     """
+    left = [iter(parts) for parts, _, _ in work]
 
-    def write(started: tuple[Part, Callable[[], Group]]) -> list[BadImage]:
-        part, group = started[0], started[1]()
+    def write(started: tuple[int, Callable[[], Group]]) -> list[BadImage]:
+        number, group = started[0], started[1]()
+        part = next(left[number])
         if group.rows:
-            folder.write(Part(tuple(part.items[row] for row in group.rows)), group.vectors, group.tokens)
+            part = Part(tuple(part.items[row] for row in group.rows))
+            work[number][2].write(part, group.vectors, group.tokens)
         return group.bad
 
-    groups = batches.started([part.items for part in parts], done, prepared)
+    groups = side_by_side([(batches, [part.items for part in parts]) for parts, batches, _ in work], done, prepare)
     with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-        bad = list(prefetch(writer, write, zip(parts, groups, strict=True), window=BEHIND + 1))
+        bad = list(prefetch(writer, write, groups, window=BEHIND + 1))
     return [image for of_part in bad for image in of_part]

@@ -2,11 +2,11 @@
 
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -22,6 +22,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")  # what is inside counts
 BROKEN_EXIF = (SyntaxError, ValueError, TypeError, LookupError, EOFError, OSError, struct.error)
 
 Finished = TypeVar("Finished")
+Prepare = Callable[[list[bytes]], Sequence[Any]]  # image files -> of each its pixels, or Undecodable
 
 
 class Undecodable(ValueError):
@@ -67,14 +68,7 @@ class Squeeze:
 
     def __call__(self, contents: list[bytes]) -> "list[np.ndarray | Undecodable]":
         """[height, width, 3] uint8 RGB of each; in place of those that are no image why not."""
-
-        def one(data: bytes) -> np.ndarray | Undecodable:
-            try:
-                return decode(data, self)
-            except Undecodable as fault:
-                return fault
-
-        return [one(data) for data in contents]
+        return [made if isinstance(made, Undecodable) else made[0] for made in in_ways(contents, [self])]
 
     @property
     def bytes(self) -> int:
@@ -92,12 +86,40 @@ decode_each = Squeeze()
 TRANSFORM = decode_each.transform
 
 
+def in_ways(contents: list[bytes], ways: Sequence[Prepare]) -> "list[list[np.ndarray] | Undecodable]":
+    """What each way makes of image files, or why one is no image; those that squeeze share one decoding.
+
+    ways: encoders' `prepare`, none equal to another.
+    """
+    sizes = [way for way in ways if isinstance(way, Squeeze)]
+
+    def each_way(data: bytes) -> list[np.ndarray] | Undecodable:
+        try:
+            squeezed = dict(zip(sizes, decode_for(data, sizes), strict=True)) if sizes else {}
+        except Undecodable as fault:
+            return fault
+        made = [squeezed[way] if isinstance(way, Squeeze) else way([data])[0] for way in ways]
+        return next((each for each in made if isinstance(each, Undecodable)), made)
+
+    return [each_way(data) for data in contents]
+
+
 def decode(data: bytes, to: Squeeze = decode_each) -> np.ndarray:
     """The whole image, squeezed. Returns [height, width, 3] uint8 RGB.
 
     Raises Undecodable for empty, truncated and foreign files and for more than MAX_PIXELS pixels.
     """
-    return _decoded(data, lambda image: np.asarray(_squeezed(image, to)))
+    return decode_for(data, [to])[0]
+
+
+def decode_for(data: bytes, sizes: Sequence[Squeeze]) -> list[np.ndarray]:
+    """As `decode`, once for all sizes."""
+
+    def squeezed(image: Image.Image) -> list[np.ndarray]:
+        whole = _colours(image)
+        return [np.asarray(_squeezed(whole, to)) for to in sizes]
+
+    return _decoded(data, squeezed)
 
 
 def decode_whole(data: bytes, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -109,7 +131,7 @@ def decode_whole(data: bytes, longest: int) -> tuple[np.ndarray, tuple[int, int]
     def whole(image: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
         share = min(1.0, longest / max(image.size))
         width, height = (max(1, round(share * side)) for side in image.size)
-        return np.asarray(_squeezed(image, Squeeze(width, height))), image.size
+        return np.asarray(_squeezed(_colours(image), Squeeze(width, height))), image.size
 
     return _decoded(data, whole)
 
@@ -164,12 +186,16 @@ def _scaled(image: Image.Image) -> Image.Image:
     return image
 
 
-def _squeezed(image: Image.Image, to: Squeeze) -> Image.Image:
-    """RGB of that size. Transparency is resolved last: the same by linearity, with far less memory."""
+def _colours(image: Image.Image) -> Image.Image:
+    """RGB; RGBA where anything is transparent."""
     transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
     mode = "RGBA" if transparent else "RGB"
-    whole = image if image.mode == mode else image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _squeezed(whole: Image.Image, to: Squeeze) -> Image.Image:
+    """RGB of that size. Transparency is resolved last: the same by linearity, with far less memory."""
     small = whole.resize((to.width, to.height), to.resample)
-    if not transparent:
+    if small.mode == "RGB":
         return small
     return Image.alpha_composite(Image.new("RGBA", small.size, "white"), small).convert("RGB")

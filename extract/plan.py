@@ -1,8 +1,10 @@
 """What is left to encode: unique contents, minus those held already, in a fixed order, cut into parts."""
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from itertools import pairwise
 
 from extract.places import Source
 
@@ -36,9 +38,24 @@ def unique(items: Iterable[Item], held: Container[str]) -> list[Item]:
     return list(first.values())
 
 
-def by_length(items: Sequence[Item], length: Callable[[Item], int]) -> list[Item]:
-    """Shortest first, so that a batch is hardly padded; contents break ties, so that the order is always the same."""
-    return sorted(items, key=lambda item: (length(item), item.content))
+def merged(lists: Sequence[Sequence[Item]]) -> list[Item]:
+    """The items of all lists, each content once, in an order that every list keeps: all are cut from one plan."""
+    if all(items == lists[0] for items in lists):
+        return list(lists[0])
+    first = {item.content: item for items in lists for item in items}
+    order = TopologicalSorter(dict.fromkeys(first, ()))
+    for items in lists:
+        for before, after in pairwise(items):
+            order.add(after.content, before.content)
+    return [first[content] for content in order.static_order()]
+
+
+def by_length(items: Iterable[Item]) -> list[Item]:
+    """Texts, shortest first, so that a part holds few lengths and its batches are full.
+
+    Contents break ties, so that the order is always the same.
+    """
+    return sorted(items, key=lambda item: (len(str(item.source).encode()), item.content))
 
 
 def cut(items: Sequence[Item], rows: int) -> list[Part]:

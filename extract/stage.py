@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +10,8 @@ from extract import archive, dataset, encoders, places, publish
 from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
-from extract.encoders.batches import prefetch
-from extract.engine import EncoderJob, Engine, LocalEngine
+from extract.encoders.batches import in_threads
+from extract.engine import EncoderJob, Engine, LocalEngine, Task
 from extract.errors import Refused
 from extract.machine import cores
 from extract.parts import Folder, Held, library_versions
@@ -57,8 +56,8 @@ def extract(config: ExtractConfig | None = None, *, verbose: bool = False, **opt
             publish.refuse_other_dataset(job.folder, splits)
         publish.refuse_other_record(config.features, data)
         bad: dict[str, str] = {}
-        for job in jobs:
-            bad |= encode(job, splits, config, engine, bad)
+        for kind in ("image", "text"):  # a meme whose image fails loses its text too
+            bad |= encode([job for job in jobs if job.kind == kind], splits, config, engine, bad)
         present = dataset.find_splits(config.data)
         for job in jobs:
             publish.record_dataset(job.folder, data, present)
@@ -70,13 +69,13 @@ def choose_engine(config: ExtractConfig, until: ExitStack) -> Engine:
     """The engine asked for; what it opens is closed with `until`. Raises Refused if it is not installed."""
     if config.engine == "local":
         return LocalEngine()
-    from extract.ray_engine.engine import RayEngine
+    from extract.ray_engine.engine import Connection, RayEngine
 
-    return until.enter_context(RayEngine(config.address))
+    return RayEngine(until.enter_context(Connection(config.address)))
 
 
 def choose_encoders(config: ExtractConfig, engine: Engine | None = None) -> list[EncoderJob]:
-    """Locate what is asked for, images first: a meme whose image fails loses its text too.
+    """Locate what is asked for, images first.
 
     One that is named in two ways is taken once. Raises Refused for every encoder that cannot be had, all together.
     """
@@ -130,12 +129,8 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
 def image_digests(sources: Sequence[Source], quiet: bool) -> Iterator[str]:
     """sha256 of each image's bytes, in the order given. Raises as `Source.read_bytes`."""
     threads = places.readers(sources[0], cores()) if sources else 1
-    pool = ThreadPoolExecutor(threads)
-    try:
-        digests = prefetch(pool, places.digest, sources, window=64 * threads)
-        yield from bar(digests, "reading images", len(sources), "images", quiet)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
+    digests = in_threads(places.digest, sources, threads, window=64 * threads, name="read")
+    yield from bar(digests, "reading images", len(sources), "images", quiet)
 
 
 def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
@@ -151,26 +146,33 @@ def _say_overlaps(splits: Sequence[HashedSplit]) -> None:
 
 
 def encode(
-    job: EncoderJob,
+    jobs: Sequence[EncoderJob],
     splits: Sequence[HashedSplit],
     config: ExtractConfig,
     engine: Engine | None = None,
     bad: Collection[str] = (),
 ) -> dict[str, str]:
-    """Encode what this encoder's folder does not hold yet, in parts. Returns content -> reason for bad images.
+    """Encode what these encoders' folders do not hold yet, in parts. Returns content -> reason for bad images.
 
-    bad: contents of images that cannot be decoded; where their memes are skipped, their texts are not encoded.
+    jobs: of one kind. bad: contents of images that cannot be decoded; where their memes are skipped, their texts are
+    not encoded.
     """
-    held = Held.scan(job.folder)
     skipped = set(bad) if config.on_error == "skip" else set()
     items = [
-        Item(content, meme.text if job.kind == "text" else meme.image)
+        Item(content, meme.text if kind == "text" else meme.image)
+        for kind in {job.kind for job in jobs}
         for split in splits
         for meme, content, image in zip(
-            split.memes, split.content[job.kind], split.content.get("image", [""] * len(split.memes)), strict=True
+            split.memes, split.content[kind], split.content.get("image", [""] * len(split.memes)), strict=True
         )
         if image not in skipped
     ]
+    tasks = [task for task in (_plan(job, splits, items, config) for job in jobs) if task.left]
+    return (engine or LocalEngine()).encode(tasks, config) if tasks else {}
+
+
+def _plan(job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], config: ExtractConfig) -> Task:
+    held = Held.scan(job.folder)
     if not _copies_nothing(job, splits, items, held, config):
         held = held.sound(job.folder, {item.content for item in items}, [split.name for split in splits])
     _say_damage(job.folder, splits, held)
@@ -178,9 +180,7 @@ def encode(
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
         say(f"{job.located.slug}: nothing to encode, {reused:,} {job.kind}s held already")
-        return {}
-    label = f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug
-    return (engine or LocalEngine()).encode(job, left, label, config)
+    return Task(job, left, f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug)
 
 
 def _say_damage(folder: Folder, splits: Sequence[HashedSplit], held: Held) -> None:

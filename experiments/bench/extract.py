@@ -131,10 +131,11 @@ class StageOne:
     def encode_seconds(self, rows: int) -> float:
         """Seconds of the encoder alone for so many rows, on ready tensors, at the batch size that stage 1 uses."""
         size = batch_size = batches.BATCH_SIZE[self.job.device]
-        ready: list[object] = []
+        ready: Any
         if squeeze := encoders.decoder(self.job.located):
             shape = (size, squeeze.height, squeeze.width, 3)
-            ready += list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+            ready = batches.Batches(self.encoder, size).buffers.take(shape, np.dtype(np.uint8))
+            ready[:] = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         else:
             size = size * self.encoder.longest // PIECES
             ready = [[101, *range(2000, 1998 + PIECES), 102]] * size

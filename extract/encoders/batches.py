@@ -1,20 +1,22 @@
 """Contents through an encoder, in batches: the one way by which extract, predict, serve and systems get vectors.
 
 A content's vector does not depend on what it shares a batch with, nor on how many contents are left for the last batch.
-Images are decoded ahead in threads while the encoder works. Nothing here imports torch before it is asked to encode.
+Images are decoded ahead in threads while the encoder works, once for all encoders that want them, each into its slot of
+a buffer that is used again; texts become word pieces one group ahead. Nothing here imports torch before it is asked to
+encode.
 """
 
 import errno
 import hashlib
 import json
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,15 +28,15 @@ from extract.errors import Failed
 from extract.files import cache_root, write_text
 from extract.machine import FLOAT32, cores, processor_name
 from extract.places import readers
-from extract.plan import Item
+from extract.plan import Item, merged
 
 if TYPE_CHECKING:
     import torch
 
-    from extract.encoders.transfers import Arriving
+    from extract.encoders.transfers import Arriving, Buffers
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256, "mps": 64}  # images; on a CPU small batches stay in the cache
-IN_HAND = 3  # batches that a GPU has been given and has not finished
+IN_HAND = 2  # batches that a GPU has been given and has not finished, besides the one at hand
 # Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
 DECODING = threading.BoundedSemaphore(cores())
 UNREAD, CHANGED = "cannot be read", "changed while it was being read"
@@ -44,6 +46,10 @@ OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EP
 In = TypeVar("In")
 Out = TypeVar("Out")
 Report = Callable[[int], object]  # takes a number of finished contents
+Groups = Sequence[Sequence[Item]]
+# In place of an encoder's own. Texts -> as `Encoder.prepare`; an image's item and the ways in which it is wanted,
+# each an encoder's `prepare` -> pixels for each way, or BadImage.
+Prepare = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,55 @@ class Group:
 class _End:
     """Stands behind a group's last batch."""
 
-    bad: "list[BadImage]"
-    tokens: dict[int, int]  # texts only: row -> word pieces
+    bad: "list[BadImage]" = field(default_factory=list)
+    tokens: dict[int, int] = field(default_factory=dict)  # texts only: row -> word pieces
 
 
 @dataclass(frozen=True)
 class Batch:
     """Contents that are encoded together."""
 
-    contents: list[tuple[int, Any]]  # rows of a group, and their contents prepared
+    rows: list[int]  # of a group
+    contents: Any  # prepared: a list of as many; or an array of `full`, whose first are these
     full: int  # contents of a batch that need not be filled up
+
+    def filled(self) -> Any:
+        """As many contents as a full batch has: the last one again and again."""
+        count = len(self.rows)
+        if isinstance(self.contents, list):
+            return self.contents + self.contents[-1:] * (self.full - count)
+        self.contents[count:] = self.contents[count - 1]
+        return self.contents
+
+
+class Slots:
+    """A batch of images in the making: threads put each into its slot of one buffer."""
+
+    def __init__(self, buffers: "Buffers", rows: range, full: int, end: _End | None, bad: "list[BadImage]") -> None:
+        """rows: of a group. end: of that group, if this is its last batch. bad: its images that are."""
+        self.rows, self.full, self.end = rows, full, end
+        self._buffers, self._bad = buffers, bad
+        self._buffer: np.ndarray | None = None
+        self._lock, self._holes = threading.Lock(), set[int]()
+
+    def put(self, slot: int, pixels: np.ndarray) -> None:
+        with self._lock:
+            if self._buffer is None:
+                self._buffer = self._buffers.take((self.full, *pixels.shape), pixels.dtype)
+        np.copyto(self._buffer[slot], pixels)
+
+    def leave(self, slot: int, bad: "BadImage") -> None:
+        self._holes.add(slot)
+        self._bad.append(bad)
+
+    def batch(self) -> Batch | None:
+        """Once each slot is put or left; None where all are left."""
+        good = [slot for slot in range(len(self.rows)) if slot not in self._holes]
+        if self._buffer is None:
+            return None
+        if self._holes:
+            self._buffer[: len(good)] = self._buffer[good]
+        return Batch([self.rows[slot] for slot in good], self._buffer, self.full)
 
 
 @dataclass
@@ -83,104 +128,49 @@ class Batches:
 
     encoder: Encoder
     batch_size: int  # images; texts: a batch holds batch_size x max_tokens word pieces at the most
+    busy: float = field(default=0.0, init=False)  # seconds that the encoder itself has taken, threads added up
     # size of a full batch -> whether a content that comes alone gets the same bits
     _alone: dict[int, bool | None] = field(default_factory=dict, init=False, repr=False)
 
     def encode(
-        self, groups: Sequence[Sequence[Item]], done: Report = lambda count: None, prepared: Iterator[Any] | None = None
+        self, groups: Groups, done: Report = lambda count: None, prepare: Prepare | None = None
     ) -> Iterator[Group]:
-        """Encode groups of contents; yield each when all of it is done.
+        """Encode groups of contents; yield each when all of it is done. Arguments and errors as of `side_by_side`."""
+        return (group() for _, group in side_by_side([(self, groups)], done, prepare))
 
-        done: called with a number of finished contents.
-        prepared: all groups' contents in order as `Encoder.prepare` gives them, if somebody has done that.
-        Raises Failed for values that are not finite, and for files that cannot be read for no fault of theirs.
+    @cached_property
+    def buffers(self) -> "Buffers":
+        from extract.encoders.transfers import Buffers
+
+        return Buffers(self.encoder.device)
+
+    def full(self, size: int) -> int:
+        """Contents of a batch that need not be filled up, in a group of so many.
+
+        No larger than what there is to fill it; a plan that goes on cuts the same groups.
         """
-        return (group() for group in self.started(groups, done, prepared))
+        return min(self.batch_size, max(size, BATCH_SIZE[self.encoder.device.type]))
 
-    def started(
-        self, groups: Sequence[Sequence[Item]], done: Report = lambda count: None, prepared: Iterator[Any] | None = None
-    ) -> Iterator[Callable[[], Group]]:
-        """As `encode`, but of each group what waits for its vectors and then returns it: a GPU may still be at it."""
-        from extract.encoders.transfers import Arriving
-
-        given = self._prepared(groups) if prepared is None else _given(prepared)
-        with FLOAT32.products(), given as contents:
-            plan = self._plan((len(group), islice(contents, len(group))) for group in groups)
-            rows: list[int] = []
-            pieces: list[Arriving] = []
-            in_hand: deque[Arriving] = deque()
-            with batches_at_once(self.encoder.device, self.batch_size) as each_of:
-                for batch, vectors in each_of(self._encode, plan):
-                    if isinstance(batch, _End):
-                        done(len(batch.bad))
-                        yield partial(self._group, rows, pieces, batch)
-                        rows, pieces = [], []
-                    else:
-                        rows += [row for row, _ in batch.contents]
-                        pieces.append(Arriving(vectors))
-                        in_hand.append(pieces[-1])
-                        if len(in_hand) > IN_HAND:  # else a fast decoder would fill the GPU's memory
-                            in_hand.popleft().wait()
-                        done(len(vectors))
-
-    @contextmanager
-    def _prepared(self, groups: Sequence[Sequence[Item]]) -> Iterator[Iterator[Any]]:
-        """Texts are tokenised a group at a time, images read and decoded ahead in threads."""
-        items = [item for group in groups for item in group]
-        if not items or isinstance(items[0].source, str):
-            yield (ids for group in groups for ids in self.encoder.prepare([str(item.source) for item in group]))
-            return
-        threads = readers(items[0].source, cores())
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        try:
-            window = max(3 * self.batch_size, 2 * threads)
-            yield prefetch(pool, partial(decode, prepare=self.encoder.prepare), items, window)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _plan(self, groups: Iterable[tuple[int, Iterable[Any]]]) -> Iterator[Batch | _End]:
-        """groups: each with its number of contents."""
-        for size, group in groups:
-            # no larger than what there is to fill it; a plan that goes on cuts the same groups
-            full = min(self.batch_size, max(size, BATCH_SIZE[self.encoder.device.type]))
-            end = _End([], {})
-            waiting: dict[int, list[tuple[int, Any]]] = {}  # by length
-            for row, content in enumerate(group):
-                if isinstance(content, BadImage):
-                    end.bad.append(content)
-                    continue
-                if isinstance(content, list):
-                    end.tokens[row] = len(content)
-                length = self.encoder.length(content)
-                waiting.setdefault(length, []).append((row, content))
-                # one that must be filled up has one size for all lengths: else the shortest would cost the most
-                longest = self.encoder.longest if self.encoder.row_by_row else length
-                if len(waiting[length]) == max(1, self.batch_size * longest // length):
-                    yield Batch(waiting.pop(length), full)
-            yield from (Batch(batch, full) for _, batch in sorted(waiting.items()))
-            yield end
-
-    def _encode(self, batch: Batch | _End) -> "tuple[Batch | _End, torch.Tensor | None]":
-        if isinstance(batch, _End):
-            return batch, None
-        contents = [content for _, content in batch.contents]
-        if self.encoder.row_by_row or len(contents) >= batch.full:
-            return batch, self.encoder.encode(contents)
+    def vectors(self, batch: Batch) -> "torch.Tensor":
+        """[len(batch.rows), dim], on the encoder's device."""
+        count, encode = len(batch.rows), self.encoder.encode
+        contents = batch.contents[:count]
+        if self.encoder.row_by_row or count >= batch.full:
+            return encode(contents)
         import torch
 
         if batch.full not in self._alone:
             self._alone[batch.full] = self._remembered(batch.full) if self.encoder.row_by_row is None else False
         if self._alone[batch.full]:
-            return batch, torch.cat([self.encoder.encode([content]) for content in contents])
-        filled = contents + contents[-1:] * (batch.full - len(contents))
-        vectors = self.encoder.encode(filled)[: len(contents)]
+            return torch.cat([encode(contents[row : row + 1]) for row in range(count)])
+        vectors = encode(batch.filled())[:count]
         if self._alone[batch.full] is None:
-            ends = {0, len(contents) - 1}
-            alone = all(torch.equal(self.encoder.encode([contents[row]])[0], vectors[row]) for row in ends)
+            ends = {0, count - 1}
+            alone = all(torch.equal(encode(contents[row : row + 1])[0], vectors[row]) for row in ends)
             self._alone[batch.full] = alone
             with suppress(OSError):
                 write_text(self._memory(batch.full), json.dumps(alone))
-        return batch, vectors
+        return vectors
 
     def _memory(self, full: int) -> Path:
         """Where it is remembered how this encoder's short batches are treated: that depends on the processor."""
@@ -188,14 +178,8 @@ class Batches:
 
         encoder, device = self.encoder, self.encoder.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-        about: list[Any] = [
-            encoder.located.weights,
-            encoder.located.pooling,
-            str(encoder.dtype),
-            name,
-            torch.__version__,
-        ]
-        about += [full, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
+        about: list[Any] = [encoder.located.weights, encoder.located.pooling, str(encoder.dtype), name]
+        about += [torch.__version__, full, torch.get_num_threads(), torch.backends.mkldnn.is_available()]
         digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return cache_root() / "short_batches" / f"{digest[:32]}.json"
 
@@ -205,7 +189,8 @@ class Batches:
             return answer if isinstance(answer, bool) else None
         return None
 
-    def _group(self, rows: list[int], pieces: "list[Arriving]", end: _End) -> Group:
+    def group(self, rows: list[int], pieces: "list[Arriving]", end: _End) -> Group:
+        """Put the vectors of a group's batches into the order of its rows, once they are here."""
         import torch
 
         vectors = np.empty((len(rows), self.encoder.dim), dtype=np.float32)
@@ -224,9 +209,129 @@ class Batches:
         return Group(ordered, vectors, tokens, end.bad)
 
 
-@contextmanager
-def _given(prepared: Iterator[Any]) -> Iterator[Iterator[Any]]:
-    yield prepared
+Planned = Generator[tuple[int, Batch | _End]]  # with the number of the encoder that it is for
+Wanted = list[tuple[int, Slots, int]]  # an image by encoders, each in a slot of a batch of its own
+
+
+def side_by_side(
+    work: Sequence[tuple[Batches, Groups]], done: Report = lambda count: None, prepare: Prepare | None = None
+) -> Iterator[tuple[int, Callable[[], Group]]]:
+    """Encode groups of contents, each encoder its own.
+
+    An image that several want is read and decoded once. Contents that two have in common come in one order in both.
+    Yields an encoder's number and, of its next group, what waits for the vectors and then returns it: a GPU may still
+    be at it.
+    done: called with a number of finished contents. prepare: in place of the encoders' own.
+    Raises Failed for values that are not finite, and for files that cannot be read for no fault of theirs.
+    """
+    from extract.encoders.transfers import Arriving
+
+    def encode(planned: tuple[int, Batch | _End]) -> "tuple[int, Batch | _End, torch.Tensor | None, float]":
+        number, batch = planned
+        start = time.perf_counter()
+        vectors = work[number][0].vectors(batch) if isinstance(batch, Batch) else None
+        return number, batch, vectors, time.perf_counter() - start
+
+    def release(arriving: Arriving, batches: Batches, batch: Batch) -> None:
+        start = time.perf_counter()
+        arriving.wait()
+        batches.busy += time.perf_counter() - start
+        if isinstance(batch.contents, np.ndarray):
+            batches.buffers.give(batch.contents)
+
+    items = [item for _, groups in work for group in groups for item in group]
+    plan = _images(work, prepare) if items and not isinstance(items[0].source, str) else _texts(work, prepare)
+    gathered: list[tuple[list[int], list[Arriving]]] = [([], []) for _ in work]  # of the group that each is at
+    in_hand: deque[tuple[Arriving, Batches, Batch]] = deque()
+    device, size = work[0][0].encoder.device, max(batches.batch_size for batches, _ in work)
+    with FLOAT32.products(), closing(plan), batches_at_once(device, size) as each_of:
+        for number, batch, vectors, seconds in each_of(encode, plan):
+            batches, (rows, pieces) = work[number][0], gathered[number]
+            if isinstance(batch, _End):
+                done(len(batch.bad))
+                yield number, partial(batches.group, rows, pieces, batch)
+                gathered[number] = [], []
+                continue
+            rows += batch.rows
+            pieces.append(Arriving(vectors))
+            in_hand.append((pieces[-1], batches, batch))
+            batches.busy += seconds
+            if len(in_hand) > IN_HAND:  # else a fast decoder would fill the GPU's memory
+                release(*in_hand.popleft())
+            done(len(batch.rows))
+        for each in in_hand:
+            release(*each)
+
+
+def _texts(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> Planned:
+    """One encoder's after another's. Those of one length share a batch; a thread tokenises one group ahead."""
+    for number, (batches, groups) in enumerate(work):
+        encoder = batches.encoder
+        sources = ([str(item.source) for item in group] for group in groups)
+        for contents in in_threads(prepare or encoder.prepare, sources, 1, window=2, name="tokenise"):
+            full, end = batches.full(len(contents)), _End()
+            waiting: dict[int, tuple[list[int], list[Any]]] = {}  # by length: rows, and what is in them
+            for row, content in enumerate(contents):
+                end.tokens[row] = len(content)
+                length = encoder.length(content)
+                rows, of_length = waiting.setdefault(length, ([], []))
+                rows.append(row)
+                of_length.append(content)
+                # one that must be filled up has one size for all lengths: else the shortest would cost the most
+                longest = encoder.longest if encoder.row_by_row else length
+                if len(rows) == max(1, batches.batch_size * longest // length):
+                    yield number, Batch(*waiting.pop(length), full)
+            yield from ((number, Batch(*batch, full)) for _, batch in sorted(waiting.items()))
+            yield number, end
+
+
+def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> Planned:
+    """Read and decoded ahead in threads, once for all encoders, into the slots of each one's batches."""
+    items = merged([[item for group in groups for item in group] for _, groups in work])
+    ways = [batches.encoder.prepare for batches, _ in work]
+    slots = [_slots(batches, groups) for batches, groups in work]
+
+    def wanted() -> Iterator[tuple[Item, Wanted]]:
+        heads = [next(each, ("",)) for each in slots]
+        for item in items:
+            asking = [number for number, (content, *_) in enumerate(heads) if content == item.content]
+            yield item, [(number, *heads[number][1:]) for number in asking]
+            for number in asking:
+                heads[number] = next(slots[number], ("",))
+
+    def put(asked: tuple[Item, Wanted]) -> tuple[Wanted, BadImage | None]:
+        item, places = asked
+        different = list(dict.fromkeys(ways[number] for number, *_ in places))
+        made = prepare(item, different) if prepare else decode(item, partial(images.in_ways, ways=different))
+        if isinstance(made, BadImage):
+            return places, made
+        pixels = dict(zip(different, made, strict=True))
+        for number, batch, slot in places:
+            batch.put(slot, pixels[ways[number]])
+        return places, None
+
+    threads = 1 if prepare else readers(items[0].source, cores())
+    window = max(2 * max(batches.batch_size for batches, _ in work), 2 * threads)
+    for places, bad in in_threads(put, wanted(), threads, window, name="decode"):
+        for number, batch, slot in places:
+            if bad:
+                batch.leave(slot, bad)
+            if slot == len(batch.rows) - 1:
+                if ready := batch.batch():
+                    yield number, ready
+                if batch.end:
+                    yield number, batch.end
+
+
+def _slots(batches: Batches, groups: Groups) -> Iterator[tuple[str, Slots, int]]:
+    """Where each content goes: in order, a batch and the slot in it."""
+    for group in groups:
+        full, end = batches.full(len(group)), _End()
+        for start in range(0, len(group), batches.batch_size):
+            rows = range(start, min(start + batches.batch_size, len(group)))
+            last = end if rows.stop == len(group) else None
+            batch = Slots(batches.buffers, rows, full, last, end.bad)
+            yield from ((group[row].content, batch, row - start) for row in rows)
 
 
 @contextmanager
@@ -321,3 +426,14 @@ def prefetch(
             raise failure
         finally:
             del failure  # its traceback holds this frame, and with it all that was in hand
+
+
+def in_threads(
+    function: Callable[[In], Out], items: Iterable[In], threads: int, window: int, name: str
+) -> Iterator[Out]:
+    """`prefetch` with threads of its own. Where it is given up, as by Ctrl-C, it does not wait for what is queued."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        yield from prefetch(pool, function, items, window)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

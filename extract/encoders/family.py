@@ -57,7 +57,8 @@ class Encoder(Protocol):
     def prepare(self, contents: list[Any]) -> list[Any]:
         """Texts -> lists of token ids, specials included, not truncated.
 
-        Image files' bytes -> arrays of decoded pixels or, for those that are no image, images.Undecodable.
+        Image files' bytes -> arrays of decoded pixels, all of one shape, or, for those that are no image,
+        images.Undecodable. Where it is an images.Squeeze, other encoders share its decoding.
         """
 
     def length(self, content: Any) -> int:
@@ -67,7 +68,10 @@ class Encoder(Protocol):
         """
 
     def encode(self, batch: Sequence[Any]) -> "torch.Tensor":
-        """Prepared contents of one length -> vectors [batch, dim], float32, on the encoder's device."""
+        """Prepared contents of one length -> vectors [batch, dim], float32, on the encoder's device.
+
+        Images come as one array [batch, ...], in memory that is used again once their vectors are there.
+        """
 
 
 class TextEncoder(Encoder, Protocol):
@@ -80,17 +84,20 @@ class TextEncoder(Encoder, Protocol):
 
 
 def unknown_pieces(texts: int, known: int, unknown: int) -> str:
-    """What to say of word pieces that an encoder does not know; empty if it knows all.
-
-    Raises Failed if it does not know most of them, unless the texts are too few to tell by them.
-    """
+    """What to say of word pieces that an encoder does not know; empty if it knows all."""
     if not unknown:
         return ""
     pieces = known + unknown
-    told = f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
-    if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * pieces:
-        raise Failed(f"the text encoder: {told}. Its vocabulary is cut short, or not of these texts' language")
-    return told
+    return f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
+
+
+def refuse_unknown(texts: int, known: int, unknown: int) -> None:
+    """Raise Failed where it does not know most, unless the texts are too few to tell by them."""
+    if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * (known + unknown):
+        raise Failed(
+            f"the text encoder: {unknown_pieces(texts, known, unknown)}. "
+            "Its vocabulary is cut short, or not of these texts' language"
+        )
 
 
 class Family(Protocol):

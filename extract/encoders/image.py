@@ -1,7 +1,7 @@
 """What every family of image encoders does alike: pixels of files, batches of pixels, vectors."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -49,21 +49,20 @@ class ImageEncoder:
         self.row_by_row = None if device.type == "cpu" and not compiled else False
         self._net = net
         self._upload = Upload(device)
-        self._squeeze = squeeze
+        self.prepare = squeeze  # itself: encoders of one size share what it makes of an image
         self._run = graphs.Replayed(run) if graphs.fits(device, compiled) else run
-
-    def prepare(self, contents: list[bytes]) -> list[Any]:
-        """[height, width, 3] uint8 RGB of each image file, or images.Undecodable."""
-        return self._squeeze(contents)
 
     def length(self, content: np.ndarray) -> int:
         return 1
 
-    def encode(self, batch: Sequence[np.ndarray]) -> "Tensor":
-        """Vectors [batch, dim] on the encoder's device: pooled, or a grid's rows."""
+    def encode(self, batch: np.ndarray | Sequence[np.ndarray]) -> "Tensor":
+        """Vectors [batch, dim] on the encoder's device: pooled, or a grid's rows.
+
+        batch: [batch, height, width, 3] uint8 RGB.
+        """
         import torch
 
-        if not batch:
+        if not len(batch):
             return torch.empty(0, self.dim, device=self.device)
         return self.vectors(self._upload(batch).permute(0, 3, 1, 2))  # NHWC in memory: channels last
 

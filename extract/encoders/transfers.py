@@ -1,55 +1,61 @@
 """Between the processor's memory and a GPU's: batches go there, and vectors come back, while the GPU works on."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BUFFERS = 3  # pinned batches: one that is filled, one that is copied, one that waits for its turn
 
+class Buffers:
+    """Arrays that batches are put together in, used again and again.
 
-class Upload:
-    """Batches of arrays of one shape onto a device.
-
-    To a GPU they go through a few pinned buffers that are used again and again, on a stream of their own: to pin memory
-    takes longer than to copy it, and copies wait for no kernel.
+    A GPU copies from them by itself: they are pinned, which takes longer than to fill one.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.pinned = device, device.type == "cuda"
-        self._buffers: list[tuple[Tensor, torch.cuda.Event]] = []
-        self._stream: torch.cuda.Stream | None = None
-        self._next = 0
+        self.pinned = device.type == "cuda"
+        self._free: dict[tuple[tuple[int, ...], np.dtype], list[np.ndarray]] = defaultdict(list)
 
-    def __call__(self, batch: Sequence[np.ndarray]) -> Tensor:
-        """[batch, ...] on the device, ready for what is launched next on the current stream."""
-        if not self.pinned:
-            return torch.from_numpy(np.stack(batch)).to(self.device)
+    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """One that nobody uses; what it holds is left from its last use."""
+        with suppress(IndexError):
+            return self._free[shape, dtype].pop()
+        return pinned(shape, getattr(torch, dtype.name)).numpy() if self.pinned else np.empty(shape, dtype)
+
+    def give(self, buffer: np.ndarray) -> None:
+        """It has been copied, or what was made of it is there."""
+        self._free[buffer.shape, buffer.dtype].append(buffer)
+
+
+class Upload:
+    """Batches of arrays of one shape onto a device; to a GPU on a stream of their own, so that copies wait for no
+    kernel."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.streams = device, device.type == "cuda"
+        self._stream: torch.cuda.Stream | None = None
+
+    def __call__(self, batch: np.ndarray | Sequence[np.ndarray]) -> Tensor:
+        """[batch, ...] on the device, ready for what is launched next on the current stream.
+
+        On the CPU an array is not copied; to a GPU it is while the caller goes on, if its memory is pinned.
+        """
+        here = torch.from_numpy(batch if isinstance(batch, np.ndarray) else np.stack(batch))
+        if not self.streams:
+            return here.to(self.device)
         if self._stream is None:
             self._stream = torch.cuda.Stream(self.device)
-        buffer, copied = self._buffer(batch)
-        copied.synchronize()
-        np.stack(batch, out=buffer[: len(batch)].numpy())
         with torch.cuda.stream(self._stream):
-            there = buffer[: len(batch)].to(self.device, non_blocking=True)
+            there = here.to(self.device, non_blocking=True)
+            copied = torch.cuda.Event()
             copied.record()
         current = torch.cuda.current_stream(self.device)
         current.wait_event(copied)
         there.record_stream(current)  # else its memory could be given away on the other stream, while it is read here
         return there
-
-    def _buffer(self, batch: Sequence[np.ndarray]) -> tuple[Tensor, torch.cuda.Event]:
-        """The buffer whose turn it is, anew where it does not hold such a batch."""
-        shape, dtype = batch[0].shape, torch.from_numpy(batch[0][:0]).dtype
-        place, self._next = self._next, (self._next + 1) % BUFFERS
-        if place == len(self._buffers):
-            self._buffers.append((pinned((0, *shape), dtype), torch.cuda.Event()))
-        buffer, copied = self._buffers[place]
-        if len(buffer) < len(batch) or buffer.shape[1:] != shape or buffer.dtype != dtype:
-            copied.synchronize()
-            self._buffers[place] = pinned((len(batch), *shape), dtype), copied
-        return self._buffers[place]
 
 
 class Arriving:

@@ -1,11 +1,9 @@
 """Decoding in a child process, so that an image that kills its decoder kills no one else.
 
 `python -m extract.ray_engine.decoder` is the child: questions in (pickled): what decodes, and a list of items; for each
-item, in order, a line out (JSON) that names its content and says why it is bad or of which shape its pixels are, then
-the pixels.
+item, in order, out (pickled, too): its content, and its pixels or why there are none.
 """
 
-import json
 import os
 import pickle
 import signal
@@ -15,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -79,30 +76,20 @@ class Decoder:
 
     def _answers(self, items: Sequence[Item], prepare: Prepare) -> Iterator[Answer]:
         """As many as the child lives to give. Raises Failed where the child says that the run cannot go on."""
-        told = self.process.stdout
-        assert self.process.stdin
+        questions, told = self.process.stdin, self.process.stdout
+        assert questions
         assert told
         try:
-            pickle.dump((prepare, items), self.process.stdin)
-            self.process.stdin.flush()
+            pickle.dump((prepare, items), questions)
+            questions.flush()
             for item in items:
-                line = told.readline()
-                if not line.endswith(b"\n"):
-                    return
-                about = json.loads(line)
-                if failure := about.get("failure"):
-                    raise Failed(failure)
-                if about["content"] != item.content:
-                    raise Failed(f"a decoder answered for {about['content']}; it was asked for {item.content}")
-                if about["reason"]:
-                    yield BadImage(item.content, about["reason"])
-                    continue
-                size = prod(about["shape"])
-                pixels = told.read(size)
-                if len(pixels) < size:
-                    return
-                yield np.frombuffer(pixels, dtype=np.uint8).reshape(about["shape"])
-        except BrokenPipeError:
+                content, answer = pickle.load(told)
+                if isinstance(answer, Failed):
+                    raise answer
+                if content != item.content:
+                    raise Failed(f"a decoder answered for {content}; it was asked for {item.content}")
+                yield answer
+        except (BrokenPipeError, EOFError, pickle.UnpicklingError):  # it died, perhaps in the middle of an answer
             return
         except BaseException:  # or nobody asks on: the next question must not be given what is left to say of this one
             self.process.kill()
@@ -140,20 +127,19 @@ def main() -> None:
             try:
                 _answer(items, prepare, answers)
             except Failed as error:  # the place that holds the images is out of reach
-                answers.write(json.dumps({"failure": str(error)}).encode() + b"\n")
-                answers.flush()
+                _tell(answers, "", Failed(str(error)))
 
 
 def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
     readers = max(READERS, places.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
         for item, data in zip(items, prefetch(pool, batches.read, items, 2 * readers), strict=True):
-            pixels = batches.pixels(item, data, prepare)
-            bad = isinstance(pixels, BadImage)
-            reason, shape = (pixels.reason, []) if bad else ("", pixels.shape)
-            about = {"content": item.content, "reason": reason, "shape": shape}
-            answers.write(json.dumps(about).encode() + b"\n" + (b"" if bad else pixels.tobytes()))
-            answers.flush()
+            _tell(answers, item.content, batches.pixels(item, data, prepare))
+
+
+def _tell(answers: BinaryIO, content: str, answer: Answer | Failed) -> None:
+    pickle.dump((content, answer), answers)
+    answers.flush()
 
 
 if __name__ == "__main__":

@@ -4,22 +4,21 @@ import platform
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from extract import encoders, engine, machine
 from extract.config import ExtractConfig
 from extract.encoders import batches
-from extract.engine import EncoderJob
+from extract.encoders.family import TextEncoder
+from extract.engine import EncoderJob, Task, TextCounts, Tokeniser
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
 from extract.parts import Held
 from extract.places import Place
-from extract.plan import Item, Part, cut, unique
+from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say
 from extract.ray_engine import decoder, workers
 from extract.ray_engine.cluster import Connection, Pool
@@ -36,15 +35,11 @@ MACHINE = re.compile(r"\bip[=:] ?([\w.:]+)")
 REASON = re.compile(r"^[\w.]+(?:Error|Exception)\b.*$", re.MULTILINE)  # a traceback's last, unindented
 
 
-class RayEngine(AbstractContextManager["RayEngine"]):
-    """Encodes on a Ray cluster. As a context manager it closes what it opened."""
+class RayEngine:
+    """Encodes on a Ray cluster."""
 
-    def __init__(self, address: str) -> None:
-        """address: "local", "auto" or HOST:PORT. Raises Refused where Ray is not installed."""
-        self.connection = Connection(address)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.connection.__exit__(kind, error, at)
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
 
     def processor(self, config: ExtractConfig) -> tuple[str, str]:
         """Device and dtype, as the cluster's machines have them; the driver's may have no GPU."""
@@ -66,25 +61,37 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         except ray.exceptions.RayError as error:
             raise stopped("--dtype auto", error) from None
 
-    def encode(self, job: EncoderJob, left: list[Item], label: str, config: ExtractConfig) -> dict[str, str]:
-        """Encode and write what is left, in parts. Returns content -> reason for bad images.
+    def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+        """Encode and write what is left, in parts, one encoder after another. Returns content -> reason for bad images.
 
         Raises Failed if a machine cannot go on, or if Ray loses work again and again without a part being finished.
         """
         self.connection.open()
+        bad: dict[str, str] = {}
+        for task in tasks:
+            bad |= self._encode(task, config)
+            task.job.folder.sweep_torn()
+        return bad
+
+    def _encode(self, task: Task, config: ExtractConfig) -> dict[str, str]:
         import ray
         from ray.data.exceptions import ExecutionTimeoutError
 
+        job, left = task.job, task.left
         bad: dict[str, str] = {}
-        with bar(None, label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
+        counts, tokeniser = TextCounts(), None
+        if job.kind == "text":  # its tokenizer alone is used here, and the driver may have no GPU
+            tokeniser = Tokeniser(cast(TextEncoder, engine.load(replace(job, device="cpu"), config)))
+            tokeniser.try_on([str(item.source) for item in left])
+        with bar(None, task.label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
             while left:
-                parts = self._parts(job, left, config)
                 try:
-                    for report in self._stream(parts, job, config):
+                    for report in self._stream(_parts(job, left), job, config):
                         if report.failure:
                             raise Failed(report.failure)
                         _refuse_blind(report, left)
                         bad |= {image.content: image.reason for image in report.bad}
+                        counts += report.counts
                         rows_bar.update(report.rows)
                     break
                 except ray.exceptions.RayTaskError as error:
@@ -92,16 +99,9 @@ class RayEngine(AbstractContextManager["RayEngine"]):
                 except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
                     left = self._after(error, job, left, bad)
                     rows_bar.update(rows_bar.total - len(left) - rows_bar.n)
-        job.folder.sweep_torn()
+        if tokeniser:
+            counts.say(tokeniser.encoder)
         return bad
-
-    def _parts(self, job: EncoderJob, left: list[Item], config: ExtractConfig) -> list[Part]:
-        """The local engine's plan, but for the size of parts that are too large for one block."""
-        rows = engine.PART_ROWS[job.device][job.kind]
-        if job.kind == "image":
-            return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
-        # its tokenizer alone is used here, and the driver may have no GPU
-        return engine.text_parts(left, engine.load(replace(job, device="cpu"), config), rows)[0]
 
     def _stream(self, parts: Sequence[Part], job: EncoderJob, config: ExtractConfig) -> Iterator[workers.Report]:
         """Run the parts; yield what became of each, in the order in which they end."""
@@ -131,6 +131,14 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         lost = f"Ray lost work ({type(error).__name__})"
         say(f"{job.located.slug}: {lost}; going on with {len(still):,} that are left")
         return still
+
+
+def _parts(job: EncoderJob, left: Sequence[Item]) -> list[Part]:
+    """The local engine's plan, but for the size of parts that are too large for one block."""
+    rows = engine.PART_ROWS[job.device][job.kind]
+    if job.kind == "text":
+        return cut(by_length(left), rows)
+    return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
 
 
 def _pipeline(parts: Sequence[Part], job: EncoderJob, config: ExtractConfig, pool: Pool) -> "Dataset":

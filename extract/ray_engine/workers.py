@@ -4,22 +4,22 @@ import json
 import os
 import pickle
 import platform
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import numpy as np
 
 from extract import encoders, store
 from extract.encoders import catalogue
 from extract.encoders.batches import BadImage, Batches
-from extract.encoders.family import Encoder, Incomplete, Located
+from extract.encoders.family import Encoder, Incomplete, Located, TextEncoder
 from extract.encoders.weights import combine, digest, sha256
-from extract.engine import out_of_memory, write_parts
+from extract.engine import TextCounts, Tokeniser, out_of_memory, write_parts
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
 from extract.places import Place, Remote
-from extract.plan import Part
+from extract.plan import Item, Part
 from extract.ray_engine import decoder
 
 Batch = dict[str, np.ndarray]  # a block of Ray Data: columns of equal length
@@ -44,6 +44,7 @@ class Report:
     bad: list[BadImage] = field(default_factory=list)
     failure: str = ""  # why the whole run cannot go on
     reader: str = ""  # the machine that read the part's images
+    counts: TextCounts = field(default_factory=TextCounts)
 
 
 def block(part: Part) -> dict[str, bytes]:
@@ -53,9 +54,7 @@ def block(part: Part) -> dict[str, bytes]:
 
 def reports(batch: Batch) -> Iterator[Report]:
     """Read what encoders returned."""
-    for row in batch["report"]:
-        told = json.loads(row)
-        yield Report(**told | {"bad": [BadImage(**bad) for bad in told["bad"]]})
+    return map(pickle.loads, batch["report"])
 
 
 def decode(batch: Batch, prepare: decoder.Prepare, child: tuple[str, ...], data: Place) -> Batch:
@@ -95,41 +94,46 @@ class Encode:
         part: Part = pickle.loads(batch["part"][0])
         told = json.loads(str(batch["decoding"][0])) if "decoding" in batch else {}
         try:
-            bad = self._land(part, batch, told)
-            report = Report(len(part.items), bad, reader=told.get("reader", ""))
+            report = self._land(part, batch, told)
         except Failed as error:
             report = Report(0, failure=str(error))
-        return {"report": np.array([json.dumps(asdict(report))])}
+        return {"report": np.array([pickle.dumps(report)], dtype=object)}
 
-    def _land(self, part: Part, batch: Batch, told: dict[str, Any]) -> list[BadImage]:
+    def _land(self, part: Part, batch: Batch, told: dict[str, Any]) -> Report:
         """told: by the decoder. Raises Failed for what the whole run must stop at."""
-        decoded: list[np.ndarray | BadImage] = []
+        decoded: dict[str, np.ndarray | BadImage] = {}
         if told:
             if told["failure"]:
                 raise Failed(told["failure"])
             for item, pixels, reason in zip(part.items, batch["pixels"][0], told["reasons"], strict=True):
-                decoded.append(BadImage(item.content, reason) if reason else pixels)
-        bad = [each for each in decoded if isinstance(each, BadImage)]
+                decoded[item.content] = BadImage(item.content, reason) if reason else pixels
+        bad = [each for each in decoded.values() if isinstance(each, BadImage)]
         gone = {each.content for each in bad}
         good = Part(tuple(item for item in part.items if item.content not in gone))
+        counts = TextCounts()
         # Ray runs a part again if its report was lost, with its machine or on the way
         if good.items and not landed(self.job.folder, good):
-            self._encode(part, decoded)
+            counts = self._encode(part, decoded)
         path = _path(self.job.folder, good)
         if isinstance(path, Remote) and platform.node() != self.job.driver:
             path.forget()  # the driver alone publishes from copies of parts, and sweeps them
-        return bad
+        return Report(len(part.items), bad, reader=told.get("reader", ""), counts=counts)
 
-    def _encode(self, part: Part, decoded: list[np.ndarray | BadImage]) -> None:
+    def _encode(self, part: Part, decoded: dict[str, np.ndarray | BadImage]) -> TextCounts:
         if fault := _unseen(self.job.folder.path):
             raise Failed(fault)
         batches = self.batches or self._load()
         import torch
 
+        def pixels(item: Item, ways: Sequence[object]) -> list[np.ndarray] | BadImage:
+            ready = decoded[item.content]
+            return ready if isinstance(ready, BadImage) else [ready]
+
         while True:
+            tokeniser = None if decoded else Tokeniser(cast(TextEncoder, batches.encoder))
             try:
-                write_parts([part], batches, self.folder, prepared=iter(decoded) if decoded else None)
-                return
+                write_parts([([part], batches, self.folder)], prepare=tokeniser or pixels)
+                return tokeniser.counts if tokeniser else TextCounts()
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise

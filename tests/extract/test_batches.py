@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,7 +65,7 @@ def check_company(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.Monk
 
     job = engine.EncoderJob(located, folder, "cpu", "float32")
     config = ExtractConfig(max_tokens=32, quiet=True)
-    assert engine.LocalEngine().encode(job, items, "", config) == {}
+    assert engine.LocalEngine().encode([engine.Task(job, items, "")], config) == {}
     extracted = {}
     for path in folder.parts.glob("*.h5"):
         features = store.read(path)
@@ -198,13 +199,111 @@ def test_a_group_s_rows_are_those_that_could_be_encoded():
     ]
 
 
+def test_bad_images_leave_no_holes_wherever_they_are():
+    for lost in ({0}, {7}, {2, 3}, {0, 1, 2, 3, 4, 5, 6, 7}, {4, 9}, {12}):
+        items = [image_item(f"{row}".encode()) if row in lost else item for row, item in enumerate(items_of("image"))]
+        (group,) = Batches(FakeImage(), 8).encode([items])
+        good = [row for row in range(13) if row not in lost]
+        (whole,) = Batches(FakeImage(), 8).encode([items_of("image")])
+        assert (group.rows, group.vectors.tobytes()) == (good, whole.vectors[good].tobytes())
+        assert [bad.content for bad in group.bad] == [items[row].content for row in sorted(lost)]
+
+
+def test_images_are_decoded_into_a_few_buffers_and_not_stacked(monkeypatch):
+    """No batch is put together by copying: what the encoder is given is the memory that threads decode into."""
+    seen: dict[int, int] = {}
+    encoder = FakeImage()
+
+    def encode(batch):
+        assert isinstance(batch, np.ndarray)
+        assert batch.flags.c_contiguous
+        seen[batch.__array_interface__["data"][0]] = len(seen)
+        return torch.from_numpy(batch[:, 0, 0, :]).float().repeat(1, 2)
+
+    encoder.encode = encode
+    monkeypatch.setattr(np, "stack", None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    batches, items = Batches(encoder, 2), items_of("image", 60)
+    (group,) = batches.encode([items])
+    first = [images.decode(item.source)[0, 0].tolist() * 2 for item in items]
+    assert group.vectors.tolist() == first
+    ahead = max(2 * 2, 2 * room.cores()) // 2 + 1
+    assert len(seen) <= ahead + room.IN_HAND < 30
+    used = set(seen)
+    assert [group.rows for group in batches.encode([items])] == [group.rows]
+    assert set(seen) == used  # the next contents go the same way
+
+
+def test_a_resnet_takes_a_buffer_as_it_is(tmp_path, monkeypatch):
+    encoder = encoders.load(
+        catalogue.locate("image", str(resnet_folder(tmp_path / "net", resnet()))),
+        device="cpu", dtype="float32", max_tokens=1,
+    )  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+    expected, given = encoder.encode(list(pixels)), []
+    normalise = encoder._normalise
+    monkeypatch.setattr(encoder, "_normalise", lambda batch: given.append(batch.data_ptr()) or normalise(batch))
+    assert torch.equal(encoder.encode(pixels), expected)
+    assert given == [pixels.ctypes.data]
+
+
+def test_images_of_several_encoders_are_encoded_side_by_side():
+    """Whatever each lacks, and however its parts are cut; no encoder is further ahead than its batch."""
+    items = items_of("image", 12)
+    every, odd, few = items, items[1::2], items[8:10]
+    groups = [[every[:5], every[5:]], [odd], [few[:1], few[1:]]]
+    order = []
+
+    class Noting(FakeImage):
+        def encode(self, batch):
+            order.append(self)
+            return super().encode(batch)
+
+    made = [Noting() for _ in groups]
+    work = [(Batches(encoder, 2), of_encoder) for encoder, of_encoder in zip(made, groups, strict=True)]
+    ended: list[list[room.Group]] = [[], [], []]
+    for number, group in room.side_by_side(work):
+        ended[number].append(group())
+    for of_encoder, mine in zip(groups, ended, strict=True):
+        alone = list(Batches(FakeImage(), 2).encode(of_encoder))
+        assert [group.vectors.tobytes() for group in mine] == [group.vectors.tobytes() for group in alone]
+    assert [len(encoder.batches) for encoder in made] == [3 + 4, 3, 2]
+    turns = [made.index(encoder) for encoder in order]
+    assert turns != sorted(turns)
+
+
+def test_texts_become_word_pieces_one_group_ahead_of_the_encoder():
+    encoder, events = FakeText(), []
+    prepare, encode = encoder.prepare, encoder.encode
+    asked = [threading.Event() for _ in range(4)]
+
+    def noting(texts):
+        number = int(texts[0][0])
+        events.append(f"tokenise {number}")
+        asked[number].set()
+        return prepare(texts)
+
+    def waiting(batch):
+        number = int(chr(batch[0][1]))
+        assert asked[min(number + 1, 3)].wait(5)  # the next group is at hand while this one is encoded
+        events.append(f"encode {number}")
+        return encode(batch)
+
+    encoder.prepare, encoder.encode = noting, waiting
+    groups = [[text_item(f"{number}{letter}") for letter in "abc"] for number in range(4)]
+    for number, group in enumerate(Batches(encoder, 8).encode(groups)):
+        assert group.tokens.tolist() == [4, 4, 4]
+        assert f"tokenise {number + 2}" not in events  # and no more than that one
+    assert [event for event in events if event.startswith("encode")] == [f"encode {number}" for number in range(4)]
+
+
 def test_texts_of_one_length_share_a_batch(tmp_path):
     encoder, seen = FakeText(), []
     sound = encoder.encode
     encoder.encode = lambda batch: (seen.append(len(batch)), sound(batch))[1]
     items = [text_item("x" * length) for length in (1, 9, 2, 10, 3, 4, 5)]
     folder = Folder(tmp_path, "text", {}, {"torch": "2"})
-    assert engine.write_parts(cut(items, 99), Batches(encoder, 1), folder) == []
+    assert engine.write_parts([(cut(items, 99), Batches(encoder, 1), folder)]) == []
     assert sorted(seen) == [1, 1, 1, 2, 2]  # 16 word pieces: two short texts or one long one
 
 

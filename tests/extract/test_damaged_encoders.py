@@ -141,17 +141,20 @@ def test_the_share_of_unknown_word_pieces_is_said_and_refused_above_half(
 ) -> None:
     folder = Path(shutil.copytree(whole["bert"], tmp_path / "bert"))
     texts = ["ab cd", "ef gh ij"] * 8  # words that the tokenizer cuts into letters
-    assert [len(ids) for ids in engine.tokenise(texts, load("text", folder))] == [6, 8] * 8
-    assert len(engine.tokenise([*texts, "é ☃"], load("text", folder), chunk=3)[-1]) == 4
+    tokeniser = engine.Tokeniser(load("text", folder))
+    assert [len(ids) for ids in tokeniser(texts)] == [6, 8] * 8
+    assert len(tokeniser(["é ☃"])[-1]) == 4
+    tokeniser.counts.say(tokeniser.encoder)
     assert "1 of the 82 word pieces of 17 texts (1.2%) are unknown to it" in capsys.readouterr().err
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = tokenizer["model"]["vocab"]
     tokenizer["model"]["vocab"] = {piece: row for piece, row in vocabulary.items() if row < 10}
     write_json(folder / "tokenizer.json", tokenizer)
-    short = load("text", folder)
+    short = engine.Tokeniser(load("text", folder))
     with pytest.raises(Failed, match=r"40 of the 40 word pieces of 16 texts \(100\.0%\) are unknown to it\. Its vocab"):
-        engine.tokenise(texts, short)
-    assert len(engine.tokenise(["xy"], short)[0]) == 3  # of one text nothing is concluded
+        short.try_on(texts)
+    short.try_on(["xy"])  # of one text nothing is concluded
+    assert len(short(["xy"])[0]) == 3
 
 
 def test_spm_model_alone_names_the_package_that_it_needs(

@@ -3,6 +3,7 @@
 import errno
 import io
 import threading
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from PIL import Image
 from tiny_encoders import resnet, resnet_folder
 
 from experiments.scoring.vectors import image_item, text_item
-from extract import encoders, engine, images, places
+from extract import encoders, engine, images, places, store
 from extract.config import ExtractConfig
 from extract.encoders import catalogue
 from extract.encoders.batches import Batches
@@ -54,7 +55,7 @@ def on_a_gpu_with_room(room, tmp_path, monkeypatch, error=torch.OutOfMemoryError
         items.append(Item(places.digest(path), path))
     folder, gpu = Folder(tmp_path / "image", "image", {}, {"torch": "2"}), Small(room, error)
     job = engine.EncoderJob(SimpleNamespace(kind="image", slug="fake"), folder, "cpu", "float32")
-    engine.LocalEngine().encode(job, items, "fake", ExtractConfig(batch_size=8, quiet=True))
+    engine.LocalEngine().encode([engine.Task(job, items, "fake")], ExtractConfig(batch_size=8, quiet=True))
     return gpu, set(Held.scan(folder).where), {item.content for item in items}
 
 
@@ -90,7 +91,7 @@ def test_a_gpu_that_fails_while_an_encoder_is_loaded_is_said_in_one_sentence(mon
     located = SimpleNamespace(kind="image", slug="fake")
     job = engine.EncoderJob(located, Folder(tmp_path / "image", "image", {}, {}), "cuda", "float32")
     with pytest.raises(Failed, match=r"^fake: the GPU cannot go on \(CUDA error: device-side assert triggered\); fin"):
-        engine.LocalEngine().encode(job, [], "fake", ExtractConfig(quiet=True))
+        engine.LocalEngine().encode([engine.Task(job, [], "fake")], ExtractConfig(quiet=True))
 
 
 def test_a_compiler_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
@@ -111,11 +112,112 @@ def test_a_gpu_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
         on_a_gpu_with_room(2, tmp_path, monkeypatch, RuntimeError("shapes"))
 
 
+def side_by_side(tmp_path, monkeypatch, made, **options):
+    """Encode five images with these encoders. Returns what each folder holds then, in order, and what must be."""
+    items = [image_item(data) for data in pngs(5)]
+    loaded = iter(made)
+
+    def load(*_):
+        if isinstance(each := next(loaded), Exception):
+            raise each
+        return each
+
+    monkeypatch.setattr(engine, "load", load)
+    tasks = []
+    for number in range(2):
+        located = SimpleNamespace(kind="image", slug=f"fake-{number}", path=tmp_path / f"weights-{number}")
+        folder = Folder(tmp_path / f"image-{number}", "image", {}, {"torch": "2"})
+        tasks.append(engine.Task(engine.EncoderJob(located, folder, "cpu", "float32"), items, "fake"))
+    config = ExtractConfig(quiet=True, **options)
+    assert engine.LocalEngine().encode(tasks, config) == {}
+    return [set(Held.scan(task.job.folder).where) for task in tasks], [{item.content for item in items}] * 2
+
+
+class Crowded(FakeImage):
+    """Has no room on the GPU while another encoder is there."""
+
+    def __init__(self, others) -> None:
+        super().__init__()
+        self.others = others
+        others.add(self)
+
+    def encode(self, batch):
+        if len(self.others) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().encode(batch)
+
+
+def test_encoders_that_a_gpu_does_not_hold_side_by_side_go_one_after_another(tmp_path, monkeypatch, capsys):
+    there: weakref.WeakSet = weakref.WeakSet()
+    seen = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(len(there)))
+    held, wanted = side_by_side(tmp_path, monkeypatch, (Crowded(there) for _ in range(4)), batch_size=4)
+    assert held == wanted
+    assert seen == [0]  # both have been let go of
+    told = [line for line in capsys.readouterr().err.splitlines() if "memory" in line]
+    assert told == ["fake-0, fake-1: GPU memory does not hold them side by side; going on one after another"]
+
+
+def test_a_gpu_that_is_full_before_the_second_encoder_is_there_takes_one_after_another(tmp_path, monkeypatch, capsys):
+    full = torch.OutOfMemoryError("CUDA out of memory")
+    held, wanted = side_by_side(tmp_path, monkeypatch, [FakeImage(), full, FakeImage(), FakeImage()])
+    assert held == wanted
+    assert "going on one after another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("room", "at_once"), [(300, 2), (299, 1)])
+def test_image_encoders_are_in_memory_at_once_while_their_weights_are_small(tmp_path, monkeypatch, room, at_once):
+    (tmp_path / "weights-0").mkdir()
+    (tmp_path / "weights-0/model.safetensors").write_bytes(bytes(200))
+    (tmp_path / "weights-1").write_bytes(bytes(100))  # torchvision's is a file
+    monkeypatch.setattr(engine, "TOGETHER_BYTES", room)
+    there, most = weakref.WeakSet(), []
+
+    class Seen(FakeImage):
+        def encode(self, batch):
+            most.append(len(there))
+            return super().encode(batch)
+
+    def load():
+        while True:
+            there.add(encoder := Seen())
+            yield encoder
+
+    held, wanted = side_by_side(tmp_path, monkeypatch, load())
+    assert held == wanted
+    assert max(most) == at_once
+
+
+def test_a_run_that_two_share_is_timed_by_what_each_took(tmp_path, monkeypatch):
+    class Slow(FakeImage):
+        def encode(self, batch):
+            time.sleep(0.05)
+            return super().encode(batch)
+
+    side_by_side(tmp_path, monkeypatch, iter([FakeImage(), Slow()]), batch_size=1)
+    quick, slow = (store.read_speed(tmp_path / f"image-{number}") for number in range(2))
+    assert (quick.contents, slow.contents) == (5, 5)
+    assert slow.seconds > 5 * quick.seconds
+
+
 def test_texts_that_are_cut_are_counted(capsys):
-    encoder = FakeText(max_tokens=4)
+    tokeniser = engine.Tokeniser(encoder := FakeText(max_tokens=4))
     texts = ["a", "a longer text, which is cut", "b c d e f g h"]
-    assert [ids.tolist() for ids in engine.tokenise(texts, encoder)] == encoder.prepare(texts)
-    assert "2 of 3 texts are longer than 4 word pieces and cut there" in capsys.readouterr().err
+    assert tokeniser(texts[:1]) + tokeniser(texts[1:]) == encoder.prepare(texts)
+    tokeniser.counts.say(encoder)
+    assert capsys.readouterr().err == "note: fake-text: 2 of 3 texts are longer than 4 word pieces and cut there\n"
+
+
+def test_texts_of_unknown_words_are_refused_before_any_is_encoded(tmp_path, monkeypatch):
+    """Some of them are looked at; none of them is tokenised twice."""
+    encoder = FakeText()
+    monkeypatch.setattr(encoder, "known_and_unknown", lambda prepared: (0, sum(map(len, prepared))))
+    monkeypatch.setattr(engine, "SAMPLE", 20)
+    with pytest.raises(
+        Failed, match=r"^the text encoder: .* of 20 texts \(100\.0%\) are unknown to it\. Its vocabulary"
+    ):
+        encode_texts(tmp_path, monkeypatch, encoder, 40)
+    assert encoder.encoded == []
 
 
 # on a GPU nobody waits
@@ -148,7 +250,7 @@ def test_parts_are_written_while_the_next_two_are_encoded(tmp_path, monkeypatch)
 
     monkeypatch.setattr(Folder, "write", write)
     parts, folder = cut(items, 1), Folder(tmp_path / "image", "image", {}, {"torch": "2"})
-    assert engine.write_parts(parts, Batches(encoder, 1), folder) == []
+    assert engine.write_parts([(parts, Batches(encoder, 1), folder)]) == []
     assert all(waited)
     assert written == [part.items for part in parts]
     assert set(Held.scan(folder).where) == {item.content for item in items}
@@ -159,26 +261,44 @@ def test_what_fails_comes_after_what_was_done_before_it(tmp_path):
     items[2] = Item(items[2].content, Broken(errno.EIO))
     folder = Folder(tmp_path / "image", "image", {}, {"torch": "2"})
     with pytest.raises(Failed, match="cannot be read"):
-        engine.write_parts(cut(items, 1), Batches(FakeImage(), 1), folder)
+        engine.write_parts([(cut(items, 1), Batches(FakeImage(), 1), folder)])
     assert set(Held.scan(folder).where) == {item.content for item in items[:2]}
 
 
-def test_texts_are_tokenised_once(tmp_path, monkeypatch):
-    encoder, seen = FakeText(), []
+def encode_texts(tmp_path, monkeypatch, encoder, count):
+    """So many texts, in parts of three. Returns their items and what is held then."""
     encoder.located = SimpleNamespace(slug="fake")
-    own = encoder.prepare
-    monkeypatch.setattr(encoder, "prepare", lambda texts: seen.extend(texts) or own(texts))
     monkeypatch.setattr(engine, "load", lambda *_: encoder)
     monkeypatch.setitem(engine.PART_ROWS["cpu"], "text", 3)
-    items = [text_item("x" * (number % 4) + str(number)) for number in range(8)]
+    items = [text_item("x" * (number % 4) + str(number)) for number in range(count)]
     folder = Folder(tmp_path / "text", "text", {}, {"torch": "2"})
     job = engine.EncoderJob(SimpleNamespace(kind="text", slug="fake"), folder, "cpu", "float32")
-    engine.LocalEngine().encode(job, items, "fake", ExtractConfig(quiet=True))
+    engine.LocalEngine().encode([engine.Task(job, items, "fake")], ExtractConfig(quiet=True))
+    return items, Held.scan(folder)
+
+
+@pytest.mark.parametrize("sample", [1024, 5, 1])
+def test_texts_are_tokenised_once(tmp_path, monkeypatch, sample):
+    encoder, seen = FakeText(), []
+    own = encoder.prepare
+    monkeypatch.setattr(encoder, "prepare", lambda texts: seen.extend(texts) or own(texts))
+    monkeypatch.setattr(engine, "SAMPLE", sample)
+    items, held = encode_texts(tmp_path, monkeypatch, encoder, 8)
     assert sorted(seen) == sorted(item.source for item in items)
-    held = Held.scan(folder)
     assert {content: held.tokens[content] for content in held.where} == {
         item.content: len(item.source) + 2 for item in items
     }
+
+
+def test_a_text_is_encoded_before_the_last_is_tokenised(tmp_path, monkeypatch):
+    encoder, events = FakeText(), []
+    prepare, encode = encoder.prepare, encoder.encode
+    monkeypatch.setattr(encoder, "prepare", lambda texts: events.append(len(texts)) or prepare(texts))
+    monkeypatch.setattr(encoder, "encode", lambda batch: events.append("encode") or encode(batch))
+    monkeypatch.setattr(engine, "SAMPLE", 1)
+    encode_texts(tmp_path, monkeypatch, encoder, 60)
+    assert "encode" in events[:6]
+    assert max(count for count in events if count != "encode") == 3  # a part
 
 
 def test_a_cpu_call_never_wakes_cuda(tmp_path, monkeypatch):
@@ -196,7 +316,7 @@ def test_a_cpu_call_never_wakes_cuda(tmp_path, monkeypatch):
         max_tokens=1,
     )  # fmt: skip
     folder = Folder(tmp_path / "image", "image", {}, {"torch": "2"})
-    assert engine.write_parts(cut(items, 3), Batches(encoder, 3), folder) == []
+    assert engine.write_parts([(cut(items, 3), Batches(encoder, 3), folder)]) == []
 
 
 def pngs(count):

@@ -24,7 +24,7 @@ from extract.dataset import HashedSplit, Meme
 from extract.encoders import batches
 from extract.errors import Failed, Refused
 from extract.parts import Held
-from extract.plan import Item, Part, by_length, cut, unique
+from extract.plan import Item, Part, by_length, cut, merged, unique
 from extract.publish import publish, refuse_other_dataset
 from extract.store import files
 
@@ -45,7 +45,7 @@ def test_part_size_and_order_never_change_the_published_file(tmp_path_factory, d
         items = unique([Item(meme.text_content, meme.text) for meme in split.memes], set())
         if shuffled:
             shuffler.shuffle(items)
-        engine.write_parts(cut(items, size), batches.Batches(FakeText(), 2), folder)
+        engine.write_parts([(cut(items, size), batches.Batches(FakeText(), 2), folder)])
         publish([folder], [split], {}, skip=False)
         check_published(folder, split)
         files.append(folder.published("train").read_bytes())
@@ -96,8 +96,8 @@ def test_another_encoder_never_reuses_a_stale_vector(tmp_path, change):
 def test_parts_of_an_unfinished_run_are_used_and_then_swept_away(tmp_path):
     folder = folder_of(tmp_path)
     split = text_split("train", [(i, "x" * i, 0) for i in range(10)])
-    items = by_length([Item(meme.text_content, meme.text) for meme in split.memes], lambda item: len(str(item.source)))
-    engine.write_parts(cut(items, 3)[:2], batches.Batches(FakeText(), 2), folder)
+    items = by_length([Item(meme.text_content, meme.text) for meme in split.memes])
+    engine.write_parts([(cut(items, 3)[:2], batches.Batches(FakeText(), 2), folder)])
     assert sorted(encode_texts(folder, [split])) == ["x" * i for i in range(6, 10)]  # in threads
     publish([folder], [split], {}, skip=False)
     check_published(folder, split)
@@ -266,7 +266,7 @@ def encode_images(folder, splits, rows=4, batch_size=3, encoder=None):
     held = Held.scan(folder)
     items = [Item(c, m.image) for split in splits for m, c in zip(split.memes, split.content["image"], strict=True)]
     parts = cut(unique(items, held), rows)
-    bad = engine.write_parts(parts, batches.Batches(encoder or FakeImage(), batch_size), folder)
+    bad = engine.write_parts([(parts, batches.Batches(encoder or FakeImage(), batch_size), folder)])
     return {image.content: image.reason for image in bad}
 
 
@@ -443,8 +443,19 @@ def test_vectors_are_read_some_at_a_time_whatever_their_length(tmp_path, monkeyp
 def test_plan_keeps_the_first_of_equal_contents_in_order():
     items = [Item("b", "1"), Item("a", "2"), Item("b", "3"), Item("c", "4")]
     assert unique(items, {"c"}) == [items[0], items[1]]
-    assert [item.content for item in by_length(items, lambda item: -int(item.source))] == ["c", "b", "a", "b"]
+    lengths = [Item("b", "é"), Item("d", "1"), Item("a", "22"), Item("c", "")]
+    assert [item.content for item in by_length(lengths)] == ["c", "d", "a", "b"]  # bytes, then contents
     assert cut(items, 3) == [Part(tuple(items[:3])), Part(tuple(items[3:]))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 30)), min_size=1, max_size=4))
+def test_what_several_encoders_lack_is_taken_in_an_order_that_suits_all(lacking):
+    plan = [Item(str(number), "") for number in random.Random(1).sample(range(31), 31)]
+    lists = [[item for item in plan if int(item.content) in lacks] for lacks in lacking]
+    order = merged(lists)
+    assert len(order) == len(set(order)) == len(set().union(*lacking))
+    assert all([item for item in order if item in set(mine)] == mine for mine in lists)
 
 
 def test_other_columns_lie_beside_a_file_whose_bytes_they_do_not_change(tmp_path):

@@ -37,6 +37,28 @@ def test_whole_image_is_squeezed_as_pillow_does():
     np.testing.assert_array_equal(pixels, np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR)))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "I;16"])
+def test_several_sizes_are_made_of_one_decoding(monkeypatch, mode):
+    """To the byte what each alone is; a way of preparing that is no squeezing is asked by itself."""
+    image = noise().convert("RGBA")
+    image.putalpha(noise().convert("L"))
+    data = encoded(image.convert(mode) if mode != "I;16" else Image.new("I;16", (64, 48), 30000))
+    sizes = [images.decode_each, images.Squeeze(32, 48, Image.Resampling.BICUBIC), images.Squeeze(32, 48)]
+    alone = [decode(data, size) for size in sizes]
+    opened = []
+    whole = Image.open
+    monkeypatch.setattr(Image, "open", lambda *args, **how: opened.append(args) or whole(*args, **how))
+    (together,) = images.in_ways([data], [*sizes, lambda contents: [len(contents[0])]])
+    assert together.pop() == len(data)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(opened) == 1
+    bad, own = images.in_ways([b"no image", data], sizes), lambda contents: [Undecodable("not mine")]
+    assert isinstance(bad[0], Undecodable)
+    assert isinstance(bad[1], list)
+    assert str(images.in_ways([data], [*sizes, own])[0]) == "not mine"
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
 def test_content_counts_not_the_name(kind):
     assert is_colour(decode(encoded(Image.new("RGB", (30, 20), RED), kind)), RED)

@@ -33,14 +33,14 @@ def data(tmp_path_factory):
 class Run:
     """One extraction in a process of its own."""
 
-    def __init__(self, data: Path, place: Path, name: str, before=None, slow_after: str = "inf") -> None:
+    def __init__(self, data: Path, place: Path, name: str, before=None, slow_after="inf", more=()) -> None:
         place.mkdir(exist_ok=True)
         self.features, self.log = place / "features", place / f"{name}.log"
         command = [sys.executable, str(SCRIPT), str(self.log), "--data", str(data), "--features", str(self.features)]
         env = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)])}
         env["SLOW_AFTER"] = slow_after
         self.process = subprocess.Popen(
-            [*command, "--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "4"],
+            [*command, "--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "4", *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -97,6 +97,22 @@ def test_sigkill_loses_at_most_the_part_in_hand(data, tmp_path, undisturbed):
     rng = random.Random(0)
     for number in range(2):
         kill_and_rerun(data, tmp_path / str(number), undisturbed, rng)
+
+
+def test_sigkill_loses_at_most_the_part_in_hand_of_each_of_several_encoders(data, tmp_path):
+    several = ("--text-encoder", "none", "--image-encoder", "c,d")
+    whole = Run(data, tmp_path / "whole", "log", more=several)
+    assert whole.end()[0] == 0
+    killed = Run(data, tmp_path / "killed", "killed", slow_after="12", more=several)
+    while killed.encoded()["FakeImage"] < ROWS:
+        time.sleep(0.001)
+    killed.process.send_signal(signal.SIGKILL)
+    killed.end()
+    again = Run(data, tmp_path / "killed", "again", more=several)
+    assert again.end()[0] == 0
+    assert again.published() == whole.published()
+    assert sorted(whole.published()) == ["fake-image-c", "fake-image-d"]
+    assert again.encoded()["FakeImage"] + killed.encoded()["FakeImage"] <= 2 * (ROWS + PART_ROWS)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from tiny_encoders import resnet, text_folder, torch_home
 from extract import images, store
 from extract.encoders import batches, catalogue
 from extract.encoders.batches import BadImage
+from extract.engine import TextCounts
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
 from extract.plan import Item, Part
@@ -159,13 +160,14 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
 
 def test_a_finished_part_is_not_encoded_again(tmp_path):
     part = Part(tuple(Item(hashlib.sha256(text.encode()).hexdigest(), text) for text in ("a", "bb", "ccc")))
-    first, second = FakeText(), FakeText()
-    assert encode(tmp_path, batch_of(part), "text", first) == workers.Report(3)
+    first, second = FakeText(max_tokens=4), FakeText(max_tokens=4)
+    counts = TextCounts(texts=3, cut=1, known=6)
+    assert encode(tmp_path, batch_of(part), "text", first) == workers.Report(3, counts=counts)
     assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3)
     assert (len(first.encoded), len(second.encoded)) == (3, 0)
     (path,) = tmp_path.glob("text/.parts/*/*.h5")
     path.write_bytes(path.read_bytes()[:100])
-    assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3)
+    assert encode(tmp_path, batch_of(part), "text", second) == workers.Report(3, counts=counts)
     assert len(second.encoded) == 3, "a torn part was taken for a whole one"
 
 
@@ -175,7 +177,7 @@ def test_parts_that_are_uploaded_fill_no_workers_disk(memory, cache, driver):
     part = Part((Item("0" * 64, "a text"),))
     (memory / "text/.lock").write_bytes(b"the driver's")
     for _ in range(2):  # the second finds it there, and looks into it
-        assert encode(memory, batch_of(part), "text", driver=driver) == workers.Report(1)
+        assert encode(memory, batch_of(part), "text", driver=driver).rows == 1
         copies = [path for path in cache.rglob("*") if path.is_file()]
         assert len(copies) == (driver != "elsewhere")
     (path,) = memory.glob("text/.parts/*/*.h5")

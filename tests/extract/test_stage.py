@@ -2,15 +2,17 @@
 
 import json
 import threading
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
+from tiny_encoders import resnet, resnet_folder, vision_folder
 
-from extract import dataset, encoders, inspect, places, publish, stage, store
+from extract import dataset, encoders, images, inspect, places, publish, stage, store
 from extract.config import ExtractConfig
-from extract.encoders import catalogue
+from extract.encoders import batches, catalogue
 from extract.errors import Refused
 
 pytest_plugins = ["faked_stage"]
@@ -126,7 +128,9 @@ def test_a_dataset_that_grows_moves_or_has_no_record_yet_is_known(extract, data,
 def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once(extract, data, tmp_path, monkeypatch):
     """To the byte, whether they are named on a command line or in a tuple."""
     monkeypatch.setattr(
-        catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"{kind}-{name.split('=')[-1]}", kind=kind)
+        catalogue,
+        "locate",
+        lambda kind, name: SimpleNamespace(slug=f"{kind}-{name.split('=')[-1]}", kind=kind, path=tmp_path / "none"),
     )
     read, reading = [], dataset.read
     monkeypatch.setattr(dataset, "read", lambda *args: read.append(args[1]) or reading(*args))
@@ -147,6 +151,65 @@ def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once
 
     assert len(files("alone")) == 12  # of four encoders: train, dev and what was left out of train
     assert files("command") == files("python") == files("alone")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often each image of a run is opened, and to which sizes it is squeezed."""
+    counts: Counter[str] = Counter()
+    opened, squeezed, read = images.Image.open, images._squeezed, batches.read
+    monkeypatch.setattr(images.Image, "open", lambda *args, **how: counts.update(["opened"]) or opened(*args, **how))
+    monkeypatch.setattr(
+        images, "_squeezed", lambda whole, to: counts.update([f"{to.width} {to.resample.name}"]) or squeezed(whole, to)
+    )
+    monkeypatch.setattr(batches, "read", lambda item: counts.update(["read"]) or read(item))
+    return counts
+
+
+def test_each_image_is_read_and_decoded_once_for_all_image_encoders(data, tmp_path, monkeypatch, counted):
+    """Of one size (a ResNet's two poolings) and of another; the files are to the byte those of runs of their own."""
+    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
+    net = str(resnet_folder(tmp_path / "net", resnet()))
+    names = (net, f"{net}:grid", str(vision_folder(tmp_path / "vit", "vit")[0]))
+    how = {"data": data, "text_encoder": "none", "on_error": "skip", "device": "cpu", "dtype": "float32"}
+    for name in names:
+        stage.extract(features=tmp_path / "alone", image_encoder=name, **how)
+    assert counted == {"read": 18, "opened": 15, "224 BILINEAR": 10, "32 BICUBIC": 5}  # one of six files is empty
+    counted.clear()
+    stage.extract(features=tmp_path / "together", image_encoder=names, **how)
+    assert counted == {"read": 6, "opened": 5, "224 BILINEAR": 5, "32 BICUBIC": 5}
+    files = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("[!.]*") if path.is_file()}
+    assert len(files) == 15  # of three encoders: train, dev, what was left out of train, dataset.json and speed.json
+    for path in files:
+        if path.name != store.SPEED:
+            assert (tmp_path / "together" / path).read_bytes() == (tmp_path / "alone" / path).read_bytes()
+
+
+def test_only_what_an_encoder_lacks_is_encoded_and_the_decoding_is_shared(
+    extract, data, tmp_path, monkeypatch, counted
+):
+    (data / "img/train-3.png").write_bytes((data / "img/train-2.png").read_bytes() + b"behind its end")
+    located = {"kind": "image", "path": tmp_path / "none"}
+    monkeypatch.setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"image-{name}", **located))
+    images_alone = ["--text-encoder", "none", "--image-encoder"]
+    assert extract(data, tmp_path / "features", *images_alone, "c", "--split", "dev") == (0, 0, 2)
+    assert extract(data, tmp_path / "features", *images_alone, "d", "--split", "train") == (0, 0, 4)
+    counted.clear()
+    assert extract(data, tmp_path / "features", *images_alone, "c,d,e") == (0, 0, 4 + 2 + 6)
+    assert counted == {"read": 6, "opened": 6, "224 BILINEAR": 6}
+    assert extract(data, tmp_path / "alone", *images_alone, "e") == (0, 0, 6)
+    for split in ("train", "dev"):
+        vectors = [store.read(tmp_path / "features" / f"image-{name}/{split}.h5").vector.tobytes() for name in "cde"]
+        assert vectors == [store.read(tmp_path / f"alone/image-e/{split}.h5").vector.tobytes()] * 3
+
+
+def test_a_damaged_image_is_named_once_whatever_the_number_of_encoders(extract, data, tmp_path, monkeypatch, capsys):
+    located = {"kind": "image", "path": tmp_path / "none"}
+    monkeypatch.setattr(catalogue, "locate", lambda kind, name: SimpleNamespace(slug=f"image-{name}", **located))
+    assert extract(data, tmp_path / "features", "--text-encoder", "none", "--image-encoder", "c,d")[0] == 1
+    told = capsys.readouterr().err
+    assert "1 of 6 images cannot be decoded" in told
+    assert told.count("empty file") == 1
 
 
 def test_what_encoding_took_stands_beside_the_vectors(extract, data, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from extract.encoders import transfers
-from extract.encoders.transfers import BUFFERS, Arriving, Upload
+from extract.encoders.transfers import Arriving, Buffers, Upload
 
 
 class Event:
@@ -46,39 +46,35 @@ def gpu(monkeypatch):
     return Event.diary
 
 
-def batch(count, value):
-    return [np.full((4, 4, 3), value + number, np.uint8) for number in range(count)]
-
-
-def test_batches_go_through_a_few_buffers_which_are_filled_when_they_were_copied(gpu):
+def test_batches_go_to_a_gpu_on_a_stream_of_their_own(gpu):
     upload = Upload(torch.device("cpu"))
-    upload.pinned = True
-    own, places = torch.Tensor.to, []
-    for number in range(7):
-        there = upload(batch(5 if number < 6 else 2, number))
-        places.append(there.data_ptr())  # on a CPU `to` copies nothing: this is the buffer itself
-        assert there[:, 0, 0, 0].tolist() == [number + row for row in range(5 if number < 6 else 2)]
-    assert own is torch.Tensor.to
-    assert len(set(places)) == BUFFERS
-    assert places[:BUFFERS] == places[BUFFERS : 2 * BUFFERS]
-    first = gpu[0].split()[1]
-    of_first = [line for line in gpu if line.endswith(first)]
-    once = [f"wait {first}", f"record {first}", f"stream waits {first}"]
-    assert of_first == [f"wait {first}", *once * 3]  # the very first wait is that of a new buffer
+    upload.streams = True
+    buffer = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    there = upload(buffer)
+    assert [line.split()[0] for line in gpu] == ["record", "stream"]  # nobody waits but the stream that computes
+    assert there.data_ptr() == buffer.ctypes.data  # on a CPU `to` copies nothing: from here the GPU copies
+    assert upload([buffer[0], buffer[1]]).tolist() == buffer.tolist()
 
 
-def test_a_buffer_grows_with_its_batches(gpu):
-    upload = Upload(torch.device("cpu"))
-    upload.pinned = True
-    for count in (1, 2, 3, 9):
-        assert len(upload(batch(count, 0))) == count
-    larger = [np.zeros((8, 8, 3), np.uint8)]
-    assert upload(larger).shape == (1, 8, 8, 3)
+def test_buffers_are_used_again_by_batches_of_their_shape(monkeypatch):
+    made = []
+    monkeypatch.setattr(transfers, "pinned", lambda *how: made.append(how) or torch.empty(how[0], dtype=how[1]))
+    buffers = Buffers(torch.device("cuda"))
+    shape, byte = (5, 4, 4, 3), np.dtype(np.uint8)
+    first, second = buffers.take(shape, byte), buffers.take(shape, byte)
+    assert not np.shares_memory(first, second)
+    buffers.give(first)
+    assert buffers.take(shape, byte) is first
+    assert buffers.take((4, 4, 4, 3), byte).shape == (4, 4, 4, 3)
+    assert made == [(shape, torch.uint8)] * 2 + [((4, 4, 4, 3), torch.uint8)]
+    assert Buffers(torch.device("cpu")).take(shape, byte).shape == shape
+    assert len(made) == 3
 
 
-def test_on_a_cpu_a_batch_is_its_stack():
-    pictures = batch(3, 1)
-    assert np.array_equal(Upload(torch.device("cpu"))(pictures).numpy(), np.stack(pictures))
+def test_on_a_cpu_an_array_is_not_copied_and_a_list_is_stacked():
+    upload, array = Upload(torch.device("cpu")), np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    assert upload(array).data_ptr() == array.ctypes.data
+    assert np.array_equal(upload(list(array)).numpy(), array)
 
 
 class OnGpu(torch.Tensor):

@@ -29,8 +29,8 @@ def encode_texts(folder, splits, rows=3, encoder=None):
     encoder = encoder or FakeText()
     held = Held.scan(folder)
     items = [Item(meme.text_content, meme.text) for split in splits for meme in split.memes]
-    left = by_length(unique(items, held), lambda item: len(str(item.source)))
-    engine.write_parts(cut(left, rows), batches.Batches(encoder, 2), folder)
+    left = by_length(unique(items, held))
+    engine.write_parts([(cut(left, rows), batches.Batches(encoder, 2), folder)])
     return ["".join(map(chr, ids[1:-1])) for ids in encoder.encoded]
 
 

@@ -39,7 +39,9 @@ def run(log: Path, argv: list[str]) -> int:
         encoder.encode = slow
         return encoder
 
-    catalogue.locate = lambda kind, name: SimpleNamespace(slug=f"fake-{kind}", kind=kind)
+    catalogue.locate = lambda kind, name: SimpleNamespace(
+        slug=f"fake-{kind}{'-' + name if len(name) == 1 else ''}", kind=kind, path=Path("nowhere")
+    )
     encoders.settings = lambda located, **how: {"weights": located.slug}
     encoders.load = lambda located, **how: logged({"text": FakeText, "image": FakeImage}[located.kind]())
     engine.PART_ROWS = {"cpu": {"text": PART_ROWS, "image": PART_ROWS}}
