@@ -241,8 +241,8 @@ def test_a_resnet_takes_a_buffer_as_it_is(tmp_path, monkeypatch):
     )  # fmt: skip
     pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
     expected, given = encoder.encode(list(pixels)), []
-    normalise = encoder._normalise
-    monkeypatch.setattr(encoder, "_normalise", lambda batch: given.append(batch.data_ptr()) or normalise(batch))
+    run = encoder._run
+    monkeypatch.setattr(encoder, "_run", lambda batch: given.append(batch.data_ptr()) or run(batch))
     assert torch.equal(encoder.encode(pixels), expected)
     assert given == [pixels.ctypes.data]
 

@@ -120,7 +120,7 @@ def test_batches_that_are_too_large_are_halved_and_captured_anew(tmp_path, monke
         monkeypatch.setattr(
             Folder, "write", lambda folder, part, vectors, tokens: written.update(zip(part.items, vectors, strict=True))
         )
-        engine.LocalEngine().encode(job, items, "net", ExtractConfig(batch_size=8, quiet=True))
+        engine.LocalEngine().encode([engine.Task(job, items, "net")], ExtractConfig(batch_size=8, quiet=True))
         return {item.content: vector.tobytes() for item, vector in written.items()}
 
     halved = vectors()
