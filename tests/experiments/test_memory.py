@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import trained
+from PIL import Image
 
 from experiments import predict
 from experiments.results import models
@@ -75,10 +76,11 @@ def command(world, *options) -> int:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_near_meme_draws_the_score_to_its_label(world, tmp_path, label):
-    asked = meme(world)
     known = load(world, examples=of_train(world, tmp_path))
-    before = known.score(asked.image, asked.text)
-    more = load(world, examples=file(tmp_path, ("mine", (61, 1, 3), asked.text, label)))
+    scored = ((its, known.score(its.image, its.text)) for its in read(world / "data", "test").memes)
+    asked, before = next((its, score) for its, score in scored if score.label != label)
+    image = tuple(np.array(Image.open(asked.image))[0, 0] + [0, 0, 1])
+    more = load(world, examples=file(tmp_path, ("mine", image, asked.text, label)))
     after = more.score(asked.image, asked.text)
     assert (more.added.memes, more.added.before, known.added.memes) == (1, 40, 0)
     assert (after.probability - before.probability) * (2 * label - 1) > 0.02
@@ -96,7 +98,7 @@ def test_a_memory_with_examples_is_one_that_had_them_from_the_start(world, tmp_p
         for side, items in contents(read(tmp_path, "examples").memes)
     ]
     by_hand = models.load(world / "reports")["retrieval"].fitted
-    text, image = (torch.tensor(scale(torch.tensor(vec))) for scale, vec in zip(by_hand.scaling, vectors, strict=True))
+    text, image = (scale(torch.tensor(vec)) for scale, vec in zip(by_hand.scaling, vectors, strict=True))
     for _, stack in by_hand.stacks:
         new = torch.nn.functional.normalize(stack.hidden(text, image), dim=-1)
         stack.memory = torch.cat([stack.memory, new], dim=1)
