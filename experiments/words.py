@@ -447,7 +447,8 @@ def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
 
 def examples(added: "Added") -> str:
     """What became of a file of examples."""
-    parts = [f"{added.memes:,} memes of {added.source} added to the {added.before:,} that {added.head} remembers"]
+    memes = "1 meme" if added.memes == 1 else f"{added.memes:,} memes"
+    parts = [f"{memes} of {added.source} added to the {added.before:,} that {added.head} remembers"]
     parts += [f"{added.relabelled:,} of its own forgotten, which had the other label"] if added.relabelled else []
     parts += [f"{added.twice:,} known already, and counted once"] if added.twice else []
     sentence = f"{printable('; '.join(parts))}."

@@ -56,7 +56,9 @@ def refuse_contradictions(memes: Sequence[Meme], contents: Sequence[Content]) ->
         given[content].append(meme)
     if odd := [its for its in given.values() if len({meme.label for meme in its}) > 1]:
         lines = [", ".join(f"{meme.id} (label {meme.label})" for meme in its) for its in odd]
-        raise Refused(f"{len(odd):,} memes are among the examples with both labels; leave one:\n{listing(lines)}")
+        raise Refused(
+            f"examples of one text and image have both labels ({len(odd):,} times); leave one:\n{listing(lines)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -263,16 +263,14 @@ class Scorer:
         unlabelled = np.full(len(vectors["text"]), -1)
         shares, cosines = self.deciding.fitted.voters(Rows(vectors["text"], vectors["image"], unlabelled))
         for share, cosine in zip(shares.numpy(), cosines.numpy(), strict=True):
-            order = sorted(np.flatnonzero(share).tolist(), key=lambda at, share=share: -share[at])
+            order = np.argsort(-share, kind="stable")[: np.count_nonzero(share)].tolist()
+            figures = zip(cosine[order].tolist(), share[order].tolist(), strict=True)
             found.append(
                 tuple(
-                    Neighbour(
-                        at, known.ids[at], known.label[at], float(cosine[at]), float(share[at]),
-                        self.memory.is_example(at),
-                    )
-                    for at in order
+                    Neighbour(at, known.ids[at], known.label[at], *both, self.memory.is_example(at))
+                    for at, both in zip(order, figures, strict=True)
                 )
-            )  # fmt: skip
+            )
         return found
 
     def _with(self, path: Path, skip: bool, quiet: bool) -> "Scorer":

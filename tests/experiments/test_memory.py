@@ -152,7 +152,7 @@ def test_examples_make_every_run_vote_and_that_is_said(world, tmp_path, capsys, 
     table = list(csv.DictReader(io.StringIO(told.out)))
     assert list(table[0]) == ["id", "probability", "label", "head", "examples", "text", "retrieval"]
     assert {row["examples"] for row in table} == {"1"}
-    assert f"1 memes of {examples} added to the 40 that retrieval remembers" in told.err
+    assert f"1 meme of {examples} added to the 40 that retrieval remembers" in told.err
     assert (f"{LINEAR}{linear} of 3 runs" in told.err) == bool(linear)
 
 
@@ -206,7 +206,7 @@ FAULTY = {
     "1 of 1 examples in ": '{"id": "a", "img": "mine.png", "text": "b"}',
     "examples.jsonl:1  a  label ": '{"id": "a", "img": "mine.png", "text": "b", "label": 2}',
     "examples.jsonl:2  a  id also on line 1": '{"id": "a", "img": "mine.png", "text": "b", "label": 1}\n' * 2,
-    "1 memes are among the examples with both labels; leave one:\n  a (label 1), b (label 0)": "\n".join(
+    "examples of one text and image have both labels (1 times); leave one:\n  a (label 1), b (label 0)": "\n".join(
         json.dumps({"id": name, "img": "mine.png", "text": "b", "label": label}) for name, label in (("a", 1), ("b", 0))
     ),
 }
@@ -232,7 +232,7 @@ def test_what_cannot_be_used_is_left_out_and_listed_if_asked_for(world, tmp_path
     assert command(world, *options, "--on-error", "skip") == 0
     said = capsys.readouterr().err
     assert f"2 examples left out:\n  bare  no label\n  torn  {tmp_path / 'torn.png'}: empty file\n" in said
-    assert f"1 memes of {examples} added" in said
+    assert f"1 meme of {examples} added" in said
     examples.write_text("".join(line for line in examples.read_text().splitlines(True) if "bare" not in line))
     assert command(world, *options) == 1
     assert "1 of 2 examples' images cannot be decoded" in capsys.readouterr().err

@@ -241,7 +241,7 @@ def test_the_nearest_memes_are_the_reason_for_a_score(remembering):
     score = remembering.score(image, HOSTILE)
     with TestClient(app.application(remembering), base_url=AT) as client:
         answer = ask(client, image, HOSTILE)
-        assert "1 memes of " in client.get("/model").json()["examples"]
+        assert "1 meme of " in client.get("/model").json()["examples"]
         shown = answer.json()["nearest"]
         assert shown["told"] == "The memes nearest to this one, of all that it remembers, have voted."
         assert [its["id"] for its in shown["memes"]] == [its.id for its in score.nearest[: app.NEAREST]]

@@ -157,7 +157,7 @@ def test_near_memes_are_blurred_until_clicked_and_never_markup(tab, tmp_path):
         scorer = Scorer.load(world / "reports", cache=tmp_path / "cache", examples=tmp_path / "mine.jsonl")
         with served(replace(scorer, words=None)) as address:
             opened(tab, address)
-            assert "1 memes of" in said(tab, "model")
+            assert "1 meme of" in said(tab, "model")
             drop(tab, "meme.png", trained.picture((1, 2, 3)))
             ask(tab, HOSTILE)
             shown = "[...document.querySelectorAll('#memes .veil div')]"
