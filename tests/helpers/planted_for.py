@@ -7,7 +7,7 @@ import numpy as np
 
 from heads.rows import Rows
 
-DEV, TEST = 300, 1000  # memes
+DEV, TEST = 300, 2000  # memes
 Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # text [n, d], image [n, d], score [n], whose sign is the label
 
 
@@ -39,10 +39,9 @@ def each_column_has_a_judge(draw: np.random.Generator, count: int, later: bool) 
 
     How far a column is from 0 says nothing, and tanh takes it away.
     """
-    text, image, listen = np.sign(draw.normal(size=(3, count, 6)))
-    far = np.exp(1.2 * draw.normal(size=(2, count, 6)))
-    truth = np.where(listen > 0, text, image).sum(1) + 0.5 * draw.normal(size=count)
-    return np.c_[text * far[0], 2 * listen], image * far[1], truth
+    text, image, listen = np.sign(draw.normal(size=(3, count, 8)))
+    far = np.exp(0.6 * draw.normal(size=(2, count, 8)))
+    return np.c_[text * far[0], 2 * listen], image * far[1], np.where(listen > 0, text, image).sum(1)
 
 
 def one_side_finds_itself(draw: np.random.Generator, count: int, later: bool) -> Made:
