@@ -65,8 +65,8 @@ def product(text: Projected, image: Projected) -> Projected:
 class GatedHead(Head):
     """A gate for every unit, made of both vectors, that says whether to read the image's unit or the text's.
 
-    The gated multimodal unit (GMU; Arevalo et al. 2017), and an MLP on what it lets through. Where a column says which
-    side to believe in another one, a gate is the whole answer, and tanh keeps outliers from outvoting the rest.
+    The gated multimodal unit (GMU; Arevalo et al. 2017), and an MLP on what it lets through. Where a column says what
+    to make of another one, of its own side or of the other, a gate is the whole answer, and each unit has one.
     """
 
     name, sides, fuses, linear = "gated", ("text", "image"), True, REGRESSIONS_ON_BOTH

@@ -35,13 +35,10 @@ def agreement(draw: np.random.Generator, count: int, later: bool) -> Made:
 
 
 def each_column_has_a_judge(draw: np.random.Generator, count: int, later: bool) -> Made:
-    """gated: for each column one of the text says whether the text's sign is true or the image's: a gate for each unit.
-
-    How far a column is from 0 says nothing, and tanh takes it away.
-    """
-    text, image, listen = np.sign(draw.normal(size=(3, count, 8)))
-    far = np.exp(0.6 * draw.normal(size=(2, count, 8)))
-    return np.c_[text * far[0], 2 * listen], image * far[1], np.where(listen > 0, text, image).sum(1)
+    """gated: for each column one of the text says whether the text's stands for label 1 and the image's for label 0,
+    or the other way round: two gates a column, of which one lets the text's through and the other the image's."""
+    text, image, judge = draw.normal(size=(3, count, 6))
+    return np.c_[text, 2 * np.sign(judge)], image, (np.sign(judge) * (text - image)).sum(1)
 
 
 def one_side_finds_itself(draw: np.random.Generator, count: int, later: bool) -> Made:
@@ -83,7 +80,7 @@ PLANTED = {
     "linear": Planted(a_sum_and_a_fashion, 400, ("early", "gated")),
     "late": Planted(sum_of_bends, 800, ("gated", "early")),
     "product": Planted(agreement, 400, ("combiner", "gated")),
-    "gated": Planted(each_column_has_a_judge, 1000, ("product", "early")),
+    "gated": Planted(each_column_has_a_judge, 1200, ("early", "product")),
     "attention": Planted(one_side_finds_itself, 1000, ("combiner", "retrieval")),
     "combiner": Planted(pairs_of_topic_and_scene, 600, ("gated", "retrieval")),
     "retrieval": Planted(clusters, 600, ("combiner", "gated")),
