@@ -25,9 +25,9 @@ EXAMPLES = """\
 examples:
   python -m experiments.predict --image meme.png --text "look how many people love you"
   python -m experiments.predict --model reports/my_memes --data data/my_memes --split test --out predictions.csv
+  python -m experiments.predict --head retrieval --examples labelled.jsonl --split test --out predictions.csv
   python -m experiments.predict --split test --at recall=.8 --out predictions.csv
   python -m experiments.predict --model reports/my_memes - < this_morning.jsonl
-  python -m experiments.predict --head retrieval --examples labelled.jsonl --split test --out predictions.csv
 """
 DATA = Path("data/hateful_memes")
 DIGITS = 6  # of a probability in CSV
