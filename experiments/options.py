@@ -94,6 +94,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--text-encoder", metavar="E", help="where the model's text encoder is, if it was a folder")
     add("--image-encoder", metavar="E", help="where the model's image encoder is, if it was a folder")
     add("--device", choices=DEVICES, default="auto", help="where to encode (default: auto)")
+    add(
+        "--examples",
+        type=Path,
+        metavar="FILE",
+        help="labelled memes (JSONL or Parquet, images beside it) that join what a head remembers, untrained",
+    )
 
 
 class Log(argparse.Action):
@@ -115,7 +121,7 @@ def add_slice_by(parser: argparse.ArgumentParser) -> None:
 
 def model_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_model` has read as the arguments of Scorer.load."""
-    names = ("model", "head", "threshold", "text_encoder", "image_encoder", "device")
+    names = ("model", "head", "threshold", "text_encoder", "image_encoder", "device", "examples")
     return {
         **{name: getattr(options, name) for name in names},
         "features": options.features or (FEATURES if FEATURES.is_dir() else None),

@@ -25,6 +25,7 @@ EXAMPLES = """\
 examples:
   python -m experiments.predict --image meme.png --text "look how many people love you"
   python -m experiments.predict --model reports/my_memes --data data/my_memes --split test --out predictions.csv
+  python -m experiments.predict --head retrieval --examples labelled.jsonl --split test --out predictions.csv
   python -m experiments.predict --split test --at recall=.8 --out predictions.csv
   python -m experiments.predict --model reports/my_memes - < this_morning.jsonl
 """
@@ -50,16 +51,17 @@ def predict(
     memefuse[ocr] is installed; else, without one of them, the heads that do not look at it answer.
     split, data: a split of the dataset in `data`, or with `lines` where their `img` starts from.
     on_error: "stop", or "skip": leave out what cannot be used, and list it in the result.
-    model: what Scorer.load takes: model, head, threshold, at, features, cache, text_encoder, image_encoder, device.
+    model: what Scorer.load takes: model, head, threshold, at, features, cache, text_encoder, image_encoder, device,
+    examples.
     Raises Refused for what cannot be meant, Failed for images that cannot be decoded.
     """
     one_meme = image is not None or text is not None
     _refuse_unclear(one_meme, split, lines)
-    from experiments.scoring import memes
+    from experiments.scoring import memes, rows
     from experiments.scoring.scorer import Scorer
     from extract.images import Undecodable
 
-    scorer = Scorer.load(**model)
+    scorer = Scorer.load(**model, on_error=on_error, quiet=quiet)
     if one_meme:
         try:
             return memes.Predictions([str(image or "text")], [scorer.score(image, text)], scorer, [])
@@ -67,10 +69,10 @@ def predict(
             raise Failed(f"{image} cannot be scored: {error}") from None
     folder = place(str(data)) if data is not None else None
     if lines is not None:
-        rows = memes.of_lines(lines, folder, scorer.needs)
+        asked = rows.of_lines(lines, folder, scorer.needs)
     else:
-        rows = memes.of_split(folder or DATA, str(split), quiet, scorer.needs)
-    return memes.score(rows, scorer, skip=on_error == "skip", quiet=quiet)
+        asked = rows.of_split(folder or DATA, str(split), quiet, scorer.needs)
+    return memes.score(asked, scorer, skip=on_error == "skip", quiet=quiet)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,27 +107,28 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     one_meme = options.image is not None or options.text is not None
     _refuse_unclear(one_meme, options.split, options.lines)
+    from experiments import tables
     from experiments.scoring import memes
+    from experiments.words import memes as words
 
     if options.out:
         memes.refuse_unwritable(options.out)
     what = {name: getattr(options, name) for name in ("lines", "image", "text", "split", "data", "on_error", "at")}
     result = predict(**what, quiet=False, **model_arguments(options))
-    if result.left_out:
-        print(
-            f"{len(result.left_out):,} memes left out:\n{listing(result.left_out, len(result.left_out))}",
-            file=sys.stderr,
-        )
+    added = result.scorer.added
+    for kind, lines in (("examples", added.left_out if added else []), ("memes", result.left_out)):
+        if lines:
+            print(f"{len(lines):,} {kind} left out:\n{listing(lines, len(lines))}", file=sys.stderr)
+    if added and not one_meme:
+        print(words.examples(added), file=sys.stderr)
     if options.out:
         memes.write(options.out, memes.csv_text(result.table, DIGITS))
         print(f"{len(result.scores):,} memes written to {options.out}", file=sys.stderr)
     elif one_meme:
-        from experiments.tables import plain
-        from experiments.words import memes as words
-
         score, scorer = result.scores[0], result.scorer
-        shown = (words.meme(score, scorer), plain(words.meme_table(score, scorer)), words.modalities(score))
-        print("\n\n".join(filter(None, (words.read(score), *shown))))
+        shown = (words.meme(score, scorer), tables.plain(words.meme_table(score, scorer)), words.modalities(score))
+        said = words.examples(added) if added else ""
+        print("\n\n".join(filter(None, (words.read(score), *shown, said))))
     else:
         sys.stdout.write(memes.csv_text(result.table, DIGITS))
 

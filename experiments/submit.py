@@ -40,23 +40,23 @@ def submit(
     out: a CSV file to write; None writes nothing. model: as `predict` has it.
     Raises Refused for rows that cannot be scored, Failed for images that cannot be decoded.
     """
-    from experiments.scoring import memes
+    from experiments.scoring import memes, rows
     from experiments.scoring.scorer import Scorer
 
     if out is not None:
         memes.refuse_unwritable(Path(out))
     scorer = Scorer.load(**model)
-    rows = memes.of_split(place(str(data)), split, quiet, scorer.needs)
-    refuse_incomplete(rows)
-    scored = memes.score(rows, scorer, skip=False, quiet=quiet)
+    asked = rows.of_split(place(str(data)), split, quiet, scorer.needs)
+    refuse_incomplete(asked)
+    scored = memes.score(asked, scorer, skip=False, quiet=quiet)
     table = scored.table.rename(columns={"probability": "proba"})
     submission = table[["id", "proba", "label"]]
     text = memes.csv_text(submission, DIGITS)
-    check([meme.id for meme in rows.memes], text)
+    check([meme.id for meme in asked.memes], text)
     if out is not None:
         memes.write(Path(out), text)
     if not quiet:
-        said = f"{len(table):,} memes of {rows.name} by the head {scored.scorer.deciding.name}"
+        said = f"{len(table):,} memes of {asked.name} by the head {scored.scorer.deciding.name}"
         print(f"{out}: {said}, {int(table['label'].sum()):,} of label 1", file=sys.stderr)
     return submission
 

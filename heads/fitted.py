@@ -1,7 +1,8 @@
 """What training gives back: every run of a head at its best dev epoch."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -78,6 +79,35 @@ class Fitted:
                     return None
                 out[members] += share.sum(dim=1).cpu() / len(rows)
         return out
+
+    @torch.no_grad()
+    def remembering(self, rows: Rows, without: Sequence[int] = ()) -> "Fitted":
+        """Return these runs with `rows` behind what they remember, less the memes at `without`; all of them vote.
+
+        Raises ValueError for a head that remembers no memes, and as `logits` does.
+        """
+        held = copy.deepcopy(self.stacks)
+        for _, stack in held:
+            stack.remember((block[1:] for block in self.standardised(rows)), rows.labels(), without)
+        return replace(self, stacks=held)
+
+    @torch.no_grad()
+    def voters(self, rows: Rows) -> tuple[Float[Tensor, "n known"], Float[Tensor, "n known"]]:
+        """Return each remembered meme's share of the vote on these, and its cosine with them; means over runs.
+
+        Raises as `remembering` does.
+        """
+        found = []
+        for _, text, image in self.standardised(rows):
+            of_stacks = [stack.voters(text, image) for _, stack in self.stacks]
+            found.append([torch.cat(part).mean(dim=0).cpu() for part in zip(*of_stacks, strict=True)])
+        share, cosine = (torch.cat(part) for part in zip(*found, strict=True))
+        return share, cosine
+
+    @property
+    def voting(self) -> int:
+        """Runs of which dev chose what the memes that they remember say."""
+        return sum(stack.voting for _, stack in self.stacks)
 
     def standardised(self, rows: Rows) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """The vectors as the heads take them, float32 on their device, block by block. Raises as `logits` does."""

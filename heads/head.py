@@ -81,6 +81,28 @@ class Head(nn.Module):
         """Choose on dev what is left to choose when the weights are those of the best epoch; most heads need not."""
 
     @classmethod
+    def remembered(cls, count: int) -> Int[Tensor, " known"]:
+        """Return the places in train, of `count` memes, of those that it remembers; most heads remember none."""
+        return torch.arange(0)
+
+    def remember(
+        self, more: Iterable[tuple[Tensor, Tensor]], label: Int[Tensor, " more"], without: Sequence[int]
+    ) -> None:
+        """Remember these memes behind the others, less those at `without`; what is remembered votes in every run."""
+        raise ValueError(f"the head {self.name} remembers no memes")
+
+    @property
+    def voting(self) -> int:
+        """Runs of which dev chose the vote of what they remember."""
+        return 0
+
+    def voters(
+        self, text_vec: Tensor, image_vec: Tensor
+    ) -> tuple[Float[Tensor, "run batch known"], Float[Tensor, "run batch known"]]:
+        """Return each remembered meme's share of the vote on these, 0 where it has none, and its cosine with them."""
+        raise ValueError(f"the head {self.name} remembers no memes")
+
+    @classmethod
     def settings(cls, **asked: Any) -> HeadSettings:
         """Return the recipe with what is asked for; of what this head ignores, the default."""
         return HeadSettings(**{name: value for name, value in asked.items() if name not in cls.ignores})

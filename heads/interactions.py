@@ -65,7 +65,8 @@ def product(text: Projected, image: Projected) -> Projected:
 class GatedHead(Head):
     """A gate for every unit, made of both vectors, that says whether to read the image's unit or the text's.
 
-    The gated multimodal unit (GMU; Arevalo et al. 2017), and an MLP on what it lets through.
+    The gated multimodal unit (GMU; Arevalo et al. 2017), and an MLP on what it lets through. Where a column says what
+    to make of another one, of its own side or of the other, a gate is the whole answer, and each unit has one.
     """
 
     name, sides, fuses, linear = "gated", ("text", "image"), True, REGRESSIONS_ON_BOTH
@@ -101,7 +102,8 @@ class AttentionHead(Head):
     """Each vector is weighed by how much it finds of itself in the other one; an MLP on the two, so weighed.
 
     MOMENTA's cross-modal attention (Pramanick et al. 2021), as Hate-CLIPper's code has it: queries and keys of a
-    quarter of the width, by layers that both sides share.
+    quarter of the width, by layers that both sides share. Whether the text finds more of itself in the image or the
+    image in the text is a difference of two inner products, which it has at once, and which then weighs whole sides.
     """
 
     name, sides, fuses, linear = "attention", ("text", "image"), True, REGRESSIONS_ON_BOTH
@@ -135,7 +137,8 @@ class AttentionHead(Head):
 class CombinerHead(Head):
     """Products of both vectors, read by an MLP, added to a mixture of the vectors whose weight the products decide.
 
-    The Combiner of ISSUES (Burbi et al. 2023, after Baldrati et al. 2022), and an MLP on what it gives.
+    The Combiner of ISSUES (Burbi et al. 2023, after Baldrati et al. 2022), and an MLP on what it gives. A product of
+    two units that are at least 0 says that both are there: a pair of a topic and a scene is one unit for its MLP.
     """
 
     name, sides, fuses, linear = "combiner", ("text", "image"), True, REGRESSIONS_ON_BOTH

@@ -67,7 +67,8 @@ class LateFusionHead(Head):
     """A text MLP and an image MLP, trained together, whose logits are added with trainable weights.
 
     The weights start at one half each (plain averaging). A sum of a text term and an image term cannot express that a
-    text is hateful beside one picture and harmless beside another.
+    text is hateful beside one picture and harmless beside another. Where nothing is of that kind it learns the terms
+    from fewer memes: its units need not find out which of the other side's columns do not matter.
     """
 
     name, sides, fuses, linear = "late", ("text", "image"), True, REGRESSIONS_ON_BOTH
@@ -110,7 +111,10 @@ class MeanFusionHead(Head):
 
 
 class LinearHead(Head):
-    """Logistic regression on both vectors side by side, trained as the others are; what a hidden layer is worth."""
+    """Logistic regression on both vectors side by side, trained as the others are; what a hidden layer is worth.
+
+    An interaction that holds among the memes of train alone cannot mislead it: a sum of columns has none.
+    """
 
     name, sides, fuses, linear = "linear", ("text", "image"), True, REGRESSIONS_ON_BOTH
     adds, ignores = True, ("hidden", "depth", "dropout", "projection")

@@ -36,7 +36,7 @@ class RetrievalHead(Head):
     joint: StackedMLP
     memory: Float[Tensor, "run known hidden"]  # length one
     memory_label: Int[Tensor, "run known"]
-    neighbours: Int[Tensor, " run"]  # that vote; 0: the linear output
+    neighbours: Int[Tensor, " run"]  # that vote; below zero: that would, were dev not for the linear output
 
     def __init__(
         self, text_dim: int, image_dim: int, hidden: int, depth: int, generators: Sequence[torch.Generator],
@@ -67,7 +67,7 @@ class RetrievalHead(Head):
         hidden = self.hidden(text_vec, image_vec, noise)
         logit = self.joint.outputs(hidden, noise).squeeze(-1)
         for run, count in enumerate(self.neighbours.tolist()):
-            if count:
+            if count > 0:
                 logit[run] = self.vote(run, unit(hidden[run]), [count])[0]
         return logit
 
@@ -99,21 +99,49 @@ class RetrievalHead(Head):
         self.gold, self.hard = nearest(every, self.bank, label, held)
 
     def settle(self, train: Blocks, label: Int[Tensor, " train"], dev: Blocks, dev_label: Int[Tensor, " dev"]) -> None:
-        """Remember train, and choose for each run how many neighbours vote, or none."""
+        """Remember train, and choose for each run how many neighbours vote, and whether they do."""
         held = evenly(len(label), self.neighbours.device)
         self.memory = torch.cat([unit(self.hidden(*block)) for block in train], dim=1)[:, held].contiguous()
         self.memory_label = label.to(held.device)[held].to(torch.int8).expand(len(self.memory), -1).contiguous()
         self.bank = self.memory[:, :0]
         self.gold = self.hard = self.neighbours
         hidden = torch.cat([self.hidden(*block) for block in dev], dim=1)
-        # Apple's GPUs have no float64, which scores need
-        dev_label = dev_label.cpu()
+        dev_label = dev_label.cpu()  # Apple's GPUs have no float64, which scores need
         linear = auc_roc(self.joint.outputs(hidden).squeeze(-1).cpu(), dev_label)
-        counts = [count for count in NEIGHBOURS if count <= len(held)]
+        counts = [count for count in NEIGHBOURS if count <= len(held)] or [len(held)]
         for run in range(len(hidden)):
             area = auc_roc(self.vote(run, unit(hidden[run]), counts).cpu(), dev_label)
-            if len(counts) and area.max() > linear[run]:
-                self.neighbours[run] = counts[int(area.argmax())]
+            best = counts[int(area.argmax())]
+            self.neighbours[run] = best if area.max() > linear[run] else -best
+
+    @classmethod
+    def remembered(cls, count: int) -> Int[Tensor, " known"]:
+        return evenly(count, torch.device("cpu"))
+
+    def remember(self, more: Blocks, label: Int[Tensor, " more"], without: Sequence[int]) -> None:
+        """Add these memes to the memory as the head sees them, and let as many vote in every run as dev chose."""
+        kept = torch.ones(self.memory.shape[1], dtype=torch.bool, device=self.memory.device)
+        kept[list(without)] = False
+        self.memory = torch.cat([self.memory[:, kept], *(unit(self.hidden(*block)) for block in more)], dim=1)
+        added = label.to(self.memory_label).expand(len(self.memory), -1)
+        self.memory_label = torch.cat([self.memory_label[:, kept], added], dim=1)
+        self.neighbours = self.neighbours.abs().clamp(max=self.memory.shape[1])
+
+    @property
+    def voting(self) -> int:
+        return int((self.neighbours > 0).sum())
+
+    def voters(
+        self, text_vec: Tensor, image_vec: Tensor
+    ) -> tuple[Float[Tensor, "run batch known"], Float[Tensor, "run batch known"]]:
+        """Shares as `vote` weighs them, also where dev chose the linear output."""
+        cosine = torch.bmm(unit(self.hidden(text_vec, image_vec)), self.memory.transpose(1, 2))
+        share = torch.zeros_like(cosine)
+        for run, count in enumerate(self.neighbours.abs().tolist()):
+            most, place = cosine[run].topk(count, dim=1)
+            weight = weights(most)
+            share[run].scatter_(1, place, weight / weight.sum(1, keepdim=True))
+        return share, cosine
 
     def vote(self, run: int, here: Float[Tensor, "meme hidden"], counts: Sequence[int]) -> Float[Tensor, "count meme"]:
         """Logits of the votes of each number of nearest memes, the nearer the heavier.
@@ -128,12 +156,16 @@ class RetrievalHead(Head):
             says_one = label[place]
             shares = []
             for count in counts:
-                rank = torch.arange(count, 0, -1, device=here.device)
-                weight = cosine[:, :count].clamp(min=1e-6) * rank
+                weight = weights(cosine[:, :count])
                 share = (weight * says_one[:, :count]).sum(1) / weight.sum(1)
                 shares.append((share * count + 1) / (count + 2))
             out.append(torch.stack(shares))
         return torch.cat(out, dim=1).logit()
+
+
+def weights(cosine: Float[Tensor, "meme count"]) -> Float[Tensor, "meme count"]:
+    """Of the nearest memes, the nearest first, in a vote."""
+    return cosine.clamp(min=1e-6) * torch.arange(cosine.shape[1], 0, -1, device=cosine.device)
 
 
 def evenly(count: int, device: torch.device) -> Int[Tensor, " held"]:

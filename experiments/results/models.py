@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from torch import Tensor
 from experiments.data import Data
 from experiments.evaluate.scores import mean_threshold
 from experiments.results.records import Comparison
-from experiments.training import Trained
+from experiments.training import Trained, chosen_on_dev, rows
+from extract import store
 from extract.dataset import SIDES
 from extract.errors import Refused, listing
 from extract.store import EncoderIdentity
@@ -47,6 +48,19 @@ class History:
 
 
 @dataclass(frozen=True)
+class Known:
+    """The memes that a head remembers, in the order of its memory."""
+
+    ids: list[str]
+    label: list[int]
+    text: list[str]  # sha256 of each text, in hex
+    image: list[str]  # likewise of each image
+    data: str  # the folder of the dataset that they are of; empty where the features do not say
+    threshold: float  # probability, tuned on dev for the runs' mean, where every run lets what it remembers vote
+    temperature: list[float]  # of each run, where it does
+
+
+@dataclass(frozen=True)
 class SavedHead:
     """All runs of one head."""
 
@@ -54,6 +68,7 @@ class SavedHead:
     temperature: Float[Tensor, " run"]  # fitted on dev, or ones
     threshold: float  # probability, tuned on dev for the runs' mean
     encoders: dict[str, EncoderIdentity]  # by side
+    known: Known | None = None  # of a head that remembers memes; the version before did not write it
 
     @property
     def name(self) -> str:
@@ -99,8 +114,34 @@ def save(folder: Path, trained: Trained, data: Data, comparison: Comparison) -> 
         "temperature": trained.temperature.tolist(),
         "code": comparison.code,
     }
+    if known := remembered(trained, data, comparison.calibration):
+        about["known"] = asdict(known)
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (folder / f"{trained.name}.json").write_text(text, encoding="utf-8")
+
+
+def remembered(trained: Trained, data: Data, calibration: str) -> Known | None:
+    """Return what a head remembers of train; None where it remembers no memes."""
+    pairs, dev = data.train.pairs, data.dev.name
+    assert trained.fitted is not None
+    held = HEADS[trained.name].remembered(len(data.train)).numpy()
+    if not len(held):
+        return None
+    nothing = Rows(pairs.text_vec[:0], pairs.image_vec[:0], pairs.label[:0])
+    logit = {dev: trained.fitted.remembering(nothing).logits(rows(data.dev))}
+    temperature = chosen_on_dev(data, logit, calibration)[1]
+    voting = replace(trained, logit=logit, temperature=temperature)
+    folders = {place.parent.name: its.data for place, its in store.recorded(data.features).items()}
+    names = [part.name for encoder in data.encoders.values() for part in encoder.parts]
+    return Known(
+        ids=pairs.ids[held].tolist(),
+        label=pairs.label[held].tolist(),
+        text=[digest.decode() for digest in pairs.text_content[held].tolist()],
+        image=[digest.decode() for digest in pairs.image_content[held].tolist()],
+        data=next((folders[name] for name in names if name in folders), ""),
+        threshold=mean_threshold(voting, dev, data.dev.pairs.label),
+        temperature=temperature.tolist(),
+    )
 
 
 def load(model: Path) -> dict[str, SavedHead]:
@@ -134,6 +175,7 @@ def load_head(path: Path) -> SavedHead:
             threshold=float(about["mean_threshold"]),
             # the version before wrote no versions
             encoders={side: EncoderIdentity.from_json(side, {"versions": {}} | about[side]) for side in SIDES},
+            known=Known(**about["known"]) if "known" in about else None,
         )
     except OSError as error:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}. {again}") from None

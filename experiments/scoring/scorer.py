@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from experiments.evaluate import operating_points
@@ -19,17 +20,20 @@ from experiments.evaluate.operating_points import Band
 from experiments.results import answers, models
 from experiments.results import folder as reports
 from experiments.results.models import SavedHead
-from experiments.scoring import vector_cache
-from experiments.scoring.vectors import SumSource, VectorSource, image_item, text_item
+from experiments.scoring import rows, vector_cache
+from experiments.scoring.memory import Added, Memory, Neighbour, refuse_contradictions
+from experiments.scoring.vectors import SumSource, VectorSource, encoding, image_item, text_item
 from extract import images, machine, places
-from extract.dataset import SIDES
+from extract.dataset import SIDES, Meme
 from extract.encoders.batches import BadImage, Report
-from extract.errors import Refused, not_installed
+from extract.errors import Refused, listing, not_installed
 from extract.ocr.reader import LIBRARIES
 from extract.ocr.words import Words, default_folder
 from extract.places import Place, place
 from extract.plan import Item
 from extract.store import EncoderIdentity
+from heads.models import HEADS
+from heads.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class Unscored:
 
     text: str | None
     image: places.Source | bytes | None  # where it lies, or what is in it
+
+    @classmethod
+    def of(cls, meme: Meme) -> "Unscored":
+        return cls(meme.text if meme.typed else None, meme.image)
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Score:
     head: str  # the deciding one
     opinions: dict[str, Opinion]  # by head, in the table's order
     read: str | None = None  # words read from the picture, "" where it has none; None where a text was given
+    nearest: tuple[Neighbour, ...] = ()  # of the memes that the deciding head remembers, by their share of its vote
 
     @property
     def probability(self) -> float:
@@ -101,6 +110,8 @@ class Scorer:
     words: Words | None = None  # reads a meme's words where no text is given
     at: str = ""  # the operating point asked for, as "recall=.8"
     bands: Mapping[str, Band] = field(default_factory=dict)  # its thresholds, by head
+    memory: Memory | None = None  # what the deciding head remembers, where it remembers memes
+    added: Added | None = None  # what became of the examples
 
     @classmethod
     def load(
@@ -115,21 +126,26 @@ class Scorer:
         text_encoder: str | None = None,
         image_encoder: str | None = None,
         device: str = "auto",
+        examples: Path | str | None = None,
+        on_error: str = "stop",
+        quiet: bool = True,
     ) -> "Scorer":
         """Read the heads; encoders wait until a meme needs them.
 
         model: what compare's --out was.
-        head: the one to score with; by default the best on dev.
+        head: the one to score with; by default the best on dev, with examples the best of those that remember memes.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
         at: an operating point instead, chosen on dev: "recall=.8", "precision=.9", "review=.1", "error=.05" or "cost".
         features: a folder of extract's; memes that are in it are not encoded.
         cache: where scored memes' vectors and words are kept; True is memefuse's own cache folder, False is nowhere.
         text_encoder, image_encoder: other names or places of the encoders; they must be the same ones ("a+b" of two).
         device: "auto", "cpu" or "cuda", for the encoders.
-        Raises Refused when there are no such heads.
+        examples: labelled memes in the data contract, which join what the head remembers; its memory votes then.
+        on_error, quiet: of the examples, "skip" those that cannot be used; show no progress.
+        Raises Refused when there are no such heads, or examples that cannot be used, Failed for their images.
         """
         heads = models.load(Path(model))
-        deciding = models.choose(heads, head)
+        deciding = models.choose(heads if examples is None else remembering(heads, head, at, Path(model)), head)
         bands: Mapping[str, Band] = operating_bands(Path(model), at, threshold, deciding.name) if at else {}
         where = machine.resolve_device(device)
         folder = vector_cache.default_folder() if cache is True else cache
@@ -143,7 +159,10 @@ class Scorer:
                 parts.append(VectorSource(part, where, name, published, kept))
             sources[side] = parts[0] if len(parts) == 1 else SumSource(encoder, parts)
         words = Words.installed(default_folder() if cache is True else Path(cache) / "ocr" if cache else None)
-        return cls(deciding, models.alike(heads, deciding), sources, threshold, words, at or "", bands)
+        memory = Memory(deciding.known) if deciding.known else None
+        alike = models.alike(heads, deciding)
+        scorer = cls(deciding, alike, sources, threshold, words, at or "", bands, memory)
+        return scorer if examples is None else scorer._with(Path(examples), on_error == "skip", quiet)
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -172,18 +191,19 @@ class Scorer:
         Raises Refused when the deciding head looks at a side that is not given, images.Undecodable when there is no
         image in what is given.
         """
-        scores, bad = self.score_all([Unscored(text, Path(image) if isinstance(image, str) else image)])
+        scores, bad = self.score_all([Unscored(text, Path(image) if isinstance(image, str) else image)], nearest=True)
         if bad:
             raise images.Undecodable(bad[0])
         assert scores[0] is not None
         return scores[0]
 
     def score_all(
-        self, memes: Sequence[Unscored], done: Report = lambda count: None
+        self, memes: Sequence[Unscored], done: Report = lambda count: None, nearest: bool = False
     ) -> tuple[list[Score | None], dict[int, str]]:
         """Many memes, all with the same sides. None where an image cannot be decoded, and why, by place.
 
-        done: called with a number of contents that have just been read or encoded.
+        done: called with a number of contents that have just been read or encoded. nearest: say, too, which memes are
+        near of those that the deciding head remembers.
         """
         bad: dict[int, str] = {}
         read = self._read(memes, bad, done)
@@ -194,11 +214,13 @@ class Scorer:
         vectors = {side: np.zeros((len(memes), 0), np.float32) for side in SIDES}
         for side in ("image", "text"):  # an image that fails spares its text
             if any(side in head.sides for head in answering):
-                vectors[side] = self._vectors(side, memes, bad, done)
+                items = _items(side, memes, [row for row in range(len(memes)) if row not in bad], bad)
+                vectors[side] = self._vectors(side, items, len(memes), bad, done)
         opinions = [self._opinions(head, head.probability(vectors["text"], vectors["image"])) for head in answering]
         by_meme = [{each[row].head: each[row] for each in opinions} for row in range(len(memes))]
         name = self.deciding.name
-        scores = [None if row in bad else Score(name, of, read.get(row)) for row, of in enumerate(by_meme)]
+        near = self._nearest(vectors) if nearest and self.memory else [()] * len(memes)
+        scores = [None if row in bad else Score(name, of, read.get(row), near[row]) for row, of in enumerate(by_meme)]
         return scores, bad
 
     def read(self, image: bytes) -> str:
@@ -225,15 +247,65 @@ class Scorer:
         return read
 
     def _vectors(
-        self, side: str, memes: Sequence[Unscored], bad: dict[int, str], done: Report
+        self, side: str, items: Mapping[int, Item], count: int, bad: dict[int, str], done: Report
     ) -> Float[np.ndarray, "meme dim"]:
-        """Of memes that are not bad, zero for the others; those that turn out to be bad are added."""
-        items = _items(side, memes, [row for row in range(len(memes)) if row not in bad], bad)
+        """Of `count` memes those of the items, zero for the others; those that turn out to be bad are added."""
         of_items, reasons = self.sources[side].vectors(list(items.values()), done)
         bad |= {row: reasons[item.content] for row, item in items.items() if item.content in reasons}
-        vectors = np.zeros((len(memes), of_items.shape[1]), np.float32)
+        vectors = np.zeros((count, of_items.shape[1]), np.float32)
         vectors[list(items)] = of_items
         return vectors
+
+    def _nearest(self, vectors: Mapping[str, Float[np.ndarray, "meme dim"]]) -> list[tuple[Neighbour, ...]]:
+        """Of each meme those that vote, or would, with their shares; the larger the earlier."""
+        assert self.memory is not None
+        known, found = self.memory.known, []
+        unlabelled = np.full(len(vectors["text"]), -1)
+        shares, cosines = self.deciding.fitted.voters(Rows(vectors["text"], vectors["image"], unlabelled))
+        for share, cosine in zip(shares.numpy(), cosines.numpy(), strict=True):
+            order = np.argsort(-share, kind="stable")[: np.count_nonzero(share)].tolist()
+            figures = zip(cosine[order].tolist(), share[order].tolist(), strict=True)
+            found.append(
+                tuple(
+                    Neighbour(at, known.ids[at], known.label[at], *both, self.memory.is_example(at))
+                    for at, both in zip(order, figures, strict=True)
+                )
+            )
+        return found
+
+    def _with(self, path: Path, skip: bool, quiet: bool) -> "Scorer":
+        """This scorer, whose deciding head remembers the memes of a file, too. Raises as `load` has it."""
+        assert self.memory is not None
+        memes, left_out = rows.labelled(path, self.needs, skip)
+        bad: dict[int, str] = {}
+        with encoding(quiet) as done:
+            read = self._read([Unscored.of(meme) for meme in memes], bad, done)
+            memes = [replace(meme, text=read.get(row, meme.text), typed=True) for row, meme in enumerate(memes)]
+            unscored, items = [Unscored.of(meme) for meme in memes], {}
+            for side in ("image", "text"):
+                items[side] = _items(side, unscored, [row for row in range(len(memes)) if row not in bad], bad)
+            content = {row: (its.content, items["image"][row].content) for row, its in items["text"].items()}
+            refuse_contradictions([memes[row] for row in content], list(content.values()))
+            vectors = {side: self._vectors(side, items[side], len(memes), bad, done) for side in ("image", "text")}
+        left_out += rows.undecodable(memes, bad, skip, "examples' images")
+        good = [row for row in range(len(memes)) if row not in bad]
+        if not good:
+            raise Refused(f"--examples {path}: none of its {len(left_out):,} rows can be used:\n{listing(left_out)}")
+        memory, new, replaced = self.memory.joined([memes[row] for row in good], [content[row] for row in good])
+        joining = [good[at] for at in new]
+        label = np.array([memes[row].label for row in joining], np.int64)
+        more = Rows(vectors["text"][joining], vectors["image"][joining], label)
+        fitted, known = self.deciding.fitted, self.memory.known
+        added = Added(
+            str(path), self.deciding.name, len(new), len(good) - len(new), len(replaced), len(known.ids),
+            fitted.voting, len(fitted.runs), left_out,
+        )  # fmt: skip
+        deciding = replace(self.deciding, fitted=fitted.remembering(more, replaced), known=memory.known)
+        if fitted.voting < len(fitted.runs):
+            temperature = torch.tensor(known.temperature, dtype=torch.float64)
+            deciding = replace(deciding, threshold=known.threshold, temperature=temperature)
+        heads = {**self.heads, deciding.name: deciding}
+        return replace(self, deciding=deciding, heads=heads, memory=memory, added=added)
 
     def _opinions(self, head: SavedHead, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
         band = self.bands.get(head.name)
@@ -269,6 +341,26 @@ def _items(side: str, memes: Sequence[Unscored], rows: Sequence[int], bad: dict[
         except OSError as error:
             bad[row] = f"cannot be read: {error.strerror}"
     return items
+
+
+def remembering(heads: Mapping[str, SavedHead], asked: str | None, at: str | None, model: Path) -> dict[str, SavedHead]:
+    """Return the heads that examples can join. Raises Refused where the one asked for is not of them, or none is."""
+    able = {name: head for name, head in heads.items() if head.known}
+    kinds = [name for name, head in HEADS.items() if len(head.remembered(1))]
+    if at:
+        raise Refused(f"--at {at} and --examples are both given: the point was chosen on dev, without the examples")
+    if old := [name for name in heads if name in kinds and name not in able and asked in (name, None)]:
+        raise Refused(
+            f"{', '.join(old)} in {model} was saved before examples could join it. Run experiments.compare again."
+        )
+    if asked in heads and asked not in able:
+        raise Refused(f"--examples: the head {asked} remembers no memes; {', '.join(able or kinds)} does: name it")
+    if not able:
+        raise Refused(
+            f"--examples: no head in {model} remembers memes ({', '.join(heads)}); {', '.join(kinds)} does. "
+            f"Run: python -m experiments.compare --heads {','.join([*heads, *kinds])} --out {model}"
+        )
+    return able if asked is None else dict(heads)
 
 
 def operating_bands(model: Path, at: str, threshold: float | None, deciding: str) -> Mapping[str, Band]:

@@ -5,13 +5,15 @@ fingerprint.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from experiments.scoring.vector_cache import VectorCache
 from extract import encoders, places, store
@@ -32,6 +34,13 @@ def text_item(text: str) -> Item:
     """A text as extract has it: half surrogate pairs become U+FFFD, as in a dataset's rows."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return Item(hashlib.sha256(text.encode()).hexdigest(), text)
+
+
+@contextmanager
+def encoding(quiet: bool) -> Iterator[Report]:
+    """Show how many contents have been encoded, once that takes a moment; unless `quiet`."""
+    with tqdm(desc="encoding", unit=" contents", disable=quiet or None, leave=False, delay=0.5) as bar:
+        yield bar.update
 
 
 def image_item(image: bytes | Source) -> Item:

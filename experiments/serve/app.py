@@ -21,15 +21,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from experiments.scoring.memory import Neighbour
 from experiments.scoring.scorer import Opinion, Score, Scorer
 from experiments.words import bare
-from experiments.words.memes import looks_at, modalities, probability_origin
+from experiments.words.memes import examples, looks_at, modalities, nearest, probability_origin
 from extract.errors import Failed
 from extract.images import Undecodable
 
 HOSTS = ["127.0.0.1", "localhost"]
 IMAGE_BYTES = 20_000_000
 TEXT_CHARACTERS = 10_000
+NEAREST = 6  # memes that are shown as the reason for a score
 BODY_BYTES = IMAGE_BYTES + 4 * TEXT_CHARACTERS + 4096  # text as UTF-8, and the form's own lines
 FILES = {
     "/": ("page.html", "text/html"),
@@ -58,7 +60,7 @@ def application(scorer: Scorer) -> Starlette:
         with one_at_a_time:
             return told(scorer.score(image=image, text=text), scorer)
 
-    def words(image: bytes | None, text: str | None) -> dict[str, Any]:
+    def read(image: bytes | None, text: str | None) -> dict[str, Any]:
         with one_at_a_time:
             return {"text": scorer.read(image or b"")}
 
@@ -72,6 +74,13 @@ def application(scorer: Scorer) -> Starlette:
         except Failed as error:
             raise HTTPException(500, str(error)) from None
 
+    async def near(request: Request) -> Response:
+        at, memory = request.path_params["at"], scorer.memory
+        small = await run_in_threadpool(memory.thumbnail, at) if memory and at < len(memory.known.ids) else None
+        if small is None:
+            raise HTTPException(404, "This image is not at hand.")
+        return Response(small, media_type="image/jpeg")
+
     async def model(request: Request) -> Response:
         return JSONResponse(described(scorer))
 
@@ -80,7 +89,8 @@ def application(scorer: Scorer) -> Starlette:
             *(Route(path, file(*its)) for path, its in FILES.items()),
             Route("/model", model),
             Route("/score", partial(ask, answer), methods=["POST"]),
-            *([Route("/words", partial(ask, words), methods=["POST"])] if scorer.reads else []),
+            *([Route("/words", partial(ask, read), methods=["POST"])] if scorer.reads else []),
+            *([Route("/nearest/{at:int}", near)] if scorer.memory else []),
         ],
         middleware=[Middleware(WithHeaders), Middleware(TrustedHostMiddleware, HOSTS, www_redirect=False)],
         exception_handlers={HTTPException: refused},
@@ -141,6 +151,7 @@ def described(scorer: Scorer) -> dict[str, Any]:
         "image_bytes": IMAGE_BYTES,
         "text_characters": TEXT_CHARACTERS,
         "reads": scorer.reads,
+        **({"examples": examples(scorer.added)} if scorer.added else {}),
     }
 
 
@@ -153,7 +164,16 @@ def told(score: Score, scorer: Scorer) -> dict[str, Any]:
         head = scorer.heads[its.head]
         return {"head": its.head, "looks_at": looks_at(head), "label": its.label, **numbers, **shown}
 
+    def neighbour(its: Neighbour) -> dict[str, Any]:
+        assert scorer.memory is not None
+        text, image = scorer.memory.text(its.place), scorer.memory.image(its.place)
+        figures = {"cosine": bare(its.cosine), "share": bare(its.share)}
+        shown = {"text": text, "image": None if image is None else its.place}
+        return {"id": its.id, "label": its.label, "example": its.example, **figures, **shown}
+
+    near = {"told": nearest(score, scorer), "memes": [neighbour(its) for its in score.nearest[:NEAREST]]}
     return {
+        **({"nearest": near} if score.nearest else {}),
         "head": score.head,
         "label": score.label,
         "probability": bare(score.probability),

@@ -121,11 +121,34 @@ function row(opinion, chosen) {
   return made;
 }
 
+function near(meme) {
+  const made = element("li", "");
+  if (meme.text !== null || meme.image !== null) {
+    const [veil, box, shown] = [element("label", "veil"), element("input", ""), element("div", "")];
+    Object.assign(box, { type: "checkbox", autocomplete: "off" });
+    box.setAttribute("aria-label", `Show meme ${meme.id}`);
+    if (meme.image !== null) {
+      shown.append(Object.assign(element("img", ""), { src: `nearest/${meme.image}`, alt: `Image of meme ${meme.id}` }));
+    }
+    shown.append(element("p", "", meme.text || ""));
+    veil.append(box, shown, element("span", "", "click to show"));
+    made.append(veil);
+  } else {
+    made.append(element("p", "quiet", "It is no longer where it was."));
+  }
+  made.append(element("b", "", `label ${meme.label}`), ` ${meme.example ? "example" : "train"} ${meme.id}`);
+  made.append(element("p", "quiet", `cosine ${meme.cosine}, share ${meme.share}`));
+  return made;
+}
+
 function show(answer) {
   at("verdict").textContent = `Label ${answer.label}, probability ${answer.probability}`;
   at("origin").textContent = answer.origin;
   at("modalities").textContent = answer.modalities;
   at("opinions").replaceChildren(...answer.opinions.map((opinion) => row(opinion, opinion.head === answer.head)));
+  at("nearest").hidden = !answer.nearest;
+  at("told").textContent = answer.nearest ? answer.nearest.told : "";
+  at("memes").replaceChildren(...(answer.nearest ? answer.nearest.memes : []).map(near));
   at("answer").hidden = false;
 }
 
@@ -168,5 +191,5 @@ fetch("model").then((response) => response.json()).then((model) => {
   if (!model.encoders.image) ready();
   const names = Object.values(model.encoders).join(" and ");
   at("model").textContent = `${names}; the head ${model.head} decides, AUC-ROC ${model.dev} on dev. ` +
-    "Nothing that you drop here leaves this machine.";
+    "Nothing that you drop here leaves this machine." + (model.examples ? ` ${model.examples}` : "");
 }).catch(() => complain("The server does not answer. Is it still running?"));

@@ -9,6 +9,7 @@ from heads.models import HEADS
 
 if TYPE_CHECKING:
     from experiments.results.models import SavedHead
+    from experiments.scoring.memory import Added
     from experiments.scoring.scorer import Opinion, Score, Scorer
 
 LOOKS_AT = {("text",): "text alone", ("image",): "image alone", ("text", "image"): "both together"}
@@ -41,6 +42,31 @@ def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
         reviewed = f", reviewed from {bare(low)} to {bare(high)}" if low < high else ""
         tuned = f"{tuned}{reviewed}, for {scorer.at} on dev" if reviewed else f"chosen on dev for {scorer.at}"
     return f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
+
+
+def examples(added: "Added") -> str:
+    """What became of a file of examples."""
+    memes = "1 meme" if added.memes == 1 else f"{added.memes:,} memes"
+    parts = [f"{memes} of {added.source} added to the {added.before:,} that {added.head} remembers"]
+    parts += [f"{added.relabelled:,} of its own forgotten, which had the other label"] if added.relabelled else []
+    parts += [f"{added.twice:,} known already, and counted once"] if added.twice else []
+    sentence = f"{printable('; '.join(parts))}."
+    if added.voting < added.runs:
+        linear = added.runs - added.voting
+        sentence += (
+            f" Dev had chosen the linear output of {linear} of {added.runs} runs, which no example reaches: now the "
+            "nearest memes vote, as many as did best on dev, and the threshold is that of their votes on dev."
+        )
+    return sentence
+
+
+def nearest(score: "Score", scorer: "Scorer") -> str:
+    """How far the memes that a head finds near are the reason for its score."""
+    voting, runs = scorer.deciding.fitted.voting, len(scorer.deciding.fitted.runs)
+    if voting == runs:
+        return "The memes nearest to this one, of all that it remembers, have voted."
+    of_runs = f"of {voting} of {runs} runs they have voted, of the others" if voting else "they have not voted:"
+    return f"The memes nearest to this one, of all that it remembers; {of_runs} dev chose the linear output."
 
 
 def modalities(score: "Score") -> str:

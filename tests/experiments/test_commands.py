@@ -173,6 +173,7 @@ def prepared(encoders, tmp_path_factory):
         call(["experiments.operating_points", "--costs", "5,1"])
         few = ["--heads", "text,early", "--references", "none", "--seeds", "1"]
         call(["experiments.compare", *few, "--features", "features/my_memes", "--out", "reports/my_memes"])
+        call(["experiments.compare", *few, "--heads", "retrieval", "--out", "reports/retrieval"])
         call(["experiments.sweep", "--heads", "early", "--grid", "hidden=16,32", "--seeds", "1"])
         call(["experiments.systems", "lab", "--seeds", "1", "--features", "features/lab"])
     return folder

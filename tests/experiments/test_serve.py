@@ -1,5 +1,6 @@
 """The page's server: scores as predict gives them, limits, and nobody else's questions."""
 
+import json
 import re
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from extract.dataset import read
 
 PAGE = Path(app.__file__).parent
 AT = "http://127.0.0.1:8000"
+HOSTILE = "</script><img src=x onerror=document.title='hit'> & \"words\""
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +221,57 @@ def test_words_are_read_before_a_person_corrects_them(scorer):
         )
     with TestClient(app.application(scorer), base_url=AT) as client:
         assert client.post("/words", files={"image": red}).status_code == 404
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory):
+    """A scorer that remembers its memes, and an example beside the one that `ask` asks about."""
+    folder = tmp_path_factory.mktemp("remembering")
+    with trained.encoders():
+        trained.everything(folder, "--heads", "retrieval")
+        (folder / "mine.png").write_bytes(trained.picture((200, 30, 31)))
+        (folder / "mine.jsonl").write_text(json.dumps({"id": HOSTILE, "img": "mine.png", "text": HOSTILE, "label": 1}))
+        found = Scorer.load(folder / "reports", cache=folder / "cache", examples=folder / "mine.jsonl")
+        found.ready()
+        yield replace(found, words=None)
+
+
+def test_the_nearest_memes_are_the_reason_for_a_score(remembering):
+    image = trained.picture((200, 30, 30))
+    score = remembering.score(image, HOSTILE)
+    with TestClient(app.application(remembering), base_url=AT) as client:
+        answer = ask(client, image, HOSTILE)
+        assert "1 meme of " in client.get("/model").json()["examples"]
+        shown = answer.json()["nearest"]
+        assert shown["told"] == "The memes nearest to this one, of all that it remembers, have voted."
+        assert [its["id"] for its in shown["memes"]] == [its.id for its in score.nearest[: app.NEAREST]]
+        mine = next(its for its in shown["memes"] if its["example"])
+        assert (mine["id"], mine["text"], mine["label"]) == (HOSTILE, HOSTILE, 1)
+        near = next(its for its in score.nearest if its.example)
+        assert (mine["cosine"], mine["share"]) == tuple(
+            f"{of:.3f}".removeprefix("0") for of in (near.cosine, near.share)
+        )
+        for its in shown["memes"]:
+            small = client.get(f"/nearest/{its['image']}")
+            assert (small.status_code, small.headers["content-type"]) == (200, "image/jpeg")
+            assert small.headers["cross-origin-resource-policy"] == "same-origin"
+        assert client.get(f"/nearest/{its['image']}", headers={"host": "evil.example"}).status_code == 400
+        others = ("41", "100000", "-1", "x", "..%2f..%2fmine.png", "%2fetc%2fpasswd", "")
+        assert {client.get(f"/nearest/{other}").status_code for other in others} == {404}
+
+
+def test_memes_that_are_gone_are_told_by_id_and_label_alone(remembering):
+    memory = replace(remembering.memory, known=replace(remembering.memory.known, data="/no/such/folder"))
+    with TestClient(app.application(replace(remembering, memory=memory)), base_url=AT) as client:
+        memes = ask(client).json()["nearest"]["memes"]
+        assert {(its["text"], its["image"]) for its in memes if not its["example"]} == {(None, None)}
+        assert all(its["id"] and its["label"] in (0, 1) for its in memes)
+        assert client.get("/nearest/0").status_code == 404
+
+
+def test_heads_that_remember_nothing_give_no_such_reason(client):
+    assert "nearest" not in ask(client).json()
+    assert client.get("/nearest/0").status_code == 404
 
 
 def test_a_port_that_is_taken_is_refused_before_any_work(world, capsys):

@@ -148,6 +148,30 @@ def test_words_and_file_names_are_never_markup(tab, address):
     assert tab.complaints == []
 
 
+def test_near_memes_are_blurred_until_clicked_and_never_markup(tab, tmp_path):
+    with trained.encoders():
+        world = trained.everything(tmp_path, "--heads", "retrieval")
+        (tmp_path / "mine.png").write_bytes(trained.picture((1, 2, 4)))
+        mine = {"id": HOSTILE, "img": "mine.png", "text": HOSTILE, "label": 1}
+        (tmp_path / "mine.jsonl").write_text(json.dumps(mine))
+        scorer = Scorer.load(world / "reports", cache=tmp_path / "cache", examples=tmp_path / "mine.jsonl")
+        with served(replace(scorer, words=None)) as address:
+            opened(tab, address)
+            assert "1 meme of" in said(tab, "model")
+            drop(tab, "meme.png", trained.picture((1, 2, 3)))
+            ask(tab, HOSTILE)
+            shown = "[...document.querySelectorAll('#memes .veil div')]"
+            until(tab, f"{shown}.every(each => each.querySelector('img').naturalWidth)")
+            assert tab.value(f"{shown}.length") == app.NEAREST
+            assert HOSTILE in tab.value(f"{shown}.map(each => each.querySelector('p').textContent)")
+            blur = f"{shown}.map(each => getComputedStyle(each).filter.startsWith('blur('))"
+            assert all(tab.value(blur))
+            tab.value("document.querySelector('#memes input').click()")
+            assert tab.value(blur) == [False, *[True] * (app.NEAREST - 1)]
+            assert tab.value("document.title") == "memefuse: score a meme"
+            assert tab.complaints == []
+
+
 def test_the_policy_stops_what_a_slip_would_let_in(tab, address):
     opened(tab, address)
     tab.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title=1\">')")

@@ -1,10 +1,14 @@
 """Heads that let two projected vectors meet, against plain, unstacked torch written from the papers' formulas."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from drawn import DEV, QUICK, TEST, TRAIN
 
 from heads.models import HEADS
+from heads.train import fit
 
 TEXT, IMAGE, HIDDEN, WIDTH, MEMES = 3, 5, 4, 8, 7
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}  # float32 products in another order; a lost bias is a thousand times larger
@@ -108,3 +112,18 @@ def test_a_gate_says_how_much_the_image_is_listened_to():
     one, other = (head(text, image) for text in vectors(seed=1) if text.shape[1] == TEXT for text in (text, -text))
     assert torch.equal(one, other)  # the image alone is let through
     assert made("early").image_share(text, image) is None
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_run_in_a_stack_equals_that_run_alone_in_bfloat16_too(name):
+    """Emulated where the processor has none. So the neighbours that retrieval looks up each epoch are the same."""
+    asked = [replace(QUICK, seed=0), replace(QUICK, seed=1, learning_rate=3e-3, max_epochs=5), replace(QUICK, seed=2)]
+    stacked = fit(name, TRAIN, DEV, asked, precision="bfloat16")
+    logit = stacked.logits(TEST)
+    for place, run in enumerate(asked):
+        alone = fit(name, TRAIN, DEV, [run], precision="bfloat16")
+        assert stacked.best_epoch[place] == alone.best_epoch[0]
+        # as in float32: a step multiplies each run's own matrices, so that no product is rounded otherwise
+        torch.testing.assert_close(logit[place], alone.logits(TEST)[0], rtol=1e-3, atol=1e-4)
+    exact = fit(name, TRAIN, DEV, asked, precision="float32").logits(TEST)
+    assert (logit - exact).abs().max() > 1e-3  # bfloat16 is another arithmetic

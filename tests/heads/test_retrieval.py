@@ -1,5 +1,8 @@
 """The head that remembers: its loss against a loop over anchors, its memory, and its vote."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +10,9 @@ from drawn import DEV, QUICK, TEST, TRAIN, seeds
 
 from heads.fitted import Fitted
 from heads.metrics import auc_roc
+from heads.models import HEADS
 from heads.retrieval import MARGIN, NEIGHBOURS, RetrievalHead, evenly, nearest
+from heads.rows import Rows
 from heads.train import fit
 
 RUNS, KNOWN, HIDDEN = 2, 30, 4
@@ -96,7 +101,57 @@ def test_dev_chooses_between_votes_and_the_linear_output(fitted):
         areas[count] = auc_roc(fitted.logits(DEV), DEV.labels())
     trained.neighbours.copy_(kept)
     for run, count in enumerate(kept.tolist()):
-        assert areas[count][run] == max(area[run] for area in areas.values()) == fitted.dev_auc[run]
+        assert areas[max(count, 0)][run] == max(area[run] for area in areas.values()) == fitted.dev_auc[run]
+        assert areas[abs(count)][run] == max(areas[each][run] for each in NEIGHBOURS)
+    assert fitted.voting == (kept > 0).sum()
+
+
+def test_examples_join_the_memory_and_all_runs_vote(fitted):
+    [(_, trained)] = fitted.stacks
+    more = replace(TEST, text_vec=TEST.text_vec[:7], image_vec=TEST.image_vec[:7], label=1 - TEST.label[:7])
+    joined = fitted.remembering(more, [0, 3])
+    [(_, its)] = joined.stacks
+    kept = [place for place in range(len(TRAIN)) if place not in (0, 3)]
+    text, image = (next(fitted.standardised(more))[side] for side in (1, 2))
+    assert torch.equal(
+        its.memory, torch.cat([trained.memory[:, kept], F.normalize(its.hidden(text, image), dim=-1)], 1)
+    )
+    assert its.memory_label.tolist() == [[*TRAIN.label[kept], *more.label]] * 3
+    assert its.neighbours.tolist() == trained.neighbours.abs().tolist()
+    assert joined.voting == 3
+    assert trained.memory.shape[1] == len(TRAIN)  # what it was made from stays as it is
+    again = Fitted.from_state("retrieval", joined.runs, joined.state())
+    assert torch.equal(again.logits(TEST), joined.logits(TEST))
+
+
+def test_a_memory_smaller_than_the_fewest_neighbours_votes_whole():
+    few = Rows(*(vec[:4] for vec in (TRAIN.text_vec, TRAIN.image_vec)), np.array([0, 1, 0, 1]))
+    fitted = fit("retrieval", few, DEV, seeds(QUICK, 1), precision="float32")
+    assert fitted.stacks[0][1].neighbours.abs().tolist() == [4]
+    assert fitted.remembering(few, [0, 1, 2, 3]).logits(TEST).isfinite().all()
+
+
+def test_shares_are_those_of_the_vote(fitted):
+    voting = fitted.remembering(replace(TRAIN, text_vec=TRAIN.text_vec[:0], image_vec=TRAIN.image_vec[:0], label=[]))
+    for rows in (TEST, DEV):
+        share, cosine = fitted.voters(rows)
+        torch.testing.assert_close(share.sum(dim=1), torch.ones(len(rows)))
+        assert (cosine.abs() <= 1 + 1e-5).all()
+    [(_, one)] = fit("retrieval", TRAIN, DEV, seeds(QUICK, 1), precision="float32").remembering(TEST).stacks
+    count = one.neighbours.item()
+    text, image = next(voting.standardised(TEST))[1:]
+    share, _ = one.voters(text, image)
+    says_one = (share[0] * one.memory_label[0]).sum(1)
+    expected = torch.sigmoid(one(text, image)[0])
+    torch.testing.assert_close((says_one * count + 1) / (count + 2), expected)
+
+
+def test_other_heads_remember_nothing():
+    early = fit("early", TRAIN, DEV, seeds(QUICK, 1))
+    for ask in (early.remembering, early.voters):
+        with pytest.raises(ValueError, match="the head early remembers no memes"):
+            ask(TEST)
+    assert (early.voting, len(HEADS["early"].remembered(9)), len(HEADS["retrieval"].remembered(9))) == (0, 0, 9)
 
 
 def test_the_memory_is_saved_with_the_head(fitted):

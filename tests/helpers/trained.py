@@ -91,13 +91,16 @@ def compared(folder: Path, split: str = "test") -> dict[str, dict[str, float]]:
     return {head: means[head].to_dict() for head in table["head"].unique()}
 
 
-def everything(folder: Path) -> Path:
-    """data/, features/ and reports/ under `folder`, which is returned. Fake encoders must be in place."""
+def everything(folder: Path, *options: str) -> Path:
+    """data/, features/ and reports/ under `folder`, which is returned. Fake encoders must be in place.
+
+    options: more of compare's.
+    """
     for seed, (split, size) in enumerate(SIZES.items(), 1):
         memes(folder / "data", split, size, seed)
     named = ["--text-encoder", TEXT.name, "--image-encoder", IMAGE.name, "--device", "cpu", "--quiet"]
     assert extract(["--data", str(folder / "data"), "--features", str(folder / "features"), *named]) == 0
     (folder / "choice.json").write_text(json.dumps({"heads": dict.fromkeys(HEADS, QUICK)}))
     quick = ["--from-sweep", str(folder / "choice.json"), "--device", "cpu", "--seeds", "3", "--references", "none"]
-    compare.main(["--features", str(folder / "features"), "--out", str(folder / "reports"), *quick])
+    compare.main(["--features", str(folder / "features"), "--out", str(folder / "reports"), *quick, *options])
     return folder
