@@ -64,7 +64,7 @@ def compare(
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
 
-    out: a folder to write to; None writes nothing, slices by a column neither. log: a logger and its folder. quiet:
+    out: a folder to write to; None writes nothing, and the result holds the same. log: a logger and its folder. quiet:
     print nothing. The others are as on the command line.
     Raises Refused for what cannot be compared, StoreError for features that are damaged, Failed where every head's
     training diverged.
@@ -73,7 +73,7 @@ def compare(
     from experiments import ensemble, training
     from experiments.evaluate.ablation import ablations
     from experiments.evaluate.comparison import evaluate, size
-    from experiments.evaluate.field_slices import masks
+    from experiments.evaluate.field_slices import field_slices, masks
     from experiments.results import answers, folder, loggers
     from experiments.search.ranking import Choice, read_choice
     from experiments.transfer import with_tests_on
@@ -113,10 +113,10 @@ def compare(
     trained += training.references(data, quiet) if references == "all" else []
     ablated = ablations(data, trained, quiet) if ablate else []
     results = folder.results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
+    results = replace(results, by_field={field: field_slices(results, data, field) for field in fields})
     if out is not None:
         folder.write(Path(out), data, trained, results)
-        for field in fields:
-            answers.slice_by(Path(out), results, data, field)
+        answers.write_slices(Path(out), results)
     if log:
         loggers.log(results, log[0], Path(log[1]))
     return results

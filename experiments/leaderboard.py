@@ -10,7 +10,7 @@ From Python: `from experiments.leaderboard import leaderboard`.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -150,39 +150,30 @@ def train(
     from tqdm import tqdm
 
     from experiments import training
-    from experiments.results import boards, folder, trainings
+    from experiments.results import folder, trainings
     from experiments.words import diverged
     from extract.locks import locked
 
     folder.prepare(out, trainings.FOLDER)
     runs = training.runs([task.head for task in tasks], seeds, {})
+    of_pair: dict[int, list[Task]] = {}
+    for task in tasks:
+        of_pair.setdefault(id(task.data), []).append(task)
+    held: dict[tuple[int, str], Trained] = {}  # by pair and head
     with locked(out, "another leaderboard", "--out"):
-        keys = [boards.key(task, runs[task.head], device) for task in tasks]
-        held = {key: boards.kept(out, key, task.head) for task, key in zip(tasks, keys, strict=True)}
-        by_data: dict[int, list[tuple[Task, str]]] = {}
-        for task, key in zip(tasks, keys, strict=True):
-            if held[key] is None:
-                by_data.setdefault(id(task.data), []).append((task, key))
-        with tqdm(by_data.values(), "pairs of encoders", disable=quiet or None, file=sys.stderr) as bar:
-            for of_pair in bar:
-                data = of_pair[0][0].data
-                bar.set_postfix_str(" + ".join(each.name for each in data.encoders.values() if each.dim))
-                asked = {task.head: runs[task.head] for task, _ in of_pair}
-                for (_, key), trained in zip(
-                    of_pair, training.heads(data, asked, device, "none", quiet=True), strict=True
-                ):
-                    boards.keep(out, key, trained)
-                    held[key] = replace(trained, fitted=None)  # memory holds one pair's weights
-        trainings.forget(out, keys)
-    every = [(task, its) for task, key in zip(tasks, keys, strict=True) if (its := held[key])]
-    sound = [(task, trained) for task, trained in every if all(trained.best_epoch)]
+        kept = trainings.Trainings(out, device)
+        with tqdm(of_pair.items(), "pairs of encoders", disable=quiet or None, file=sys.stderr) as bar:
+            for pair, its in bar:
+                bar.set_postfix_str(" + ".join(each.name for each in its[0].data.encoders.values() if each.dim))
+                trained = kept.of(its[0].data, {task.head: runs[task.head] for task in its})
+                held |= {(pair, head): each for head, each in trained.items()}
+        kept.forget_others()
+    every = [(task, held[id(task.data), task.head]) for task in tasks]
+    sound = [(task, trained) for task, trained in every if not trained.diverged]
     lost = [
-        diverged(
-            f"{task.head} on {' + '.join(each.name for each in task.encoders.values())}",
-            [seed for seed, epoch in enumerate(trained.best_epoch) if not epoch],
-        )
+        diverged(f"{task.head} on {' + '.join(each.name for each in task.encoders.values())}", trained.diverged)
         for task, trained in every
-        if not all(trained.best_epoch)
+        if trained.diverged
     ]
     if not sound:
         raise errors.Failed("\n".join(lost))
@@ -190,18 +181,10 @@ def train(
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "leaderboard",
-        "Train every head on every choice of encoders, rank them by dev, and test the best on test.",
-        EXAMPLES,
-    )
+    about = "Train every head on every choice of encoders, rank them by dev, and test the best on test."
+    parser = parser_of("leaderboard", about, EXAMPLES)
     add = parser.add_argument
-    add(
-        "--features",
-        default="features",
-        metavar="DIR,DIR",
-        help="from extract; several are datasets (default: features)",
-    )
+    add("--features", default="features", metavar="DIR,DIR", help="of extract; several: datasets (default: features)")
     add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
     add("--text-encoder", default="all", metavar="E,E+E", help="text vectors (default: all); E+E: side by side")
     add("--image-encoder", default="all", metavar="E,E+E", help="image vectors, likewise (default: all)")
@@ -220,9 +203,8 @@ def main(argv: list[str] | None = None) -> None:
     from experiments import tables, words
 
     for board in found.boards:
-        print(
-            tables.plain(tables.level_table(board, f"{board.dataset}: level with the best, cheapest first")), end="\n\n"
-        )
+        shown = tables.level_table(board, f"{board.dataset}: level with the best, cheapest first")
+        print(tables.plain(shown), end="\n\n")
         print("\n".join([*words.leaderboard(board), *board.notes]), end="\n\n")
     if found.across:
         print(tables.plain(tables.across_table(found.across, "Over all datasets")), end="\n\n")

@@ -57,12 +57,7 @@ def operating_points(
     answer = points.operating_points(results, data, goals, points.Stakes(miss, alarm, prevalence or points.NAN))
     frame = frames.operating_points(answer.points)
     best = results.best_on_dev
-    splits = [split for split in results.comparison.judged if split != results.dev] or [results.dev]
-    shown = [
-        tables.operating_table(its, f"Operating points of {best} on {split}")
-        for split in splits
-        if (its := [point for point in answer.points if (point.head, point.split) == (best, split)])
-    ]
+    shown = answers.operating_tables(answer, best, results.comparison.judged)
     said = words.operating_points(answer, best)
     if write:
         answers.write(Path(reports), "operating_points", answer, frame, shown, said)

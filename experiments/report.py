@@ -6,6 +6,7 @@ disk and needs nothing else, and report.md with its drawings in figures/.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ def report(
     `data` is another dataset, or where a library is missing that draws pages.
     """
     from experiments import dataset_summary
+    from experiments.evaluate.field_slices import field_slices
     from experiments.results import answers, folder
 
     errors.need(("jinja2", "matplotlib"), "pages need", "report")
@@ -82,8 +84,8 @@ def report(
     fields = [field for field in (slice_by or "").split(",") if field]
     if fields:
         memes = folder.memes(results, features)
-        for field in fields:
-            answers.slice_by(reports, results, memes, field)
+        by_field = {field: field_slices(results, memes, field) for field in fields}
+        answers.write_slices(reports, replace(results, by_field=by_field))
     sides = [side for side, encoder in results.comparison.encoders.items() if encoder.dim]
     summary = dataset_summary.summarise(data, quiet, sides) if data else None
     if summary:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from experiments.results.learning import LearningCurve
+from experiments.results.learning import LearningCurve, Replaced
 from experiments.results.records import (
     NOT_IN_TRAIN,
     Ablation,
@@ -26,7 +26,6 @@ from experiments.search.trials import Trial
 from experiments.words import (
     LEADERBOARD_READING,
     READING,
-    UNDEFINED,
     across,
     bare,
     candidate_score,
@@ -38,7 +37,6 @@ from experiments.words import (
     heading,
     interval,
     leaderboard,
-    learning,
     looks_at,
     memes_needed,
     operating_goal,
@@ -178,7 +176,7 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
                 probability(pair.p_holm),
                 conclusion(pair),
                 bare(pair.detectable),
-                memes_needed(pair) if pair.detectable == pair.detectable else UNDEFINED,
+                memes_needed(pair),
             ]
         )
     return Table(title, header, cells)
@@ -357,8 +355,8 @@ def comparison_csv(comparison: Comparison) -> str:
     return out.getvalue()
 
 
-def learning_tables(curve: LearningCurve) -> list[Table]:
-    """A table of AUC-ROC by size for each split, and what doubling may bring."""
+def learning_tables(curve: LearningCurve, others: Sequence[Replaced] = ()) -> list[Table]:
+    """A table of AUC-ROC by size for each split, what doubling may bring, and others: what other encoders bring."""
     found = []
     for split in dict.fromkeys(point.split for point in curve.points):
         heads = dict.fromkeys(point.head for point in curve.points if point.split == split)
@@ -374,13 +372,29 @@ def learning_tables(curve: LearningCurve) -> list[Table]:
         fit = [bare(value) for value in (law.exponent, law.limit, law.p)]
         cells.append([law.head, law.split, change(law.rise, law.rise_low, law.rise_high), *fit, gain])
     header = ["", "split", "rise seen", "exponent", "limit", "p of the fit", "with twice the labels"]
-    return [*found, Table("Power laws, and what they expect of twice the labels", header, cells)]
+    found.append(Table("Power laws, and what they expect of twice the labels", header, cells))
+    return [*found, others_table(curve, others)] if others else found
 
 
-def learning_markdown(curve: LearningCurve) -> str:
+def others_table(curve: LearningCurve, others: Sequence[Replaced]) -> Table:
+    """What twice the labels may bring each head, and what the best other encoders of a leaderboard bring it."""
+    doubled = {
+        (law.head, law.split): law.refused or change(law.gain, law.gain_low, law.gain_high) for law in curve.laws
+    }
+    cells = []
+    for each in others:
+        figures = [f"{each.own}: {with_interval(each.of_own)}", f"{each.other}: {with_interval(each.of_other)}"]
+        about = [each.head, each.pair.split, doubled.get((each.head, each.pair.split), "")]
+        cells.append([*about, *figures, difference(each.pair), conclusion(each.pair)])
+    header = ["", "split", "twice the labels", "these encoders", "best others on dev", "the others bring", "shows"]
+    return Table("What twice the labels may bring, and what another encoder brings", header, cells)
+
+
+def learning_markdown(curve: LearningCurve, said: Sequence[str], shown: Sequence[Table]) -> str:
+    """said, shown: its sentences and tables."""
     sides = " + ".join(f"{each.name} ({each.dim:,})" for each in curve.encoders.values() if each.dim)
     lines = ["# More labels?", f"{sides}, {curve.draws} draws of each size, {curve.seeds} seeds."]
-    lines += ["\n".join(f"- {sentence}" for sentence in learning(curve)), *map(markdown, learning_tables(curve))]
+    lines += ["\n".join(f"- {sentence}" for sentence in said), *map(markdown, shown)]
     written = {head: json.dumps(settings) for head, settings in curve.settings.items()}
     lines += [f"Heads: `{settings}`" for settings in dict.fromkeys(written.values())]
     return "\n\n".join([*lines, f"Code: {curve.code}"]) + "\n"
@@ -463,15 +477,18 @@ def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
 
 
 def level_table(board: Leaderboard, title: str = "") -> Table:
-    """The group that one may choose from, cheapest first."""
+    """The group that one may choose from, cheapest first, with how many memes would tell each from the best."""
     place = {each.name: number for number, each in enumerate(board.standings, 1)}
+    ahead = {pair.against: [difference(pair), memes_needed(pair)] for pair in board.pairs}
+    splits = list(dict.fromkeys((board.dev, board.judged)))
     rows = [
         [f"{place[each.name]}. {each.name}", each_meme(each.seconds), f"{each.dims:,}"]
-        + [with_spread(each.splits[split].metrics["auc_roc"]) for split in dict.fromkeys((board.dev, board.judged))]
+        + [with_spread(each.splits[split].metrics["auc_roc"]) for split in splits]
+        + ahead.get(each.name, ["", ""])
         for each in board.level
     ]
-    shown = [f"{split} AUC-ROC" for split in dict.fromkeys((board.dev, board.judged))]
-    return Table(title, ["", "a meme", "dims", *shown], rows)
+    shown = [f"{split} AUC-ROC" for split in splits]
+    return Table(title, ["", "a meme", "dims", *shown, "the best is ahead by", "memes for it"], rows)
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:
@@ -496,7 +513,8 @@ def leaderboard_latex(board: Leaderboard) -> str:
 def leaderboard_csv(board: Leaderboard) -> str:
     """A line per row and split, in the order of dev; empty where a figure is undefined or not known."""
     pairs = {(pair.split, pair.against): pair for pair in board.pairs}
-    parts, tested = ("mean", "sd", "low", "high"), ("difference", "low", "high", "p", "p_holm")
+    parts = ("mean", "sd", "low", "high")
+    tested = ("difference", "low", "high", "p", "p_holm", "detectable", "memes_needed")
     lines: list[list[Any]] = [
         ["rank", "head", "text_encoder", "image_encoder", "dims", "seconds_a_meme", "device", "level", "split"]
         + [f"{name}_{part}" for name in METRICS for part in parts]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.results.learning import LearningCurve, PowerLaw
+from experiments.results.learning import LearningCurve, PowerLaw, Replaced
 from experiments.results.records import (
     NOT_IN_TRAIN,
     Ablation,
@@ -80,8 +80,9 @@ Each row is a head on the encoders that it looks at: a head of one modality stan
 trained, scored and given intervals as in `compare`, on the memes for which every encoder has a vector, and stand by
 their AUC-ROC on dev: test has no say in the order. The first is tested against every other row on the same test memes
 (DeLong's test for groups of memes, with the seeds' luck; Holm among all of them). "Level" are those that it does not
-beat; among them nothing here speaks for the dearer ones. The best of many dev scores is optimistic: trust its test
-figure."""
+beat, for want of test memes as a rule: "memes for it" is how many the difference seen would take (one test at .05,
+power 80%; "no number": more memes alone would not do it). Among them nothing here speaks for the dearer ones. The best
+of many dev scores is optimistic: trust its test figure."""
 
 
 def bare(value: float) -> str:
@@ -153,7 +154,23 @@ def power(pair: Pair) -> str:
     return f"{said}; the {bare(abs(pair.difference))} seen here takes {memes_needed(pair)} memes."
 
 
+def untold(pair: Pair, memes: int) -> str:
+    """That so many memes do not tell two apart, and how many would; empty where they do, or nothing is known of it."""
+    if math.isnan(pair.detectable) or pair.conclusion in ("gain", "loss"):
+        return ""
+    if math.isnan(pair.memes_needed):
+        takes = "more memes alone would not do"
+    elif pair.memes_needed > memes:
+        takes = f"it takes {memes_needed(pair)}"
+    else:
+        takes = f"it takes {memes_needed(pair)} in a single test, and more in one of several"
+    return f"{memes:,} memes of {pair.split} do not tell {pair.head} and {pair.against} apart; {takes}."
+
+
 def memes_needed(pair: Pair) -> str:
+    """How many memes of this kind the difference seen would take."""
+    if math.isnan(pair.detectable):
+        return UNDEFINED
     return "no number" if math.isnan(pair.memes_needed) else f"{math.ceil(pair.memes_needed):,}"
 
 
@@ -254,6 +271,30 @@ def learning(curve: LearningCurve) -> list[str]:
     """What more labels may bring each head, and the best reference, on the judged splits; then the curve's notes."""
     heads = [law for law in curve.laws if law.head in curve.settings]
     return [*map(doubling, heads), *curve.notes]
+
+
+NO_OTHERS = {  # of evaluate.learning.beside
+    "no leaderboard": "python -m experiments.leaderboard was not run beside it.",
+    "other memes": "the leaderboard beside it is of other memes.",
+    "other encoders": "the leaderboard beside it has no row of these heads and encoders.",
+    "no other row": "the leaderboard beside it has no other encoder for these heads.",
+}
+
+
+def other_encoders(others: Sequence[Replaced], why: str, sizes: Sequence[SplitSize]) -> list[str]:
+    """What another encoder brings each head, or why that is not said. others: of each head on dev, then on test."""
+    if why:
+        return [f"What another encoder would bring is not said: {NO_OTHERS[why]}"]
+    memes, said = {size.name: size.labelled for size in sizes}, []
+    for head in dict.fromkeys(each.head for each in others):
+        *chose, judged = [each for each in others if each.head == head]
+        pair = judged.pair
+        dev = "".join(f"; {each.pair.split}, which chose it, has {difference(each.pair)}" for each in chose)
+        said.append(
+            f"{head.capitalize()} on {judged.other} in place of {judged.own}: {pair.split} AUC-ROC {difference(pair)}, "
+            f"p {probability(pair.p_holm)} (Holm{dev}): {conclusion(pair)}. {untold(pair, memes[pair.split])}".rstrip()
+        )
+    return said
 
 
 def doubling(law: PowerLaw) -> str:
@@ -500,11 +541,13 @@ def leaderboard(board: Leaderboard) -> list[str]:
         beaten = f"{len(board.standings) - len(group):,} of the {len(board.pairs):,} others"
         said.append(f"On {board.judged} it beats {beaten} (AUC-ROC on the same memes, Holm-corrected).")
     if len(group) > 1:
-        first = group[0]
+        first, memes = group[0], next(size.labelled for size in board.sizes if size.name == board.judged)
+        near = {pair.against: sentence for pair in board.pairs if (sentence := untold(pair, memes))}
+        told = next((near[each.name] for each in group if each.name in near), "more memes may tell them apart.")
         cost = "of unknown cost" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
         said.append(
             f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is "
-            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: more memes may tell them apart."
+            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: {told}"
         )
     if unknown := [name for name in board.encoders if not measured(board, name)]:
         said.append(

@@ -18,6 +18,7 @@ from heads.metrics import Counts
 
 WIDE, SMALL = 4.4, 2.36  # inches; four small ones stand beside each other
 SQUARE = (4.3, 3.9)  # inches
+Line = tuple[str, Figure, str]  # its name, its figure, and the head whose look it has
 Points = Mapping[str, Sequence[Counts]]  # by head: its counts at 0.5 and at dev's threshold
 
 
@@ -211,9 +212,8 @@ def forest(rows: Sequence[Row], split: str) -> Panel:
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
-        for place, (name, figure) in enumerate(figures.items()):
-            interval_line(axes, figure, float(len(shown) - place), name)
-        name_lines(axes, list(figures), f"AUC-ROC on {split}, 95% interval; dotted: chance")
+        lines = [(name, figure, name) for name, figure in figures.items()]
+        intervals(axes, lines, f"AUC-ROC on {split}, 95% interval; dotted: chance")
 
     alt = f"AUC-ROC on {split}: {with_intervals(figures)}."
     return panel(f"auc-roc-{split}", alt, (WIDE, 0.75 + 0.27 * len(shown)), draw)
@@ -222,18 +222,25 @@ def forest(rows: Sequence[Row], split: str) -> Panel:
 def gains(pairs: Sequence[Pair]) -> Panel:
     """Draw differences of AUC-ROC between fusions and the better single modality."""
 
+    lines = [(f"{pair.head} - {pair.against}, {pair.split}", of_difference(pair), pair.head) for pair in pairs]
+    differences = [f"{pair.head} minus {pair.against} on {pair.split} {difference(pair)}" for pair in pairs]
+    return changes("gains", f"Differences of AUC-ROC: {', '.join(differences)}.", lines, "difference of AUC-ROC")
+
+
+def of_difference(pair: Pair) -> Figure:
+    return Figure(pair.difference, low=pair.low, high=pair.high)
+
+
+def changes(name: str, alt: str, lines: Sequence[Line], below: str, title: str = "") -> Panel:
+    """Draw changes with their intervals, one below the other, about zero."""
+
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.axvline(0, color=INK, linewidth=1)
-        for place, pair in enumerate(pairs):
-            figure = Figure(pair.difference, low=pair.low, high=pair.high)
-            interval_line(axes, figure, float(len(pairs) - place), pair.head)
-        names = [f"{pair.head} - {pair.against}, {pair.split}" for pair in pairs]
-        name_lines(axes, names, "difference of AUC-ROC, 95% interval")
+        intervals(axes, lines, f"{below}, 95% interval")
+        axes.set_title(title)
 
-    differences = [f"{pair.head} minus {pair.against} on {pair.split} {difference(pair)}" for pair in pairs]
-    alt = f"Differences of AUC-ROC: {', '.join(differences)}."
-    return panel("gains", alt, (WIDE, 0.75 + 0.3 * len(pairs)), draw)
+    return panel(name, alt, (WIDE, 0.75 + 0.2 * bool(title) + 0.28 * len(lines)), draw)
 
 
 def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
@@ -241,20 +248,14 @@ def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
     shown = [each for each in ablations if each.how == how]
     titles = {"shuffled": "shuffled among memes", "mean": "at train's mean"}
 
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        axes.axvline(0, color=INK, linewidth=1)
-        for place, each in enumerate(shown):
-            interval_line(
-                axes, Figure(-each.lost, low=-each.high, high=-each.low), float(len(shown) - place), each.head
-            )
-        name_lines(axes, [f"{each.head} without {each.side}" for each in shown], "change of AUC-ROC, 95% interval")
-        axes.set_title(titles[how])
-
-    changes = [f"{each.head} without {each.side} {change(-each.lost, -each.high, -each.low)}" for each in shown]
+    lines = [
+        (f"{each.head} without {each.side}", Figure(-each.lost, low=-each.high, high=-each.low), each.head)
+        for each in shown
+    ]
+    said = ", ".join(f"{name} {change(figure.mean, figure.low, figure.high)}" for name, figure, _ in lines)
     split = shown[0].split
-    alt = f"Change of AUC-ROC on {split} with a side {titles[how]}: {', '.join(changes)}."
-    return panel(f"ablation-{how}-{split}", alt, (WIDE, 0.95 + 0.27 * len(shown)), draw)
+    alt = f"Change of AUC-ROC on {split} with a side {titles[how]}: {said}."
+    return changes(f"ablation-{how}-{split}", alt, lines, "change of AUC-ROC", titles[how])
 
 
 def slices(pieces: Sequence[Slice], split: str) -> Panel | None:
@@ -290,6 +291,13 @@ def interval_line(axes: Axes, figure: Figure, height: float, head: str) -> None:
         axes.plot([figure.low, figure.high], [height, height], color=how.colour, linewidth=2, solid_capstyle="butt")
     if np.isfinite(figure.mean):
         axes.plot(figure.mean, height, how.marker, color=how.colour, markersize=6)
+
+
+def intervals(axes: Axes, lines: Sequence[Line], below: str) -> None:
+    """Draw figures with their intervals one below the other. below: what they are."""
+    for place, (_, figure, head) in enumerate(lines):
+        interval_line(axes, figure, float(len(lines) - place), head)
+    name_lines(axes, [name for name, _, _ in lines], below)
 
 
 def name_lines(axes: Axes, names: Sequence[str], below: str) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments import tables, words
-from experiments.data import Data
-from experiments.evaluate import field_slices
+from experiments.evaluate import learning
 from experiments.evaluate.field_slices import FieldSlices
-from experiments.results import frames
+from experiments.evaluate.operating_points import OperatingPoints
+from experiments.results import boards, frames
 from experiments.results.folder import Results
+from experiments.results.learning import LearningCurve, Replaced
 from experiments.results.records import revive, to_json
 from extract.errors import Failed, Refused
 from extract.files import write_text
@@ -46,18 +47,26 @@ def write(
         raise Failed(f"{out} cannot be written: {error.strerror}") from None
 
 
-def slice_by(out: Path | None, results: Results, data: Data, field: str) -> FieldSlices:
-    """Cut a comparison by a column of the manifest, and write what comes of it to slices_by_<field>.* in `out`.
-
-    Raises Refused for a column that cannot be used.
-    """
-    answer = field_slices.field_slices(results, data, field)
+def write_slices(out: Path, results: Results) -> None:
+    """Write what cutting a comparison by columns of the manifest came to, as slices_by_<field>.* in `out`."""
     best, judged = results.best_on_dev, results.comparison.judged
-    shown = [field_table(answer, best, split) for split in judged]
-    if out is not None:
+    for field, answer in results.by_field.items():
+        shown = [field_table(answer, best, split) for split in judged]
         name = f"slices_by_{re.sub(r'[^A-Za-z0-9]+', '_', field)}"
         write(out, name, answer, frames.field_slices(answer), shown, words.field_slices(answer, best))
-    return answer
+
+
+def operating_tables(answer: OperatingPoints, head: str, splits: Sequence[str]) -> list[tables.Table]:
+    """Return a head's operating points, a table for each of these splits."""
+    its = {split: [each for each in answer.points if (each.head, each.split) == (head, split)] for split in splits}
+    return [tables.operating_table(its[split], f"Operating points of {head} on {split}") for split in its if its[split]]
+
+
+def more_labels(curve: LearningCurve, reports: Path) -> tuple[list[str], list[tables.Table], list[Replaced]]:
+    """Return a curve in sentences and tables, and what other encoders bring by the leaderboard in the same folder."""
+    others, why = learning.beside(curve, boards.read(reports / boards.NAME))
+    said = [*words.learning(curve), *words.other_encoders(others, why, curve.splits)]
+    return said, tables.learning_tables(curve, others), others
 
 
 def field_table(answer: FieldSlices, head: str, split: str) -> tables.Table:

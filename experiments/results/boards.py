@@ -1,48 +1,12 @@
-"""A leaderboard's folder: leaderboard.md, .csv, .tex, .json, drawings, and what every head on its encoders came to."""
+"""A leaderboard's folder: leaderboard.md, .csv, .tex, .json and drawings."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from experiments import tables
-from experiments.data import digest
-from experiments.results import trainings
-from experiments.results.records import Across, Leaderboard, code_version, read_record, to_json, versions
-from experiments.search.trials import Task
-from experiments.training import Trained
+from experiments.results.records import Across, Leaderboard, read_record, to_json
 from extract.files import write_text
-from heads.settings import HeadSettings
 
 NAME = "leaderboard"
-
-
-def key(task: Task, runs: Sequence[HeadSettings], device: str) -> str:
-    """Name all that decides what a task comes to: encoders, memes, settings, seeds, device and versions."""
-    about: list[Any] = [task.head, task.features, digest(task.data.splits), device, code_version(), versions()]
-    return trainings.key([*about, [asdict(run) for run in runs]])
-
-
-def keep(folder: Path, name: str, trained: Trained) -> None:
-    """Write what scoring needs of a head."""
-    arrays = {f"logit.{split}": logit.numpy() for split, logit in trained.logit.items()}
-    arrays |= {"threshold": trained.threshold.numpy(), "temperature": trained.temperature.numpy()}
-    about = {"seconds": trained.seconds, "best_epoch": trained.best_epoch, "settings": trained.settings}
-    trainings.keep(folder, name, arrays, about)
-
-
-def kept(folder: Path, name: str, head: str) -> Trained | None:
-    """Read what `keep` wrote; None where there is nothing, or nothing sound."""
-    if (found := trainings.kept(folder, name)) is None:
-        return None
-    parts, about = {part: torch.from_numpy(array) for part, array in found[0].items()}, found[1]
-    logit = {part.removeprefix("logit."): value for part, value in parts.items() if part.startswith("logit.")}
-    return Trained(
-        head, "head", about["settings"], about["best_epoch"], logit, parts["threshold"], parts["temperature"],
-        about["seconds"], None,
-    )  # fmt: skip
 
 
 def write(folder: Path, board: Leaderboard) -> None:

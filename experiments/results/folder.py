@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ from heads.models import HEADS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from experiments.evaluate.field_slices import FieldSlices
 
 AGAIN = "Run: python -m experiments.compare --out {folder}"
 STAGED, COMPLETE = ".staged", ".complete"
@@ -91,12 +93,15 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class Results:
-    """What a comparison came to; as pandas frames: `table`, `tests`, `predictions`, `runs`."""
+    """What a comparison came to; as pandas frames: `table`, `tests` (with their power), `predictions`, `runs`, `slices`
+    and, where that was asked for, `ablations`, `field_slices`, `gaps`. Another dataset's tests are splits of `table`.
+    """
 
     comparison: Comparison
     records: list[Record]
     predicted: dict[str, SplitPredictions]  # by split
     history: dict[str, models.History]  # by head; a head whose model is gone is missing
+    by_field: "dict[str, FieldSlices]" = field(default_factory=dict)  # where `slice_by` was asked for; not read back
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -112,6 +117,21 @@ class Results:
     def ablations(self) -> "pd.DataFrame":
         """A row for each split, head, side and way to take it away; empty unless `ablate` was asked for."""
         return frames.ablations(self.comparison)
+
+    @property
+    def slices(self) -> "pd.DataFrame":
+        """A row for each judged split, slice and head: AUC-ROC on it."""
+        return frames.slices(self.comparison)
+
+    @property
+    def field_slices(self) -> "pd.DataFrame":
+        """A row for each column of `slice_by`, judged split, head and value; empty unless that was asked for."""
+        return frames.together(map(frames.field_slices, self.by_field.values()))
+
+    @property
+    def gaps(self) -> "pd.DataFrame":
+        """A row for each column of `slice_by`, judged split, head and rate: the largest gap between values, tested."""
+        return frames.together(map(frames.gaps, self.by_field.values()))
 
     @property
     def predictions(self) -> "pd.DataFrame":

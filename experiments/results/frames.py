@@ -70,6 +70,25 @@ def field_slices(answer: "FieldSlices") -> "pd.DataFrame":
     )
 
 
+def gaps(answer: "FieldSlices") -> "pd.DataFrame":
+    """Return a row for each head, split and rate: the largest difference between two values of a column, tested."""
+    import pandas as pd
+
+    return pd.DataFrame({"field": answer.field} | asdict(gap) for gap in answer.gaps)
+
+
+def slices(comparison: Comparison) -> "pd.DataFrame":
+    """Return a row for each split, slice (by word pieces, by what train holds) and head: memes, and AUC-ROC on it."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {"split": piece.split, "slice": piece.name, "memes": piece.memes, "positive": piece.positive, "head": head}
+        | columns({"auc_roc": figure})
+        for piece in comparison.slices
+        for head, figure in piece.auc_roc.items()
+    )
+
+
 def ablations(comparison: Comparison) -> "pd.DataFrame":
     """Return a row for each split, head, side and way to take a side away: AUC-ROC, what is left of it and lost."""
     import pandas as pd
@@ -96,7 +115,15 @@ def predictions(splits: "Iterable[SplitPredictions]") -> "pd.DataFrame":
         for head in split.heads.values()
         for seed, run in zip(head.seeds, head.by_run, strict=True)
     ]
-    return pd.concat(parts, ignore_index=True)
+    return together(parts)
+
+
+def together(parts: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
+    """Return their rows one below the other; a frame without any where there is none."""
+    import pandas as pd
+
+    found = list(parts)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def runs(records: Sequence[Record]) -> "pd.DataFrame":

@@ -72,8 +72,34 @@ def test_half_of_the_rows_may_lack_the_column(compared, features):
     assert section.title == "Who is hurt, by source"
     assert section.blocks[-1].panels[0].alt.startswith(f"Rates of {best} on test by source. phone: missed")
     # from the folder again, as report does
-    again = answers.slice_by(None, folder.read(compared), loading.load(features), "source")
+    again = field_slices.field_slices(folder.read(compared), loading.load(features), "source")
     assert [gap.p for gap in again.gaps] == [gap.p for gap in source.gaps]
+
+
+def test_all_that_was_asked_for_is_a_frame_of_the_result_and_nothing_is_written(
+    features, compared, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    planted.features(tmp_path / "theirs", {"test": 20}, seed=1)
+    asked = {"heads": "text,early", "seeds": 2, "references": "none", "device": "cpu"}
+    asked |= {"from_sweep": features.parent / "choice.json", "slice_by": "source,target"}
+    found = compare.compare(features, ablate=True, test_on=tmp_path / "theirs", **asked)
+    written = [pd.read_csv(compared / f"slices_by_{name}.csv") for name in ("source", "target")]
+    pd.testing.assert_frame_equal(found.field_slices, pd.concat(written, ignore_index=True), atol=1e-6)
+    gaps = found.gaps[found.gaps["field"] == "source"]
+    assert set(gaps["head"]) == {"text", "early"}
+    assert set(gaps["highest"]) | set(gaps["lowest"]) == {"phone", "web"}
+    assert (gaps["p"] <= gaps["p_holm"]).all()
+    assert set(found.ablations["side"]) == {"text", "image"}
+    carried = found.table[found.table["split"] == "test-on-theirs"]
+    assert np.isfinite(carried["auc_roc_mean"]).all()
+    assert (found.tests["detectable"] > 0).all()
+    assert "memes_needed" in found.tests
+    of_images = found.slices[(found.slices["slice"] == "image not in train") & (found.slices["head"] == "early")]
+    assert of_images[["split", "memes"]].to_numpy().tolist() == [["test", 72]]
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
+    plain = compare.compare(features, **asked | {"slice_by": None, "seeds": 1})
+    assert [len(each) for each in (plain.field_slices, plain.gaps, plain.ablations)] == [0, 0, 0]
 
 
 def test_a_value_is_a_word_whatever_it_holds(compared):
