@@ -10,7 +10,7 @@ From Python: `from experiments.leaderboard import leaderboard`.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ examples:
 
 @dataclass(frozen=True)
 class Leaderboards:
-    """One for each features folder, and what they say together; as a pandas frame: `table`."""
+    """One for each features folder, and what they say together; as pandas frames: `table`, `others`."""
 
     boards: "list[Leaderboard]"
     across: "Across | None"  # None of one dataset
@@ -55,6 +55,17 @@ class Leaderboards:
             pd.read_csv(io.StringIO(leaderboard_csv(board))).assign(dataset=board.dataset) for board in self.boards
         ]
         return pd.concat(frames, ignore_index=True)
+
+    @property
+    def others(self) -> "pd.DataFrame":
+        """A row for each dataset, row and split, dev or test: the same head's best on other encoders against it."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"dataset": board.dataset} | asdict(pair) | {"difference": pair.difference}
+            for board in self.boards
+            for pair in board.others
+        )
 
 
 def leaderboard(

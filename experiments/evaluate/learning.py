@@ -161,9 +161,9 @@ def beside(curve: LearningCurve, board: Leaderboard | None) -> tuple[list[Replac
     rows = {each.name: each for each in board.standings}
     own = [
         each
+        for head in curve.settings
         for each in rows.values()
-        if each.head in curve.settings
-        and all(prints[name] in its for name in (each.text_encoder, each.image_encoder) if name)
+        if each.head == head and all(prints[name] in its for name in (each.text_encoder, each.image_encoder) if name)
     ]
     if not own:
         return [], "other encoders"

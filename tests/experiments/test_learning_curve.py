@@ -1,6 +1,7 @@
 """The command: tables, drawings and a section of the report; a stopped run goes on; what makes no curve is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import planted
@@ -157,16 +158,15 @@ def test_what_another_encoder_brings_stands_beside_what_more_labels_do(beside):
         f"{planted.TEXT}: {words.with_interval(found[1].of_other)}",
         words.difference(test),
     ]
-    assert row[2] == "too few sizes"  # of the power law
+    [law] = [each for each in curve.laws if each.head == "text"]
+    assert row[2] == law.refused != ""
     page = (beside / "learning_curve/learning_curve.md").read_text()
     assert sentence in page
     assert f"| {row[3]} | {row[4]} |" in page
     assert (beside / "learning_curve/learning_curve-beside.svg").read_text().startswith("<svg")
     panel = pages.beside(curve, found)
     assert f"text: other encoders, test {words.difference(test)}" in panel.alt
-    gain = replace(
-        next(law for law in curve.laws if law.head == "text"), refused="", gain=0.01, gain_low=0, gain_high=0.02
-    )
+    gain = replace(law, refused="", gain=0.01, gain_low=0.0, gain_high=0.02)
     assert "text: twice the labels, test +.010 [+.000, +.020]" in pages.beside(replace(curve, laws=[gain]), found).alt
 
 
@@ -242,6 +242,15 @@ def test_thirty_memes_and_a_test_of_one_label(home, tmp_path):
     curve = learning_curve(tmp_path, sizes="7,15,all", draws=2, out=tmp_path / "out", **few(home))
     assert (curve.judged, {point.split for point in curve.points}) == (["dev"], {"dev"})
     assert curve.notes[-1].startswith("No test split has both labels: power laws are of dev, which flatters")
+
+
+def test_one_encoder_alone_has_the_curve_of_its_own_heads(home, tmp_path):
+    planted.features(tmp_path, {"train": 40, "dev": 20, "test": 20})
+    shutil.rmtree(tmp_path / planted.IMAGE)
+    asked = few(home) | {"heads": "text,image,early"}
+    curve = learning_curve(tmp_path, sizes="20,all", draws=1, out=tmp_path / "out", **asked)
+    assert curve.notes == [f"image, early left out: there are no image vectors in {tmp_path}."]
+    assert {point.head for point in curve.points} == {"text"}
 
 
 def test_a_test_without_labels_is_passed_over(home, tmp_path):
