@@ -383,10 +383,11 @@ def others_table(curve: LearningCurve, others: Sequence[Replaced]) -> Table:
     }
     cells = []
     for each in others:
-        figures = [f"{each.own}: {with_interval(each.of_own)}", f"{each.other}: {with_interval(each.of_other)}"]
-        about = [each.head, each.pair.split, doubled.get((each.head, each.pair.split), "")]
-        cells.append([*about, *figures, difference(each.pair), conclusion(each.pair)])
-    header = ["", "split", "twice the labels", "these encoders", "best others on dev", "the others bring", "shows"]
+        shows = conclusion(each.pair) if each.pair.split in curve.judged else "dev chose them"
+        brought = [doubled.get((each.head, each.pair.split), ""), difference(each.pair), shows]
+        areas = [with_interval(each.of_own), with_interval(each.of_other)]
+        cells.append([each.head, each.pair.split, *brought, *areas, each.other])
+    header = ["", "split", "twice the labels", "other encoders", "shows", "now", "with those", "best others on dev"]
     return Table("What twice the labels may bring, and what another encoder brings", header, cells)
 
 

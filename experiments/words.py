@@ -154,8 +154,11 @@ def power(pair: Pair) -> str:
     return f"{said}; the {bare(abs(pair.difference))} seen here takes {memes_needed(pair)} memes."
 
 
-def untold(pair: Pair, memes: int) -> str:
-    """That so many memes do not tell two apart, and how many would; empty where they do, or nothing is known of it."""
+def untold(pair: Pair, memes: int, two: str = "") -> str:
+    """That so many memes do not tell two apart, and how many would; empty where they do, or nothing is known of it.
+
+    two: what to call them; their names unless given.
+    """
     if math.isnan(pair.detectable) or pair.conclusion in ("gain", "loss"):
         return ""
     if math.isnan(pair.memes_needed):
@@ -164,7 +167,7 @@ def untold(pair: Pair, memes: int) -> str:
         takes = f"it takes {memes_needed(pair)}"
     else:
         takes = f"it takes {memes_needed(pair)} in a single test, and more in one of several"
-    return f"{memes:,} memes of {pair.split} do not tell {pair.head} and {pair.against} apart; {takes}."
+    return f"{memes:,} memes of {pair.split} do not tell {two or f'{pair.head} and {pair.against}'} apart; {takes}."
 
 
 def memes_needed(pair: Pair) -> str:
@@ -292,7 +295,8 @@ def other_encoders(others: Sequence[Replaced], why: str, sizes: Sequence[SplitSi
         dev = "".join(f"; {each.pair.split}, which chose it, has {difference(each.pair)}" for each in chose)
         said.append(
             f"{head.capitalize()} on {judged.other} in place of {judged.own}: {pair.split} AUC-ROC {difference(pair)}, "
-            f"p {probability(pair.p_holm)} (Holm{dev}): {conclusion(pair)}. {untold(pair, memes[pair.split])}".rstrip()
+            f"p {probability(pair.p_holm)} (Holm{dev}): {conclusion(pair)}. "
+            f"{untold(pair, memes[pair.split], 'the two')}".rstrip()
         )
     return said
 

@@ -121,6 +121,8 @@ def power(
         return float("nan"), float("nan")
     if detectable(MOST) > abs(difference):
         return detectable(1.0), float("nan")
+    if detectable(1 / MOST**2) <= abs(difference):  # the memes' variance is rounding: a perfect head against a constant
+        return detectable(1.0), 1.0
     return detectable(1.0), memes * brentq(lambda times: detectable(times) - abs(difference), 1 / MOST**2, MOST)
 
 

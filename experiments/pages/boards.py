@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from experiments import tables, words
-from experiments.pages.document import Bullets, Conclusions, Drawings, Grid, Section
+from experiments.pages.document import Block, Bullets, Conclusions, Drawings, Grid, Section
 from experiments.pages.drawing import FAINT, INK, Panel, look, numbered, panel
 from experiments.results import boards
 from experiments.results.records import Leaderboard
@@ -32,7 +32,7 @@ def section(reports: Path) -> Section | None:
     )
     said = Conclusions([*words.leaderboard(board), *board.notes])
     reading = Bullets([" ".join(words.LEADERBOARD_READING.split())])
-    blocks = [said, Drawings(caption, panels(board)), group, every, reading]
+    blocks: list[Block] = [said, Drawings(caption, panels(board)), group, every, reading]
     return Section(f"Which encoders? {board.dataset}", "encoders", blocks)
 
 

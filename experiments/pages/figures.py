@@ -238,6 +238,7 @@ def changes(name: str, alt: str, lines: Sequence[Line], below: str, title: str =
         axes = canvas.subplots()
         axes.axvline(0, color=INK, linewidth=1)
         intervals(axes, lines, f"{below}, 95% interval")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_title(title)
 
     return panel(name, alt, (WIDE, 0.75 + 0.2 * bool(title) + 0.28 * len(lines)), draw)

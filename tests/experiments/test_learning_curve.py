@@ -153,13 +153,10 @@ def test_what_another_encoder_brings_stands_beside_what_more_labels_do(beside):
     assert f": test AUC-ROC {words.difference(test)}, p {words.probability(test.p_holm)} (Holm; dev, which " in sentence
     assert f"which chose it, has {words.difference(dev)}): {words.conclusion(test)}." in sentence
     [row] = [row for row in shown[-1].rows if row[:2] == ["text", "test"]]
-    assert row[3:6] == [
-        f"{OTHER}: {words.with_interval(found[1].of_own)}",
-        f"{planted.TEXT}: {words.with_interval(found[1].of_other)}",
-        words.difference(test),
-    ]
     [law] = [each for each in curve.laws if each.head == "text"]
-    assert row[2] == law.refused != ""
+    areas = [words.with_interval(each) for each in (found[1].of_own, found[1].of_other)]
+    assert row[2:] == [law.refused, words.difference(test), words.conclusion(test), *areas, planted.TEXT]
+    assert law.refused
     page = (beside / "learning_curve/learning_curve.md").read_text()
     assert sentence in page
     assert f"| {row[3]} | {row[4]} |" in page
