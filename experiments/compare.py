@@ -128,9 +128,8 @@ def describe(data: "Data") -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "compare", "Train heads on the vectors in FEATURES and write a table of how they do on dev and test.", EXAMPLES
-    )
+    about = "Train heads on the vectors in FEATURES and write a table of how they do on dev and test."
+    parser = parser_of("compare", about, EXAMPLES)
     add = parser.add_argument
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", metavar="E", help="which text vectors, when there are several; E+E: side by side; or all")
@@ -141,12 +140,8 @@ def parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
     add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
-    add(
-        "--calibrate",
-        choices=("none", "temperature"),
-        default="none",
-        help="scale probabilities on dev (default: none)",
-    )
+    scaled = "scale probabilities on dev (default: none)"
+    add("--calibrate", choices=("none", "temperature"), default="none", help=scaled)
     add(
         "--balance",
         choices=BALANCES,
@@ -158,13 +153,8 @@ def parser() -> argparse.ArgumentParser:
     add("--ablate", action="store_true", help="measure what each head loses without the text, and without the image")
     add_settings(parser)
     add_slice_by(parser)
-    add(
-        "--log",
-        nargs=2,
-        action=Log,
-        metavar=("LOGGER", "DIR"),
-        help="figures and curves through tensorboard's or mlflow's own logger, to DIR",
-    )
+    logged = "figures and curves through tensorboard's or mlflow's own logger, to DIR"
+    add("--log", nargs=2, action=Log, metavar=("LOGGER", "DIR"), help=logged)
     return parser
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import DEFAULT_HEADS, DRAWN_BY, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.machine import DEVICES
@@ -102,6 +102,7 @@ def leaderboard(
             print("\n".join([f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", *notes]), file=sys.stderr)
         tasks, trained, lost = train(tasks, seeds, into, device, quiet)
         found.append(standings.leaderboard(dataset, tasks, trained, seeds, [*notes, *lost]))
+        draw(into, found[-1])
         boards.write(into, found[-1])
     across = standings.across(found) if len(found) > 1 else None
     if across:
@@ -191,6 +192,17 @@ def train(
     return [task for task, _ in sound], [trained for _, trained in sound], lost
 
 
+def draw(out: Path, board: "Leaderboard") -> None:
+    """Write the drawings, where the libraries are installed that draw."""
+    from extract.files import write_text
+
+    if not errors.not_installed(DRAWN_BY, "report"):
+        from experiments.pages import boards
+
+        for panel in boards.panels(board):
+            write_text(out / f"{panel.name}.svg", panel.standalone)
+
+
 def parser() -> argparse.ArgumentParser:
     about = "Train every head on every choice of encoders, rank them by dev, and test the best on test."
     parser = parser_of("leaderboard", about, EXAMPLES)
@@ -209,8 +221,6 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     found = leaderboard(**vars(options), quiet=False)
 
-    from importlib.util import find_spec
-
     from experiments import tables, words
 
     for board in found.boards:
@@ -220,8 +230,8 @@ def main(argv: list[str] | None = None) -> None:
     if found.across:
         print(tables.plain(tables.across_table(found.across, "Over all datasets")), end="\n\n")
         print("\n".join([*words.across(found.across), *found.across.notes]))
-    if not find_spec("matplotlib"):
-        print(f"no drawings: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)
+    if lacking := errors.not_installed(DRAWN_BY, "report"):
+        print(f"no drawings: {lacking}", file=sys.stderr)
     print(f"Written to {options.out}: leaderboard.md, .csv, .tex, .json, and drawings.", file=sys.stderr)
 
 

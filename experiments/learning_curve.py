@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import DEFAULT_HEADS, DRAWN_BY, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.machine import DEVICES
@@ -192,14 +192,11 @@ def write(out: Path, curve: "LearningCurve") -> None:
     write_text(out / f"{record.NAME}.md", tables.learning_markdown(curve, said, shown))
     write_text(out / f"{record.NAME}.tex", "\n\n".join(map(tables.latex, shown)) + "\n")
     write_text(out / f"{record.NAME}.json", to_json(curve))
-    try:
+    if not errors.not_installed(DRAWN_BY, "report"):
         from experiments.pages import learning
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("matplotlib", "jinja2"):
-            raise
-        return
-    for panel in learning.panels(curve, others):
-        write_text(out / f"{panel.name}.svg", panel.standalone)
+
+        for panel in learning.panels(curve, others):
+            write_text(out / f"{panel.name}.svg", panel.standalone)
 
 
 def parser() -> argparse.ArgumentParser:

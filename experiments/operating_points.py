@@ -73,11 +73,8 @@ NO_COST = (
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "operating_points",
-        "Choose thresholds on dev for what a moderator asks, and tell what they give on test.",
-        EXAMPLES,
-    )
+    about = "Choose thresholds on dev for what a moderator asks, and tell what they give on test."
+    parser = parser_of("operating_points", about, EXAMPLES)
     add = parser.add_argument
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="what compare wrote (default: reports)")
     add("--features", type=place, metavar="DIR", help="where its features lie now (default: where they were)")

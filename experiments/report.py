@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import add_slice_by
+from experiments.options import DRAWN_BY, add_slice_by
+from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
 
@@ -27,20 +28,12 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.report",
-        description="Write report.html and report.md about what `python -m experiments.compare` found.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Write report.html and report.md about what `python -m experiments.compare` found."
+    parser = parser_of("report", about, EXAMPLE)
     add = parser.add_argument
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="what compare wrote (default: reports)")
-    add(
-        "--data",
-        type=place,
-        metavar="DIR",
-        help="the memes themselves, to show them and their dataset (default: left out)",
-    )
+    shown = "the memes themselves, to show them and their dataset (default: left out)"
+    add("--data", type=place, metavar="DIR", help=shown)
     add("--out", type=Path, metavar="DIR", help="where the report goes (default: the --reports folder)")
     add_slice_by(parser)
     add("--features", type=place, metavar="DIR", help="with --slice-by: where features lie now (default: as compared)")
@@ -77,7 +70,7 @@ def report(
     from experiments.evaluate.field_slices import field_slices
     from experiments.results import answers, folder
 
-    errors.need(("jinja2", "matplotlib"), "pages need", "report")
+    errors.need(DRAWN_BY, "pages need", "report")
     from experiments.pages import document, report_page
 
     results = folder.read(reports)

@@ -131,9 +131,7 @@ def corrected(pairs: Sequence[Pair]) -> list[Pair]:
 
     Every row of the table says whether it shows a gain, and a reader may quote any of them: they are one family.
     """
-    adjusted = statistics.holm(np.array([pair.p for pair in pairs]))
-    known = [replace(pair, p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
-    return [replace(pair, conclusion=conclude(pair)) for pair in known]
+    return [replace(pair, conclusion=conclude(pair)) for pair in statistics.with_holm(pairs)]
 
 
 def conclude(pair: Pair) -> str:

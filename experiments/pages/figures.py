@@ -1,6 +1,6 @@
 """Drawings of a comparison. Each is a panel of the page, not much wider than a phone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,49 +24,47 @@ Points = Mapping[str, Sequence[Counts]]  # by head: its counts at 0.5 and at dev
 
 def roc(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
     """Draw ROC curves of the heads in `points`; both labels must be present."""
-    mask = predicted.labelled
+    areas = {head: rows[head].metrics["auc_roc"] for head in points}
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-        for head in points:
-            line = curves.roc(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
-            thresholds = [(curves.false_positive_rate(each), curves.recall(each)) for each in points[head]]
-            curve(axes, head, line, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}", thresholds)
+        threshold_curves(axes, predicted, areas, points, curves.roc, curves.false_positive_rate, curves.recall)
         unit_square(axes, "false positive rate", "true positive rate")
         axes.legend(loc="lower right", title="AUC-ROC", alignment="left")
 
-    areas = with_intervals({head: rows[head].metrics["auc_roc"] for head in points})
-    return panel(f"roc-{predicted.split}", f"ROC curves on {predicted.split}; areas: {areas}.", SQUARE, draw)
+    alt = f"ROC curves on {predicted.split}; areas: {with_intervals(areas)}."
+    return panel(f"roc-{predicted.split}", alt, SQUARE, draw)
 
 
 def precision_recall(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
     """Draw precision over recall of the heads in `points`; label 1 must be present."""
-    mask = predicted.labelled
+    heights = {head: rows[head].metrics["average_precision"] for head in points}
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        axes.axhline(predicted.positive[mask].mean(), color=FAINT, linewidth=1, linestyle=":")
-        for head in points:
-            line = curves.precision_recall(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
-            thresholds = [(curves.recall(each), curves.precision(each)) for each in points[head]]
-            curve(axes, head, line, f"{head} {bare(rows[head].metrics['average_precision'].mean)}", thresholds)
+        axes.axhline(predicted.positive[predicted.labelled].mean(), color=FAINT, linewidth=1, linestyle=":")
+        threshold_curves(axes, predicted, heights, points, curves.precision_recall, curves.recall, curves.precision)
         unit_square(axes, "recall", "precision")
         axes.legend(loc="lower left", title="AP", alignment="left")
 
-    heights = with_intervals({head: rows[head].metrics["average_precision"] for head in points})
-    alt = f"Precision-recall curves on {predicted.split}; average precision: {heights}."
+    alt = f"Precision-recall curves on {predicted.split}; average precision: {with_intervals(heights)}."
     return panel(f"precision-recall-{predicted.split}", alt, SQUARE, draw)
 
 
-def curve(
-    axes: Axes, head: str, line: tuple[np.ndarray, np.ndarray], label: str, points: Sequence[tuple[float, float]]
-) -> None:
-    """Draw a head's curve, and where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
-    how = look(head)
-    axes.plot(*line, color=how.colour, linestyle=how.line, label=label)
-    for point, fill in zip(points, (PAPER, how.colour), strict=True):
-        axes.plot(*point, how.marker, color=how.colour, markerfacecolor=fill, zorder=3)
+def threshold_curves(
+    axes: Axes, predicted: SplitPredictions, figures: Mapping[str, Figure], points: Points,
+    curve: Callable[..., tuple[np.ndarray, np.ndarray]], *across_and_up: Callable[[Counts], float],
+) -> None:  # fmt: skip
+    """Draw each head's curve, and where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
+    mask = predicted.labelled
+    for head, counts in points.items():
+        how = look(head)
+        line = curve(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
+        axes.plot(*line, color=how.colour, linestyle=how.line, label=f"{head} {bare(figures[head].mean)}")
+        for each, fill in zip(counts, (PAPER, how.colour), strict=True):
+            at = [rate(each) for rate in across_and_up]
+            axes.plot(*at, how.marker, color=how.colour, markerfacecolor=fill, zorder=3)
 
 
 def unit_square(axes: Axes, across: str, up: str) -> None:
@@ -133,34 +131,35 @@ def matrix(axes: Axes, counts: Counts, head: str) -> None:
 
 def losses(head: str, history: History) -> Panel:
     """Draw train and dev loss of every run."""
-
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        epochs = np.arange(1, len(history.dev_loss) + 1)
-        colour = look(head).colour
-        axes.plot(epochs, history.train_loss, linestyle="--", color=colour, linewidth=1.0, alpha=0.75)
-        axes.plot(epochs, history.dev_loss, color=colour, linewidth=1.0)
-        mark_best(axes, history.dev_loss, history, head)
-        axes.set_title(f"{head}: loss")
-
     best = spread(at_best(history.dev_loss, history)[1])
     kept = f"dev loss at the epochs kept {best}" if best else "no epoch was kept"
-    return panel(f"loss-{head}", f"Losses of {head} over {len(history.dev_loss)} epochs; {kept}.", (SMALL, 2.1), draw)
+    alt = f"Losses of {head} over {len(history.dev_loss)} epochs; {kept}."
+    return by_epoch(f"loss-{head}", f"{head}: loss", alt, head, history, history.dev_loss, history.train_loss)
 
 
 def dev_auc(head: str, history: History) -> Panel:
     """Draw the AUC-ROC on dev of every run, its best epoch marked."""
+    epochs, best = at_best(history.dev_auc, history)
+    kept = f"epochs {spread(epochs, '.0f')} kept, at {spread(best)}" if len(epochs) else "no epoch was kept"
+    alt = f"AUC-ROC of {head} on dev by epoch; {kept}."
+    return by_epoch(f"dev-auc-{head}", f"{head}: AUC-ROC on dev", alt, head, history, history.dev_auc)
+
+
+def by_epoch(
+    name: str, title: str, alt: str, head: str, history: History, dev: np.ndarray, train: np.ndarray | None = None
+) -> Panel:
+    how, epochs = look(head), np.arange(1, len(dev) + 1)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        epochs = np.arange(1, len(history.dev_auc) + 1)
-        axes.plot(epochs, history.dev_auc, color=look(head).colour, linewidth=1.0)
-        mark_best(axes, history.dev_auc, history, head)
-        axes.set_title(f"{head}: AUC-ROC on dev")
+        if train is not None:
+            axes.plot(epochs, train, linestyle="--", color=how.colour, linewidth=1.0, alpha=0.75)
+        axes.plot(epochs, dev, color=how.colour, linewidth=1.0)
+        axes.plot(*at_best(dev, history), how.marker, color=how.colour, markersize=5, linestyle="none")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set(title=title, xlabel="epoch")
 
-    epochs, best = at_best(history.dev_auc, history)
-    kept = f"epochs {spread(epochs, '.0f')} kept, at {spread(best)}" if len(epochs) else "no epoch was kept"
-    return panel(f"dev-auc-{head}", f"AUC-ROC of {head} on dev by epoch; {kept}.", (SMALL, 2.1), draw)
+    return panel(name, alt, (SMALL, 2.1), draw)
 
 
 def at_best(curve: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray]:
@@ -168,13 +167,6 @@ def at_best(curve: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray
     [runs] = np.nonzero(history.best_epoch > 0)  # 0: the run diverged before any epoch could be called the best
     epochs = history.best_epoch[runs]
     return epochs, curve[epochs - 1, runs]
-
-
-def mark_best(axes: Axes, curve: np.ndarray, history: History, head: str) -> None:
-    how = look(head)
-    axes.plot(*at_best(curve, history), how.marker, color=how.colour, markersize=5, linestyle="none")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("epoch")
 
 
 def spread(values: np.ndarray, form: str = ".3f") -> str:

@@ -1,4 +1,4 @@
-"""A leaderboard's folder: leaderboard.md, .csv, .tex, .json and drawings."""
+"""A leaderboard's folder: leaderboard.md, .csv, .tex, and .json."""
 
 from pathlib import Path
 
@@ -10,21 +10,13 @@ NAME = "leaderboard"
 
 
 def write(folder: Path, board: Leaderboard) -> None:
-    """Write leaderboard.md, .csv, .tex, the drawings where matplotlib is installed, and last .json."""
+    """Write leaderboard.md, .csv, .tex, and last .json."""
     for ending, text in (
         ("md", tables.leaderboard_markdown(board)),
         ("csv", tables.leaderboard_csv(board)),
         ("tex", tables.leaderboard_latex(board)),
     ):
         write_text(folder / f"{NAME}.{ending}", text)
-    try:
-        from experiments.pages import boards as drawings
-    except ModuleNotFoundError as missing:
-        if missing.name != "matplotlib":
-            raise
-    else:
-        for panel in drawings.panels(board):
-            write_text(folder / f"{panel.name}.svg", panel.standalone)
     write_text(folder / f"{NAME}.json", to_json(board))
 
 
