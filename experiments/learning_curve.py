@@ -61,7 +61,7 @@ def learning_curve(
     from experiments import training
     from experiments.evaluate import learning
     from experiments.evaluate.comparison import size as size_of
-    from experiments.results import folder, trainings
+    from experiments.results import boards, folder, trainings
     from experiments.results import learning as record
     from experiments.results.records import code_version
     from experiments.search.ranking import Choice, read_choice
@@ -80,6 +80,7 @@ def learning_curve(
     runs = training.runs(names, seeds, choice.heads)
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
+    boards.read(Path(out).parent / boards.NAME)  # refuses a damaged one
     folder.prepare(Path(out), trainings.FOLDER)
     with locked(Path(out), "another learning curve", "--out"):
         every = train(data, subsets, runs, references == "all", trainings.Trainings(Path(out), device), quiet)

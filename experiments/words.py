@@ -280,7 +280,7 @@ NO_OTHERS = {  # of evaluate.learning.beside
     "no leaderboard": "python -m experiments.leaderboard was not run beside it.",
     "other memes": "the leaderboard beside it is of other memes.",
     "other encoders": "the leaderboard beside it has no row of these heads and encoders.",
-    "no other row": "the leaderboard beside it has no other encoder for these heads.",
+    "no other row": "the leaderboard beside it has no other encoder for these heads, or is of an older version.",
 }
 
 

@@ -181,7 +181,10 @@ def test_what_another_encoder_brings_stands_beside_what_more_labels_do(beside):
             ),
             "the leaderboard beside it has no row of these heads and encoders.",
         ),
-        (lambda board: replace(board, others=[]), "the leaderboard beside it has no other encoder for these heads."),
+        (
+            lambda board: replace(board, others=[]),
+            "the leaderboard beside it has no other encoder for these heads, or is of an older version.",
+        ),
     ],
 )
 def test_why_it_is_not_said_what_another_encoder_brings(beside, changes, says):
@@ -189,6 +192,14 @@ def test_why_it_is_not_said_what_another_encoder_brings(beside, changes, says):
     found, why = learning.beside(curve, changes(board))
     assert found == []
     assert words.other_encoders(found, why, curve.splits) == [f"What another encoder would bring is not said: {says}"]
+
+
+def test_a_damaged_leaderboard_beside_it_is_refused_before_any_work(home, tmp_path):
+    (tmp_path / "leaderboard").mkdir()
+    (tmp_path / "leaderboard/leaderboard.json").write_text("{}")
+    with pytest.raises(errors.Refused, match=r"leaderboard\.json is not what this version writes"):
+        again(home, out=tmp_path / "learning_curve")
+    assert not (tmp_path / "learning_curve").exists()
 
 
 @pytest.mark.parametrize(
