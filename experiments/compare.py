@@ -64,7 +64,7 @@ def compare(
 ) -> "Results":
     """Train heads on the vectors in `features` and return how they do on dev and test.
 
-    out: a folder to write to; None writes nothing, slices by a column neither. log: a logger and its folder. quiet:
+    out: a folder to write to; None writes nothing, and the result holds the same. log: a logger and its folder. quiet:
     print nothing. The others are as on the command line.
     Raises Refused for what cannot be compared, StoreError for features that are damaged, Failed where every head's
     training diverged.
@@ -73,7 +73,7 @@ def compare(
     from experiments import ensemble, training
     from experiments.evaluate.ablation import ablations
     from experiments.evaluate.comparison import evaluate, size
-    from experiments.evaluate.field_slices import masks
+    from experiments.evaluate.field_slices import field_slices, masks
     from experiments.results import answers, folder, loggers
     from experiments.results.comparison import results_of
     from experiments.search.ranking import Choice, read_choice
@@ -115,10 +115,10 @@ def compare(
     trained += training.references(data, quiet) if references == "all" else []
     ablated = ablations(data, trained, quiet) if ablate else []
     results = results_of(data, trained, evaluate(data, trained, seeds, calibrate, ablated))
+    results = replace(results, by_field={field: field_slices(results, data, field) for field in fields})
     if out is not None:
         folder.write(Path(out), data, trained, results)
-        for field in fields:
-            answers.slice_by(Path(out), results, data, field)
+        answers.write_slices(Path(out), results)
     if log:
         loggers.log(results, log[0], Path(log[1]))
     return results
@@ -131,9 +131,8 @@ def describe(data: "Data") -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "compare", "Train heads on the vectors in FEATURES and write a table of how they do on dev and test.", EXAMPLES
-    )
+    about = "Train heads on the vectors in FEATURES and write a table of how they do on dev and test."
+    parser = parser_of("compare", about, EXAMPLES)
     add = parser.add_argument
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--text-encoder", metavar="E", help="which text vectors, when there are several; E+E: side by side; or all")
@@ -144,12 +143,8 @@ def parser() -> argparse.ArgumentParser:
     add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
     add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
-    add(
-        "--calibrate",
-        choices=("none", "temperature"),
-        default="none",
-        help="scale probabilities on dev (default: none)",
-    )
+    scaled = "scale probabilities on dev (default: none)"
+    add("--calibrate", choices=("none", "temperature"), default="none", help=scaled)
     add(
         "--balance",
         choices=BALANCES,
@@ -161,13 +156,8 @@ def parser() -> argparse.ArgumentParser:
     add("--ablate", action="store_true", help="measure what each head loses without the text, and without the image")
     add_settings(parser)
     add_slice_by(parser)
-    add(
-        "--log",
-        nargs=2,
-        action=Log,
-        metavar=("LOGGER", "DIR"),
-        help="figures and curves through tensorboard's or mlflow's own logger, to DIR",
-    )
+    logged = "figures and curves through tensorboard's or mlflow's own logger, to DIR"
+    add("--log", nargs=2, action=Log, metavar=("LOGGER", "DIR"), help=logged)
     return parser
 
 

@@ -91,6 +91,11 @@ class Data:
         return [split for split in self.tests if not split.elsewhere]
 
     @property
+    def judged(self) -> list[Split]:
+        """Its test splits with both labels, on which what dev chose is judged; dev, which flatters, where none is."""
+        return [split for split in self.own_tests if split.has_both_labels] or [self.dev]
+
+    @property
     def splits(self) -> list[Split]:
         """Train, dev and the test splits."""
         return [self.train, self.dev, *self.tests]

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from experiments.options import DRAWN_BY
+from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
 
@@ -15,12 +17,8 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.explore",
-        description="Write dataset.html and dataset.md about the memes in a folder. Nothing is encoded.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Write dataset.html and dataset.md about the memes in a folder. Nothing is encoded."
+    parser = parser_of("explore", about, EXAMPLE)
     add = parser.add_argument
     add("--data", type=place, required=True, metavar="DIR", help="dataset folder: <split>.jsonl and img/")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the page goes (default: reports)")
@@ -42,7 +40,7 @@ def explore(data: Place, out: Path, images: bool = True, quiet: bool = True) -> 
     """
     from experiments import dataset_summary
 
-    errors.need(("jinja2", "matplotlib"), "pages need", "report")
+    errors.need(DRAWN_BY, "pages need", "report")
     from experiments.pages import dataset, document
 
     return document.publish(dataset.page(dataset_summary.summarise(data, quiet), images), out, "dataset")

@@ -77,9 +77,8 @@ def export(
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "export", "Write a trained head as files that need memefuse no more, and its model card.", EXAMPLES
-    )
+    about = "Write a trained head as files that need memefuse no more, and its model card."
+    parser = parser_of("export", about, EXAMPLES)
     add = parser.add_argument
     add("--model", type=Path, default=Path("reports"), metavar="DIR", help="compare's --out (default: reports)")
     add("--head", metavar="HEAD", help="which head (default: the one that is best on dev)")

@@ -10,11 +10,11 @@ From Python: `from experiments.leaderboard import leaderboard`.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import DEFAULT_HEADS, DRAWN_BY, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.machine import DEVICES
@@ -37,7 +37,7 @@ examples:
 
 @dataclass(frozen=True)
 class Leaderboards:
-    """One for each features folder, and what they say together; as a pandas frame: `table`."""
+    """One for each features folder, and what they say together; as pandas frames: `table`, `others`."""
 
     boards: "list[Leaderboard]"
     across: "Across | None"  # None of one dataset
@@ -51,6 +51,17 @@ class Leaderboards:
 
         every = [frames.leaderboard(board).assign(dataset=board.dataset) for board in self.boards]
         return pd.concat(every, ignore_index=True)
+
+    @property
+    def others(self) -> "pd.DataFrame":
+        """A row for each dataset, row and split, dev or test: the same head's best on other encoders against it."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"dataset": board.dataset} | asdict(pair) | {"difference": pair.difference}
+            for board in self.boards
+            for pair in board.others
+        )
 
 
 def leaderboard(
@@ -87,6 +98,7 @@ def leaderboard(
             print("\n".join([f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", *notes]), file=sys.stderr)
         tasks, trained, lost = train(tasks, seeds, into, device, quiet)
         found.append(standings.leaderboard(dataset, tasks, trained, seeds, [*notes, *lost]))
+        draw(into, found[-1])
         boards.write(into, found[-1])
     across = standings.across(found) if len(found) > 1 else None
     if across:
@@ -141,58 +153,52 @@ def train(
     from tqdm import tqdm
 
     from experiments import training
-    from experiments.results import boards, folder, trainings
+    from experiments.results import folder, trainings
     from experiments.words.comparison import diverged
     from extract.locks import locked
 
     folder.prepare(out, trainings.FOLDER)
     runs = training.runs([task.head for task in tasks], seeds, {})
+    of_pair: dict[int, list[Task]] = {}
+    for task in tasks:
+        of_pair.setdefault(id(task.data), []).append(task)
+    held: dict[tuple[int, str], Trained] = {}  # by pair and head
     with locked(out, "another leaderboard", "--out"):
-        keys = [boards.key(task, runs[task.head], device) for task in tasks]
-        held = {key: boards.kept(out, key, task.head) for task, key in zip(tasks, keys, strict=True)}
-        by_data: dict[int, list[tuple[Task, str]]] = {}
-        for task, key in zip(tasks, keys, strict=True):
-            if held[key] is None:
-                by_data.setdefault(id(task.data), []).append((task, key))
-        with tqdm(by_data.values(), "pairs of encoders", disable=quiet or None, file=sys.stderr) as bar:
-            for of_pair in bar:
-                data = of_pair[0][0].data
-                bar.set_postfix_str(" + ".join(each.name for each in data.encoders.values() if each.dim))
-                asked = {task.head: runs[task.head] for task, _ in of_pair}
-                for (_, key), trained in zip(
-                    of_pair, training.heads(data, asked, device, "none", quiet=True), strict=True
-                ):
-                    boards.keep(out, key, trained)
-                    held[key] = replace(trained, fitted=None)  # memory holds one pair's weights
-        trainings.forget(out, keys)
-    every = [(task, its) for task, key in zip(tasks, keys, strict=True) if (its := held[key])]
-    sound = [(task, trained) for task, trained in every if all(trained.best_epoch)]
+        kept = trainings.Trainings(out, device)
+        with tqdm(of_pair.items(), "pairs of encoders", disable=quiet or None, file=sys.stderr) as bar:
+            for pair, its in bar:
+                bar.set_postfix_str(" + ".join(each.name for each in its[0].data.encoders.values() if each.dim))
+                trained = kept.of(its[0].data, {task.head: runs[task.head] for task in its})
+                held |= {(pair, head): each for head, each in trained.items()}
+        kept.forget_others()
+    every = [(task, held[id(task.data), task.head]) for task in tasks]
+    sound = [(task, trained) for task, trained in every if not trained.diverged]
     lost = [
-        diverged(
-            f"{task.head} on {' + '.join(each.name for each in task.encoders.values())}",
-            [seed for seed, epoch in enumerate(trained.best_epoch) if not epoch],
-        )
+        diverged(f"{task.head} on {' + '.join(each.name for each in task.encoders.values())}", trained.diverged)
         for task, trained in every
-        if not all(trained.best_epoch)
+        if trained.diverged
     ]
     if not sound:
         raise errors.Failed("\n".join(lost))
     return [task for task, _ in sound], [trained for _, trained in sound], lost
 
 
+def draw(out: Path, board: "Leaderboard") -> None:
+    """Write the drawings, where the libraries are installed that draw."""
+    from extract.files import write_text
+
+    if not errors.not_installed(DRAWN_BY, "report"):
+        from experiments.pages import boards
+
+        for panel in boards.panels(board):
+            write_text(out / f"{panel.name}.svg", panel.standalone)
+
+
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "leaderboard",
-        "Train every head on every choice of encoders, rank them by dev, and test the best on test.",
-        EXAMPLES,
-    )
+    about = "Train every head on every choice of encoders, rank them by dev, and test the best on test."
+    parser = parser_of("leaderboard", about, EXAMPLES)
     add = parser.add_argument
-    add(
-        "--features",
-        default="features",
-        metavar="DIR,DIR",
-        help="from extract; several are datasets (default: features)",
-    )
+    add("--features", default="features", metavar="DIR,DIR", help="of extract; several: datasets (default: features)")
     add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all (default: {DEFAULT_HEADS})")
     add("--text-encoder", default="all", metavar="E,E+E", help="text vectors (default: all); E+E: side by side")
     add("--image-encoder", default="all", metavar="E,E+E", help="image vectors, likewise (default: all)")
@@ -206,19 +212,18 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     found = leaderboard(**vars(options), quiet=False)
 
-    from importlib.util import find_spec
-
     from experiments.tables import plain
     from experiments.words import boards as words
 
     for board in found.boards:
-        print(plain(words.level_table(board, f"{board.dataset}: level with the best, cheapest first")), end="\n\n")
+        shown = words.level_table(board, f"{board.dataset}: level with the best, cheapest first")
+        print(plain(shown), end="\n\n")
         print("\n".join([*words.leaderboard(board), *board.notes]), end="\n\n")
     if found.across:
         print(plain(words.across_table(found.across, "Over all datasets")), end="\n\n")
         print("\n".join([*words.across(found.across), *found.across.notes]))
-    if not find_spec("matplotlib"):
-        print(f"no drawings: {errors.not_installed(['matplotlib'], 'report')}", file=sys.stderr)
+    if lacking := errors.not_installed(DRAWN_BY, "report"):
+        print(f"no drawings: {lacking}", file=sys.stderr)
     print(f"Written to {options.out}: leaderboard.md, .csv, .tex, .json, and drawings.", file=sys.stderr)
 
 

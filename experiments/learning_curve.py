@@ -1,8 +1,8 @@
 """python -m experiments.learning_curve: what more labels would bring, from heads trained on parts of train.
 
-Reads features/. Writes learning_curve.md, .csv, .tex, .json, a drawing for each judged split, and trained/, what each
-training said of dev and test: a run that was stopped goes on where it stood. Below a comparison's folder, where it goes
-by default, it is a section of the report.
+Reads features/. Writes learning_curve.md, .csv, .tex, .json, drawings, and what each training said of dev and test: a
+run that was stopped goes on where it stood. Below a comparison's folder, where it goes by default, it is a section of
+the report. Where a leaderboard lies beside it, it says what another encoder would bring, too.
 
 From Python: `from experiments.learning_curve import learning_curve`.
 """
@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.options import DEFAULT_HEADS, at_least_one, head_names
+from experiments.options import DEFAULT_HEADS, DRAWN_BY, at_least_one, head_names
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.machine import DEVICES
@@ -22,9 +22,12 @@ from extract.places import Place, place
 
 if TYPE_CHECKING:
     from experiments.data import Data
-    from experiments.results.learning import LearningCurve, Logits
+    from experiments.results.learning import LearningCurve
+    from experiments.results.trainings import Trainings
+    from experiments.training import Trained
     from heads.settings import HeadSettings
 
+OUT = "reports/learning_curve"
 SIZES = "100,300,1000,all"
 EXAMPLES = """\
 examples:
@@ -45,7 +48,7 @@ def learning_curve(
     references: str = "all",
     from_sweep: Path | str | None = None,
     device: str = "auto",
-    out: Path | str = "reports/learning_curve",
+    out: Path | str = OUT,
     quiet: bool = True,
 ) -> "LearningCurve":
     """Train heads on nested subsets of train, and return how AUC-ROC grows with their size and what doubling may bring.
@@ -58,6 +61,7 @@ def learning_curve(
     from experiments import training
     from experiments.evaluate import learning
     from experiments.evaluate.comparison import size as size_of
+    from experiments.results import boards, folder, trainings
     from experiments.results import learning as record
     from experiments.results.records import code_version
     from experiments.search.ranking import Choice, read_choice
@@ -69,38 +73,33 @@ def learning_curve(
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     names, left_out = stored.trainable(data, names)
     asked, too_large = asked_sizes(sizes, len(data.train))
-    judged = [split for split in data.tests if split.has_both_labels]
-    notes = [*data.notes, *left_out, *too_large]
-    if not judged:
-        judged = [data.dev]
+    judged, notes = data.judged, [*data.notes, *left_out, *too_large]
+    if judged[0] is data.dev:
         notes.append("No test split has both labels: power laws are of dev, which flatters, for it chose the epochs.")
     subsets = drawn(data, asked, draws)
     runs = training.runs(names, seeds, choice.heads)
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
-    try:
-        Path(out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.Refused(f"--out {out}: cannot write there: {error.strerror}") from None
+    boards.read(Path(out).parent / boards.NAME)  # refuses a damaged one
+    folder.prepare(Path(out), trainings.FOLDER)
     with locked(Path(out), "another learning curve", "--out"):
-        logits = train(data, subsets, runs, references == "all", device, Path(out), quiet)
-        every = dict.fromkeys(name.split("/", 1)[1] for each in logits.values() for name in each)
-        kinds = {name: "head" if name in runs else "reference" for name in every}
+        every = train(data, subsets, runs, references == "all", trainings.Trainings(Path(out), device), quiet)
+        sound = {cell: {name: each for name, each in its.items() if not each.diverged} for cell, its in every.items()}
         notes += [
-            f"{name}: training diverged on {missing:,} of {len(logits):,} subsets, which are left out of its figures."
+            f"{name}: training diverged on {missing:,} of {len(sound):,} subsets, which are left out of its figures."
             for name in runs
-            if (missing := sum(f"{data.dev.name}/{name}" not in each for each in logits.values()))
+            if (missing := sum(name not in each for each in sound.values()))
         ]
+        kinds = {name: each.kind for its in sound.values() for name, each in its.items()}
         memes = {size: sum(map(len, its.values())) / len(its) for size, its in subsets.items()}
         points, laws = [], []
-        for split in [*judged, *([data.dev] if data.dev is not judged[0] else [])]:
+        for split in {each.name: each for each in (*judged, data.dev)}.values():
             labelled = split.labelled
-            there = split.pairs.label >= 0
             of_split = {
                 (name, size): [
-                    logits[size, draw][f"{split.name}/{name}"][:, there]
+                    sound[size, draw][name].logit[split.name].numpy()[:, split.pairs.label >= 0]
                     for draw in its
-                    if f"{split.name}/{name}" in logits[size, draw]
+                    if name in sound[size, draw]
                 ]
                 for name in kinds
                 for size, its in subsets.items()
@@ -167,64 +166,43 @@ def drawn(data: "Data", sizes: Sequence[int], draws: int) -> "dict[int, dict[int
 
 def train(
     data: "Data", subsets: "dict[int, dict[int, Any]]", runs: "dict[str, list[HeadSettings]]", references: bool,
-    device: str, out: Path, quiet: bool,
-) -> "dict[tuple[int, int], Logits]":  # fmt: skip
-    """Return what every training says of dev and the test splits, by size and draw; those in `out` are not repeated."""
+    trainings: "Trainings", quiet: bool,
+) -> "dict[tuple[int, int], dict[str, Trained]]":  # fmt: skip
+    """Return what every training came to, by size and draw, and by head or reference."""
     from tqdm import tqdm
 
-    from experiments import training
-    from experiments.data import digest
-    from experiments.results import trainings
-    from experiments.results.records import code_version, versions
-
-    about = {
-        "scored": digest([data.dev, *data.tests]),
-        "features": {side: each.fingerprint for side, each in data.encoders.items()},
-        "runs": {head: [asdict(run) for run in its] for head, its in runs.items()},
-        "references": references,
-        "by": [device, code_version(), versions()],
-    }
     cells = [(size, draw, rows) for size, its in subsets.items() for draw, rows in its.items()]
-    logits = {}
+    trained = {}
     for size, draw, rows in (bar := tqdm(cells, unit="training", disable=quiet or None, file=sys.stderr)):
         bar.set_description(f"{size:,} memes, draw {draw}")
-        part = replace(data, train=data.train.only(rows))
-        name = trainings.key(about | {"train": digest([part.train])})
-        held, _ = trainings.kept(out, name) or (None, {})
-        if held is None:
-            every = training.heads(part, runs, device, "none", quiet=True)
-            trained = [each for each in every if not each.diverged]
-            trained += training.references(part, quiet=True) if references else []
-            held = {f"{split}/{each.name}": its.numpy() for each in trained for split, its in each.logit.items()}
-            trainings.keep(out, name, held, {})
-        logits[size, draw] = held
-    return logits
+        trained[size, draw] = trainings.of(replace(data, train=data.train.only(rows)), runs, references)
+    return trained
 
 
 def write(out: Path, curve: "LearningCurve") -> None:
-    """Write the record, its tables, and drawings where matplotlib is installed."""
-    from importlib.util import find_spec
-
+    """Write the record, its tables, and drawings where matplotlib is installed; with what another encoder brings, by a
+    leaderboard beside `out`."""
+    from experiments.results import answers
     from experiments.results import learning as record
     from experiments.results.frames import csv
     from experiments.results.records import write_record
     from experiments.tables import latex_page
-    from experiments.words.learning import learning_markdown, learning_tables
+    from experiments.words.learning import learning_markdown
     from extract.files import write_text
 
-    tex = latex_page(learning_tables(curve))
-    write_record(out, record.NAME, curve, csv=csv(curve.table), md=learning_markdown(curve), tex=tex)
-    if find_spec("matplotlib") and find_spec("jinja2"):
+    said, shown, others = answers.more_labels(curve, out.parent)
+    md = learning_markdown(curve, said, shown)
+    write_record(out, record.NAME, curve, csv=csv(curve.table), md=md, tex=latex_page(shown))
+    if not errors.not_installed(DRAWN_BY, "report"):
         from experiments.pages import learning
 
-        for panel in learning.panels(curve):
+        for panel in learning.panels(curve, others):
             write_text(out / f"{panel.name}.svg", panel.standalone)
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "learning_curve", "Train heads on parts of train, and say what twice the labels may bring.", EXAMPLES
-    )
+    about = "Train heads on parts of train, and say what twice the labels may bring."
+    parser = parser_of("learning_curve", about, EXAMPLES)
     add = parser.add_argument
     add("--features", type=place, default=Path("features"), metavar="DIR", help="from extract (default: features)")
     add("--sizes", default=SIZES, metavar="N,N", help=f"memes of train, or all (default: {SIZES})")
@@ -236,24 +214,19 @@ def parser() -> argparse.ArgumentParser:
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
     add("--from-sweep", type=Path, metavar="FILE", help="encoders and settings that a sweep chose")
     add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
-    add(
-        "--out",
-        type=Path,
-        default=Path("reports/learning_curve"),
-        metavar="DIR",
-        help="default: reports/learning_curve",
-    )
+    add("--out", type=Path, default=Path(OUT), metavar="DIR", help=f"default: {OUT}")
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
 
+    from experiments.results import answers
     from experiments.tables import plain
-    from experiments.words import learning as words
 
     curve = learning_curve(**vars(options), quiet=False)
-    print("\n\n".join([*map(plain, words.learning_tables(curve)), *words.learning(curve)]))
+    said, shown, _ = answers.more_labels(curve, options.out.parent)
+    print("\n\n".join([*map(plain, shown), *said]))
     print(f"Written to {options.out}: learning_curve.md, .csv, .tex, .json, drawings.", file=sys.stderr)
 
 

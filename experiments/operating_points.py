@@ -58,8 +58,7 @@ def operating_points(
     answer = points.operating_points(results, data, goals, points.Stakes(miss, alarm, prevalence or points.NAN))
     frame = frames.operating_points(answer.points)
     best = results.best_on_dev
-    splits = [split for split in results.comparison.judged if split != results.dev] or [results.dev]
-    shown = [table for split in splits if (table := words.operating_table(answer, best, split)).rows]
+    shown = words.operating_tables(answer, best, results.comparison.judged)
     said = words.operating_points(answer, best)
     if write:
         answers.write(Path(reports), "operating_points", answer, frame, shown, said)
@@ -75,11 +74,8 @@ NO_COST = (
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = parser_of(
-        "operating_points",
-        "Choose thresholds on dev for what a moderator asks, and tell what they give on test.",
-        EXAMPLES,
-    )
+    about = "Choose thresholds on dev for what a moderator asks, and tell what they give on test."
+    parser = parser_of("operating_points", about, EXAMPLES)
     add = parser.add_argument
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="what compare wrote (default: reports)")
     add("--features", type=place, metavar="DIR", help="where its features lie now (default: where they were)")

@@ -13,6 +13,7 @@ BALANCES = ("none", "pos_weight", "undersample")
 ENSEMBLE = "ensemble"  # a row made of the heads compared
 FEATURES = Path("features")
 LOGGERS = ("tensorboard", "mlflow")
+DRAWN_BY = ("jinja2", "matplotlib")  # pages and their drawings; extra: report
 
 
 def parser(command: str, description: str, examples: str) -> argparse.ArgumentParser:

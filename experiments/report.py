@@ -6,10 +6,12 @@ disk and needs nothing else, and report.md with its drawings in figures/.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import add_slice_by
+from experiments.options import DRAWN_BY, add_slice_by
+from experiments.options import parser as parser_of
 from extract import errors
 from extract.places import Place, place
 
@@ -26,20 +28,12 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.report",
-        description="Write report.html and report.md about what `python -m experiments.compare` found.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Write report.html and report.md about what `python -m experiments.compare` found."
+    parser = parser_of("report", about, EXAMPLE)
     add = parser.add_argument
     add("--reports", type=Path, default=Path("reports"), metavar="DIR", help="what compare wrote (default: reports)")
-    add(
-        "--data",
-        type=place,
-        metavar="DIR",
-        help="the memes themselves, to show them and their dataset (default: left out)",
-    )
+    shown = "the memes themselves, to show them and their dataset (default: left out)"
+    add("--data", type=place, metavar="DIR", help=shown)
     add("--out", type=Path, metavar="DIR", help="where the report goes (default: the --reports folder)")
     add_slice_by(parser)
     add("--features", type=place, metavar="DIR", help="with --slice-by: where features lie now (default: as compared)")
@@ -73,17 +67,18 @@ def report(
     `data` is another dataset, or where a library is missing that draws pages.
     """
     from experiments import dataset_summary
+    from experiments.evaluate.field_slices import field_slices
     from experiments.results import answers, folder
 
-    errors.need(("jinja2", "matplotlib"), "pages need", "report")
+    errors.need(DRAWN_BY, "pages need", "report")
     from experiments.pages import document, report_page
 
     results = folder.read(reports)
     fields = [field for field in (slice_by or "").split(",") if field]
     if fields:
         memes = folder.memes(results, features)
-        for field in fields:
-            answers.slice_by(reports, results, memes, field)
+        by_field = {field: field_slices(results, memes, field) for field in fields}
+        answers.write_slices(reports, replace(results, by_field=by_field))
     sides = [side for side, encoder in results.comparison.encoders.items() if encoder.dim]
     summary = dataset_summary.summarise(data, quiet, sides) if data else None
     if summary:

@@ -41,10 +41,9 @@ class Trained:
 
     @property
     def diverged(self) -> list[int]:
-        """Seeds of the runs that had no epoch with a finite loss on dev: they hold their random start."""
-        if self.fitted is None:
-            return []
-        return [run.seed for run, epoch in zip(self.fitted.runs, self.best_epoch, strict=True) if not epoch]
+        """Seeds of a head's runs that had no epoch with a finite loss on dev: they hold their random start."""
+        runs = zip(self.settings, self.best_epoch, strict=True) if self.kind == "head" else ()
+        return [run["seed"] for run, epoch in runs if not epoch]
 
 
 def runs(heads: Sequence[str], seeds: int, chosen: dict[str, dict[str, Any]]) -> dict[str, list[HeadSettings]]:

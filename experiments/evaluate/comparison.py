@@ -30,10 +30,8 @@ def evaluate(
     [(device, precision)] = {(each.fitted.device.type, each.fitted.precision) for each in trained if each.fitted}
     splits = [data.dev, *data.tests]
     scored = [split for split in splits if len(split.labelled)]
-    judged = [split for split in data.own_tests if split.has_both_labels]
-    notes = list(data.notes)
-    if not judged:
-        judged = [data.dev]
+    judged, notes = data.judged, list(data.notes)
+    if judged[0] is data.dev:
         notes.append(
             "No test split has both labels: fusions are judged on dev, which flatters, for it chose the epochs."
         )

@@ -5,7 +5,7 @@ a gap counts that the largest of them was picked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,12 +85,8 @@ def field_slices(results: Results, data: Data, field: str) -> FieldSlices:
 
 def corrected(gaps: Sequence[Gap]) -> list[Gap]:
     """Apply Holm's correction among each head's gaps, of both rates and all splits."""
-    known = []
-    for head in dict.fromkeys(gap.head for gap in gaps):
-        its = [gap for gap in gaps if gap.head == head]
-        adjusted = statistics.holm(np.array([gap.p for gap in its]))
-        known += [replace(gap, p_holm=float(p)) for gap, p in zip(its, adjusted, strict=True)]
-    return known
+    heads = dict.fromkeys(gap.head for gap in gaps)
+    return [gap for head in heads for gap in statistics.with_holm([gap for gap in gaps if gap.head == head])]
 
 
 def masks(data: Data, field: str) -> dict[str, dict[str, Bool[np.ndarray, " meme"]]]:

@@ -9,8 +9,8 @@ from scipy.optimize import curve_fit
 from scipy.stats import chi2, norm
 
 from experiments.evaluate import statistics
-from experiments.results.learning import Point, PowerLaw
-from experiments.results.records import NAN, Figure
+from experiments.results.learning import LearningCurve, Point, PowerLaw, Replaced
+from experiments.results.records import NAN, Figure, Leaderboard
 
 STEEPEST = 3.0  # exponent of a power law
 POOR = 0.05  # p-value below which sizes do not lie on one
@@ -145,6 +145,35 @@ def covariances(placed: Sequence[Placed], groups: tuple[np.ndarray, np.ndarray])
         for i, one in enumerate(placed)
     ]
     return np.array(shared) + np.diag([statistics.seeds_alone(each.up, each.down, *groups) for each in placed])
+
+
+def beside(curve: LearningCurve, board: Leaderboard | None) -> tuple[list[Replaced], str]:
+    """Return what a leaderboard's best other encoders on dev bring each head of a curve, on dev and on test.
+
+    The word with it says why there are none: "", "no leaderboard", "other memes", "other encoders" or "no other row".
+    """
+    if board is None:
+        return [], "no leaderboard"
+    if [each.digest for each in board.sizes[:2]] != [each.digest for each in curve.splits[:2]]:
+        return [], "other memes"
+    prints = {name: encoder.fingerprint for name, encoder in board.encoders.items()}
+    its = {encoder.fingerprint for encoder in curve.encoders.values()}
+    rows = {each.name: each for each in board.standings}
+    own = [
+        each
+        for head in curve.settings
+        for each in rows.values()
+        if each.head == head and all(prints[name] in its for name in (each.text_encoder, each.image_encoder) if name)
+    ]
+    if not own:
+        return [], "other encoders"
+    found = []
+    for each in own:
+        for pair in board.others:
+            if pair.against == each.name:
+                one, other = (rows[name].splits[pair.split].metrics["auc_roc"] for name in (pair.against, pair.head))
+                found.append(Replaced(each.head, each.encoders, rows[pair.head].encoders, one, other, pair))
+    return found, "" if found else "no other row"
 
 
 def evaluate(

@@ -109,7 +109,8 @@ class OperatingPoints:
 
 
 def operating_points(results: Results, data: Data, goals: Sequence[Goal], stakes: Stakes) -> OperatingPoints:
-    """Choose every head's thresholds on dev for each goal, and report them on dev and on every labelled test split."""
+    """Choose every head's thresholds on dev for each goal, and report them on dev and on each labelled test split of
+    this dataset."""
     goals = [goal for goal in goals if goal.kind != "cost" or stakes.miss > 0]
     points = []
     group = {split.name: split.labelled.group for split in (data.dev, *data.tests)}
@@ -120,7 +121,7 @@ def operating_points(results: Results, data: Data, goals: Sequence[Goal], stakes
         pinned = zip(chosen, measure(on_dev, chosen, stakes), strict=True)
         small = {goal for (goal, _), its in pinned if too_small(goal, its)}
         for split in results.predicted:
-            if not results.size(split).labelled:
+            if split not in group or not results.size(split).labelled:
                 continue
             told = measure(judged(results, head, split, group[split]), chosen, stakes)
             by_goal = {goal: its for (goal, _), its in zip(chosen, told, strict=True)}

@@ -12,9 +12,9 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from experiments.data import Data, Split, both_classes
 from experiments.evaluate import tests
-from experiments.evaluate.comparison import rows_of, sizes
+from experiments.evaluate.comparison import rows_of, sizes, without_seed
 from experiments.evaluate.scores import Scores
-from experiments.results.records import NAN, Across, Leaderboard, Standing, code_version, to_json, versions
+from experiments.results.records import NAN, Across, Leaderboard, Pair, Standing, code_version, to_json, versions
 from experiments.search.trials import Task
 from experiments.training import Trained
 from extract import store
@@ -71,34 +71,35 @@ def leaderboard(
     whole = max((task.data for task in tasks), key=lambda data: sum(bool(each.dim) for each in data.encoders.values()))
     bare = [standing(task) for task in tasks]
     named = [replace(each, name=its.name) for each, its in zip(trained, bare, strict=True)]
-    scored = [split for split in (whole.dev, *whole.tests) if len(split.labelled)]
+    splits = {split.name: split for split in (whole.dev, *whole.tests) if len(split.labelled)}
     scores = {
-        split.name: {each.name: Scores.of(each, split.name, split.pairs.label) for each in named} for split in scored
+        name: {each.name: Scores.of(each, name, split.pairs.label) for each in named} for name, split in splits.items()
     }
     rows = {
-        split.name: {row.name: row for row in rows_of(list(scores[split.name].values()), split)[0]} for split in scored
+        name: {row.name: row for row in rows_of(list(scores[name].values()), split)[0]}
+        for name, split in splits.items()
     }
     standings = [replace(each, splits={name: its[each.name] for name, its in rows.items()}) for each in bare]
     dev = whole.dev.name
     standings.sort(key=lambda each: -np.nan_to_num(each.splits[dev].metrics["auc_roc"].mean, nan=-1.0))
-    judged = next((split for split in scored if split is not whole.dev and split.has_both_labels), whole.dev)
-    notes = [*notes]
+    judged, notes = whole.judged[0], [*notes]
     if judged is whole.dev:
         notes.append("No test split has both labels: the best is tested on dev, which flatters, for it chose the best.")
-    best, *others = [each.name for each in standings]
-    of_judged, group = scores[judged.name], judged.labelled.group
-    pairs = tests.corrected([tests.by_auc_roc(of_judged[best], of_judged[each], group) for each in others])
+
+    def tested(split: str, names: Sequence[tuple[str, str]]) -> list[Pair]:
+        its, group = scores[split], splits[split].labelled.group
+        return tests.corrected([tests.by_auc_roc(its[one], its[other], group) for one, other in names])
+
+    pairs = tested(judged.name, [(standings[0].name, each.name) for each in standings[1:]])
     beaten = {pair.against for pair in pairs if pair.conclusion == "gain"}
+    others = best_others(standings)
     board = Leaderboard(
         dataset=dataset,
         features="",
         encoders={each.name: each for task in tasks for each in task.encoders.values()},
         sizes=sizes(whole),
         seeds=seeds,
-        settings={
-            task.head: {key: value for key, value in each.settings[0].items() if key != "seed"}
-            for task, each in zip(tasks, trained, strict=True)
-        },
+        settings={task.head: without_seed(each) for task, each in zip(tasks, trained, strict=True)},
         dev=dev,
         judged=judged.name,
         standings=[replace(each, level=each.name not in beaten) for each in standings],
@@ -106,8 +107,15 @@ def leaderboard(
         notes=notes,
         code=code_version(),
         versions=versions(),
+        others=[pair for split in dict.fromkeys((dev, judged.name)) for pair in tested(split, others)],
     )
     return replace(board, run=hashlib.sha256(to_json(board).encode()).hexdigest()[:16], features=str(whole.features))
+
+
+def best_others(standings: Sequence[Standing]) -> list[tuple[str, str]]:
+    """Return for each row, the best first, that row of the same head on other encoders which is best on dev, and it."""
+    of_head = [[one for one in standings if one.head == each.head and one is not each] for each in standings]
+    return [(its[0].name, each.name) for each, its in zip(standings, of_head, strict=True) if its]
 
 
 def standing(task: Task) -> Standing:

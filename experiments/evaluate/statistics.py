@@ -8,7 +8,7 @@ that are undefined hold NaN.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -350,6 +350,12 @@ def mcnemar(
         chance = (np.pad(chance, (2 * step, 0)) + np.pad(chance, (0, 2 * step))) / 2
     sums = np.arange(len(chance)) - len(chance) // 2
     return Discordant(only_a, only_b, float(min(1.0, chance[abs(sums) >= abs(surplus.sum())].sum())))
+
+
+def with_holm(tests: Sequence[Any]) -> list[Any]:
+    """Return records of tests, which have a `p`, with `p_holm` corrected among them."""
+    adjusted = holm(np.array([each.p for each in tests]))
+    return [replace(each, p_holm=float(p)) for each, p in zip(tests, adjusted, strict=True)]
 
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:

@@ -121,6 +121,8 @@ def power(
         return float("nan"), float("nan")
     if detectable(MOST) > abs(difference):
         return detectable(1.0), float("nan")
+    if detectable(1 / MOST**2) <= abs(difference):  # the memes' variance is rounding: a perfect head against a constant
+        return detectable(1.0), 1.0
     return detectable(1.0), memes * brentq(lambda times: detectable(times) - abs(difference), 1 / MOST**2, MOST)
 
 
@@ -129,9 +131,7 @@ def corrected(pairs: Sequence[Pair]) -> list[Pair]:
 
     Every row of the table says whether it shows a gain, and a reader may quote any of them: they are one family.
     """
-    adjusted = statistics.holm(np.array([pair.p for pair in pairs]))
-    known = [replace(pair, p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True)]
-    return [replace(pair, conclusion=conclude(pair)) for pair in known]
+    return [replace(pair, conclusion=conclude(pair)) for pair in statistics.with_holm(pairs)]
 
 
 def conclude(pair: Pair) -> str:

@@ -1,18 +1,39 @@
-"""Drawings of a leaderboard: what quality costs, and every text encoder with every image encoder."""
+"""A leaderboard as a section of a report: what quality costs, and every text encoder with every image encoder."""
 
 import math
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from experiments.pages.document import Block, Bullets, Conclusions, Drawings, Grid, Section
 from experiments.pages.drawing import FAINT, INK, Panel, look, numbered, panel
+from experiments.results import boards
 from experiments.results.records import Leaderboard
 from experiments.words import bare, each_meme
+from experiments.words import boards as words
 
 SIZE = (4.6, 3.9)  # inches
 NONE = "none"
+
+
+def section(reports: Path) -> Section | None:
+    """Show what `leaderboard` has written below the reports folder; None where there is nothing."""
+    board = boards.read(reports / boards.NAME)
+    if board is None:
+        return None
+    group = Grid(words.level_table(board, "Level with the best, cheapest first"))
+    every = Grid(words.leaderboard_table(board, f"All {len(board.standings):,} rows, by AUC-ROC on {board.dev}"))
+    caption = (
+        f"Where costs are known, what quality on {board.dev} costs: no row left of the line is as good; numbers are "
+        "places in the table. And the best head for every text and image encoder."
+    )
+    said = Conclusions([*words.leaderboard(board), *board.notes])
+    reading = Bullets([" ".join(words.LEADERBOARD_READING.split())])
+    blocks: list[Block] = [said, Drawings(caption, panels(board)), group, every, reading]
+    return Section(f"Which encoders? {board.dataset}", "encoders", blocks)
 
 
 def panels(board: Leaderboard) -> list[Panel]:

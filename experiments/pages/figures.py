@@ -1,6 +1,6 @@
 """Drawings of a comparison. Each is a panel of the page, not much wider than a phone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,54 +18,53 @@ from heads.metrics import Counts
 
 WIDE, SMALL = 4.4, 2.36  # inches; four small ones stand beside each other
 SQUARE = (4.3, 3.9)  # inches
+Line = tuple[str, Figure, str]  # its name, its figure, and the head whose look it has
 Points = Mapping[str, Sequence[Counts]]  # by head: its counts at 0.5 and at dev's threshold
 
 
 def roc(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
     """Draw ROC curves of the heads in `points`; both labels must be present."""
-    mask = predicted.labelled
+    areas = {head: rows[head].metrics["auc_roc"] for head in points}
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-        for head in points:
-            line = curves.roc(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
-            thresholds = [(curves.false_positive_rate(each), curves.recall(each)) for each in points[head]]
-            curve(axes, head, line, f"{head} {bare(rows[head].metrics['auc_roc'].mean)}", thresholds)
+        threshold_curves(axes, predicted, areas, points, curves.roc, curves.false_positive_rate, curves.recall)
         unit_square(axes, "false positive rate", "true positive rate")
         axes.legend(loc="lower right", title="AUC-ROC", alignment="left")
 
-    areas = with_intervals({head: rows[head].metrics["auc_roc"] for head in points})
-    return panel(f"roc-{predicted.split}", f"ROC curves on {predicted.split}; areas: {areas}.", SQUARE, draw)
+    alt = f"ROC curves on {predicted.split}; areas: {with_intervals(areas)}."
+    return panel(f"roc-{predicted.split}", alt, SQUARE, draw)
 
 
 def precision_recall(predicted: SplitPredictions, rows: Mapping[str, Row], points: Points) -> Panel:
     """Draw precision over recall of the heads in `points`; label 1 must be present."""
-    mask = predicted.labelled
+    heights = {head: rows[head].metrics["average_precision"] for head in points}
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        axes.axhline(predicted.positive[mask].mean(), color=FAINT, linewidth=1, linestyle=":")
-        for head in points:
-            line = curves.precision_recall(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
-            thresholds = [(curves.recall(each), curves.precision(each)) for each in points[head]]
-            curve(axes, head, line, f"{head} {bare(rows[head].metrics['average_precision'].mean)}", thresholds)
+        axes.axhline(predicted.positive[predicted.labelled].mean(), color=FAINT, linewidth=1, linestyle=":")
+        threshold_curves(axes, predicted, heights, points, curves.precision_recall, curves.recall, curves.precision)
         unit_square(axes, "recall", "precision")
         axes.legend(loc="lower left", title="AP", alignment="left")
 
-    heights = with_intervals({head: rows[head].metrics["average_precision"] for head in points})
-    alt = f"Precision-recall curves on {predicted.split}; average precision: {heights}."
+    alt = f"Precision-recall curves on {predicted.split}; average precision: {with_intervals(heights)}."
     return panel(f"precision-recall-{predicted.split}", alt, SQUARE, draw)
 
 
-def curve(
-    axes: Axes, head: str, line: tuple[np.ndarray, np.ndarray], label: str, points: Sequence[tuple[float, float]]
-) -> None:
-    """Draw a head's curve, and where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
-    how = look(head)
-    axes.plot(*line, color=how.colour, linestyle=how.line, label=label)
-    for point, fill in zip(points, (PAPER, how.colour), strict=True):
-        axes.plot(*point, how.marker, color=how.colour, markerfacecolor=fill, zorder=3)
+def threshold_curves(
+    axes: Axes, predicted: SplitPredictions, figures: Mapping[str, Figure], points: Points,
+    curve: Callable[..., tuple[np.ndarray, np.ndarray]], *across_and_up: Callable[[Counts], float],
+) -> None:  # fmt: skip
+    """Draw each head's curve, and where the head stands at 0.5 (hollow) and at dev's threshold (filled)."""
+    mask = predicted.labelled
+    for head, counts in points.items():
+        how = look(head)
+        line = curve(predicted.heads[head].by_run[:, mask], predicted.positive[mask])
+        axes.plot(*line, color=how.colour, linestyle=how.line, label=f"{head} {bare(figures[head].mean)}")
+        for each, fill in zip(counts, (PAPER, how.colour), strict=True):
+            at = [rate(each) for rate in across_and_up]
+            axes.plot(*at, how.marker, color=how.colour, markerfacecolor=fill, zorder=3)
 
 
 def unit_square(axes: Axes, across: str, up: str) -> None:
@@ -132,34 +131,35 @@ def matrix(axes: Axes, counts: Counts, head: str) -> None:
 
 def losses(head: str, history: History) -> Panel:
     """Draw train and dev loss of every run."""
-
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        epochs = np.arange(1, len(history.dev_loss) + 1)
-        colour = look(head).colour
-        axes.plot(epochs, history.train_loss, linestyle="--", color=colour, linewidth=1.0, alpha=0.75)
-        axes.plot(epochs, history.dev_loss, color=colour, linewidth=1.0)
-        mark_best(axes, history.dev_loss, history, head)
-        axes.set_title(f"{head}: loss")
-
     best = spread(at_best(history.dev_loss, history)[1])
     kept = f"dev loss at the epochs kept {best}" if best else "no epoch was kept"
-    return panel(f"loss-{head}", f"Losses of {head} over {len(history.dev_loss)} epochs; {kept}.", (SMALL, 2.1), draw)
+    alt = f"Losses of {head} over {len(history.dev_loss)} epochs; {kept}."
+    return by_epoch(f"loss-{head}", f"{head}: loss", alt, head, history, history.dev_loss, history.train_loss)
 
 
 def dev_auc(head: str, history: History) -> Panel:
     """Draw the AUC-ROC on dev of every run, its best epoch marked."""
+    epochs, best = at_best(history.dev_auc, history)
+    kept = f"epochs {spread(epochs, '.0f')} kept, at {spread(best)}" if len(epochs) else "no epoch was kept"
+    alt = f"AUC-ROC of {head} on dev by epoch; {kept}."
+    return by_epoch(f"dev-auc-{head}", f"{head}: AUC-ROC on dev", alt, head, history, history.dev_auc)
+
+
+def by_epoch(
+    name: str, title: str, alt: str, head: str, history: History, dev: np.ndarray, train: np.ndarray | None = None
+) -> Panel:
+    how, epochs = look(head), np.arange(1, len(dev) + 1)
 
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
-        epochs = np.arange(1, len(history.dev_auc) + 1)
-        axes.plot(epochs, history.dev_auc, color=look(head).colour, linewidth=1.0)
-        mark_best(axes, history.dev_auc, history, head)
-        axes.set_title(f"{head}: AUC-ROC on dev")
+        if train is not None:
+            axes.plot(epochs, train, linestyle="--", color=how.colour, linewidth=1.0, alpha=0.75)
+        axes.plot(epochs, dev, color=how.colour, linewidth=1.0)
+        axes.plot(*at_best(dev, history), how.marker, color=how.colour, markersize=5, linestyle="none")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set(title=title, xlabel="epoch")
 
-    epochs, best = at_best(history.dev_auc, history)
-    kept = f"epochs {spread(epochs, '.0f')} kept, at {spread(best)}" if len(epochs) else "no epoch was kept"
-    return panel(f"dev-auc-{head}", f"AUC-ROC of {head} on dev by epoch; {kept}.", (SMALL, 2.1), draw)
+    return panel(name, alt, (SMALL, 2.1), draw)
 
 
 def at_best(curve: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray]:
@@ -167,13 +167,6 @@ def at_best(curve: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray
     [runs] = np.nonzero(history.best_epoch > 0)  # 0: the run diverged before any epoch could be called the best
     epochs = history.best_epoch[runs]
     return epochs, curve[epochs - 1, runs]
-
-
-def mark_best(axes: Axes, curve: np.ndarray, history: History, head: str) -> None:
-    how = look(head)
-    axes.plot(*at_best(curve, history), how.marker, color=how.colour, markersize=5, linestyle="none")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("epoch")
 
 
 def spread(values: np.ndarray, form: str = ".3f") -> str:
@@ -211,9 +204,8 @@ def forest(rows: Sequence[Row], split: str) -> Panel:
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=":")
-        for place, (name, figure) in enumerate(figures.items()):
-            interval_line(axes, figure, float(len(shown) - place), name)
-        name_lines(axes, list(figures), f"AUC-ROC on {split}, 95% interval; dotted: chance")
+        lines = [(name, figure, name) for name, figure in figures.items()]
+        intervals(axes, lines, f"AUC-ROC on {split}, 95% interval; dotted: chance")
 
     alt = f"AUC-ROC on {split}: {with_intervals(figures)}."
     return panel(f"auc-roc-{split}", alt, (WIDE, 0.75 + 0.27 * len(shown)), draw)
@@ -222,18 +214,26 @@ def forest(rows: Sequence[Row], split: str) -> Panel:
 def gains(pairs: Sequence[Pair]) -> Panel:
     """Draw differences of AUC-ROC between fusions and the better single modality."""
 
+    lines = [(f"{pair.head} - {pair.against}, {pair.split}", of_difference(pair), pair.head) for pair in pairs]
+    differences = [f"{pair.head} minus {pair.against} on {pair.split} {difference(pair)}" for pair in pairs]
+    return changes("gains", f"Differences of AUC-ROC: {', '.join(differences)}.", lines, "difference of AUC-ROC")
+
+
+def of_difference(pair: Pair) -> Figure:
+    return Figure(pair.difference, low=pair.low, high=pair.high)
+
+
+def changes(name: str, alt: str, lines: Sequence[Line], below: str, title: str = "") -> Panel:
+    """Draw changes with their intervals, one below the other, about zero."""
+
     def draw(canvas: Canvas) -> None:
         axes = canvas.subplots()
         axes.axvline(0, color=INK, linewidth=1)
-        for place, pair in enumerate(pairs):
-            figure = Figure(pair.difference, low=pair.low, high=pair.high)
-            interval_line(axes, figure, float(len(pairs) - place), pair.head)
-        names = [f"{pair.head} - {pair.against}, {pair.split}" for pair in pairs]
-        name_lines(axes, names, "difference of AUC-ROC, 95% interval")
+        intervals(axes, lines, f"{below}, 95% interval")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_title(title)
 
-    differences = [f"{pair.head} minus {pair.against} on {pair.split} {difference(pair)}" for pair in pairs]
-    alt = f"Differences of AUC-ROC: {', '.join(differences)}."
-    return panel("gains", alt, (WIDE, 0.75 + 0.3 * len(pairs)), draw)
+    return panel(name, alt, (WIDE, 0.75 + 0.2 * bool(title) + 0.28 * len(lines)), draw)
 
 
 def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
@@ -241,20 +241,14 @@ def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
     shown = [each for each in ablations if each.how == how]
     titles = {"shuffled": "shuffled among memes", "mean": "at train's mean"}
 
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots()
-        axes.axvline(0, color=INK, linewidth=1)
-        for place, each in enumerate(shown):
-            interval_line(
-                axes, Figure(-each.lost, low=-each.high, high=-each.low), float(len(shown) - place), each.head
-            )
-        name_lines(axes, [f"{each.head} without {each.side}" for each in shown], "change of AUC-ROC, 95% interval")
-        axes.set_title(titles[how])
-
-    changes = [f"{each.head} without {each.side} {change(-each.lost, -each.high, -each.low)}" for each in shown]
+    lines = [
+        (f"{each.head} without {each.side}", Figure(-each.lost, low=-each.high, high=-each.low), each.head)
+        for each in shown
+    ]
+    said = ", ".join(f"{name} {change(figure.mean, figure.low, figure.high)}" for name, figure, _ in lines)
     split = shown[0].split
-    alt = f"Change of AUC-ROC on {split} with a side {titles[how]}: {', '.join(changes)}."
-    return panel(f"ablation-{how}-{split}", alt, (WIDE, 0.95 + 0.27 * len(shown)), draw)
+    alt = f"Change of AUC-ROC on {split} with a side {titles[how]}: {said}."
+    return changes(f"ablation-{how}-{split}", alt, lines, "change of AUC-ROC", titles[how])
 
 
 def slices(pieces: Sequence[Slice], split: str) -> Panel | None:
@@ -290,6 +284,13 @@ def interval_line(axes: Axes, figure: Figure, height: float, head: str) -> None:
         axes.plot([figure.low, figure.high], [height, height], color=how.colour, linewidth=2, solid_capstyle="butt")
     if np.isfinite(figure.mean):
         axes.plot(figure.mean, height, how.marker, color=how.colour, markersize=6)
+
+
+def intervals(axes: Axes, lines: Sequence[Line], below: str) -> None:
+    """Draw figures with their intervals one below the other. below: what they are."""
+    for place, (_, figure, head) in enumerate(lines):
+        interval_line(axes, figure, float(len(lines) - place), head)
+    name_lines(axes, [name for name, _, _ in lines], below)
 
 
 def name_lines(axes: Axes, names: Sequence[str], below: str) -> None:

@@ -1,5 +1,6 @@
 """What more labels would bring: a learning curve as drawings, and as a section of a comparison's report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,15 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
 from experiments.evaluate.learning import along
-from experiments.pages.document import Bullets, Drawings, Grid, Paragraph, Section
+from experiments.pages import figures
+from experiments.pages.document import Block, Bullets, Drawings, Grid, Paragraph, Section
 from experiments.pages.drawing import PAPER, Panel, look, panel
+from experiments.results import answers
 from experiments.results import learning as record
 from experiments.results.folder import Results
-from experiments.results.learning import LearningCurve, Point
-from experiments.words import with_interval
-from experiments.words.learning import learning as sentences
-from experiments.words.learning import learning_tables
+from experiments.results.learning import LearningCurve, Point, Replaced
+from experiments.results.records import Figure
+from experiments.words import change, with_interval
 
 SIZE = (4.4, 3.4)  # inches
 
@@ -27,19 +29,38 @@ def section(results: Results, reports: Path) -> Section | None:
     if not curve.same_memes(results.comparison.splits, results.comparison.encoders):
         left_out = f"{reports / record.NAME} is of other memes or encoders than this comparison, and is left out."
         return Section("More labels?", "labels", [Paragraph(left_out)])
+    said, shown, others = answers.more_labels(curve, reports)
     caption = (
         "AUC-ROC by memes of train (logarithmic). Bands: 95% over draws of memes, seeds and test memes. Dotted, with a "
         "hollow mark: what a power law expects of twice the labels, where it fits. Grey: the reference best on dev."
     )
-    return Section(
-        "More labels?",
-        "labels",
-        [Bullets(sentences(curve)), Drawings(caption, panels(curve)), *map(Grid, learning_tables(curve))],
-    )
+    blocks: list[Block] = [Bullets(said), Drawings(caption, panels(curve))]
+    if others:
+        caption = (
+            "What may raise AUC-ROC: twice the labels, where a power law may say so, and the leaderboard's other "
+            "encoders with the same head, best on dev."
+        )
+        blocks.append(Drawings(caption, [beside(curve, others)]))
+    return Section("More labels?", "labels", [*blocks, *map(Grid, shown)])
 
 
-def panels(curve: LearningCurve) -> list[Panel]:
-    return [drawing(curve, split) for split in dict.fromkeys(point.split for point in curve.points)]
+def panels(curve: LearningCurve, others: Sequence[Replaced] = ()) -> list[Panel]:
+    """Draw the curve on each split, and what other encoders bring beside twice the labels, where that is known."""
+    drawn = [drawing(curve, split) for split in dict.fromkeys(point.split for point in curve.points)]
+    return [*drawn, beside(curve, others)] if others else drawn
+
+
+def beside(curve: LearningCurve, others: Sequence[Replaced]) -> Panel:
+    """Draw what twice the labels may bring each head, and what the best other encoders bring it."""
+    lines = []
+    for each in others:
+        for law in curve.laws:
+            if (law.head, law.split) == (each.head, each.pair.split) and not law.refused:
+                gain = Figure(law.gain, low=law.gain_low, high=law.gain_high)
+                lines.append((f"{law.head}: twice the labels, {law.split}", gain, law.head))
+        lines.append((f"{each.head}: other encoders, {each.pair.split}", figures.of_difference(each.pair), each.head))
+    said = "; ".join(f"{name} {change(figure.mean, figure.low, figure.high)}" for name, figure, _ in lines)
+    return figures.changes(f"{record.NAME}-beside", f"Change of AUC-ROC. {said}.", lines, "change of AUC-ROC")
 
 
 def drawing(curve: LearningCurve, split: str) -> Panel:

@@ -10,7 +10,7 @@ from experiments.evaluate import operating_points
 from experiments.evaluate.field_slices import FieldSlices
 from experiments.evaluate.operating_points import OperatingPoints
 from experiments.pages import figures
-from experiments.pages.document import Block, Bullets, Drawings, Grid, Section
+from experiments.pages.document import Bullets, Drawings, Grid, Section
 from experiments.pages.drawing import FAINT, Panel, look, panel
 from experiments.results import answers
 from experiments.results.folder import Results
@@ -24,29 +24,26 @@ def section(results: Results, reports: Path) -> Section | None:
     answer = answers.read(reports, "operating_points", OperatingPoints, results.comparison.run)
     if answer is None:
         return None
-    head, blocks = results.best_on_dev, list[Block]()
-    for split in results.comparison.judged:
-        if (table := moderation.operating_table(answer, head, split)).rows:
-            blocks.append(Grid(table, frozenset({0, 1})))
-    blocks.append(Bullets(moderation.operating_points(answer, head)))
+    head, judged = results.best_on_dev, results.comparison.judged
+    shown = [Grid(table, frozenset({0, 1})) for table in moderation.operating_tables(answer, head, judged)]
+    said = Bullets(moderation.operating_points(answer, head))
     caption = (
         "What reviewing buys: how many are wrong among the memes that nobody looks at, by how many a person looks at, "
         "the ones nearest to the threshold first. Hollow marks: the points above, chosen on dev."
     )
-    drawn = [risk(results, answer, split) for split in results.comparison.judged]
-    return Section("Where to set the threshold", "operating-points", [*blocks, Drawings(caption, drawn)])
+    drawings = Drawings(caption, [risk(results, answer, split) for split in judged])
+    return Section("Where to set the threshold", "operating-points", [*shown, said, drawings])
 
 
 def by_field(results: Results, answer: FieldSlices) -> Section:
     """Show what predict's head misses, and where it raises false alarms, by the values of a column of the manifest."""
-    head, blocks = results.best_on_dev, list[Block]()
-    for split in results.comparison.judged:
-        blocks.append(Grid(moderation.field_table(answer, head, split)))
-    blocks.append(Bullets(moderation.field_slices(answer, head)))
-    drawn = [rates(answer, head, split) for split in results.comparison.judged]
+    head, judged = results.best_on_dev, results.comparison.judged
+    shown = [Grid(moderation.field_table(answer, head, split)) for split in judged]
+    said = Bullets(moderation.field_slices(answer, head))
+    drawn = [rates(answer, head, split) for split in judged]
     caption = f"Memes that {head} misses, and false alarms, by {answer.field}; 95% intervals, memes in brackets."
     anchor = f"by-{len(answer.field)}-{''.join(filter(str.isalnum, answer.field))}"
-    return Section(f"Who is hurt, by {answer.field}", anchor, [*blocks, Drawings(caption, drawn)])
+    return Section(f"Who is hurt, by {answer.field}", anchor, [*shown, said, Drawings(caption, drawn)])
 
 
 def rates(answer: FieldSlices, head: str, split: str) -> Panel:
@@ -57,10 +54,9 @@ def rates(answer: FieldSlices, head: str, split: str) -> Panel:
     def draw(canvas: Canvas) -> None:
         sides = canvas.subplots(1, 2, sharey=True)
         for axes, (rate, title) in zip(sides, titles.items(), strict=True):
-            for place, piece in enumerate(pieces):
-                figures.interval_line(axes, piece.figures[rate], float(len(pieces) - place), head)
             names = [f"{piece.value} ({piece.memes:,})".replace("$", r"\$") for piece in pieces]  # no formula
-            figures.name_lines(axes, names, title)
+            rows = [(name, piece.figures[rate], head) for name, piece in zip(names, pieces, strict=True)]
+            figures.intervals(axes, rows, title)
             axes.set_xlim(-0.02, 1.02)
 
     said = "; ".join(

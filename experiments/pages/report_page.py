@@ -26,12 +26,10 @@ from experiments.pages.document import (
 )
 from experiments.pages.drawing import tone
 from experiments.results import answers
-from experiments.results.boards import read as read_leaderboard
 from experiments.results.folder import Results, SplitPredictions
 from experiments.results.records import NOT_IN_TRAIN, Row
 from experiments.tables import Table
 from experiments.words import bare, interval
-from experiments.words import boards as words
 from experiments.words.comparison import READING, heading, undefined
 from experiments.words.comparison import summary as conclusions_of
 from experiments.words.comparison_tables import PAIR_WORDS, linear_table, main_table, others_table, tuned_table
@@ -53,7 +51,7 @@ def page(results: Results, summary: DatasetSummary | None, images: bool, reports
         partial(moderation.section, results, reports),
         partial(labels.section, results, reports),
         partial(learning, results),
-        partial(which_encoders, reports),
+        partial(boards.section, reports),
         partial(systems, reports),
         partial(discussion.section, results),
         reading,
@@ -246,26 +244,6 @@ def learning(results: Results) -> Section | None:
         "has not risen for as many epochs as its patience; the marked epoch's weights are kept."
     )
     return Section("Learning curves", "learning", [Drawings(caption, panels)])
-
-
-def which_encoders(reports: Path) -> Section | None:
-    """Show what `leaderboard` has written below the reports folder; None where there is nothing."""
-    board = read_leaderboard(reports / "leaderboard")
-    if board is None:
-        return None
-    group = Grid(words.level_table(board, "Level with the best, cheapest first"))
-    every = Grid(words.leaderboard_table(board, f"All {len(board.standings):,} rows, by AUC-ROC on {board.dev}"))
-    caption = (
-        f"Where costs are known, what quality on {board.dev} costs: no row left of the line is as good; numbers are "
-        "places in the table. And the best head for every text and image encoder."
-    )
-    said = Conclusions([*words.leaderboard(board), *board.notes])
-    reading = Bullets([" ".join(words.LEADERBOARD_READING.split())])
-    return Section(
-        f"Which encoders? {board.dataset}",
-        "encoders",
-        [said, Drawings(caption, boards.panels(board)), group, every, reading],
-    )
 
 
 def systems(reports: Path) -> Section | None:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from experiments.data import Data
-from experiments.evaluate import field_slices
+from experiments.evaluate import learning
 from experiments.evaluate.field_slices import FieldSlices
-from experiments.results import frames
+from experiments.results import boards, frames
 from experiments.results.folder import Results
+from experiments.results.learning import LearningCurve, Replaced
 from experiments.results.records import read_record, write_record
 from experiments.tables import Table, latex_page, page
+from experiments.words import learning as learning_words
 from experiments.words import moderation as words
 from experiments.words.moderation import field_table
 
@@ -35,18 +36,20 @@ def write(
     write_record(out, name, answer, csv=frames.csv(frame), md=md, tex=latex_page(shown))
 
 
-def slice_by(out: Path | None, results: Results, data: Data, field: str) -> FieldSlices:
-    """Cut a comparison by a column of the manifest, and write what comes of it to slices_by_<field>.* in `out`.
-
-    Raises Refused for a column that cannot be used.
-    """
-    answer = field_slices.field_slices(results, data, field)
+def write_slices(out: Path, results: Results) -> None:
+    """Write what cutting a comparison by columns of the manifest came to, as slices_by_<field>.* in `out`."""
     best, judged = results.best_on_dev, results.comparison.judged
-    shown = [field_table(answer, best, split) for split in judged]
-    if out is not None:
+    for field, answer in results.by_field.items():
+        shown = [field_table(answer, best, split) for split in judged]
         name = f"slices_by_{re.sub(r'[^A-Za-z0-9]+', '_', field)}"
         write(out, name, answer, frames.field_slices(answer), shown, words.field_slices(answer, best))
-    return answer
+
+
+def more_labels(curve: LearningCurve, reports: Path) -> tuple[list[str], list[Table], list[Replaced]]:
+    """Return a curve in sentences and tables, and what other encoders bring by the leaderboard in the same folder."""
+    others, why = learning.beside(curve, boards.read(reports / boards.NAME))
+    said = [*learning_words.learning(curve), *learning_words.other_encoders(others, why, curve.splits)]
+    return said, learning_words.learning_tables(curve, others), others
 
 
 def sliced(out: Path, run: str) -> list[FieldSlices]:

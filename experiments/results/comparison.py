@@ -1,7 +1,7 @@
 """What a comparison came to, in memory: its record, every run, what every head says of every meme; as pandas frames."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from experiments.data import Data, Split
 from experiments.evaluate.scores import records
 from experiments.evaluate.tests import highest
-from experiments.results import models
+from experiments.results import frames, models
 from experiments.results.frames import columns, frame, some
 from experiments.results.records import NAN, Comparison, Figure, Record, Row, SplitSize
 from experiments.training import Trained
@@ -19,6 +19,8 @@ from heads.metrics import probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from experiments.evaluate.field_slices import FieldSlices
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,15 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class Results:
-    """What a comparison came to; as pandas frames: `table`, `tests`, `predictions`, `runs`."""
+    """What a comparison came to; as pandas frames: `table`, `tests` (with their power), `predictions`, `runs`, `slices`
+    and, where that was asked for, `ablations`, `field_slices`, `gaps`. Another dataset's tests are splits of `table`.
+    """
 
     comparison: Comparison
     records: list[Record]
     predicted: dict[str, SplitPredictions]  # by split
     history: dict[str, models.History]  # by head; a head whose model is gone is missing
+    by_field: "dict[str, FieldSlices]" = field(default_factory=dict)  # where `slice_by` was asked for; not read back
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -101,6 +106,28 @@ class Results:
         return frame(asdict(each) | {"lost": each.lost} for each in self.comparison.ablations)
 
     @property
+    def slices(self) -> "pd.DataFrame":
+        """A row for each judged split, slice (by word pieces, by what train holds) and head: memes, AUC-ROC on it."""
+        return frame(
+            {"split": piece.split, "slice": piece.name}
+            | some(piece, "memes", "positive")
+            | {"head": head}
+            | columns({"auc_roc": figure})
+            for piece in self.comparison.slices
+            for head, figure in piece.auc_roc.items()
+        )
+
+    @property
+    def field_slices(self) -> "pd.DataFrame":
+        """A row for each column of `slice_by`, judged split, head and value; empty unless that was asked for."""
+        return frames.together(map(frames.field_slices, self.by_field.values()))
+
+    @property
+    def gaps(self) -> "pd.DataFrame":
+        """A row for each column of `slice_by`, judged split, head and rate: the largest gap between values, tested."""
+        return frame({"field": name} | asdict(gap) for name, answer in self.by_field.items() for gap in answer.gaps)
+
+    @property
     def predictions(self) -> "pd.DataFrame":
         """A row for each split, head, seed and meme: its label (-1 where there is none) and probability of 1."""
         import pandas as pd
@@ -114,7 +141,7 @@ class Results:
             for head in split.heads.values()
             for seed, run in zip(head.seeds, head.by_run, strict=True)
         ]
-        return pd.concat(parts, ignore_index=True)
+        return frames.together(parts)
 
     @property
     def runs(self) -> "pd.DataFrame":

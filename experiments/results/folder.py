@@ -185,15 +185,17 @@ def read(folder: Path) -> Results:
 
 
 def memes(results: Results, features: Place | None = None) -> Data:
-    """Read the features that a comparison was made from, again. features: where they lie now, if they were moved.
+    """Read the features that a comparison was made from, again; another dataset's, of its `test_on`, are left out.
 
-    Raises Refused where there are none, or where a split holds other memes.
+    features: where they lie now, if they were moved. Raises Refused where there are none, or where a split holds other
+    memes.
     """
     comparison = results.comparison
     names = {side: encoder.name for side, encoder in comparison.encoders.items()}
     data = stored.load(features or place(comparison.features), names["text"], names["image"])
     now = {split.name: stored.digest([split]) for split in data.splits}
-    odd = [size.name for size in comparison.splits if size.digest and now.get(size.name) != size.digest]
+    own = [size for size in comparison.splits if size.digest and size.name not in comparison.elsewhere]
+    odd = [size.name for size in own if now.get(size.name) != size.digest]
     if odd:
         raise Refused(
             f"{data.features} does not hold the memes that were compared, in {', '.join(odd)}: name their features "

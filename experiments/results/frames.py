@@ -18,6 +18,14 @@ def frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
+def together(parts: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
+    """Return their rows one below the other; a frame without any where there is none."""
+    import pandas as pd
+
+    found = list(parts)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
 def csv(table: "pd.DataFrame", float_format: str | None = "%.6f") -> str:
     """Return a frame as CSV; empty where a figure is undefined or has no interval."""
     return str(table.to_csv(index=False, float_format=float_format, lineterminator="\n"))
@@ -50,7 +58,8 @@ def field_slices(answer: "FieldSlices") -> "pd.DataFrame":
 def leaderboard(board: Leaderboard) -> "pd.DataFrame":
     """Return a row for each row and split, in the order of dev: cost, figures, and what the best is ahead by."""
     pairs = {(pair.split, pair.against): pair for pair in board.pairs}
-    names, tested = ("head", "text_encoder", "image_encoder", "dims"), ("difference", "low", "high", "p", "p_holm")
+    names = ("head", "text_encoder", "image_encoder", "dims")
+    tested = ("difference", "low", "high", "p", "p_holm", "detectable", "memes_needed")
     return frame(
         {"rank": place}
         | some(each, *names)

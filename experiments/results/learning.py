@@ -5,17 +5,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments.results.frames import columns, frame, some
-from experiments.results.records import NAN, Figure, SplitSize, read_record
+from experiments.results.records import NAN, Figure, Pair, SplitSize, read_record
 from extract.store import EncoderIdentity
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME = "learning_curve"  # of its files, and of its folder below a comparison's
-Logits = dict[str, np.ndarray]  # "<split>/<head or reference>" -> [run, meme] float32
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,18 @@ class PowerLaw:
 
     def but(self, **changes: Any) -> "PowerLaw":
         return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A head of a curve with the best other encoders of a leaderboard in place of the curve's, on one split."""
+
+    head: str
+    own: str  # the curve's encoders
+    other: str  # the best on dev of the others
+    of_own: Figure  # AUC-ROC
+    of_other: Figure
+    pair: Pair  # the others against the curve's, on the same memes
 
 
 @dataclass(frozen=True)

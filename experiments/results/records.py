@@ -239,7 +239,9 @@ class Leaderboard:
     notes: list[str]
     code: str
     versions: dict[str, str]
-    run: str = ""  # a digest of all the above but the folder
+    run: str = ""  # a digest of all the others but the folder
+    others: list[Pair] = field(default_factory=list)  # on dev and `judged`, the same head's best on other encoders
+    # against each row; Holm-corrected on each split
 
     @property
     def level(self) -> list[Standing]:

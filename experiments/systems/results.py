@@ -19,7 +19,6 @@ from experiments.evaluate.comparison import rows_of
 from experiments.evaluate.scores import Scores, mean_threshold, records
 from experiments.results.comparison import predicted
 from experiments.results.folder import predictions_csv
-from experiments.results.models import identity
 from experiments.results.records import Row, code_version, revive, to_json, to_lines
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.inputs import digest_of
@@ -139,7 +138,9 @@ def read_result(folder: Path) -> Result | None:
         for kind in SIDES:
             used = about[kind]
             if "identity" not in used:  # versions up to 0.1 wrote its parts side by side
-                used["identity"] = asdict(identity(kind, used | {"name": used["slug"]}))
+                used["identity"] = asdict(
+                    EncoderIdentity.from_json(kind, {"versions": {}} | used | {"name": used["slug"]})
+                )
         return revive(Result, about)
     except KeyError as error:
         print(f"{path} has no {error}: another version wrote it; run the system again, it is quick", file=sys.stderr)

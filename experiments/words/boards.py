@@ -5,6 +5,7 @@ import math
 from experiments.results.records import Across, Leaderboard
 from experiments.tables import Table, page
 from experiments.words import bare, difference, each_meme, interval, p_is, probability, with_interval, with_spread
+from experiments.words.comparison import memes_needed, untold
 from experiments.words.comparison_tables import settings_lines
 from heads.metrics import METRICS
 
@@ -13,8 +14,9 @@ Each row is a head on the encoders that it looks at: a head of one modality stan
 trained, scored and given intervals as in `compare`, on the memes for which every encoder has a vector, and stand by
 their AUC-ROC on dev: test has no say in the order. The first is tested against every other row on the same test memes
 (DeLong's test for groups of memes, with the seeds' luck; Holm among all of them). "Level" are those that it does not
-beat; among them nothing here speaks for the dearer ones. The best of many dev scores is optimistic: trust its test
-figure."""
+beat, for want of test memes as a rule: "memes for it" is how many the difference seen would take (one test at .05,
+power 80%; "no number": more memes alone would not do it). Among them nothing here speaks for the dearer ones. The best
+of many dev scores is optimistic: trust its test figure."""
 
 
 def leaderboard(board: Leaderboard) -> list[str]:
@@ -26,11 +28,13 @@ def leaderboard(board: Leaderboard) -> list[str]:
         beaten = f"{len(board.standings) - len(group):,} of the {len(board.pairs):,} others"
         said.append(f"On {board.judged} it beats {beaten} (AUC-ROC on the same memes, Holm-corrected).")
     if len(group) > 1:
-        first = group[0]
+        first, memes = group[0], next(size.labelled for size in board.sizes if size.name == board.judged)
+        near = {pair.against: sentence for pair in board.pairs if (sentence := untold(pair, memes))}
+        told = next((near[each.name] for each in group if each.name in near), "more memes may tell them apart.")
         cost = "of unknown cost" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
         said.append(
             f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is "
-            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: more memes may tell them apart."
+            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: {told}"
         )
     if unknown := [name for name in board.encoders if not measured(board, name)]:
         said.append(
@@ -90,14 +94,17 @@ def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
 
 
 def level_table(board: Leaderboard, title: str = "") -> Table:
-    """The group that one may choose from, cheapest first."""
+    """The group that one may choose from, cheapest first, with how many memes would tell each from the best."""
+    ahead = {pair.against: [difference(pair), memes_needed(pair)] for pair in board.pairs}
     place = {each.name: number for number, each in enumerate(board.standings, 1)}
     rows = [
         [f"{place[each.name]}. {each.name}", each_meme(each.seconds), f"{each.dims:,}"]
         + [with_spread(each.area(split)) for split in board.shown]
+        + ahead.get(each.name, ["", ""])
         for each in board.level
     ]
-    return Table(title, ["", "a meme", "dims", *(f"{split} AUC-ROC" for split in board.shown)], rows)
+    shown = [f"{split} AUC-ROC" for split in board.shown]
+    return Table(title, ["", "a meme", "dims", *shown, "the best is ahead by", "memes for it"], rows)
 
 
 def leaderboard_markdown(board: Leaderboard) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Figure, Pair, Row, SplitSize
-from experiments.words import any_of, bare, change, difference, p_is, signed, with_interval
+from experiments.words import UNDEFINED, any_of, bare, change, difference, p_is, signed, with_interval
 from heads.metrics import METRICS
 from heads.models import fusions, singles
 
@@ -82,7 +82,26 @@ def power(pair: Pair) -> str:
     return f"{said}; the {bare(abs(pair.difference))} seen here takes {memes_needed(pair)} memes."
 
 
+def untold(pair: Pair, memes: int, two: str = "") -> str:
+    """That so many memes do not tell two apart, and how many would; empty where they do, or nothing is known of it.
+
+    two: what to call them; their names unless given.
+    """
+    if math.isnan(pair.detectable) or pair.conclusion in ("gain", "loss"):
+        return ""
+    if math.isnan(pair.memes_needed):
+        takes = "more memes alone would not do"
+    elif pair.memes_needed > memes:
+        takes = f"it takes {memes_needed(pair)}"
+    else:
+        takes = f"it takes {memes_needed(pair)} in a single test, and more in one of several"
+    return f"{memes:,} memes of {pair.split} do not tell {two or f'{pair.head} and {pair.against}'} apart; {takes}."
+
+
 def memes_needed(pair: Pair) -> str:
+    """How many memes of this kind the difference seen would take."""
+    if math.isnan(pair.detectable):
+        return UNDEFINED
     return "no number" if math.isnan(pair.memes_needed) else f"{math.ceil(pair.memes_needed):,}"
 
 

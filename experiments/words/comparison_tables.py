@@ -75,7 +75,7 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
             "p (Holm)": lambda pair: words.probability(pair.p_holm),
             "shows": conclusion,
             "shown at 80%": lambda pair: words.bare(pair.detectable),
-            "memes for it": lambda pair: memes_needed(pair) if pair.detectable == pair.detectable else words.UNDEFINED,
+            "memes for it": memes_needed,
         },
     )
 

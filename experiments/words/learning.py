@@ -1,16 +1,44 @@
 """More labels: the sentences, tables and page of a learning curve."""
 
 import json
+from collections.abc import Sequence
 
-from experiments.results.learning import LearningCurve, PowerLaw
+from experiments.results.learning import LearningCurve, PowerLaw, Replaced
+from experiments.results.records import SplitSize
 from experiments.tables import Table, page, table_of
-from experiments.words import bare, change, probability, with_dims, with_interval
+from experiments.words import bare, change, difference, probability, with_dims, with_interval
+from experiments.words.comparison import conclusion, untold
 
 
 def learning(curve: LearningCurve) -> list[str]:
     """What more labels may bring each head, and the best reference, on the judged splits; then the curve's notes."""
     heads = [law for law in curve.laws if law.head in curve.settings]
     return [*map(doubling, heads), *curve.notes]
+
+
+NO_OTHERS = {  # of evaluate.learning.beside
+    "no leaderboard": "python -m experiments.leaderboard was not run beside it.",
+    "other memes": "the leaderboard beside it is of other memes.",
+    "other encoders": "the leaderboard beside it has no row of these heads and encoders.",
+    "no other row": "the leaderboard beside it has no other encoder for these heads, or is of an older version.",
+}
+
+
+def other_encoders(others: Sequence[Replaced], why: str, sizes: Sequence[SplitSize]) -> list[str]:
+    """What another encoder brings each head, or why that is not said. others: of each head on dev, then on test."""
+    if why:
+        return [f"What another encoder would bring is not said: {NO_OTHERS[why]}"]
+    memes, said = {size.name: size.labelled for size in sizes}, []
+    for head in dict.fromkeys(each.head for each in others):
+        *chose, judged = [each for each in others if each.head == head]
+        pair = judged.pair
+        dev = "".join(f"; {each.pair.split}, which chose it, has {difference(each.pair)}" for each in chose)
+        said.append(
+            f"{head.capitalize()} on {judged.other} in place of {judged.own}: {pair.split} AUC-ROC {difference(pair)}, "
+            f"p {probability(pair.p_holm)} (Holm{dev}): {conclusion(pair)}. "
+            f"{untold(pair, memes[pair.split], 'the two')}".rstrip()
+        )
+    return said
 
 
 def doubling(law: PowerLaw) -> str:
@@ -32,8 +60,8 @@ def doubling(law: PowerLaw) -> str:
     return f"{start}what twice as many labels bring is not said: {why[law.refused]}."
 
 
-def learning_tables(curve: LearningCurve) -> list[Table]:
-    """A table of AUC-ROC by size for each split, and what doubling may bring."""
+def learning_tables(curve: LearningCurve, others: Sequence[Replaced] = ()) -> list[Table]:
+    """A table of AUC-ROC by size for each split, what doubling may bring, and others: what other encoders bring."""
     tables = []
     for split in dict.fromkeys(point.split for point in curve.points):
         points = [point for point in curve.points if point.split == split]
@@ -57,16 +85,38 @@ def learning_tables(curve: LearningCurve) -> list[Table]:
             "with twice the labels": lambda law: law.refused or change(law.gain, law.gain_low, law.gain_high),
         },
     )
-    return [*tables, laws]
+    return [*tables, laws, *([others_table(curve, others)] if others else [])]
 
 
-def learning_markdown(curve: LearningCurve) -> str:
+def others_table(curve: LearningCurve, others: Sequence[Replaced]) -> Table:
+    """What twice the labels may bring each head, and what the best other encoders of a leaderboard bring it."""
+    doubled = {
+        (law.head, law.split): law.refused or change(law.gain, law.gain_low, law.gain_high) for law in curve.laws
+    }
+    return table_of(
+        "What twice the labels may bring, and what another encoder brings",
+        others,
+        {
+            "": lambda its: its.head,
+            "split": lambda its: its.pair.split,
+            "twice the labels": lambda its: doubled.get((its.head, its.pair.split), ""),
+            "other encoders": lambda its: difference(its.pair),
+            "shows": lambda its: conclusion(its.pair) if its.pair.split in curve.judged else "dev chose them",
+            "now": lambda its: with_interval(its.of_own),
+            "with those": lambda its: with_interval(its.of_other),
+            "best others on dev": lambda its: its.other,
+        },
+    )
+
+
+def learning_markdown(curve: LearningCurve, said: Sequence[str], shown: Sequence[Table]) -> str:
+    """said, shown: its sentences and tables."""
     settings = dict.fromkeys(json.dumps(settings) for settings in curve.settings.values())
     return page(
         "# More labels?",
         f"{with_dims(curve.encoders.values())}, {curve.draws} draws of each size, {curve.seeds} seeds.",
-        learning(curve),
-        *learning_tables(curve),
+        said,
+        *shown,
         *(f"Heads: `{each}`" for each in settings),
         f"Code: {curve.code}",
     )

@@ -1,6 +1,7 @@
 """Where to set the threshold, and who is hurt: sentences and tables of operating points, and of slices by a column."""
 
 import math
+from collections.abc import Sequence
 
 from experiments.evaluate.field_slices import FieldSlices
 from experiments.evaluate.operating_points import OperatingPoint, OperatingPoints, Stakes
@@ -65,6 +66,11 @@ def field_slices(answer: FieldSlices, head: str) -> list[str]:
         for split, count in answer.without.items()
         if count
     ]
+
+
+def operating_tables(answer: OperatingPoints, head: str, splits: Sequence[str]) -> list[Table]:
+    """A head's operating points, a table for each of these splits that has some."""
+    return [table for split in splits if (table := operating_table(answer, head, split)).rows]
 
 
 def operating_table(answer: OperatingPoints, head: str, split: str) -> Table:

@@ -32,7 +32,7 @@ class PackedLinear(nn.Module):
         """
         super().__init__()
         self.rows = rows
-        self.then = ("gelu", [], "tanh") if gelu_tanh else ("none", [], "")
+        self.then: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu_tanh else ("none", [], "")
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
         self.bias = None if linear.bias is None else linear.bias.detach()
 
@@ -75,7 +75,7 @@ class PackedAttention(nn.Module):
 
 
 def _linear(weight: Float[Tensor, "after before"], bias: Float[Tensor, " after"]) -> nn.Linear:
-    linear = nn.Linear(*reversed(weight.shape), device="meta")
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
     return linear
 

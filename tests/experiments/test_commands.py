@@ -287,13 +287,17 @@ def test_the_notebook_runs_from_memes_to_discussion(encoders, tmp_path, monkeypa
         for number, cell in enumerate(cells):
             exec(compile("".join(cell["source"]), f"lab.ipynb, code cell {number}", "exec"), names)
             if cell["metadata"].get("tags") == ["parameters"]:
-                assert {"TRAIN", "DEV", "TEST", "SEEDS"} <= set(names)
-                names |= {"TRAIN": 24, "DEV": 12, "TEST": 12, "SEEDS": 2}
-        assert len(pyplot.get_fignums()) >= 3
+                assert {"TRAIN", "DEV", "TEST", "SEEDS", "SIZES"} <= set(names)
+                names |= {"TRAIN": 24, "DEV": 12, "TEST": 12, "SEEDS": 2, "SIZES": [12, "all"]}
+        assert len(pyplot.get_fignums()) >= 7
     finally:
         pyplot.close("all")
     assert set(names["results"].table["name"]) >= {"text", "image", "early", "late"}
-    assert Path(names["page"]).is_file()
+    frames = ("ranked", "sizes", "others", "shuffled", "chosen")  # which encoders, more labels, modality, threshold
+    assert [name for name in frames if not len(names[name])] == []
+    report = names["page"].with_suffix(".md").read_text()
+    titles = ("Which encoders? data", "More labels?", "What heads lose without a side", "Where to set the threshold")
+    assert [title for title in titles if f"\n## {title}\n" not in report] == []
 
 
 @pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=lambda page: str(page.relative_to(ROOT)))

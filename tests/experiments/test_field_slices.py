@@ -13,6 +13,7 @@ from experiments import data as loading
 from experiments.evaluate import field_slices
 from experiments.evaluate.field_slices import NO_VALUE, cut, deals, masks, widest
 from experiments.evaluate.operating_points import Judged
+from experiments.operating_points import operating_points
 from experiments.pages import moderation
 from experiments.results import answers, folder
 from extract import errors, store
@@ -72,8 +73,50 @@ def test_half_of_the_rows_may_lack_the_column(compared, features):
     assert section.title == "Who is hurt, by source"
     assert section.blocks[-1].panels[0].alt.startswith(f"Rates of {best} on test by source. phone: missed")
     # from the folder again, as report does
-    again = answers.slice_by(None, folder.read(compared), loading.load(features), "source")
+    again = field_slices.field_slices(folder.read(compared), loading.load(features), "source")
     assert [gap.p for gap in again.gaps] == [gap.p for gap in source.gaps]
+
+
+def test_all_that_was_asked_for_is_a_frame_of_the_result_and_nothing_is_written(
+    features, compared, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    planted.features(tmp_path / "theirs", {"test": 20}, seed=1)
+    asked = {"heads": "text,early", "seeds": 2, "references": "none", "device": "cpu"}
+    asked |= {"from_sweep": features.parent / "choice.json", "slice_by": "source,target"}
+    found = compare.compare(features, ablate=True, test_on=tmp_path / "theirs", **asked)
+    written = [pd.read_csv(compared / f"slices_by_{name}.csv") for name in ("source", "target")]
+    pd.testing.assert_frame_equal(found.field_slices, pd.concat(written, ignore_index=True), atol=1e-6)
+    gaps = found.gaps[found.gaps["field"] == "source"]
+    assert set(gaps["head"]) == {"text", "early"}
+    assert set(gaps["highest"]) | set(gaps["lowest"]) == {"phone", "web"}
+    assert (gaps["p"] <= gaps["p_holm"]).all()
+    assert set(found.ablations["side"]) == {"text", "image"}
+    carried = found.table[found.table["split"] == "test-on-theirs"]
+    assert np.isfinite(carried["auc_roc_mean"]).all()
+    assert (found.tests["detectable"] > 0).all()
+    assert "memes_needed" in found.tests
+    of_images = found.slices[(found.slices["slice"] == "image not in train") & (found.slices["head"] == "early")]
+    assert of_images[["split", "memes"]].to_numpy().tolist() == [["test", 74]]  # six of its images are of train, too
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
+    plain = compare.compare(features, **asked | {"slice_by": None, "seeds": 1})
+    assert [len(each) for each in (plain.field_slices, plain.gaps, plain.ablations)] == [0, 0, 0]
+
+
+def test_a_dataset_of_thirty_memes_has_answers_that_say_how_little_is_known(features, tmp_path):
+    few = planted.features(tmp_path / "few", {"train": 30, "dev": 10, "test": 10})
+    keep(few, "test", {row: {"source": "web" if row % 2 else "phone"} for row in range(10)})
+    asked = {"heads": "text,early", "seeds": 1, "references": "none", "device": "cpu"}
+    asked |= {"from_sweep": features.parent / "choice.json", "slice_by": "source", "ablate": True}
+    found = compare.compare(few, out=tmp_path / "out", **asked)
+    assert found.field_slices["auc_roc_low"].isna().all()
+    assert len(found.gaps) == 0
+    says = "No gap is tested: that takes two values of source with 10 memes of a label each."
+    assert says in (tmp_path / "out/slices_by_source.md").read_text()
+    assert len(found.ablations) == 2 * (2 + 4)  # splits; sides of the two heads, each taken away in two ways
+    points = operating_points(tmp_path / "out")
+    assert points.loc[points["high"].notna(), "too_small"].all()
+    assert "Dev is too small to place" in (tmp_path / "out/operating_points.md").read_text()
 
 
 def test_a_value_is_a_word_whatever_it_holds(compared):

@@ -2,16 +2,20 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import planted
 import pytest
 
-from experiments import leaderboard, training
+from experiments import leaderboard, training, words
 from experiments.compare import compare
-from experiments.pages import document, report_page
+from experiments.pages import boards as board_pages
+from experiments.pages import document
 from experiments.results import boards, trainings
-from experiments.results.records import Leaderboard, revive, to_json
+from experiments.results.records import Leaderboard, Pair, revive, to_json
+from experiments.words import boards as sentences
+from experiments.words.comparison import untold
 from extract import errors, store
 from extract.errors import Refused
 
@@ -106,6 +110,60 @@ def test_the_group_to_choose_from_is_what_the_best_does_not_beat_cheapest_first(
     assert [each.seconds for each in front] == sorted(each.seconds for each in front)
 
 
+def test_every_row_is_set_against_the_same_head_s_best_on_other_encoders(board):
+    rows = {each.name: each for each in board.standings}
+    pairs = {(pair.split, pair.against): pair for pair in board.others}
+    assert set(pairs) == {(split, name) for split in ("dev", "test") for name in rows if not name.startswith("image")}
+    for (split, name), pair in pairs.items():
+        of_head = [other for other, each in rows.items() if each.head == rows[name].head and other != name]
+        assert pair.head == of_head[0]  # rows stand by dev
+        one, other = (rows[each].splits[split].metrics["auc_roc"].mean for each in (pair.head, name))
+        assert pair.difference == pytest.approx(one - other)
+        assert pair.low < pair.difference < pair.high
+    beside = [pair for pair in board.pairs if rows[pair.against].head == board.standings[0].head]
+    assert len(beside) == 2
+    for pair in beside:
+        same = pairs["test", pair.against]
+        assert (same.head, same.low, same.high, same.p) == (pair.head, pair.low, pair.high, pair.p)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"memes_needed": 5123.4}, "300 memes of test do not tell early: a and text: a apart; it takes 5,124."),
+        (
+            {"memes_needed": math.nan},
+            "300 memes of test do not tell early: a and text: a apart; more memes alone would",
+        ),
+        ({"memes_needed": 120.0}, "apart; it takes 120 in a single test, and more in one of several."),
+        ({"conclusion": "gain"}, ""),
+        ({"detectable": math.nan}, ""),
+    ],
+)
+def test_what_memes_do_not_tell_is_said_with_how_many_would(changes, says):
+    pair = Pair("test", "early: a", "text: a", "auc_roc", 0.8, 0.79, -0.01, 0.03, 0.3, 0.6, conclusion="none")
+    said = untold(replace(pair, **{"detectable": 0.04, "memes_needed": 900.0} | changes), 300)
+    assert says in said
+    assert bool(said) == bool(says)
+
+
+def test_level_is_for_want_of_memes_and_the_table_counts_them(board):
+    best, second, *rest = board.standings
+    pairs = [replace(board.pairs[0], conclusion="none", detectable=0.05, memes_needed=1234.5), *board.pairs[1:]]
+    level = [best, replace(second, level=True, seconds=0.001), *(replace(each, level=False) for each in rest)]
+    known = replace(board, standings=level, pairs=pairs)
+    said = sentences.leaderboard(known)[2]
+    assert said.startswith(f"Level with it: 1. One may choose from these 2; the cheapest is {second.name} (1 ms a meme")
+    assert said.endswith(
+        f"Level is not equal: 300 memes of test do not tell {best.name} and {second.name} apart; it takes 1,235."
+    )
+    table = sentences.level_table(known)
+    assert table.header[-2:] == ["the best is ahead by", "memes for it"]
+    assert [row[-2:] for row in table.rows] == [[words.difference(pairs[0]), "1,235"], ["", ""]]
+    unknown = replace(known, pairs=[replace(pairs[0], detectable=math.nan)])
+    assert sentences.leaderboard(unknown)[2].endswith("Level is not equal: more memes may tell them apart.")
+
+
 def test_files_say_the_same(ran, board):
     out = ran / "out"
     assert to_json(revive(Leaderboard, json.loads(to_json(board)))) == (out / "leaderboard.json").read_text()
@@ -120,6 +178,8 @@ def test_files_say_the_same(ran, board):
     for name in ("leaderboard-cost", "leaderboard-pairs"):
         assert (out / f"{name}.svg").read_text().startswith("<svg")
     table = leaderboard.Leaderboards([board], None).table
+    assert (table["best_ahead_detectable"].dropna() > 0).all()
+    assert "best_ahead_memes_needed" in table
     assert table["best_ahead_p_holm"].notna().sum() == 6
     assert set(table["dataset"]) == {"features"}
 
@@ -149,11 +209,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(ran, tmp_path, monkey
         assert (tmp_path / f"leaderboard.{name}").read_bytes() == (ran / f"out/leaderboard.{name}").read_bytes()
     kept = sorted((tmp_path / trainings.FOLDER).iterdir())
     assert len(kept) == 7
-    assert boards.kept(tmp_path, kept[0].stem, "text") is not None
-    kept[0].write_bytes(kept[0].read_bytes()[:100])
-    assert boards.kept(tmp_path, kept[0].stem, "text") is None  # damaged: trained again
-    trainings.forget(tmp_path, [each.stem for each in kept[1:3]])
-    assert sorted((tmp_path / trainings.FOLDER).iterdir()) == kept[1:3]
+    kept[0].write_bytes(kept[0].read_bytes()[:100])  # damaged: trained again
+    (tmp_path / trainings.FOLDER / "of-another-code.safetensors").touch()
+    leaderboard.leaderboard(ran / "features", **what)
+    assert [len(asked) for _, asked in pairs[4:]] == [1]
+    assert sorted((tmp_path / trainings.FOLDER).iterdir()) == kept
 
 
 def test_memes_that_an_encoder_lacks_are_left_out_for_all_and_counted(tmp_path):
@@ -162,7 +222,8 @@ def test_memes_that_an_encoder_lacks_are_left_out_for_all_and_counted(tmp_path):
     for split in ("train", "dev"):
         planted.rewrite(features, OTHER, split, rows=slice(None, -2))
     [board] = leaderboard.leaderboard(features, out=tmp_path / "out", **OPTIONS).boards
-    assert "test: 294 of 300 memes have a vector by every encoder; the rest is left out." in board.notes
+    for counted in ("train: 118 of 120", "dev: 58 of 60", "test: 294 of 300"):
+        assert f"{counted} memes have a vector by every encoder; the rest is left out." in board.notes
     assert {size.name: size.memes for size in board.sizes} == {"train": 118, "dev": 58, "test": 294}
     assert {each.splits["test"].seeds for each in board.standings} == {2}
     known = {each.name for each in board.standings if not math.isnan(each.seconds)}
@@ -180,7 +241,8 @@ def test_without_a_test_of_both_labels_the_best_is_tested_on_dev_and_that_is_sai
     features = two_texts(tmp_path / "f", sizes, label={"test": {"unlabelled": -1}.get(test, 1)})
     [board] = leaderboard.leaderboard(features, out=tmp_path / "out", **OPTIONS | {"heads": "text", "seeds": 1}).boards
     assert board.judged == "dev"
-    assert any("No test split has both labels" in note for note in board.notes)
+    says = "No test split has both labels: the best is tested on dev, which flatters, for it chose the best."
+    assert says in board.notes
     assert ("test" in board.standings[0].splits) == (test == "one class")
     assert (tmp_path / "out/leaderboard.md").read_text()
 
@@ -228,9 +290,9 @@ def test_what_cannot_be_meant_is_refused(tmp_path, capsys):
 
 
 def test_a_report_has_a_section_where_one_lies_beside_it(ran, tmp_path):
-    assert report_page.which_encoders(tmp_path) is None
+    assert board_pages.section(tmp_path) is None
     (tmp_path / "leaderboard").symlink_to(ran / "out")
-    section = report_page.which_encoders(tmp_path)
+    section = board_pages.section(tmp_path)
     document.publish(document.Page("A report", "of a test", [section], []), tmp_path, "report")
     page = (tmp_path / "report.md").read_text()
     assert "## Which encoders? features" in page
@@ -242,4 +304,4 @@ def test_a_report_has_a_section_where_one_lies_beside_it(ran, tmp_path):
     (tmp_path / "leaderboard").mkdir()
     (tmp_path / "leaderboard/leaderboard.json").write_text("{}")
     with pytest.raises(Refused, match=r"leaderboard.json is not what this version writes"):
-        report_page.which_encoders(tmp_path)
+        board_pages.section(tmp_path)

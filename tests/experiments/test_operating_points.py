@@ -131,12 +131,12 @@ def test_a_goal_that_cannot_be_meant(word, reason):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """A small comparison, and one whose test holds a single label."""
+    """A small comparison, one whose test holds a single label, and one whose test has none."""
     folder = tmp_path_factory.mktemp("points")
     (folder / "choice.json").write_text(
         json.dumps({"heads": {head: {"hidden": 8, "max_epochs": 4, "batch_size": 32} for head in HEADS}})
     )
-    for name, label in (("both", {}), ("one", {"test": 0})):
+    for name, label in (("both", {}), ("one", {"test": 0}), ("none", {"test": -1})):
         planted.features(folder / name, {"train": 60, "dev": 40, "test": 40}, label=label)
         compare.compare(
             folder / name, heads="text,early", seeds=2, out=folder / f"{name}-out", device="cpu", references="none",
@@ -189,13 +189,23 @@ def test_thresholds_are_dev_s_alone(compared):
     assert test["false_alarms_mean"].notna().any()
 
 
+def test_without_a_labelled_test_points_are_told_on_dev_alone(compared, capsys):
+    frame = operating_points.operating_points(compared / "none-out", write=False, quiet=False)
+    assert set(frame["split"]) == {"dev"}
+    assert f"Operating points of {folder.read(compared / 'none-out').best_on_dev} on dev" in capsys.readouterr().out
+
+
 def test_what_cannot_be_meant_is_refused(compared, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command(compared, "--costs", "5")
     assert "5 is not two numbers, MISS,ALARM" in capsys.readouterr().err
     assert costs("5,1") == (5.0, 1.0)
-    assert command(compared, "--costs", "0,1") == 2
-    assert "--costs 0,1: both must be numbers above 0" in capsys.readouterr().err
+    for asked in ("0,1", "5,0", "5,inf"):
+        assert command(compared, "--costs", asked) == 2
+        assert capsys.readouterr().err == (
+            f"error: --costs {asked}: both must be numbers above 0. Where a mistake costs nothing, one answer to every "
+            "meme is the cheapest, and no threshold is needed\n"
+        )
     with pytest.raises(SystemExit):
         command(compared, "--prevalence", "1")
     assert "1 is not between 0 and 1" in capsys.readouterr().err

@@ -143,6 +143,8 @@ def test_what_more_memes_can_and_cannot_show():
     assert np.isnan(tests.power(0.01, 0.02**2, 500, of_seeds=(0.02**2, 0.0), freedom=(4, 4))[1])
     assert np.isnan(tests.power(0.0, 0.02**2, 500)[1])
     assert np.isnan(tests.power(0.5, 0.0, 500)).all()
+    # a perfect head against a constant: what varies is rounding
+    assert tests.power(0.5, 1e-34, 500, of_seeds=(1e-33, 0.0), freedom=(4, 4)) == (pytest.approx(0.0, abs=1e-9), 1.0)
 
 
 def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see_what_it_sees():

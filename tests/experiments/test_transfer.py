@@ -1,6 +1,7 @@
 """Another dataset's vectors as tests: scored with what this one chose, overlaps counted, other encoders refused."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from experiments.compare import compare
 from experiments.data import load
+from experiments.operating_points import operating_points
 from experiments.pages import discussion, report_page
 from experiments.report import refuse_other_data
 from experiments.results import folder
@@ -83,6 +85,13 @@ def test_what_train_holds_of_it_is_counted_by_content_not_by_id(both):
     assert carried.comparison.notes == [
         f"{THERE}: another dataset's memes. Nothing was trained or chosen on them; thresholds are dev's."
     ]
+
+
+@pytest.mark.usefixtures("both")
+def test_what_is_asked_of_it_later_is_told_of_this_dataset_s_own_memes(homes, tmp_path):
+    shutil.copytree(homes / "out", tmp_path / "out")
+    frame = operating_points(tmp_path / "out")
+    assert set(frame["split"]) == {"dev", "test"}
 
 
 @pytest.mark.usefixtures("both")
