@@ -27,6 +27,7 @@ from experiments.training import Trained
 from extract.dataset import SIDES
 from extract.errors import Failed
 from extract.files import replacing, write_text
+from extract.store import EncoderIdentity
 
 RESULT = "result.json"
 SCORES = "scores.safetensors"
