@@ -321,6 +321,15 @@ def open_file(path: Place) -> Opened:
     return opened
 
 
+def version(path: Place) -> tuple[int, int, int] | None:
+    """What tells a file of this machine from one that takes its place; None where there is none, or it lies elsewhere."""
+    try:
+        status = path.stat() if isinstance(path, Path) else None
+    except OSError:
+        return None
+    return status and (status.st_ino, status.st_mtime_ns, status.st_size)
+
+
 def mapped(path: Path, offset: int | None, shape: tuple[int, int]) -> np.ndarray:
     """The vectors of a file, read-only and on disk. Raises FileNotFoundError, ValueError when it is too short."""
     if 0 in shape or offset is None:

@@ -30,7 +30,7 @@ from extract.store.schema import SHARDED, Block, Features, Lazy, OtherSchema, Ro
 
 SHARD_ROWS = 1_000_000  # a split with more rows is cut into shards of this many
 AT_ONCE = 64  # shards written side by side, in one pass over the vectors
-TRIES = 3  # readings of an index whose shards a publishing run has just replaced
+TRIES = 20  # readings of files that a publishing run has just replaced
 # takes row numbers [n]; yields positions in them [m] and their vectors [m, D], in any order
 VectorsOf = Callable[[np.ndarray], Iterable[Block]]
 
@@ -61,14 +61,18 @@ def read(path: Place) -> Features:
     Elsewhere, `path` is fetched now and shards when they are used. Raises StoreError when a file is missing, cut short,
     of another schema or inconsistent.
     """
-    for left in reversed(range(TRIES)):
-        opened = files.open_file(path)
+    for _ in range(TRIES):
+        before, opened = files.version(path), files.open_file(path)
         try:
-            return Features(**vars(opened.rows), vector=_vectors(path, opened))
-        except StoreError:
-            if not left or files.open_file(path).shards == opened.shards:
+            features = Features(**vars(opened.rows), vector=_vectors(path, opened))
+        except (StoreError, ValueError):  # of a file or of shards that may just have been replaced
+            there = files.version(path), files.open_file(path).shards
+            if there == (before, opened.shards):
                 raise
-    raise AssertionError("unreachable")
+        else:
+            if files.version(path) == before:  # else these may be one file's rows and another's vectors
+                return features
+    raise StoreError(f"{path} was replaced {TRIES} times while it was read; run again when no extract writes there")
 
 
 def read_rows(path: Place) -> Rows:

@@ -272,7 +272,8 @@ def test_images_of_several_encoders_are_encoded_side_by_side():
     assert turns != sorted(turns)
 
 
-def test_texts_become_word_pieces_one_group_ahead_of_the_encoder():
+def test_texts_become_word_pieces_one_group_ahead_of_the_encoder(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one batch after another
     encoder, events = FakeText(), []
     prepare, encode = encoder.prepare, encoder.encode
     asked = [threading.Event() for _ in range(4)]

@@ -160,6 +160,39 @@ def test_a_reader_between_index_and_shards_reads_again(tmp_path, monkeypatch):
     assert store.read(path).ids.tolist() == list("ghijkl")
 
 
+@pytest.mark.parametrize("after", ["ghijkl", "gh"])
+def test_a_reader_never_has_one_file_s_rows_with_another_s_vectors(tmp_path, monkeypatch, after):
+    path = tmp_path / "train.h5"
+    store.publish(path, make(list("abcdef")))
+    new, opened = make(list(after)), store.files.open_file
+
+    def overtaken(asked):
+        found = opened(asked)
+        monkeypatch.setattr(store.files, "open_file", opened)
+        store.publish(path, new)
+        return found
+
+    monkeypatch.setattr(store.files, "open_file", overtaken)
+    read = store.read(path)
+    assert read.ids.tolist() == list(after)
+    np.testing.assert_array_equal(np.asarray(read.vector), new.vector)
+
+
+def test_a_file_that_is_replaced_all_the_time_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "train.h5"
+    store.publish(path, make(list("abc")))
+    opened = store.files.open_file
+
+    def overtaken(asked):
+        found = opened(asked)
+        store.publish(path, make(list("abc")))
+        return found
+
+    monkeypatch.setattr(store.files, "open_file", overtaken)
+    with pytest.raises(store.StoreError, match="train.h5 was replaced 20 times while it was read; run again when"):
+        store.read(path)
+
+
 @given(data=st.data())
 @settings(max_examples=30, deadline=None)
 def test_a_flipped_byte_is_found_in_the_index_and_in_every_shard(tmp_path_factory, data):
