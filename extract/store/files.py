@@ -322,7 +322,7 @@ def open_file(path: Place) -> Opened:
 
 
 def version(path: Place) -> tuple[int, int, int] | None:
-    """What tells a file of this machine from one that takes its place; None where there is none, or it lies elsewhere."""
+    """What tells a file of this machine from one that takes its place; None where there is none, or not here."""
     try:
         status = path.stat() if isinstance(path, Path) else None
     except OSError:

@@ -189,7 +189,7 @@ def test_a_file_that_is_replaced_all_the_time_is_not_read(tmp_path, monkeypatch)
         return found
 
     monkeypatch.setattr(store.files, "open_file", overtaken)
-    with pytest.raises(store.StoreError, match="train.h5 was replaced 20 times while it was read; run again when"):
+    with pytest.raises(store.StoreError, match=r"train\.h5 was replaced 20 times while it was read; run again when"):
         store.read(path)
 
 
