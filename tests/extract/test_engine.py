@@ -148,6 +148,7 @@ class Crowded(FakeImage):
 
 
 def test_encoders_that_a_gpu_does_not_hold_side_by_side_go_one_after_another(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one batch after another, as a GPU takes them
     there: weakref.WeakSet = weakref.WeakSet()
     seen = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: seen.append(len(there)))
