@@ -9,10 +9,11 @@ from typing import Protocol, cast
 
 from extract import encoders, store
 from extract.config import ExtractConfig
-from extract.encoders.batches import BATCH_SIZE, BadImage, Batches, Group, Prepare, Report, prefetch, side_by_side
+from extract.encoders.batches import BATCH_SIZE, Batches, Group, Prepare, Report, side_by_side
 from extract.encoders.family import Encoder, Located, TextEncoder, refuse_unknown, unknown_pieces
+from extract.encoders.reading import BadImage
 from extract.errors import Failed
-from extract.machine import processor_name, resolve_device, resolve_dtype
+from extract.machine import prefetch, processor_name, resolve_device, resolve_dtype
 from extract.parts import Folder, Held
 from extract.plan import Item, Part, by_length, cut, unique
 from extract.progress import bar, say

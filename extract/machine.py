@@ -1,4 +1,7 @@
-"""Which processor encodes, and in which arithmetic. Answers as words, so that asking rarely costs importing torch."""
+"""Which processor encodes, in which arithmetic, and work in threads of it.
+
+Answers as words, so that asking rarely costs importing torch.
+"""
 
 import ctypes
 import math
@@ -6,12 +9,17 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from extract.errors import Refused
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -181,3 +189,42 @@ def _float32_settings() -> list[tuple[Any, str, Any]]:
 
 
 FLOAT32 = Float32()
+
+
+def prefetch(
+    pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int
+) -> Iterator[Out]:
+    """Results in order, at most `window` of them waiting: memory stays flat however long the list is.
+
+    What `items` raises comes after the results of those before it.
+    """
+    waiting: deque[Future[Out]] = deque()
+    failure: Exception | None = None
+    left = iter(items)
+    while failure is None:
+        try:
+            waiting.append(pool.submit(function, next(left)))
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+        if len(waiting) >= window:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback holds this frame, and with it all that was in hand
+
+
+def in_threads(
+    function: Callable[[In], Out], items: Iterable[In], threads: int, window: int, name: str
+) -> Iterator[Out]:
+    """`prefetch` with threads of its own. Where it is given up, as by Ctrl-C, it does not wait for what is queued."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        yield from prefetch(pool, function, items, window)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -10,10 +10,9 @@ from extract import archive, dataset, encoders, places, publish
 from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
-from extract.encoders.batches import in_threads
 from extract.engine import EncoderJob, Engine, LocalEngine, Task
 from extract.errors import Refused
-from extract.machine import cores
+from extract.machine import cores, in_threads
 from extract.parts import Folder, Held, library_versions
 from extract.places import Place, Source, place
 from extract.plan import Item, unique

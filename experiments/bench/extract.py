@@ -25,9 +25,9 @@ from experiments.bench.options import ENCODERS
 from experiments.bench.random_inputs import draw_memes, write_image_encoder, write_text_encoder
 from extract import dataset, encoders, engine, errors, places, stage, store
 from extract.config import ExtractConfig
-from extract.encoders import batches, catalogue
+from extract.encoders import batches, catalogue, reading
 from extract.files import write_text
-from extract.machine import cores, resolve_device
+from extract.machine import cores, prefetch, resolve_device
 from extract.plan import Item
 
 LIMIT_BATCHES = 12  # or as many as the rows fill
@@ -152,9 +152,9 @@ class StageOne:
         """Seconds to read, check and decode these memes' images when nothing else is done."""
         items = [Item(places.digest(meme.image), meme.image) for meme in memes]
         threads = places.readers(items[0].source, cores())
-        decode = partial(batches.decode, prepare=self.encoder.prepare)
+        decode = partial(reading.decode, prepare=self.encoder.prepare)
         with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-            return timing.seconds_of(lambda: deque(batches.prefetch(pool, decode, items, window=4 * threads), maxlen=0))
+            return timing.seconds_of(lambda: deque(prefetch(pool, decode, items, window=4 * threads), maxlen=0))
 
 
 def compare(

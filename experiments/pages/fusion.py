@@ -13,12 +13,19 @@ from experiments.results.folder import Results, SplitPredictions
 from experiments.tables import Table
 from experiments.words import bare
 from experiments.words.comparison import no_fusion
-from experiments.words.comparison_tables import ABLATION_TITLE, PAIR_WORDS, ablation_table, pairs_table, slices_table
+from experiments.words.comparison_tables import (
+    ABLATION_TITLE,
+    FUSIONS_TITLE,
+    IN_BRACKETS,
+    PAIR_WORDS,
+    ablation_table,
+    pairs_table,
+    slices_table,
+)
 from extract.dataset import Meme
 from heads.models import HEADS
 
 SHOWN = 6  # memes of a gallery
-IN_BRACKETS = "In brackets after accuracy: memes that only the fusion (+) or only the single head (-) got right."
 Memes = dict[str, tuple[Meme, ImageHeader]]  # by id; empty where the dataset is not at hand
 
 
@@ -40,7 +47,7 @@ def section(results: Results, dataset: DatasetSummary | None, images: bool) -> S
     """dataset: where it is at hand; images: show memes' images."""
     blocks: list[Block] = []
     if results.comparison.pairs:
-        table = pairs_table(results.comparison.pairs, "Each fusion against the better single modality")
+        table = pairs_table(results.comparison.pairs, FUSIONS_TITLE)
         blocks.append(Grid(table, PAIR_WORDS))
         blocks.append(Paragraph(IN_BRACKETS))
     else:

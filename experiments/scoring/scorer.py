@@ -25,7 +25,8 @@ from experiments.scoring.memory import Added, Memory, Neighbour, refuse_contradi
 from experiments.scoring.vectors import SumSource, VectorSource, encoding, image_item, text_item
 from extract import images, machine, places
 from extract.dataset import SIDES, Meme
-from extract.encoders.batches import BadImage, Report
+from extract.encoders.batches import Report
+from extract.encoders.reading import BadImage
 from extract.errors import Refused, listing, not_installed
 from extract.ocr.reader import LIBRARIES
 from extract.ocr.words import Words, default_folder

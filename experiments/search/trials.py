@@ -13,9 +13,8 @@ from typing import Any
 from experiments.data import Data, digest, load
 from experiments.encoder_choice import sides_of
 from experiments.results.records import NAN, revive, to_lines
-from extract.encoders.batches import prefetch
 from extract.errors import Failed, Refused
-from extract.machine import FLOAT32
+from extract.machine import FLOAT32, prefetch
 from extract.places import Place
 from extract.store import EncoderIdentity
 from heads import gpu

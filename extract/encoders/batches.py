@@ -6,27 +6,28 @@ a buffer that is used again; texts become word pieces one group ahead. Nothing h
 encode.
 """
 
-import errno
 import hashlib
 import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from extract import images
+from extract.encoders import reading
 from extract.encoders.family import Encoder
+from extract.encoders.reading import BadImage
 from extract.errors import Failed
 from extract.files import cache_root, write_text
-from extract.machine import FLOAT32, cores, processor_name
+from extract.machine import FLOAT32, cores, in_threads, prefetch, processor_name
 from extract.places import readers
 from extract.plan import Item, merged
 
@@ -37,14 +38,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = {"cpu": 8, "cuda": 256, "mps": 64}  # images; on a CPU small batches stay in the cache
 IN_HAND = 2  # batches that a GPU has been given and has not finished, besides the one at hand
-# Threads that wait for bytes from elsewhere are many; of those that decode, more than cores would starve the encoder.
-DECODING = threading.BoundedSemaphore(cores())
-UNREAD, CHANGED = "cannot be read", "changed while it was being read"
-# what the file itself can be at fault for; all else (EIO, ESTALE, EMFILE, ...) is the machine's or the network's
-OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP}
 
-In = TypeVar("In")
-Out = TypeVar("Out")
 Report = Callable[[int], object]  # takes a number of finished contents
 Groups = Sequence[Sequence[Item]]
 # In place of an encoder's own. Texts -> as `Encoder.prepare`; an image's item and the ways in which it is wanted,
@@ -302,7 +296,7 @@ def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> 
     def put(asked: tuple[Item, Wanted]) -> tuple[Wanted, BadImage | None]:
         item, places = asked
         different = list(dict.fromkeys(ways[number] for number, *_ in places))
-        made = prepare(item, different) if prepare else decode(item, partial(images.in_ways, ways=different))
+        made = prepare(item, different) if prepare else reading.decode(item, partial(images.in_ways, ways=different))
         if isinstance(made, BadImage):
             return places, made
         pixels = dict(zip(different, made, strict=True))
@@ -354,86 +348,3 @@ def batches_at_once(device: "torch.device", batch_size: int) -> Iterator[Callabl
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         torch.set_num_threads(threads)  # part of what a thread sets holds for all
-
-
-@dataclass(frozen=True)
-class BadImage:
-    """An image that could not be decoded, and why."""
-
-    content: str  # sha256 in hex
-    reason: str
-
-    @property
-    def unread(self) -> bool:
-        """Whether the planned bytes were not found; else they were, and are no image."""
-        return self.reason.startswith((UNREAD, CHANGED))
-
-
-def decode(item: Item, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
-    """An item's pixels as `prepare` gives them, if the file still holds what was planned and is an image."""
-    return pixels(item, read(item), prepare)
-
-
-def read(item: Item) -> bytes | BadImage:
-    """Its bytes, if they are still what was planned. Raises Failed for what is not the file's fault."""
-    assert not isinstance(item.source, str)
-    try:
-        data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
-    except OSError as error:
-        if error.errno in OF_THE_FILE:
-            return BadImage(item.content, f"{UNREAD}: {error.strerror}")
-        raise Failed(
-            f"{item.source!s} {UNREAD}: {error.strerror or error}. The image is not to blame: it was read when the run "
-            "began.\nFinished parts are kept; run the same command again when its disk or network is well."
-        ) from None
-    if hashlib.sha256(data).hexdigest() != item.content:
-        return BadImage(item.content, CHANGED)
-    return data
-
-
-def pixels(item: Item, data: bytes | BadImage, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
-    """What `read` read, decoded; or BadImage, where `prepare` says why not."""
-    if isinstance(data, BadImage):
-        return data
-    with DECODING:
-        (prepared,) = prepare([data])
-    return BadImage(item.content, str(prepared)) if isinstance(prepared, images.Undecodable) else prepared
-
-
-def prefetch(
-    pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int
-) -> Iterator[Out]:
-    """Results in order, at most `window` of them waiting: memory stays flat however long the list is.
-
-    What `items` raises comes after the results of those before it.
-    """
-    waiting: deque[Future[Out]] = deque()
-    failure: Exception | None = None
-    left = iter(items)
-    while failure is None:
-        try:
-            waiting.append(pool.submit(function, next(left)))
-        except StopIteration:
-            break
-        except Exception as error:
-            failure = error
-        if len(waiting) >= window:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-    if failure is not None:
-        try:
-            raise failure
-        finally:
-            del failure  # its traceback holds this frame, and with it all that was in hand
-
-
-def in_threads(
-    function: Callable[[In], Out], items: Iterable[In], threads: int, window: int, name: str
-) -> Iterator[Out]:
-    """`prefetch` with threads of its own. Where it is given up, as by Ctrl-C, it does not wait for what is queued."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-    try:
-        yield from prefetch(pool, function, items, window)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 from threading import Lock
 
 from extract import images, store
-from extract.encoders import batches
-from extract.encoders.batches import BadImage, prefetch
+from extract.encoders import reading
+from extract.encoders.reading import BadImage
 from extract.errors import not_installed
 from extract.files import cache_root, write_text
-from extract.machine import cores
+from extract.machine import cores, prefetch
 from extract.ocr.lines import Reading, in_reading_order, without_specks
 from extract.ocr.reader import LIBRARIES, LONGEST, Reader, ReaderChoice
 from extract.places import readers
@@ -71,7 +71,7 @@ class Words:
         if kept:
             with suppress(OSError, ValueError, LookupError, TypeError):
                 return Reading.of_row(json.loads(kept.read_bytes()))
-        read = batches.decode(item, partial(_read_whole, self.reader))
+        read = reading.decode(item, partial(_read_whole, self.reader))
         if kept and isinstance(read, Reading):
             with suppress(OSError):
                 # words can be as confidential as the memes

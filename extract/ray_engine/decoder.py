@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from extract import places
-from extract.encoders import batches
-from extract.encoders.batches import BadImage, prefetch
+from extract.encoders import reading
+from extract.encoders.reading import BadImage
 from extract.errors import Failed
+from extract.machine import prefetch
 from extract.plan import Item
 
 CHILD = ("-m", "extract.ray_engine.decoder")
@@ -133,8 +134,8 @@ def main() -> None:
 def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
     readers = max(READERS, places.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
-        for item, data in zip(items, prefetch(pool, batches.read, items, 2 * readers), strict=True):
-            _tell(answers, item.content, batches.pixels(item, data, prepare))
+        for item, data in zip(items, prefetch(pool, reading.read, items, 2 * readers), strict=True):
+            _tell(answers, item.content, reading.pixels(item, data, prepare))
 
 
 def _tell(answers: BinaryIO, content: str, answer: Answer | Failed) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from extract import encoders, engine, machine
 from extract.config import ExtractConfig
-from extract.encoders import batches
+from extract.encoders import batches, reading
 from extract.encoders.family import TextEncoder
 from extract.engine import EncoderJob, Task, TextCounts, Tokeniser
 from extract.errors import Failed, Refused
@@ -173,7 +173,7 @@ def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
     """Raise Failed if a machine could not read an image that the driver can: else it would count as a bad one."""
     unread = {image.content: image.reason for image in report.bad if image.unread}
     for item in left if unread else ():
-        if item.content in unread and isinstance(batches.read(item), bytes):
+        if item.content in unread and isinstance(reading.read(item), bytes):
             raise Failed(
                 f"machine {report.reader} of the cluster: {item.source!s} {unread[item.content]}; the driver can.\n"
                 "Every machine must see all that lies in the dataset's folder, also what a link in it leads to.\n"

@@ -12,8 +12,9 @@ import numpy as np
 
 from extract import encoders, store
 from extract.encoders import catalogue
-from extract.encoders.batches import BadImage, Batches
+from extract.encoders.batches import Batches
 from extract.encoders.family import Encoder, Incomplete, Located, TextEncoder
+from extract.encoders.reading import BadImage
 from extract.encoders.weights import combine, digest, sha256
 from extract.engine import TextCounts, Tokeniser, out_of_memory, write_parts
 from extract.errors import Failed, Refused

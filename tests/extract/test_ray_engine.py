@@ -189,13 +189,13 @@ def test_a_module_that_a_machine_lacks_is_named(tmp_path, extract, memes, monkey
 def test_an_image_that_one_machine_cannot_read_is_not_left_out(tmp_path, extract, memes, monkeypatch):
     """A link in the dataset's folder may lead to a disk that is mounted on the driver's machine alone."""
     blind = """
-from extract.encoders import batches
+from extract.encoders import reading
 from extract.ray_engine import decoder
 from extract.ray_engine.engine import BLOCKS_AHEAD
-def read(item, sound=batches.read):
-    return batches.BadImage(item.content, "cannot be read: No such file or directory") if "/7.png" in str(
+def read(item, sound=reading.read):
+    return reading.BadImage(item.content, "cannot be read: No such file or directory") if "/7.png" in str(
         item.source) else sound(item)
-batches.read = read
+reading.read = read
 decoder.main()
 """
     monkeypatch.setattr(decoder, "CHILD", ("-c", blind))
@@ -226,14 +226,14 @@ def test_decoders_wait_for_encoders_however_many_images_there_are(tmp_path, extr
     one that each encoder has been given."""
     decoded, parts = tmp_path / "decoded", 48
     logging = f"""
-from extract.encoders import batches
+from extract.encoders import reading
 from extract.ray_engine import decoder
 from extract.ray_engine.engine import BLOCKS_AHEAD
-def pixels(item, data, prepare, sound=batches.pixels):
+def pixels(item, data, prepare, sound=reading.pixels):
     with open({str(decoded)!r}, "a") as file:
         file.write(".")
     return sound(item, data, prepare)
-batches.pixels = pixels
+reading.pixels = pixels
 decoder.main()
 """
     monkeypatch.setattr(decoder, "CHILD", ("-c", logging))

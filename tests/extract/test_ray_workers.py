@@ -18,8 +18,8 @@ from PIL import Image
 from tiny_encoders import resnet, text_folder, torch_home
 
 from extract import images, store
-from extract.encoders import batches, catalogue
-from extract.encoders.batches import BadImage
+from extract.encoders import catalogue, reading
+from extract.encoders.reading import BadImage
 from extract.engine import TextCounts
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
@@ -33,13 +33,13 @@ LETHAL = b"kills whoever decodes it"
 # a decoder that dies of one image's bytes, and of nothing else
 POISONABLE = f"""
 import os, signal
-from extract.encoders import batches
+from extract.encoders import reading
 from extract.ray_engine import decoder
-def pixels(item, data, prepare, sound=batches.pixels):
+def pixels(item, data, prepare, sound=reading.pixels):
     if data == {LETHAL!r}:
         os.kill(os.getpid(), signal.SIGSEGV)
     return sound(item, data, prepare)
-batches.pixels = pixels
+reading.pixels = pixels
 decoder.main()
 """
 CHILD = ("-c", POISONABLE)
@@ -78,9 +78,9 @@ def check(child, items):
         if Path(each.source).exists() and Path(each.source).read_bytes() == LETHAL:
             assert answer == BadImage(each.content, "it kills its decoder (signal SIGSEGV)")
         elif isinstance(answer, BadImage):
-            assert answer == batches.decode(each, images.decode_each)
+            assert answer == reading.decode(each, images.decode_each)
         else:
-            np.testing.assert_array_equal(answer, batches.decode(each, images.decode_each))
+            np.testing.assert_array_equal(answer, reading.decode(each, images.decode_each))
 
 
 def test_a_child_decodes_as_this_process_does(tmp_path, child):
@@ -153,7 +153,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     (path,) = tmp_path.glob("image/.parts/*/*.h5")
     features = store.read(path)
     assert features.ids.tolist() == [each.content for each in items]
-    expected = FakeImage().encode([batches.decode(each, images.decode_each) for each in items])
+    expected = FakeImage().encode([reading.decode(each, images.decode_each) for each in items])
     np.testing.assert_array_equal(features.vector, expected)
     assert features.identity.versions == library_versions("image"), "not those of the machine that encoded"
 

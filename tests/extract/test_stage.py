@@ -12,7 +12,7 @@ from tiny_encoders import resnet, resnet_folder, vision_folder
 
 from extract import dataset, encoders, images, inspect, places, publish, stage, store
 from extract.config import ExtractConfig
-from extract.encoders import batches, catalogue
+from extract.encoders import catalogue, reading
 from extract.errors import Refused
 
 pytest_plugins = ["faked_stage"]
@@ -157,12 +157,12 @@ def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once
 def counted(monkeypatch):
     """How often each image of a run is opened, and to which sizes it is squeezed."""
     counts: Counter[str] = Counter()
-    opened, squeezed, read = images.Image.open, images._squeezed, batches.read
+    opened, squeezed, read = images.Image.open, images._squeezed, reading.read
     monkeypatch.setattr(images.Image, "open", lambda *args, **how: counts.update(["opened"]) or opened(*args, **how))
     monkeypatch.setattr(
         images, "_squeezed", lambda whole, to: counts.update([f"{to.width} {to.resample.name}"]) or squeezed(whole, to)
     )
-    monkeypatch.setattr(batches, "read", lambda item: counts.update(["read"]) or read(item))
+    monkeypatch.setattr(reading, "read", lambda item: counts.update(["read"]) or read(item))
     return counts
 
 

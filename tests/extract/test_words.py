@@ -8,7 +8,7 @@ from broken_images import Broken
 from fake_reader import SICK, FakeReader, words
 from PIL import Image
 
-from extract.encoders.batches import BadImage
+from extract.encoders.reading import BadImage
 from extract.errors import Failed
 from extract.ocr.lines import Reading
 from extract.ocr.words import Words
