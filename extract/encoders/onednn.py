@@ -6,6 +6,7 @@ slow on this processor.
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -21,18 +22,25 @@ def fits(device: str, dtype: str) -> bool:
 ROWS = 256  # word pieces: as fast a row as more are, and a batch that is not full is seldom filled up by many
 
 
+class Then(NamedTuple):
+    """What oneDNN makes of a product, by its own name, while it is at it."""
+
+    activation: str = "none"
+    numbers: Sequence[float] = ()
+    way: str = ""
+    scale: float = 1.0  # a: the activation that is meant is activation(a x) / a
+
+
 class PackedLinear(nn.Module):
     """A linear layer for inference."""
 
-    def __init__(self, linear: nn.Linear, rows: int | None = None, gelu_tanh: bool = False) -> None:
+    def __init__(self, linear: nn.Linear, rows: int | None = None, then: "Then | None" = None) -> None:
         """rows: of each product, padded with zeros. oneDNN sums in an order that depends on how many there are.
 
-        gelu_tanh: whether GELU in its approximation by tanh follows, for which PyTorch's own kernel takes as long as
-            the product.
+        then: what becomes of the product.
         """
         super().__init__()
-        self.rows = rows
-        self.then: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu_tanh else ("none", [], "")
+        self.rows, self.then = rows, then or Then()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
         self.bias = None if linear.bias is None else linear.bias.detach()
 
@@ -46,7 +54,7 @@ class PackedLinear(nn.Module):
         return whole[: len(flat)].reshape(*x.shape[:-1], -1)
 
     def _product(self, x: Float[Tensor, "... before"]) -> Float[Tensor, "... after"]:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *self.then)
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *self.then[:3])
 
 
 class PackedAttention(nn.Module):
@@ -105,20 +113,38 @@ class PackedConv(nn.Module):
 
 
 def pack_linears(module: nn.Module, rows: int | None = None) -> None:
-    """Replace every linear layer inside `module`, the GELUs by tanh that follow one, and attention of PyTorch's own.
+    """Replace every linear layer inside `module`, activations that oneDNN has, and attention of PyTorch's own.
 
     rows: as PackedLinear has it.
     """
-    from transformers.activations import GELUTanh
-
-    # transformers' perceptrons: fc1, activation_fn, fc2
-    gelu_tanh = isinstance(getattr(module, "activation_fn", None), GELUTanh) and hasattr(module, "fc1")
+    then, perceptron = _activation(module), cast(Any, module)
+    if then:
+        with torch.no_grad():
+            perceptron.fc1.weight.mul_(then.scale)
+            perceptron.fc1.bias.mul_(then.scale)
+            perceptron.fc2.weight.div_(then.scale)
+        perceptron.activation_fn = nn.Identity()
     for name, child in module.named_children():
         if type(child) is nn.Linear:
-            setattr(module, name, PackedLinear(child, rows, gelu_tanh and name == "fc1"))
+            setattr(module, name, PackedLinear(child, rows, then if name == "fc1" else None))
         elif type(child) is nn.MultiheadAttention and child.batch_first and child.in_proj_weight is not None:
             setattr(module, name, PackedAttention(child, rows))
         else:
             pack_linears(child, rows)
-    if gelu_tanh:
-        module.activation_fn = nn.Identity()
+
+
+def _activation(module: nn.Module) -> Then | None:
+    """What stands between the layers of one of transformers' perceptrons (fc1, activation_fn, fc2), if oneDNN has it.
+
+    PyTorch's own kernels take as long for it as the product does. GELU by erf is slower in oneDNN.
+    """
+    from transformers.activations import GELUTanh, QuickGELUActivation
+
+    if not (hasattr(module, "fc1") and hasattr(module, "fc2")):
+        return None
+    match getattr(module, "activation_fn", None):
+        case GELUTanh():
+            return Then("gelu", (), "tanh")
+        case QuickGELUActivation():  # x sigmoid(1.702 x); swish is x sigmoid(x)
+            return Then("swish", scale=1.702)
+    return None

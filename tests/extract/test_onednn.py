@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
-from transformers.activations import GELUTanh
+from transformers.activations import GELUTanh, QuickGELUActivation
 
 from extract.encoders import onednn
 
@@ -34,19 +34,21 @@ def test_a_row_s_bits_do_not_depend_on_how_many_there_are():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_siglip_s_layers_give_what_transformers_own_give(dtype):
+@pytest.mark.parametrize("activation", ["gelu_pytorch_tanh", "quick_gelu"])
+def test_a_siglip_s_layers_give_what_transformers_own_give(dtype, activation):
     if not onednn.fits("cpu", str(dtype).removeprefix("torch.")):
         pytest.skip("no such products on this processor")
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
+    config = SiglipVisionConfig(image_size=32, patch_size=8, hidden_act=activation, **sizes)
     torch.manual_seed(0)
-    model = SiglipVisionModel(SiglipVisionConfig(image_size=32, patch_size=8, **sizes)).eval().requires_grad_(False)
+    model = SiglipVisionModel(config).eval().requires_grad_(False)
     with torch.inference_mode():
         pixels = torch.randn(3, 3, 32, 32)
         expected = model(pixel_values=pixels).pooler_output
         onednn.pack_linears(model.to(dtype))
         found = model(pixel_values=pixels.to(dtype)).pooler_output.float()
     kinds = {type(module) for module in model.modules()}
-    assert kinds.isdisjoint({nn.Linear, nn.MultiheadAttention, GELUTanh})
+    assert kinds.isdisjoint({nn.Linear, nn.MultiheadAttention, GELUTanh, QuickGELUActivation})
     tolerance = 1e-5 if dtype == torch.float32 else 0.03
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
