@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from typing import Protocol, cast
@@ -52,7 +52,10 @@ class Task:
 
     def missing(self) -> "Task":
         """What is left of it by now."""
-        return replace(self, left=unique(self.left, Held.scan(self.job.folder)))
+        return self.less(Held.scan(self.job.folder))
+
+    def less(self, contents: Container[str]) -> "Task":
+        return replace(self, left=unique(self.left, contents))
 
 
 class Engine(Protocol):
@@ -76,8 +79,7 @@ class LocalEngine:
         """Image encoders side by side, each image decoded once for all, as far as memory holds them."""
         bad: dict[str, str] = {}
         for group in rounds(tasks):
-            group = [replace(task, left=[item for item in task.left if item.content not in bad]) for task in group]
-            bad |= self._encode(group, config)
+            bad |= self._encode([task.less(bad) for task in group], config)
         return bad
 
     def _encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:

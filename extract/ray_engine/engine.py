@@ -3,11 +3,11 @@
 import platform
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from extract import encoders, engine, machine
 from extract.config import ExtractConfig
@@ -16,15 +16,16 @@ from extract.encoders.family import TextEncoder
 from extract.engine import EncoderJob, Task, TextCounts, Tokeniser
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
-from extract.parts import Held
 from extract.places import Place
-from extract.plan import Item, Part, by_length, cut, unique
+from extract.plan import Item, Part, by_length, cut, merged
 from extract.progress import bar, say
 from extract.ray_engine import decoder, workers
 from extract.ray_engine.cluster import Connection, Pool
 
 if TYPE_CHECKING:
     from ray.data import DataContext, Dataset
+
+    from extract.images import Squeeze
 
 BLOCK_ROWS = 1024  # images a part at the most: their pixels, 154 MB, travel as one block
 BLOCKS_AHEAD = 2  # decoded parts that may wait for each encoder
@@ -62,108 +63,130 @@ class RayEngine:
             raise stopped("--dtype auto", error) from None
 
     def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
-        """Encode and write what is left, in parts, one encoder after another. Returns content -> reason for bad images.
+        """Encode and write what is left, in parts, as LocalEngine does. Returns content -> reason for bad images.
 
         Raises Failed if a machine cannot go on, or if Ray loses work again and again without a part being finished.
         """
         self.connection.open()
         bad: dict[str, str] = {}
-        for task in tasks:
-            bad |= self._encode(task, config)
-            task.job.folder.sweep_torn()
+        for group in engine.rounds(tasks):
+            bad |= self._encode(group, config, bad)
+            for task in group:
+                task.job.folder.sweep_torn()
         return bad
 
-    def _encode(self, task: Task, config: ExtractConfig) -> dict[str, str]:
+    def _encode(self, tasks: list[Task], config: ExtractConfig, known_bad: Collection[str]) -> dict[str, str]:
+        """With several encoders, all of images, each of an encoder's actors holds them all."""
         import ray
         from ray.data.exceptions import ExecutionTimeoutError
 
-        job, left = task.job, task.left
+        tasks, jobs = [task.less(known_bad) for task in tasks], [task.job for task in tasks]
+        kind, label = jobs[0].kind, ", ".join(task.label for task in tasks)
         bad: dict[str, str] = {}
         counts, tokeniser = TextCounts(), None
-        if job.kind == "text":  # its tokenizer alone is used here, and the driver may have no GPU
-            tokeniser = Tokeniser(cast(TextEncoder, engine.load(replace(job, device="cpu"), config)))
-            tokeniser.try_on([str(item.source) for item in left])
-        with bar(None, task.label, len(left), f"{job.kind}s", config.quiet) as rows_bar:
-            while left:
+        if kind == "text":  # its tokenizer alone is used here, and the driver may have no GPU
+            tokeniser = Tokeniser(cast(TextEncoder, engine.load(replace(jobs[0], device="cpu"), config)))
+            tokeniser.try_on([str(item.source) for item in tasks[0].left])
+        with bar(None, label, _left(tasks), f"{kind}s" if len(tasks) == 1 else "vectors", config.quiet) as rows_bar:
+            while _left(tasks):
                 try:
-                    for report in self._stream(_parts(job, left), job, config):
+                    for report in self._stream(_rows(tasks), jobs, config):
                         if report.failure:
                             raise Failed(report.failure)
-                        _refuse_blind(report, left)
+                        _refuse_blind(report, [item for task in tasks for item in task.left])
                         bad |= {image.content: image.reason for image in report.bad}
                         counts += report.counts
                         rows_bar.update(report.rows)
                     break
                 except ray.exceptions.RayTaskError as error:
-                    raise stopped(job.located.slug, error) from None
+                    raise stopped(_names(jobs), error) from None
                 except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
-                    left = self._after(error, job, left, bad)
-                    rows_bar.update(rows_bar.total - len(left) - rows_bar.n)
+                    tasks = self._after(error, tasks, bad)
+                    rows_bar.update(rows_bar.total - _left(tasks) - rows_bar.n)
         if tokeniser:
             counts.say(tokeniser.encoder)
         return bad
 
-    def _stream(self, parts: Sequence[Part], job: EncoderJob, config: ExtractConfig) -> Iterator[workers.Report]:
-        """Run the parts; yield what became of each, in the order in which they end."""
+    def _stream(
+        self, rows: Sequence[workers.Row], jobs: Sequence[EncoderJob], config: ExtractConfig
+    ) -> Iterator[workers.Report]:
+        """Run the rows; yield what became of each, in the order in which they end."""
         from ray.data import DataContext
         from ray.util.annotations import RayDeprecationWarning
 
-        pool = Pool.of(self.connection.nodes(), job.device)
-        squeeze = encoders.decoder(job.located)
-        pixels = len(parts[0].items) * squeeze.bytes if squeeze else 0
+        pool = Pool.of(self.connection.nodes(), jobs[0].device)
+        pixels = len(merged([part.items for part in rows[0]])) * sum(way.bytes for way in _ways(jobs))
         with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
             with warnings.catch_warnings():
                 # that numbers of tries have no name of their own yet, as numbers of CPUs do
                 warnings.simplefilter("ignore", RayDeprecationWarning)
-                stream = _pipeline(parts, job, config, pool)
+                stream = _pipeline(rows, jobs, config, pool)
             for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
                 yield from workers.reports(batch)
 
-    def _after(self, error: Exception, job: EncoderJob, left: list[Item], bad: dict[str, str]) -> list[Item]:
+    def _after(self, error: Exception, tasks: list[Task], bad: Collection[str]) -> list[Task]:
         """What is left once Ray has given up on a run: all but finished parts, and images known to be bad."""
-        held = Held.scan(job.folder)
-        still = [item for item in unique(left, held) if item.content not in bad]
-        if len(still) == len(left):
+        names, still = _names([task.job for task in tasks]), [task.missing().less(bad) for task in tasks]
+        if _left(still) == _left(tasks):
             raise Failed(
-                f"{job.located.slug}: Ray gave up before a part was finished: {error_in_words(error)}\n"
+                f"{names}: Ray gave up before a part was finished: {error_in_words(error)}\n"
                 "Finished parts are kept; run the same command again when the cluster is well."
             ) from None
-        lost = f"Ray lost work ({type(error).__name__})"
-        say(f"{job.located.slug}: {lost}; going on with {len(still):,} that are left")
+        say(f"{names}: Ray lost work ({type(error).__name__}); going on with {_left(still):,} that are left")
         return still
 
 
-def _parts(job: EncoderJob, left: Sequence[Item]) -> list[Part]:
-    """The local engine's plan, but for the size of parts that are too large for one block."""
+def _left(tasks: Sequence[Task]) -> int:
+    return sum(len(task.left) for task in tasks)
+
+
+def _names(jobs: Sequence[EncoderJob]) -> str:
+    return ", ".join(job.located.slug for job in jobs)
+
+
+def _ways(jobs: Sequence[EncoderJob]) -> "list[Squeeze]":
+    """In which an image is wanted; none of texts."""
+    return list(dict.fromkeys(way for job in jobs if (way := encoders.decoder(job.located))))
+
+
+def _rows(tasks: Sequence[Task]) -> list[workers.Row]:
+    """The local engine's plan, but for the size of parts that are too large for one block.
+
+    Each row holds a part for each encoder, of what it lacks among the same contents.
+    """
+    job = tasks[0].job
     rows = engine.PART_ROWS[job.device][job.kind]
     if job.kind == "text":
-        return cut(by_length(left), rows)
-    return cut([_absolute(item) for item in left], min(rows, BLOCK_ROWS))
+        return [(part,) for part in cut(by_length(tasks[0].left), rows)]
+    wanted = [{item.content for item in task.left} for task in tasks]
+    every = [_absolute(item) for item in merged([task.left for task in tasks])]
+    return [
+        tuple(Part(tuple(item for item in part.items if item.content in of_task)) for of_task in wanted)
+        for part in cut(every, min(rows, BLOCK_ROWS))
+    ]
 
 
-def _pipeline(parts: Sequence[Part], job: EncoderJob, config: ExtractConfig, pool: Pool) -> "Dataset":
-    """Parts, through decoders if they hold images, and encoders, to reports. Nothing runs before it is read from."""
+def _pipeline(rows: Sequence[workers.Row], jobs: Sequence[EncoderJob], config: ExtractConfig, pool: Pool) -> "Dataset":
+    """Rows, through decoders if they hold images, and encoders, to reports. Nothing runs before it is read from."""
     import ray.data
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
-    rows = [workers.block(part) for part in parts]
-    stream: Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-    prepare = encoders.decoder(job.located)
-    if prepare is not None:
+    stream: Dataset = ray.data.from_items([workers.block(row) for row in rows], override_num_blocks=len(rows))
+    if ways := _ways(jobs):
         stream = stream.map_batches(
-            partial(workers.decode, prepare=prepare, child=decoder.CHILD, data=_anywhere(config.data)),
-            batch_size=1,  # a row is a part
+            partial(workers.decode, ways=ways, child=decoder.CHILD, data=_anywhere(config.data)),
+            batch_size=1,
             num_cpus=pool.decoder_cpus,
-            compute=TaskPoolStrategy(min(pool.decoders, len(parts))),
+            compute=TaskPoolStrategy(min(pool.decoders, len(rows))),
             max_retries=TRIES,
         )
     return stream.map_batches(
         workers.Encode,
-        fn_constructor_args=(_worker_job(job, config, pool),),
+        fn_constructor_args=(_worker_job(jobs, config, pool),),
         batch_size=1,
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
-        compute=ActorPoolStrategy(size=min(pool.encoders, len(parts))),
+        compute=ActorPoolStrategy(size=min(pool.encoders, len(rows))),
         max_restarts=TRIES,
         max_task_retries=TRIES,
     )
@@ -194,18 +217,13 @@ def _anywhere(place: Place) -> Place:
     return place.absolute() if isinstance(place, Path) else place
 
 
-def _worker_job(job: EncoderJob, config: ExtractConfig, pool: Pool) -> workers.WorkerJob:
-    load = partial(
-        workers.load,
-        job.located,
-        device=job.device,
-        dtype=job.dtype,
-        max_tokens=config.max_tokens,
-        compile=config.compile,
-    )
-    folder = replace(job.folder, path=_anywhere(job.folder.path))
-    batch_size = config.batch_size or batches.BATCH_SIZE[job.device]
-    return workers.WorkerJob(load, folder, batch_size, pool.threads, platform.node())
+def _worker_job(jobs: Sequence[EncoderJob], config: ExtractConfig, pool: Pool) -> workers.WorkerJob:
+    how: dict[str, Any] = {"device": jobs[0].device, "dtype": jobs[0].dtype}
+    how |= {"max_tokens": config.max_tokens, "compile": config.compile}
+    loads = [partial(workers.load, job.located, **how) for job in jobs]
+    folders = [replace(job.folder, path=_anywhere(job.folder.path)) for job in jobs]
+    batch_size = config.batch_size or batches.BATCH_SIZE[jobs[0].device]
+    return workers.WorkerJob(loads, folders, batch_size, pool.threads, platform.node())
 
 
 def _settings(context: "DataContext", pool: Pool, pixels: int) -> "DataContext":

@@ -1,4 +1,4 @@
-"""What runs on the cluster's machines: decoders (tasks) and encoders (actors), a part at a time."""
+"""What runs on the cluster's machines: decoders (tasks) and encoders (actors), a row of parts at a time."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import pickle
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 
-from extract import encoders, store
+from extract import encoders, images, store
 from extract.encoders import catalogue
 from extract.encoders.batches import Batches
 from extract.encoders.family import Encoder, Incomplete, Located, TextEncoder
@@ -20,18 +21,19 @@ from extract.engine import TextCounts, Tokeniser, out_of_memory, write_parts
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
 from extract.places import Place, Remote
-from extract.plan import Item, Part
+from extract.plan import Item, Part, merged
 from extract.ray_engine import decoder
 
-Batch = dict[str, np.ndarray]  # a block of Ray Data: columns of equal length
+Batch = dict[str, np.ndarray]  # a block of Ray Data: columns of equal length, which is 1
+Row = tuple[Part, ...]  # what travels together: of the same contents a part for each encoder
 
 
 @dataclass(frozen=True)
 class WorkerJob:
     """What an encoder on a machine of the cluster must know."""
 
-    load: Callable[[], Any]  # returns an encoder, once for each actor
-    folder: Folder
+    loads: Sequence[Callable[[], Any]]  # each returns an encoder, once for each actor
+    folders: Sequence[Folder]  # of each encoder
     batch_size: int
     threads: int  # of torch
     driver: str  # its machine
@@ -39,18 +41,18 @@ class WorkerJob:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of one part."""
+    """What became of one row."""
 
-    rows: int
+    rows: int  # vectors
     bad: list[BadImage] = field(default_factory=list)
     failure: str = ""  # why the whole run cannot go on
-    reader: str = ""  # the machine that read the part's images
+    reader: str = ""  # the machine that read the images
     counts: TextCounts = field(default_factory=TextCounts)
 
 
-def block(part: Part) -> dict[str, bytes]:
-    """A part as a row of Ray Data."""
-    return {"part": pickle.dumps(part)}
+def block(row: Row) -> dict[str, bytes]:
+    """As Ray Data has it."""
+    return {"parts": pickle.dumps(row)}
 
 
 def reports(batch: Batch) -> Iterator[Report]:
@@ -58,100 +60,119 @@ def reports(batch: Batch) -> Iterator[Report]:
     return map(pickle.loads, batch["report"])
 
 
-def decode(batch: Batch, prepare: decoder.Prepare, child: tuple[str, ...], data: Place) -> Batch:
-    """One part's images -> the part, its pixels [n, height, width, 3] and, of those that are bad, the reason.
+def decode(batch: Batch, ways: Sequence[images.Prepare], child: tuple[str, ...], data: Place) -> Batch:
+    """One row's images -> the row, their pixels [n, height, width, 3] each way and, of the bad ones, the reason.
 
-    prepare: as `encoders.decoder` gives it. child: the decoder's command. data: the folder that all images lie in;
+    ways: as `encoders.decoder` gives them. child: the decoder's command. data: the folder that all images lie in;
     every machine must see it.
     """
-    part: Part = pickle.loads(batch["part"][0])
-    pixels = np.zeros((1, len(part.items), 0), dtype=np.uint8)
-    reasons = [""] * len(part.items)
+    items = merged([part.items for part in pickle.loads(batch["parts"][0])])
+    pixels = [np.zeros((1, len(items), 0), dtype=np.uint8) for _ in ways]
+    reasons = [""] * len(items)
     try:
         failure = _unseen(data)
         if not failure:
-            for row, result in enumerate(decoder.of_this_process(child).decode(part.items, prepare)):
+            results = decoder.of_this_process(child).decode(items, partial(images.in_ways, ways=ways))
+            for row, result in enumerate(results):
                 if isinstance(result, BadImage):
                     reasons[row] = result.reason
                     continue
-                if not pixels.size:
-                    pixels = np.zeros((1, len(part.items), *result.shape), dtype=np.uint8)
-                pixels[0, row] = result
+                for way, made in enumerate(result):
+                    if not pixels[way].size:
+                        pixels[way] = np.zeros((1, len(items), *made.shape), dtype=np.uint8)
+                    pixels[way][0, row] = made
     except Failed as error:
         failure = f"machine {platform.node()} of the cluster: {error}"
     told = json.dumps({"reasons": reasons, "failure": failure, "reader": platform.node()})
-    return {"part": batch["part"], "pixels": pixels, "decoding": np.array([told])}
+    columns = {f"pixels_{way:03}": made for way, made in enumerate(pixels)}
+    return {"parts": batch["parts"], "decoding": np.array([told]), **columns}
 
 
 class Encode:
-    """One encoder of the pool. Loads its weights with the first part that it is given."""
+    """An actor of the pool. Loads its encoders' weights with the first row that it is given."""
 
     def __init__(self, job: WorkerJob) -> None:
         self.job = job
-        self.batches: Batches | None = None
+        self.batches: list[Batches] = []
 
     def __call__(self, batch: Batch) -> Batch:
-        """A part, decoded if it holds images -> its file, and a report."""
-        part: Part = pickle.loads(batch["part"][0])
+        """A row, decoded if it holds images -> its files, and a report."""
+        parts: Row = pickle.loads(batch["parts"][0])
         told = json.loads(str(batch["decoding"][0])) if "decoding" in batch else {}
         try:
-            report = self._land(part, batch, told)
+            report = self._land(parts, batch, told)
         except Failed as error:
             report = Report(0, failure=str(error))
         return {"report": np.array([pickle.dumps(report)], dtype=object)}
 
-    def _land(self, part: Part, batch: Batch, told: dict[str, Any]) -> Report:
+    def _land(self, parts: Row, batch: Batch, told: dict[str, Any]) -> Report:
         """told: by the decoder. Raises Failed for what the whole run must stop at."""
-        decoded: dict[str, np.ndarray | BadImage] = {}
+        decoded: dict[str, list[np.ndarray] | BadImage] = {}
         if told:
             if told["failure"]:
                 raise Failed(told["failure"])
-            for item, pixels, reason in zip(part.items, batch["pixels"][0], told["reasons"], strict=True):
+            each_way = [batch[name][0] for name in sorted(batch) if name.startswith("pixels_")]
+            items = merged([part.items for part in parts])
+            for item, reason, *pixels in zip(items, told["reasons"], *each_way, strict=True):
                 decoded[item.content] = BadImage(item.content, reason) if reason else pixels
         bad = [each for each in decoded.values() if isinstance(each, BadImage)]
         gone = {each.content for each in bad}
-        good = Part(tuple(item for item in part.items if item.content not in gone))
+        good = [Part(tuple(item for item in part.items if item.content not in gone)) for part in parts]
         counts = TextCounts()
-        # Ray runs a part again if its report was lost, with its machine or on the way
-        if good.items and not landed(self.job.folder, good):
-            counts = self._encode(part, decoded)
-        path = _path(self.job.folder, good)
-        if isinstance(path, Remote) and platform.node() != self.job.driver:
-            path.forget()  # the driver alone publishes from copies of parts, and sweeps them
-        return Report(len(part.items), bad, reader=told.get("reader", ""), counts=counts)
+        # Ray runs a row again if its report was lost, with its machine or on the way
+        todo = [
+            number
+            for number, (folder, part) in enumerate(zip(self.job.folders, good, strict=True))
+            if part.items and not landed(folder, part)
+        ]
+        if todo:
+            counts = self._encode({number: parts[number] for number in todo}, decoded)
+        for folder, part in zip(self.job.folders, good, strict=True):
+            path = _path(folder, part)
+            if isinstance(path, Remote) and platform.node() != self.job.driver:
+                path.forget()  # the driver alone publishes from copies of parts, and sweeps them
+        return Report(sum(len(part.items) for part in parts), bad, reader=told.get("reader", ""), counts=counts)
 
-    def _encode(self, part: Part, decoded: dict[str, np.ndarray | BadImage]) -> TextCounts:
-        if fault := _unseen(self.job.folder.path):
-            raise Failed(fault)
-        batches = self.batches or self._load()
+    def _encode(self, parts: dict[int, Part], decoded: dict[str, list[np.ndarray] | BadImage]) -> TextCounts:
+        """parts: by the number of their encoder."""
+        for number in parts:
+            if fault := _unseen(self.job.folders[number].path):
+                raise Failed(fault)
+        loaded = self.batches or self._load()
         import torch
 
-        def pixels(item: Item, ways: Sequence[object]) -> list[np.ndarray] | BadImage:
+        # every encoder's, for the decoders have made each way once, in this order
+        ways = dict.fromkeys(each.encoder.prepare for each in loaded) if decoded else {}
+        columns: dict[Any, int] = {way: place for place, way in enumerate(ways)}
+
+        def pixels(item: Item, ways: Sequence[images.Prepare]) -> list[np.ndarray] | BadImage:
             ready = decoded[item.content]
-            return ready if isinstance(ready, BadImage) else [ready]
+            return ready if isinstance(ready, BadImage) else [ready[columns[way]] for way in ways]
 
         while True:
-            tokeniser = None if decoded else Tokeniser(cast(TextEncoder, batches.encoder))
+            tokeniser = None if decoded else Tokeniser(cast(TextEncoder, loaded[0].encoder))
+            work = [([part], loaded[number], self.folders[number]) for number, part in parts.items()]
             try:
-                write_parts([([part], batches, self.folder)], prepare=tokeniser or pixels)
+                write_parts(work, prepare=tokeniser or pixels)
                 return tokeniser.counts if tokeniser else TextCounts()
             except RuntimeError as error:
                 if not out_of_memory(error):
                     raise
             # only now has the traceback let go of the batch that was in hand
-            if batches.batch_size == 1:
-                raise Failed(f"the GPU's memory on {platform.node()} does not hold one {self.folder.kind}")
-            self.batches = batches = Batches(batches.encoder, batches.batch_size // 2)
+            size = loaded[0].batch_size // 2
+            if size == 0:
+                raise Failed(f"the GPU's memory on {platform.node()} does not hold one {self.folders[0].kind}")
+            self.batches = loaded = [Batches(each.encoder, size) for each in loaded]
             torch.cuda.empty_cache()
 
-    def _load(self) -> Batches:
+    def _load(self) -> list[Batches]:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as errors.run has it; before torch is read in
         import torch
 
         torch.set_num_threads(self.job.threads)
-        self.batches = Batches(self.job.load(), self.job.batch_size)
+        self.batches = [Batches(load(), self.job.batch_size) for load in self.job.loads]
         # a part is sealed with the versions of the machine that encoded it
-        self.folder = replace(self.job.folder, versions=library_versions(self.job.folder.kind))
+        self.folders = [replace(folder, versions=library_versions(folder.kind)) for folder in self.job.folders]
         return self.batches
 
 

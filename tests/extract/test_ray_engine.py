@@ -16,7 +16,7 @@ from pathlib import Path
 import fake_cluster
 import pytest
 from fake_cluster import HELPERS, OPTIONS, PART_ROWS, draw, encoded, part_files, published
-from tiny_encoders import resnet, resnet_folder, text_folder
+from tiny_encoders import resnet, resnet_folder, text_folder, vision_folder
 
 from extract import engine, errors, store
 from extract.__main__ import main
@@ -111,11 +111,12 @@ def test_real_encoders_give_the_same_bytes(tmp_path, memes, cluster, monkeypatch
     """In float32, whatever the number of threads: here the driver's, there two for each encoder."""
     monkeypatch.setattr(engine, "PART_ROWS", {"cpu": {"text": 16, "image": 16}})
     encoders = ["--text-encoder", str(text_folder(tmp_path / "bert")), "--max-tokens", "32"]
-    encoders += ["--image-encoder", str(resnet_folder(tmp_path / "resnet", resnet()))]
+    images = f"{resnet_folder(tmp_path / 'resnet', resnet())},{vision_folder(tmp_path / 'vit', 'vit')[0]}:cls"
+    encoders += ["--image-encoder", images]
     for name, where in (("local", ()), ("ray", ("--engine", "ray", "--address", cluster.address))):
         assert main(["--data", str(memes), "--features", str(tmp_path / name), *OPTIONS, *encoders, *where]) == 0
     assert published(tmp_path / "ray") == published(tmp_path / "local")
-    assert {path.split("-")[0] for path in published(tmp_path / "ray")} == {"bert", "resnet"}
+    assert {path.split("-")[0] for path in published(tmp_path / "ray")} == {"bert", "resnet", "vit"}
 
 
 def test_a_run_with_nothing_to_encode_needs_no_cluster(tmp_path, extract, memes):

@@ -115,7 +115,7 @@ def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
 
 def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
     part = Part((item(tmp_path / "good.png"),))
-    decoded = workers.decode(batch_of(part), images.decode_each, child=("-c", "raise SystemExit(3)"), data=tmp_path)
+    decoded = workers.decode(batch_of(part), [images.decode_each], child=("-c", "raise SystemExit(3)"), data=tmp_path)
     report = encode(tmp_path, decoded)
     assert report.failure == (
         f"{MACHINE}: no decoder can be started ({sys.executable} -c raise SystemExit(3): exit status 3)"
@@ -123,20 +123,26 @@ def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
     assert report.bad == []
 
 
-def batch_of(part: Part) -> dict[str, np.ndarray]:
-    return {name: np.array([value], dtype=object) for name, value in workers.block(part).items()}
+def batch_of(*parts: Part) -> dict[str, np.ndarray]:
+    return {name: np.array([value], dtype=object) for name, value in workers.block(parts).items()}
+
+
+def folder_of(place, kind) -> Folder:
+    folder = Folder(place, kind, {"weights": "w"}, {"torch": "driver's"})
+    folder.path.mkdir(exist_ok=True)
+    return folder
 
 
 def encode(place, batch, kind="image", encoder=None, batch_size=2, driver="") -> workers.Report:
-    folder = Folder(place / kind, kind, {"weights": "w"}, {"torch": "driver's"})
-    folder.path.mkdir(exist_ok=True)
-    job = workers.WorkerJob(
-        load=lambda: encoder or {"image": FakeImage, "text": FakeText}[kind](),
-        folder=folder,
-        batch_size=batch_size,
-        threads=1,
-        driver=driver,
-    )
+    encoder = encoder or {"image": FakeImage, "text": FakeText}[kind]()
+    return encode_with([(folder_of(place / kind, kind), encoder)], batch, batch_size, driver)
+
+
+def encode_with(encoders, batch, batch_size=2, driver="") -> workers.Report:
+    """encoders: each behind its folder."""
+    loads = [lambda encoder=encoder: encoder for _, encoder in encoders]
+    folders = [folder for folder, _ in encoders]
+    job = workers.WorkerJob(loads, folders, batch_size=batch_size, threads=1, driver=driver)
     (report,) = workers.reports(workers.Encode(job)(batch))
     return report
 
@@ -145,7 +151,7 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     items = [item(tmp_path / name) for name in ("a.png", "bc.png", "def.png")]
     poison = item(tmp_path / "poison.png", LETHAL)
     part = Part((poison, *items))
-    decoded = workers.decode(batch_of(part), images.decode_each, child=CHILD, data=tmp_path)
+    decoded = workers.decode(batch_of(part), [images.decode_each], child=CHILD, data=tmp_path)
     report = encode(tmp_path, decoded)
     assert report == workers.Report(
         4, [BadImage(poison.content, "it kills its decoder (signal SIGSEGV)")], reader=platform.node()
@@ -156,6 +162,39 @@ def test_a_part_lands_without_its_bad_images(tmp_path):
     expected = FakeImage().encode([reading.decode(each, images.decode_each) for each in items])
     np.testing.assert_array_equal(features.vector, expected)
     assert features.identity.versions == library_versions("image"), "not those of the machine that encoded"
+
+
+def test_encoders_of_one_row_share_its_decoding(tmp_path):
+    """Two want one size, one another; one lacks less than the others, and each gets what it lacks."""
+    flat = images.Squeeze(12, 8)
+
+    class Flat(FakeImage):
+        prepare = flat
+
+        def encode(self, batch):
+            return torch.from_numpy(np.stack(batch)).float().mean(dim=(1, 2)).repeat(1, 2)
+
+    items = [item(tmp_path / name) for name in ("a.png", "bc.png", "def.png", "ghij.png")]
+    bad = item(tmp_path / "bad.png", b"no image")
+    lacks = [[bad, *items], [bad, *items], items[1:3]]
+    encoders = [
+        (folder_of(tmp_path / name, "image"), fake())
+        for name, fake in (("one", FakeImage), ("flat", Flat), ("another", FakeImage))
+    ]
+    batch = batch_of(*(Part(tuple(each)) for each in lacks))
+    decoded = workers.decode(batch, [images.decode_each, flat], child=CHILD, data=tmp_path)
+    assert [decoded[name].shape for name in sorted(decoded) if "pixels" in name] == [
+        (1, 5, 224, 224, 3),
+        (1, 5, 8, 12, 3),
+    ]
+    report = encode_with(encoders, decoded)
+    assert (report.rows, [each.content for each in report.bad]) == (12, [bad.content])
+    for (folder, encoder), wanted in zip(encoders, lacks, strict=True):
+        (path,) = folder.parts.glob("*.h5")
+        features, good = store.read(path), [each for each in wanted if each != bad]
+        assert features.ids.tolist() == [each.content for each in good]
+        pixels = [reading.decode(each, encoder.prepare) for each in good]
+        np.testing.assert_array_equal(features.vector, encoder.encode(pixels))
 
 
 def test_a_finished_part_is_not_encoded_again(tmp_path):
@@ -199,7 +238,7 @@ def test_a_full_gpu_halves_the_batch(tmp_path):
             return super().encode(pixels)
 
     part = Part(tuple(item(tmp_path / f"{'x' * number}.png") for number in range(1, 6)))
-    decoded = workers.decode(batch_of(part), images.decode_each, child=CHILD, data=tmp_path)
+    decoded = workers.decode(batch_of(part), [images.decode_each], child=CHILD, data=tmp_path)
     small = Small()
     assert encode(tmp_path, decoded, encoder=small, batch_size=8).rows == 5
     assert small.batches == [2, 2, 2]
@@ -217,7 +256,7 @@ def test_a_full_gpu_halves_the_batch(tmp_path):
 def test_a_machine_that_sees_no_data_blames_no_image(tmp_path):
     part = Part((item(tmp_path / "good.png"),))
     away = tmp_path / "away"
-    report = encode(tmp_path, workers.decode(batch_of(part), images.decode_each, child=CHILD, data=away))
+    report = encode(tmp_path, workers.decode(batch_of(part), [images.decode_each], child=CHILD, data=away))
     assert report == workers.Report(0, [], f"{MACHINE} sees no folder {away}: every machine must see it, at this path")
 
 
