@@ -68,7 +68,7 @@ class Squeeze:
 
     def __call__(self, contents: list[bytes]) -> "list[np.ndarray | Undecodable]":
         """[height, width, 3] uint8 RGB of each; in place of those that are no image why not."""
-        return [made if isinstance(made, Undecodable) else made[0] for made in in_ways(contents, [self])]
+        return [made if isinstance(made, Undecodable) else made[0] for made in transformed(contents, [self])]
 
     @property
     def bytes(self) -> int:
@@ -86,22 +86,24 @@ decode_each = Squeeze()
 TRANSFORM = decode_each.transform
 
 
-def in_ways(contents: list[bytes], ways: Sequence[Prepare]) -> "list[list[np.ndarray] | Undecodable]":
-    """What each way makes of image files, or why one is no image; those that squeeze share one decoding.
+def transformed(contents: list[bytes], transforms: Sequence[Prepare]) -> "list[list[np.ndarray] | Undecodable]":
+    """What each transform makes of image files, or why one is no image; those that squeeze share one decoding.
 
-    ways: encoders' `prepare`, none equal to another.
+    transforms: encoders' `prepare`, none equal to another.
     """
-    sizes = [way for way in ways if isinstance(way, Squeeze)]
+    sizes = [transform for transform in transforms if isinstance(transform, Squeeze)]
 
-    def each_way(data: bytes) -> list[np.ndarray] | Undecodable:
+    def each(data: bytes) -> list[np.ndarray] | Undecodable:
         try:
             squeezed = dict(zip(sizes, decode_for(data, sizes), strict=True)) if sizes else {}
         except Undecodable as fault:
             return fault
-        made = [squeezed[way] if isinstance(way, Squeeze) else way([data])[0] for way in ways]
-        return next((each for each in made if isinstance(each, Undecodable)), made)
+        made = [
+            squeezed[transform] if isinstance(transform, Squeeze) else transform([data])[0] for transform in transforms
+        ]
+        return next((pixels for pixels in made if isinstance(pixels, Undecodable)), made)
 
-    return [each_way(data) for data in contents]
+    return [each(data) for data in contents]
 
 
 def decode(data: bytes, to: Squeeze = decode_each) -> np.ndarray:

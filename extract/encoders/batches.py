@@ -41,8 +41,8 @@ IN_HAND = 2  # batches that a GPU has been given and has not finished, besides t
 
 Report = Callable[[int], object]  # takes a number of finished contents
 Groups = Sequence[Sequence[Item]]
-# In place of an encoder's own. Texts -> as `Encoder.prepare`; an image's item and the ways in which it is wanted,
-# each an encoder's `prepare` -> pixels for each way, or BadImage.
+# In place of an encoder's own. Texts -> as `Encoder.prepare`; an image's item and the transforms that are wanted of it,
+# each an encoder's `prepare` -> pixels of each, or BadImage.
 Prepare = Callable[..., Any]
 
 
@@ -282,7 +282,7 @@ def _texts(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> P
 def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> Planned:
     """Read and decoded ahead in threads, once for all encoders, into the slots of each one's batches."""
     items = merged([[item for group in groups for item in group] for _, groups in work])
-    ways = [batches.encoder.prepare for batches, _ in work]
+    transforms = [batches.encoder.prepare for batches, _ in work]
     slots = [_slots(batches, groups) for batches, groups in work]
 
     def wanted() -> Iterator[tuple[Item, Wanted]]:
@@ -295,13 +295,17 @@ def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> 
 
     def put(asked: tuple[Item, Wanted]) -> tuple[Wanted, BadImage | None]:
         item, places = asked
-        different = list(dict.fromkeys(ways[number] for number, *_ in places))
-        made = prepare(item, different) if prepare else reading.decode(item, partial(images.in_ways, ways=different))
+        different = list(dict.fromkeys(transforms[number] for number, *_ in places))
+        made = (
+            prepare(item, different)
+            if prepare
+            else reading.decode(item, partial(images.transformed, transforms=different))
+        )
         if isinstance(made, BadImage):
             return places, made
         pixels = dict(zip(different, made, strict=True))
         for number, batch, slot in places:
-            batch.put(slot, pixels[ways[number]])
+            batch.put(slot, pixels[transforms[number]])
         return places, None
 
     threads = 1 if prepare else readers(items[0].source, cores())

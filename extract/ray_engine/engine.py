@@ -115,7 +115,7 @@ class RayEngine:
         from ray.util.annotations import RayDeprecationWarning
 
         pool = Pool.of(self.connection.nodes(), jobs[0].device)
-        pixels = len(merged([part.items for part in rows[0]])) * sum(way.bytes for way in _ways(jobs))
+        pixels = len(merged([part.items for part in rows[0]])) * sum(transform.bytes for transform in _transforms(jobs))
         with DataContext.current(_settings(DataContext.get_current(), pool, pixels)):
             with warnings.catch_warnings():
                 # that numbers of tries have no name of their own yet, as numbers of CPUs do
@@ -144,9 +144,9 @@ def _names(jobs: Sequence[EncoderJob]) -> str:
     return ", ".join(job.located.slug for job in jobs)
 
 
-def _ways(jobs: Sequence[EncoderJob]) -> "list[Squeeze]":
-    """In which an image is wanted; none of texts."""
-    return list(dict.fromkeys(way for job in jobs if (way := encoders.decoder(job.located))))
+def _transforms(jobs: Sequence[EncoderJob]) -> "list[Squeeze]":
+    """Those that are wanted of each image; none of texts."""
+    return list(dict.fromkeys(transform for job in jobs if (transform := encoders.decoder(job.located))))
 
 
 def _rows(tasks: Sequence[Task]) -> list[workers.Row]:
@@ -172,9 +172,9 @@ def _pipeline(rows: Sequence[workers.Row], jobs: Sequence[EncoderJob], config: E
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
     stream: Dataset = ray.data.from_items([workers.block(row) for row in rows], override_num_blocks=len(rows))
-    if ways := _ways(jobs):
+    if transforms := _transforms(jobs):
         stream = stream.map_batches(
-            partial(workers.decode, ways=ways, child=decoder.CHILD, data=_anywhere(config.data)),
+            partial(workers.decode, transforms=transforms, child=decoder.CHILD, data=_anywhere(config.data)),
             batch_size=1,
             num_cpus=pool.decoder_cpus,
             compute=TaskPoolStrategy(min(pool.decoders, len(rows))),

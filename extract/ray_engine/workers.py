@@ -60,31 +60,31 @@ def reports(batch: Batch) -> Iterator[Report]:
     return map(pickle.loads, batch["report"])
 
 
-def decode(batch: Batch, ways: Sequence[images.Prepare], child: tuple[str, ...], data: Place) -> Batch:
-    """One row's images -> the row, their pixels [n, height, width, 3] each way and, of the bad ones, the reason.
+def decode(batch: Batch, transforms: Sequence[images.Prepare], child: tuple[str, ...], data: Place) -> Batch:
+    """One row's images -> the row, their pixels [n, height, width, 3] by each transform and, of the bad ones, why.
 
-    ways: as `encoders.decoder` gives them. child: the decoder's command. data: the folder that all images lie in;
+    transforms: as `encoders.decoder` gives them. child: the decoder's command. data: the folder that all images lie in;
     every machine must see it.
     """
     items = merged([part.items for part in pickle.loads(batch["parts"][0])])
-    pixels = [np.zeros((1, len(items), 0), dtype=np.uint8) for _ in ways]
+    pixels = [np.zeros((1, len(items), 0), dtype=np.uint8) for _ in transforms]
     reasons = [""] * len(items)
     try:
         failure = _unseen(data)
         if not failure:
-            results = decoder.of_this_process(child).decode(items, partial(images.in_ways, ways=ways))
+            results = decoder.of_this_process(child).decode(items, partial(images.transformed, transforms=transforms))
             for row, result in enumerate(results):
                 if isinstance(result, BadImage):
                     reasons[row] = result.reason
                     continue
-                for way, made in enumerate(result):
-                    if not pixels[way].size:
-                        pixels[way] = np.zeros((1, len(items), *made.shape), dtype=np.uint8)
-                    pixels[way][0, row] = made
+                for number, made in enumerate(result):
+                    if not pixels[number].size:
+                        pixels[number] = np.zeros((1, len(items), *made.shape), dtype=np.uint8)
+                    pixels[number][0, row] = made
     except Failed as error:
         failure = f"machine {platform.node()} of the cluster: {error}"
     told = json.dumps({"reasons": reasons, "failure": failure, "reader": platform.node()})
-    columns = {f"pixels_{way:03}": made for way, made in enumerate(pixels)}
+    columns = {f"pixels_{number:03}": made for number, made in enumerate(pixels)}
     return {"parts": batch["parts"], "decoding": np.array([told]), **columns}
 
 
@@ -111,9 +111,9 @@ class Encode:
         if told:
             if told["failure"]:
                 raise Failed(told["failure"])
-            each_way = [batch[name][0] for name in sorted(batch) if name.startswith("pixels_")]
+            by_transform = [batch[name][0] for name in sorted(batch) if name.startswith("pixels_")]
             items = merged([part.items for part in parts])
-            for item, reason, *pixels in zip(items, told["reasons"], *each_way, strict=True):
+            for item, reason, *pixels in zip(items, told["reasons"], *by_transform, strict=True):
                 decoded[item.content] = BadImage(item.content, reason) if reason else pixels
         bad = [each for each in decoded.values() if isinstance(each, BadImage)]
         gone = {each.content for each in bad}
@@ -141,13 +141,13 @@ class Encode:
         loaded = self.batches or self._load()
         import torch
 
-        # every encoder's, for the decoders have made each way once, in this order
-        ways = dict.fromkeys(each.encoder.prepare for each in loaded) if decoded else {}
-        columns: dict[Any, int] = {way: place for place, way in enumerate(ways)}
+        # every encoder's, for decoders make of an image each once, in this order
+        transforms = dict.fromkeys(each.encoder.prepare for each in loaded) if decoded else {}
+        columns: dict[Any, int] = {transform: number for number, transform in enumerate(transforms)}
 
-        def pixels(item: Item, ways: Sequence[images.Prepare]) -> list[np.ndarray] | BadImage:
+        def pixels(item: Item, transforms: Sequence[images.Prepare]) -> list[np.ndarray] | BadImage:
             ready = decoded[item.content]
-            return ready if isinstance(ready, BadImage) else [ready[columns[way]] for way in ways]
+            return ready if isinstance(ready, BadImage) else [ready[columns[transform]] for transform in transforms]
 
         while True:
             tokeniser = None if decoded else Tokeniser(cast(TextEncoder, loaded[0].encoder))

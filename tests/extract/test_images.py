@@ -48,15 +48,15 @@ def test_several_sizes_are_made_of_one_decoding(monkeypatch, mode):
     opened = []
     whole = Image.open
     monkeypatch.setattr(Image, "open", lambda *args, **how: opened.append(args) or whole(*args, **how))
-    (together,) = images.in_ways([data], [*sizes, lambda contents: [len(contents[0])]])
+    (together,) = images.transformed([data], [*sizes, lambda contents: [len(contents[0])]])
     assert together.pop() == len(data)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
     assert len(opened) == 1
-    bad, own = images.in_ways([b"no image", data], sizes), lambda contents: [Undecodable("not mine")]
+    bad, own = images.transformed([b"no image", data], sizes), lambda contents: [Undecodable("not mine")]
     assert isinstance(bad[0], Undecodable)
     assert isinstance(bad[1], list)
-    assert str(images.in_ways([data], [*sizes, own])[0]) == "not mine"
+    assert str(images.transformed([data], [*sizes, own])[0]) == "not mine"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"])
