@@ -197,7 +197,7 @@ def evaluate(
         of_head = [
             Point(
                 name, kind, split, size, memes[size], len(draws), len(draws[0]),
-                figure(placed[size], groups, all((each == each[:, :1]).all() for each in draws)),
+                figure(placed[size], groups, all(map(statistics.constant, draws))),
             )
             for size, draws in its.items()
         ]  # fmt: skip
