@@ -63,8 +63,8 @@ def refuse_other_dataset(out: Path, splits: Sequence[SplitSize]) -> None:
             f"{path} is not what this version can read ({type(error).__name__}: {error}), so it may be of other memes; "
             "name another folder with --out, or replace it with --overwrite"
         ) from None
-    old, new = ({split.digest for split in sizes if split.digest} for sizes in (there.splits, splits))
-    if old and old.isdisjoint(new):
+    old = [split for split in there.splits if split.digest]
+    if old and not any(one.same_memes(other) for one in old for other in splits):
         raise Refused(
             f"{out} holds a comparison on other memes (of {there.features}, {there.splits[0].memes:,} in train); name "
             "another folder with --out, or replace it with --overwrite"

@@ -199,6 +199,12 @@ def test_another_dataset_s_results_are_not_overwritten_unasked(copy, tmp_path):
     assert reports.read(copy).size("train").memes == 50
 
 
+def test_the_same_memes_without_their_images_are_no_other_dataset(copy, folder):
+    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+    compare.main([*asked, "--image-encoder", "none"])
+    assert reports.read(copy).heads == ["text"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [('{"heads": ["text"', "JSONDecodeError: "), ("{}", "KeyError: 'encoders'"), ("[]", "TypeError: ")],
