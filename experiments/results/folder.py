@@ -81,7 +81,8 @@ def write(out: Path, data: Data, trained: Sequence[Trained], results: Results) -
         heads = [each for each in trained if each.fitted is not None]
         # a hundred runs' weights take longer to hash and write than all that is said of them
         with ThreadPoolExecutor() as pool:
-            saved = [pool.submit(models.save, staged / "models", each, data, results.comparison) for each in heads]
+            how = staged / "models", out / "models", data, results.comparison
+            saved = [pool.submit(models.save, each, *how) for each in heads]
             write_texts(staged, results)
             for each in saved:
                 each.result()
