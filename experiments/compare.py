@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     add("--heads", default=DEFAULT_HEADS, metavar="H,H", help=f"or all; docs/heads.md (default: {DEFAULT_HEADS})")
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
-    add("--overwrite", action="store_true", help="replace a comparison on other memes that lies in --out")
+    add("--overwrite", action="store_true", help="replace a comparison in --out that is on other memes, or unreadable")
     add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--references", choices=("all", "none"), default="all", help="baselines beside the heads (default: all)")
     scaled = "scale probabilities on dev (default: none)"

@@ -56,10 +56,7 @@ def chosen(folders: Folders, kind: str, name: str | None, features: Place) -> li
 
 def choose(folders: Folders, kind: str, name: str | None, features: Place) -> EncoderFolder:
     """The encoder of that kind that was named, or the only one there is with a vector a meme."""
-    of_kind = candidates(folders, kind)
-    if name is not None:
-        called = {_plain(name), _plain(f"{name}-{kind}")}  # the second: one of two towers
-        of_kind = [folder for folder in folders.values() if folder.kind == kind and _plain(folder.name) in called]
+    of_kind = candidates(folders, kind) if name is None else called(folders, kind, name)
     if any(folder.pooling == GRID for folder in of_kind):
         raise Refused(
             f"{name} holds grids of vectors, and a head takes one vector a meme.\n"
@@ -73,12 +70,31 @@ def choose(folders: Folders, kind: str, name: str | None, features: Place) -> En
     there = listing(
         [f"{folder.name} ({kinds[folder.name]}: {', '.join(folder.splits)})" for folder in folders.values()]
     )
+    if of_kind:
+        several = f"{features} holds {len(of_kind)} {kind} encoders"
+        how = "; name one with" if name is None else f" that {name} may mean; name one as it is here with"
+        raise Refused(f"{several}{how} --{kind}-encoder:\n{there}")
     if name is not None:
         raise Refused(f"{features} holds no {kind} features of {name}. It holds:\n{there}")
-    if of_kind:
-        raise Refused(f"{features} holds {len(of_kind)} {kind} encoders; name one with --{kind}-encoder:\n{there}")
     inside = f"It holds:\n{there}" if folders else "It is empty."
     raise Refused(f"{features} holds no {kind} features. {inside}\nRun: python -m extract --features {features}")
+
+
+def called(folders: Folders, kind: str, name: str) -> list[EncoderFolder]:
+    """The folder of that name; else those that extract makes for it, a tower's only where there is no other.
+
+    Folders do not mention the pooling that their encoder's family has by default.
+    """
+
+    def plain(folder: EncoderFolder) -> set[str]:
+        return {_plain(name), _plain(name.removesuffix(f":{folder.pooling}"))}
+
+    of_kind = [folder for folder in folders.values() if folder.kind == kind]
+    return (
+        [folder for folder in of_kind if folder.name == name]
+        or [folder for folder in of_kind if _plain(folder.name) in plain(folder)]
+        or [folder for folder in of_kind if _plain(folder.name) in {f"{each}-{kind}" for each in plain(folder)}]
+    )
 
 
 def _plain(name: str) -> str:

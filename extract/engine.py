@@ -226,7 +226,7 @@ class Tokeniser:
         sample = texts[:: -(-len(texts) // SAMPLE) or 1]
         prepared = self.encoder.prepare(list(sample))
         self._tried = dict(zip(sample, prepared, strict=True))
-        refuse_unknown(len(sample), *self.encoder.known_and_unknown(prepared))
+        refuse_unknown(len(sample), *self.encoder.known_and_unknown(prepared), len(texts))
 
     def __call__(self, texts: list[str]) -> list[list[int]]:
         """Word pieces of each text before truncation."""

@@ -4,6 +4,7 @@ Dataset, plan and engines know images by `Source` alone, so that bytes are read 
 """
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -39,6 +40,26 @@ def local(path: Place) -> Path:
 def name(folder: Place) -> str:
     """What a person calls it, also when it is given as "."."""
     return folder.name if isinstance(folder, Remote) else folder.resolve().name
+
+
+def seen_from(folder: Place, other: str) -> str:
+    """What a file in `folder` says of another one's full name: its way there, which tells no more of this machine than
+    both share, and holds where both move. The full name where one lies elsewhere, or they share but the root."""
+    if not other or "://" in other or isinstance(folder, Remote):
+        return other
+    here = folder.resolve()
+    try:
+        shared = Path(os.path.commonpath([here, other]))
+    except ValueError:  # another drive
+        return other
+    return other if shared == shared.parent else Path(os.path.relpath(other, here)).as_posix()
+
+
+def in_full(folder: Place, said: str) -> str:
+    """The inverse of `seen_from`; older versions said full names, which stay."""
+    if not said or "://" in said or isinstance(folder, Remote):
+        return said
+    return os.path.normpath(folder.resolve() / said)
 
 
 def modified(path: Place) -> float:

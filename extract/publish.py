@@ -140,7 +140,8 @@ def record_dataset(folder: Folder, dataset: store.DatasetIdentity, present: Sequ
     earlier = {name: digest for name, digest in before.splits.items() if name in present} if before else {}
     splits = earlier | dataset.splits
     with folder.writing(), replacing(path) as aside:
-        aside.write_text(replace(dataset, splits=splits).to_json(), encoding="utf-8")
+        data = places.seen_from(folder.path, dataset.data)
+        aside.write_text(replace(dataset, data=data, splits=splits).to_json(), encoding="utf-8")
 
 
 def bad_memes(split: HashedSplit, bad: dict[str, str]) -> list[tuple[Meme, str]]:

@@ -8,8 +8,10 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor
 
-SHARE = 8  # of a GPU's free memory, what one thing may take: standardised vectors, or the runs of a stack
 STREAMS = 4  # heads, or stacks of a sweep, that train at once
+# of a GPU's free memory, what one thing may take: each stream has three (train's standardised vectors, dev's, the runs
+# of a stack), and a fourth share is left for what nobody asks room for
+SHARE = 4 * STREAMS
 CAPTURING = threading.Lock()  # heads train side by side, and their captures come one after the other
 THREAD = threading.local()  # its stream
 

@@ -21,6 +21,7 @@ from experiments.results.records import (
     versions,
 )
 from experiments.training import Trained
+from extract.dataset import SIDES
 
 
 def evaluate(
@@ -136,7 +137,8 @@ def size(split: Split) -> SplitSize:
     labelled = split.labelled
     texts, groups = (int(each.max(initial=-1)) + 1 for each in (labelled.text_group, labelled.group))
     positive = int((labelled.pairs.label == 1).sum())
-    return SplitSize(split.name, len(split), len(labelled), positive, texts, digest([split]), groups)
+    sides = {side: digest([split], [side]) for side in SIDES if getattr(split.pairs, side).identity.dim}
+    return SplitSize(split.name, len(split), len(labelled), positive, texts, digest([split]), groups, sides=sides)
 
 
 def without_seed(trained: Trained) -> dict[str, object]:

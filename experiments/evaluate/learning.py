@@ -10,7 +10,7 @@ from scipy.stats import chi2, norm
 
 from experiments.evaluate import statistics
 from experiments.results.learning import LearningCurve, Point, PowerLaw, Replaced
-from experiments.results.records import NAN, Figure, Leaderboard
+from experiments.results.records import NAN, Figure, Leaderboard, SplitSize
 
 STEEPEST = 3.0  # exponent of a power law
 POOR = 0.05  # p-value below which sizes do not lie on one
@@ -154,7 +154,7 @@ def beside(curve: LearningCurve, board: Leaderboard | None) -> tuple[list[Replac
     """
     if board is None:
         return [], "no leaderboard"
-    if [each.digest for each in board.sizes[:2]] != [each.digest for each in curve.splits[:2]]:
+    if not all(map(SplitSize.same_memes, board.sizes[:2], curve.splits[:2])):
         return [], "other memes"
     prints = {name: encoder.fingerprint for name, encoder in board.encoders.items()}
     its = {encoder.fingerprint for encoder in curve.encoders.values()}
@@ -197,7 +197,7 @@ def evaluate(
         of_head = [
             Point(
                 name, kind, split, size, memes[size], len(draws), len(draws[0]),
-                figure(placed[size], groups, all((each == each[:, :1]).all() for each in draws)),
+                figure(placed[size], groups, all(map(statistics.constant, draws))),
             )
             for size, draws in its.items()
         ]  # fmt: skip

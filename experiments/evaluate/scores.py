@@ -83,11 +83,6 @@ class Scores:
         """Return the scores of these memes, as a split of that name."""
         return replace(self, split=split, logit=self.logit[:, memes], label=self.label[memes])
 
-    @property
-    def constant(self) -> bool:
-        """Whether no run tells one meme from another."""
-        return bool((self.logit == self.logit[:, :1]).all())
-
     def metrics(self, threshold: Float[Tensor, " run"] | float) -> dict[str, Float[np.ndarray, " run"]]:
         """Compute every metric of every run; NaN where it is undefined."""
         values = evaluate(self.logit, self._labels, threshold, self.temperature)
@@ -241,8 +236,8 @@ def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarra
     groups, of_label_1 = len(np.unique(group)), len(np.unique(group[scores.positive]))
 
     def most(name: str) -> int | float:
-        """How many groups a metric is a share of, at the most; AUC-ROC of a constant is 1/2 on any memes."""
-        if name == "auc_roc" and scores.constant:
+        """How many groups a metric is a share of, at the most."""
+        if name == "auc_roc" and statistics.constant(scores.logit):
             return np.inf
         return of_label_1 if name in OF_LABEL_1 else groups
 

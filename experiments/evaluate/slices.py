@@ -80,5 +80,5 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
         return Figure(mean, spread)
     groups, its_group = np.unique(group[mask], return_inverse=True)
     variance = statistics.auc_error(logit, positive, its_group) ** 2
-    most = np.inf if scores.constant else len(groups)
+    most = np.inf if statistics.constant(scores.logit) else len(groups)
     return Figure(mean, spread, *statistics.score_interval(mean, variance, most))

@@ -159,6 +159,11 @@ def score_interval(mean: float, variance: float, most: int | float) -> tuple[flo
     return float(low), float(high)
 
 
+def constant(scores: Shaped[Any, "run meme"]) -> bool:
+    """Whether no run tells one meme from another: the AUC-ROC is 1/2 on any memes."""
+    return bool((scores == scores[:, :1]).all())
+
+
 def seeds_variance(runs: Float[np.ndarray, " run"]) -> float:
     """Return the variance of a mean over runs that seeds alone make; 0 for a single run, which tells nothing of it."""
     return float(np.var(runs, ddof=1) / len(runs)) if len(runs) > 1 else 0.0
@@ -195,7 +200,8 @@ def delong(
     with Obuchowski's 1997 variance for clustered data, equal to DeLong's where every meme is a group of its own. To it
     comes the variance over seeds of either mean, and Student's t for as few seeds as there are (Welch 1947,
     Satterthwaite 1946). Where no meme and no seed varies, groups of memes change sides at random instead
-    (`permutation`), and the interval joins those of the two (Newcombe 1998, without correlation).
+    (`permutation`), and the interval joins those of the two (Newcombe 1998, without correlation); that of a constant is
+    1/2 alone.
     NaN where a class is missing or lies in one group.
     """
     nan = float("nan")
@@ -215,8 +221,8 @@ def delong(
     if np.isnan(error):
         return Paired(difference, nan, nan, nan, nan)
     if error == 0:
-        most = len(np.unique(group))
-        (low_a, high_a), (low_b, high_b) = (score_interval(mean, 0.0, most) for mean in means)
+        most = [np.inf if constant(scores) else len(np.unique(group)) for scores in (a, b)]
+        (low_a, high_a), (low_b, high_b) = map(score_interval, means, (0.0, 0.0), most)
         low = difference - np.hypot(means[0] - low_a, high_b - means[1])
         high = difference + np.hypot(high_a - means[0], means[1] - low_b)
         return Paired(difference, 0.0, permutation(a, b, positive, group), float(low), float(high))

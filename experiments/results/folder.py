@@ -51,13 +51,20 @@ def prepare(out: Path, inside: str = "models") -> None:
 
 
 def refuse_other_dataset(out: Path, splits: Sequence[SplitSize]) -> None:
-    """Raise Refused where `out` holds a comparison on other memes: not one of its splits is among these."""
+    """Raise Refused where `out` holds a comparison on other memes, not one of its splits among these, or one that
+    cannot be read."""
+    path = out / "comparison.json"
     try:
-        there = Comparison.from_json((out / "comparison.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        there = Comparison.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return
-    old, new = ({split.digest for split in sizes if split.digest} for sizes in (there.splits, splits))
-    if old and old.isdisjoint(new):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(
+            f"{path} is not what this version can read ({type(error).__name__}: {error}), so it may be of other memes; "
+            "name another folder with --out, or replace it with --overwrite"
+        ) from None
+    old = [split for split in there.splits if split.digest]
+    if old and not any(one.same_memes(other) for one in old for other in splits):
         raise Refused(
             f"{out} holds a comparison on other memes (of {there.features}, {there.splits[0].memes:,} in train); name "
             "another folder with --out, or replace it with --overwrite"
@@ -74,7 +81,8 @@ def write(out: Path, data: Data, trained: Sequence[Trained], results: Results) -
         heads = [each for each in trained if each.fitted is not None]
         # a hundred runs' weights take longer to hash and write than all that is said of them
         with ThreadPoolExecutor() as pool:
-            saved = [pool.submit(models.save, staged / "models", each, data, results.comparison) for each in heads]
+            how = staged / "models", out / "models", data, results.comparison
+            saved = [pool.submit(models.save, each, *how) for each in heads]
             write_texts(staged, results)
             for each in saved:
                 each.result()
@@ -178,7 +186,8 @@ def read(folder: Path) -> Results:
         raise Refused(f"{error.filename} is missing. {again}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(
-            f"{folder} holds what another version of compare wrote ({type(error).__name__}: {error}). {again}"
+            f"{folder} holds what another version of compare wrote ({type(error).__name__}: {error}). "
+            f"{again} --overwrite"
         ) from None
     histories = {head: models.read_history(folder / "models" / f"{head}.safetensors") for head in comparison.settings}
     return Results(comparison, rows, split_predictions, {head: its for head, its in histories.items() if its})

@@ -18,7 +18,7 @@ from experiments.data import Data
 from experiments.evaluate.scores import mean_threshold
 from experiments.results.records import Comparison
 from experiments.training import Trained, chosen_on_dev, rows
-from extract import store
+from extract import places, store
 from extract.dataset import SIDES
 from extract.errors import Refused, listing
 from extract.store import EncoderIdentity
@@ -55,7 +55,7 @@ class Known:
     label: list[int]
     text: list[str]  # sha256 of each text, in hex
     image: list[str]  # likewise of each image
-    data: str  # the folder of the dataset that they are of; empty where the features do not say
+    data: str  # the folder of the dataset that they are of, in full; empty where the features do not say
     threshold: float  # probability, tuned on dev for the runs' mean, where every run lets what it remembers vote
     temperature: list[float]  # of each run, where it does
 
@@ -97,8 +97,11 @@ class SavedHead:
         return probabilities(logit, self.temperature).numpy()
 
 
-def save(folder: Path, trained: Trained, data: Data, comparison: Comparison) -> None:
-    """Write a head's runs, and all that it takes to use them on new memes, to <head>.safetensors and <head>.json."""
+def save(trained: Trained, folder: Path, final: Path, data: Data, comparison: Comparison) -> None:
+    """Write a head's runs, and all that it takes to use them on new memes, to <head>.safetensors and <head>.json.
+
+    final: where `folder` will lie.
+    """
     assert trained.fitted is not None
     weights = serialise({name: part.contiguous() for name, part in trained.fitted.state().items()})
     (folder / f"{trained.name}.safetensors").write_bytes(weights)
@@ -115,7 +118,7 @@ def save(folder: Path, trained: Trained, data: Data, comparison: Comparison) -> 
         "code": comparison.code,
     }
     if known := remembered(trained, data, comparison.calibration):
-        about["known"] = asdict(known)
+        about["known"] = asdict(known) | {"data": places.seen_from(final, known.data)}
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (folder / f"{trained.name}.json").write_text(text, encoding="utf-8")
 
@@ -169,13 +172,14 @@ def load_head(path: Path) -> SavedHead:
         if hashlib.sha256(weights).hexdigest() != about["weights"]:
             raise Refused(f"{path.with_suffix('.safetensors')} is damaged, or not what {path.name} tells of. {again}")
         runs = [HeadSettings(**run) for run in about["runs"]]
+        known = Known(**about["known"]) if "known" in about else None
         return SavedHead(
             fitted=Fitted.from_state(about["head"], runs, deserialise(weights)),
             temperature=torch.tensor(about["temperature"], dtype=torch.float64),
             threshold=float(about["mean_threshold"]),
             # the version before wrote no versions
             encoders={side: EncoderIdentity.from_json(side, {"versions": {}} | about[side]) for side in SIDES},
-            known=Known(**about["known"]) if "known" in about else None,
+            known=known and replace(known, data=places.in_full(path.parent, known.data)),
         )
     except OSError as error:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}. {again}") from None

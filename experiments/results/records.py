@@ -149,6 +149,14 @@ class SplitSize:
     digest: str = ""  # sha256 over ids, labels and contents
     groups: int = 0  # of memes that share a text or an image, directly or through others
     in_train: dict[str, int] = field(default_factory=dict)  # memes whose "id", "text", "image" or "any" is in train
+    sides: dict[str, str] = field(default_factory=dict)  # sha256 over ids, labels and one side's contents
+
+    def same_memes(self, other: "SplitSize") -> bool:
+        """Whether both hold the same ids and labels, and the same contents of every side that neither leaves out."""
+        both = self.sides.keys() & other.sides.keys()
+        if not both:  # an older version's, or one of texts alone and one of images
+            return self.digest == other.digest
+        return all(self.sides[side] == other.sides[side] for side in both)
 
 
 @dataclass(frozen=True)

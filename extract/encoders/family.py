@@ -83,19 +83,21 @@ class TextEncoder(Encoder, Protocol):
         """How many of prepared texts' word pieces, specials apart, its vocabulary has and has not."""
 
 
-def unknown_pieces(texts: int, known: int, unknown: int) -> str:
-    """What to say of word pieces that an encoder does not know; empty if it knows all."""
+def unknown_pieces(texts: int, known: int, unknown: int, every: int = 0) -> str:
+    """What to say of word pieces that an encoder does not know; empty if it knows all. every: where `texts` are some of
+    so many."""
     if not unknown:
         return ""
     pieces = known + unknown
-    return f"{unknown:,} of the {pieces:,} word pieces of {texts:,} texts ({unknown / pieces:.1%}) are unknown to it"
+    of_texts = f"a sample of {texts:,} of the {every:,} texts" if texts < every else f"{texts:,} texts"
+    return f"{unknown:,} of the {pieces:,} word pieces of {of_texts} ({unknown / pieces:.1%}) are unknown to it"
 
 
-def refuse_unknown(texts: int, known: int, unknown: int) -> None:
-    """Raise Failed where it does not know most, unless the texts are too few to tell by them."""
+def refuse_unknown(texts: int, known: int, unknown: int, every: int) -> None:
+    """Raise Failed where it does not know most, unless the texts are too few to tell by them. every: as above."""
     if texts >= FEW_TEXTS and unknown > MOST_UNKNOWN * (known + unknown):
         raise Failed(
-            f"the text encoder: {unknown_pieces(texts, known, unknown)}. "
+            f"the text encoder: {unknown_pieces(texts, known, unknown, every)}. "
             "Its vocabulary is cut short, or not of these texts' language"
         )
 

@@ -7,15 +7,18 @@ disagree. Text alone and image alone are at chance by construction (see extract/
 import json
 import os
 import signal
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 from extract.errors import Failed, Refused, listing
@@ -77,9 +80,22 @@ def _draw_groups(
     # spawned, not forked: a fork copies the locks of whatever threads the caller runs
     with ProcessPoolExecutor(workers, get_context("spawn"), _worker_begins) as pool:
         try:
-            yield from pool.map(draw_one, groups, chunksize=4)
+            with _no_script():
+                drawn = pool.map(draw_one, groups, chunksize=4)  # starts all workers
+            yield from drawn
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_script() -> Iterator[None]:
+    """Processes that are spawned within do not run the caller's script first, which would draw again if unguarded."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _worker_begins() -> None:

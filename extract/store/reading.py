@@ -23,7 +23,7 @@ IN_MEMORY = 1 << 28  # bytes of vectors that are copied when they are put into a
 class DatasetIdentity:
     """Which dataset an encoder's files were made from."""
 
-    data: str  # its folder, in full
+    data: str  # its folder, in full; in the file as seen from there
     splits: dict[str, str]  # name -> sha256 of its ids and texts
 
     def same(self, other: "DatasetIdentity") -> bool:
@@ -40,7 +40,7 @@ def recorded(features: Place) -> dict[Place, DatasetIdentity]:
     for path in places.glob(features, f"[!.]*/{DATASET}"):
         try:
             told = json.loads(places.local(path).read_text(encoding="utf-8"))
-            said[path] = DatasetIdentity(str(told["data"]), dict(told["splits"]))
+            said[path] = DatasetIdentity(places.in_full(path.parent, str(told["data"])), dict(told["splits"]))
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}: cannot be read ({error}); delete it and run extract again") from None
     return said

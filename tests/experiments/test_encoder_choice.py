@@ -1,14 +1,18 @@
 """Which encoders are meant, and which splits they have in common, or a refusal that names what there is."""
 
 import shutil
+from pathlib import Path
 
 import planted
 import pytest
+from tiny_encoders import hub_cache, two_tower_folder
 
 from experiments import data as loading
+from experiments.encoder_choice import choose, chosen
 from experiments.search import trials
+from extract.encoders import catalogue
 from extract.errors import Refused
-from extract.store import StoreError
+from extract.store import EncoderFolder, StoreError
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -30,6 +34,60 @@ def test_two_encoders_of_a_kind_must_be_named(tmp_path):
     assert loading.load(tmp_path, text_encoder="org/other").text.name == "org--other"
     with pytest.raises(Refused, match=r"holds no image features of resnet50. It holds:\n  org--other \(text"):
         loading.load(tmp_path, "tiny-bert", "resnet50")
+
+
+CLIP = "openai/clip-vit-base-patch32"
+
+
+@pytest.mark.parametrize("pooling", ["", ":pooled", ":projected"])
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_the_name_that_extract_took_finds_the_tower_that_it_wrote(tmp_path, monkeypatch, kind, pooling):
+    folder, _ = two_tower_folder(tmp_path / "clip", "clip")
+    hub_cache(monkeypatch, tmp_path / "hub", CLIP, folder)
+    there = dict(map(written, [("text", CLIP), ("text", f"{CLIP}:projected"), ("image", CLIP)]))
+    there |= dict(map(written, [("image", f"{CLIP}:projected"), ("image", f"{CLIP}:mean")]))
+    name, its = written((kind, CLIP + pooling))
+    for asked in (CLIP + pooling, name):
+        assert choose(there, kind, asked, tmp_path) == its
+    assert [each.name for each in chosen(there, kind, f"{CLIP}+{CLIP}:projected", tmp_path)] == [
+        f"openai--clip-vit-base-patch32{part}-{kind}" for part in ("", "-projected")
+    ]
+
+
+def written(encoder):
+    """The folder that extract makes for an encoder, by its name."""
+    kind, name = encoder
+    located = catalogue.locate(kind, name)
+    return located.slug, folder_of(located.slug, kind, located.pooling)
+
+
+def folder_of(name, kind, pooling="cls"):
+    return EncoderFolder(name, kind, pooling, dict.fromkeys(("dev", "train"), Path()))
+
+
+def test_the_default_pooling_may_be_named():
+    there = {"bert": folder_of("bert", "text"), "bert-mean": folder_of("bert-mean", "text", "mean")}
+    assert [choose(there, "text", f"bert{pooling}", Path()).name for pooling in ("", ":cls", ":mean")] == [
+        *("bert", "bert", "bert-mean")
+    ]
+
+
+def test_a_folder_called_so_comes_before_a_tower_of_that_name():
+    there = {name: folder_of(name, "text") for name in ("org--bert", "org--bert-text", "org-bert")}
+    assert {choose(there, "text", name, Path()).name for name in there} == set(there)
+
+
+def test_names_that_are_lacking_or_mean_several_are_refused_with_what_is_there():
+    there = {name: folder_of(name, "text") for name in ("org--bert", "org-bert")}
+    there["clip-image"] = folder_of("clip-image", "image", "pooled")
+    listed = "  org--bert (text: dev, train)\n  org-bert (text: dev, train)\n  clip-image (image: dev, train)"
+    for name, says in (
+        ("clip", "holds no text features of clip. It holds:"),
+        ("org/bert", "holds 2 text encoders that org/bert may mean; name one as it is here with --text-encoder:"),
+    ):
+        with pytest.raises(Refused) as refused:
+            choose(there, "text", name, Path("features"))
+        assert str(refused.value) == f"features {says}\n{listed}"
 
 
 def test_grids_are_never_offered_to_heads(tmp_path):

@@ -199,6 +199,31 @@ def test_another_dataset_s_results_are_not_overwritten_unasked(copy, tmp_path):
     assert reports.read(copy).size("train").memes == 50
 
 
+def test_the_same_memes_without_their_images_are_no_other_dataset(copy, folder):
+    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+    compare.main([*asked, "--image-encoder", "none"])
+    assert reports.read(copy).heads == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [('{"heads": ["text"', "JSONDecodeError: "), ("{}", "KeyError: 'encoders'"), ("[]", "TypeError: ")],
+    ids=["cut short", "of another version", "no comparison"],
+)
+def test_a_comparison_that_cannot_be_read_is_not_overwritten_unasked(copy, folder, text, why):
+    (copy / "comparison.json").write_text(text)
+    before = {path: path.read_bytes() for path in reports.walk(copy)}
+    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+    said = rf"^{copy}/comparison.json is not what this version can read \({why}.*--out, or .* --overwrite$"
+    with pytest.raises(Refused, match=said):
+        compare.main(asked)
+    assert {path: path.read_bytes() for path in reports.walk(copy)} == before
+    with pytest.raises(Refused, match=rf"Run: python -m experiments.compare --out {copy} --overwrite$"):
+        reports.read(copy)
+    compare.main([*asked, "--overwrite"])
+    assert reports.read(copy).heads == ["text"]
+
+
 def test_frames_hold_what_files_do(folder):
     results = reports.read(folder)
     table = pd.read_csv(folder / "comparison.csv")

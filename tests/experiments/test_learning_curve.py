@@ -175,7 +175,7 @@ def test_what_another_encoder_brings_stands_beside_what_more_labels_do(beside):
     [
         (lambda board: None, "python -m experiments.leaderboard was not run beside it."),
         (
-            lambda board: replace(board, sizes=[replace(each, digest="0") for each in board.sizes]),
+            lambda board: replace(board, sizes=[replace(each, sides={"text": "0"}) for each in board.sizes]),
             "the leaderboard beside it is of other memes.",
         ),
         (
@@ -196,6 +196,21 @@ def test_why_it_is_not_said_what_another_encoder_brings(beside, changes, says):
     assert found == []
     said = sentences.other_encoders(found, why, curve.splits)
     assert said == [f"What another encoder would bring is not said: {says}"]
+
+
+def test_a_curve_of_texts_alone_stands_beside_a_leaderboard_of_texts_and_images(beside, home, tmp_path):
+    """They hold the same memes, as far as both look at them; the records of older versions do not tell."""
+    asked = ASKED | {"heads": "text", "references": "none", "from_sweep": home / "choice.json", "out": out(tmp_path)}
+    curve = learning_curve(beside.parent / "features", text_encoder=OTHER, image_encoder="none", **asked)
+    board = boards.read(beside / "leaderboard")
+    found, why = learning.beside(curve, board)
+    assert (why, [(each.head, each.pair.split) for each in found]) == ("", [("text", "dev"), ("text", "test")])
+    relabelled = [replace(each, sides=each.sides | {"text": "0"}) for each in board.sizes]
+    older = [replace(each, sides={}) for each in board.sizes]
+    for sizes in (relabelled, older):
+        assert learning.beside(curve, replace(board, sizes=sizes)) == ([], "other memes")
+    whole = record.read(beside / "learning_curve")
+    assert learning.beside(whole, replace(board, sizes=older))[1] == ""
 
 
 def test_a_damaged_leaderboard_beside_it_is_refused_before_any_work(home, tmp_path):

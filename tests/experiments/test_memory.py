@@ -306,6 +306,21 @@ def test_a_remembered_meme_is_found_where_it_was(world, tmp_path):
     assert (nowhere.text(0), nowhere.image(0)) == (None, None)
 
 
+def test_reports_do_not_tell_where_this_machine_has_its_data(world, tmp_path):
+    """Moved with it, they find it again; a head of an older version, which told the full name, does still."""
+    there = shutil.copytree(world, tmp_path / "elsewhere/world")
+    for file in (*there.glob("reports/models/*.json"), *there.glob("features/*/dataset.json")):
+        assert str(world) not in file.read_text()
+    memory = load(there).memory
+    assert memory.known.data == str(there / "data")
+    path = there / "reports/models/retrieval.json"
+    about = json.loads(path.read_text())
+    assert about["known"]["data"] == "../../data"
+    path.write_text(json.dumps(about | {"known": about["known"] | {"data": str(world / "data")}}))
+    assert load(there).memory.known.data == str(world / "data")
+    assert load(there).memory.image(0) == memory.image(0) is not None
+
+
 @pytest.mark.parametrize(
     "how", ["another image", "a link that leaves", "a name that leaves", "no image", "other words"]
 )

@@ -184,9 +184,18 @@ def test_delong_names_what_it_cannot_tell():
     apart = statistics.delong(perfect, constant, positive, alone)
     assert (apart.difference, apart.standard_error) == (0.5, 0)
     assert apart.p == pytest.approx(2 / 16, abs=0.03)  # of four memes, none or all change sides
-    assert apart.low < 0 < apart.high
+    # what the perfect head's own interval is above 1/2, Wilson's of 4 of 4
+    assert (apart.low, apart.high) == (pytest.approx(4 / (4 + 1.959964**2) - 0.5), 0.5)
     assert np.isnan(statistics.delong(perfect, constant, np.ones(4, bool), alone).p)
     assert np.isnan(statistics.delong(perfect, constant, positive, np.array([0, 0, 1, 2])).standard_error)
+
+
+def test_constants_do_not_differ_on_any_memes():
+    """Whatever number each run says of all memes, and however these are grouped, its AUC-ROC is 1/2 exactly."""
+    a, b = (np.repeat([[value] for value in its], 40, axis=1) for its in ([0.3, 0.7, -1e300], [0.0]))
+    for group in (np.arange(40), np.arange(40) // 3):
+        found = statistics.delong(a, b, np.arange(40) % 2 == 1, group)
+        assert (found.difference, found.standard_error, found.p, found.low, found.high) == (0, 0, 1, 0, 0)
 
 
 @pytest.mark.parametrize("runs", [(5, 5), (3, 10), (7, 7), (9, 6)])
@@ -199,7 +208,7 @@ def test_rounding_of_means_over_runs_is_no_difference(runs):
     constant = statistics.delong(a, np.zeros((runs[1], 40)), positive, np.arange(40))
     assert (constant.difference, constant.standard_error) == (pytest.approx(0.5), 0)
     assert constant.p < 0.001
-    assert 0.2 < constant.low < 0.5 <= constant.high < 0.7
+    assert (constant.low, constant.high) == (pytest.approx(40 / (40 + 1.959964**2) - 0.5), pytest.approx(0.5))
 
 
 @given(st.integers(0, 30), st.integers(0, 30))

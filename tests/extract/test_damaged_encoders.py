@@ -153,6 +153,9 @@ def test_the_share_of_unknown_word_pieces_is_said_and_refused_above_half(
     short = engine.Tokeniser(load("text", folder))
     with pytest.raises(Failed, match=r"40 of the 40 word pieces of 16 texts \(100\.0%\) are unknown to it\. Its vocab"):
         short.try_on(texts)
+    sampled = r"2,048 of the 2,048 word pieces of a sample of 1,024 of the 3,072 texts \(100\.0%\) are unknown to it\."
+    with pytest.raises(Failed, match=sampled):
+        short.try_on(["ab cd", *["ef gh ij"] * 2] * 1024)
     short.try_on(["xy"])  # of one text nothing is concluded
     assert len(short(["xy"])[0]) == 3
 

@@ -214,9 +214,8 @@ def test_texts_of_unknown_words_are_refused_before_any_is_encoded(tmp_path, monk
     encoder = FakeText()
     monkeypatch.setattr(encoder, "known_and_unknown", lambda prepared: (0, sum(map(len, prepared))))
     monkeypatch.setattr(engine, "SAMPLE", 20)
-    with pytest.raises(
-        Failed, match=r"^the text encoder: .* of 20 texts \(100\.0%\) are unknown to it\. Its vocabulary"
-    ):
+    said = r"^the text encoder: .* of a sample of 20 of the 40 texts \(100\.0%\) are unknown to it\. Its vocabulary"
+    with pytest.raises(Failed, match=said):
         encode_texts(tmp_path, monkeypatch, encoder, 40)
     assert encoder.encoded == []
 

@@ -168,3 +168,18 @@ def test_a_copy_of_another_length_is_fetched_again(memory):
     (memory / "train.h5").write_bytes(b"whole")
     (memory / "train.h5").fetched().write_bytes(b"who")
     assert (memory / "train.h5").fetched().read_bytes() == b"whole"
+
+
+def test_a_file_tells_the_way_to_a_folder_and_no_full_name(tmp_path):
+    (tmp_path / "linked").symlink_to(tmp_path / "project/features", target_is_directory=True)
+    for folder, other, said in (
+        (tmp_path / "project/features/bert", tmp_path / "project/data/memes", "../../data/memes"),
+        (tmp_path / "linked/bert", tmp_path / "project/data", "../../data"),
+        (tmp_path, "s3://bucket/data", "s3://bucket/data"),
+        (Remote("s3://bucket/features"), tmp_path, str(tmp_path)),
+        (tmp_path, Path("/no/folder/in/common"), "/no/folder/in/common"),
+        (tmp_path, "", ""),
+    ):
+        assert places.seen_from(folder, str(other)) == said
+        assert places.in_full(folder, said) == str(other)
+    assert places.in_full(tmp_path, "/told/in/full") == "/told/in/full"

@@ -203,6 +203,17 @@ def test_same_seed_same_bytes_however_many_workers(drawn: Path, tmp_path: Path) 
     assert contents(tmp_path / "again") == contents(drawn)
 
 
+def test_a_script_without_a_guard_is_not_run_again_by_workers(drawn: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom extract.sample import draw\nfrom extract.sample.plan import SampleSettings\n"
+        f"print(draw(Path({str(tmp_path / 'again')!r}), {SMALL}, workers=2, progress=False), __name__)"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "39 __main__\n", "")
+    assert contents(tmp_path / "again") == contents(drawn)
+
+
 @pytest.mark.parametrize("scene", SCENES.values())
 @pytest.mark.parametrize("size", [(160, 90), (90, 160)])
 def test_every_scene_can_be_painted_in_every_light_and_shape(scene: Callable, size: tuple[int, int]) -> None:

@@ -117,8 +117,9 @@ def test_a_dataset_that_grows_moves_or_has_no_record_yet_is_known(extract, data,
     data.rename(moved)
     assert extract(moved, features, "--on-error", "skip") == (0, 0, 0)
     records = list(features.glob("*/dataset.json"))
-    assert {json.loads(record.read_text())["data"] for record in records} == {str(moved)}
+    assert {json.loads(record.read_text())["data"] for record in records} == {"../../moved"}
     assert {len(json.loads(record.read_text())["splits"]) for record in records} == {2}
+    assert {its.data for its in store.recorded(features).values()} == {str(moved)}
     for record in records:
         record.unlink()  # as of earlier versions
     assert extract(moved, features, "--on-error", "skip") == (0, 0, 0)

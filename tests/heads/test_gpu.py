@@ -15,6 +15,7 @@ from fake_gpu import Waits, fake_gpu
 from heads import gpu, stack
 from heads import train as training
 from heads.fitted import blank
+from heads.gpu import budget
 from heads.metrics import auc_roc
 from heads.models import HEADS
 from heads.rows import Feed, Once, Scaling, shuffled
@@ -290,9 +291,20 @@ def test_a_stack_takes_no_more_than_the_memory_that_there_is(monkeypatch):
     # seven copies of 361 k parameters, 4 MiB of dropout's bytes, a batch and its units: 17.6 MB a run
     assert cut == training.STACK_BYTES // (2817 * 128 * 28 + 129 * 28 + 64 * (2816 * 4 + 128 * 12) + (1 << 22))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (16 << 30, 80 << 30))
-    assert gpu.budget(torch.device("cuda"), 0) == 2 << 30
+    assert gpu.budget(torch.device("cuda"), 0) == 1 << 30
     on_gpu = training._stacks("early", *dims, runs, torch.device("cuda"), torch.bfloat16)
     assert max(map(len, on_gpu)) < cut  # eight bytes more a value: rounded copies, and the update of unequal rates
+
+
+def test_streams_that_train_at_once_take_no_more_than_what_is_free(imitated, monkeypatch):
+    """Whatever a fit asks room for, each stream's does: vectors of train and of dev, and a stack's runs."""
+    taken = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (16 << 30, 80 << 30))
+    monkeypatch.setattr(gpu, "budget", lambda *asked: taken.append(budget(*asked)) or taken[-1])
+    monkeypatch.setattr(training, "Feed", lambda *how: taken.append(how[5]) or Feed(*how))
+    fit("early", TRAIN, DEV, [SHORT], cache_bytes=budget(CPU, 0))
+    assert len(taken) >= 3
+    assert gpu.STREAMS * sum(taken) <= 16 << 30
 
 
 def test_a_cpu_call_never_wakes_cuda(monkeypatch):
