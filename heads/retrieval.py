@@ -77,10 +77,14 @@ class RetrievalHead(Head):
         """`forward`, where so many neighbours vote in each run; at_once is as `vote` has it."""
         hidden = self.hidden(text_vec, image_vec, noise)
         logit = self.joint.outputs(hidden, noise).squeeze(-1)
-        for run, count in enumerate(neighbours):
-            if count > 0:
-                logit[run] = self.vote(run, unit(hidden[run]), [count], at_once)[0]
-        return logit
+        if max(neighbours) <= 0:
+            return logit
+        return torch.stack(
+            [
+                self.vote(run, unit(hidden[run]), [count], at_once)[0] if count > 0 else logit[run]
+                for run, count in enumerate(neighbours)
+            ]
+        )
 
     def losses(
         self,

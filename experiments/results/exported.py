@@ -126,8 +126,9 @@ def trace(saved: SavedHead) -> torch.export.ExportedProgram:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # about the tracer's own future
-            program = torch.export.export(WholeHead(saved).eval(), vectors, dynamic_shapes=({0: memes}, {0: memes}))
-            return program.run_decompositions({})
+            whole, any_number = WholeHead(saved).eval(), ({0: memes}, {0: memes})
+            program = torch.export.export(whole, vectors, dynamic_shapes=any_number, strict=False)
+            return program.run_decompositions({})  # none: predict's own steps round as predict does
     except Exception as error:  # torch's own kinds, many
         reason = str(error).strip().split("\n")[0]
         raise Failed(f"the head {saved.name} cannot be exported: {type(error).__name__}: {reason}") from None
