@@ -57,12 +57,14 @@ def export(
     saved = models.choose(models.load(Path(model)), head)
     dims = {side: encoder.dim for side, encoder in saved.encoders.items()}
     about = {"head": saved.name, "run": results.comparison.run, "threshold": saved.threshold, **dims}
+    program = exported.trace(saved)
+    if "onnx" in asked:
+        exported.refuse_large(saved, program)
     folder_out = Path(out)
     try:
         folder_out.mkdir(parents=True, exist_ok=True)
-        program = exported.trace(saved)
         if "torch" in asked:
-            exported.write_torch(folder_out, saved, program, about)
+            exported.write_torch(folder_out, program, about)
         if "sklearn" in asked:
             exported.write_sklearn(folder_out, about)
         if "onnx" in asked:

@@ -40,6 +40,7 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
         f"A light head of memefuse on frozen encoders: vectors of {' and '.join(saved.sides)} in, the probability of "
         f"label 1 out, the mean of {len(saved.fitted.runs)} runs. Label 1 is from **{bare(saved.threshold)}** "
         "on, the threshold with the best macro-F1 on dev.",
+        *memory(saved, files),
     ]
     lines += ["", "## Use", "", *(f"- {sentence}" for sentence in USE)]
     lines += ["", *(f"- `{name}`: {what}" for name, what in files.items())]
@@ -62,6 +63,26 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
     lines += ["", "## Training", "", f"- settings: `{settings}`", f"- seeds: 0 to {comparison.seeds - 1}"]
     lines += [f"- code: memefuse {comparison.code}; run: {run}", "", "## How to read this", "", READING]
     return "\n".join(lines) + "\n"
+
+
+def memory(saved: SavedHead, files: dict[str, str]) -> list[str]:
+    """What of the memes that a head remembers goes along with it."""
+    voting, runs = saved.fitted.voting, len(saved.fitted.runs)
+    if not saved.known:
+        return []
+    if not voting:
+        said = "Dev preferred each run's linear output to a vote of the memes of train: none of these is in the files."
+        return ["", said]
+    said = (
+        f"In {voting} of {runs} runs the nearest of {len(saved.known.ids):,} memes of train vote. Hidden vectors and "
+        "labels of these memes are in the files; examples that `predict` was given are not."
+    )
+    if "head.onnx" in files:
+        said += (
+            " `head.onnx` holds all that it is given against them at once: give it a thousand memes at a time. Where "
+            "memes of both labels are equally near, it may rank them otherwise than predict."
+        )
+    return ["", said]
 
 
 def front_matter(results: Results, rows: list[Row], title: str) -> list[str]:

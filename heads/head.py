@@ -1,6 +1,6 @@
 """What all heads share: a stack of runs, and a declaration that tables, tests, plots, sweep and predict read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -51,6 +51,10 @@ class Head(nn.Module):
     ) -> Float[Tensor, "run batch"]:
         """Return logits, positive for hateful, of [batch, dim] (shared by all runs) or [run, batch, dim]."""
         raise NotImplementedError
+
+    def traced(self) -> Callable[[Tensor, Tensor], Float[Tensor, "run batch"]]:
+        """Return `forward` as steps that no value changes, which export writes down; most heads have no others."""
+        return self
 
     def losses(
         self,

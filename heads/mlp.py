@@ -83,7 +83,7 @@ def stacked_linear(
     if inputs.ndim == 3:
         return torch.baddbmm(bias[:, None], inputs, weight)
     wide = torch.addmm(bias.flatten(), inputs, weight.transpose(0, 1).flatten(1))
-    return wide.view(len(inputs), *bias.shape).transpose(0, 1)
+    return wide.view(inputs.shape[0], *bias.shape).transpose(0, 1)
 
 
 def drawn(fan_in: int, fan_out: int, generators: Sequence[torch.Generator]) -> tuple[nn.Parameter, nn.Parameter]:

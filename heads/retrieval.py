@@ -1,6 +1,6 @@
 """A head that learns to lie near memes of its label, and may answer by what the nearest of them are."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -64,12 +64,27 @@ class RetrievalHead(Head):
     def forward(
         self, text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None
     ) -> Float[Tensor, "run batch"]:
+        return self.answer(self.neighbours.tolist(), text_vec, image_vec, noise)
+
+    def traced(self) -> Callable[[Tensor, Tensor], Float[Tensor, "run batch"]]:
+        neighbours = self.neighbours.tolist()
+        return lambda text_vec, image_vec: self.answer(neighbours, text_vec, image_vec, at_once=None)
+
+    def answer(
+        self, neighbours: Sequence[int], text_vec: Tensor, image_vec: Tensor, noise: DropoutNoise | None = None,
+        at_once: int | None = AT_ONCE,
+    ) -> Float[Tensor, "run batch"]:  # fmt: skip
+        """`forward`, where so many neighbours vote in each run; at_once is as `vote` has it."""
         hidden = self.hidden(text_vec, image_vec, noise)
         logit = self.joint.outputs(hidden, noise).squeeze(-1)
-        for run, count in enumerate(self.neighbours.tolist()):
-            if count > 0:
-                logit[run] = self.vote(run, unit(hidden[run]), [count])[0]
-        return logit
+        if max(neighbours) <= 0:
+            return logit
+        return torch.stack(
+            [
+                self.vote(run, unit(hidden[run]), [count], at_once)[0] if count > 0 else logit[run]
+                for run, count in enumerate(neighbours)
+            ]
+        )
 
     def losses(
         self,
@@ -143,15 +158,17 @@ class RetrievalHead(Head):
             share[run].scatter_(1, place, weight / weight.sum(1, keepdim=True))
         return share, cosine
 
-    def vote(self, run: int, here: Float[Tensor, "meme hidden"], counts: Sequence[int]) -> Float[Tensor, "count meme"]:
+    def vote(
+        self, run: int, here: Float[Tensor, "meme hidden"], counts: Sequence[int], at_once: int | None = AT_ONCE
+    ) -> Float[Tensor, "count meme"]:
         """Logits of the votes of each number of nearest memes, the nearer the heavier.
 
         The j-th of k weighs (k - j + 1) times its cosine (0 where that is negative). Shares are smoothed by one vote
-        for each label, for a logit must be finite.
+        for each label, for a logit must be finite. at_once: memes held against the memory at a time; None: all.
         """
         memory, label = self.memory[run].float(), self.memory_label[run].float()
         out = []
-        for some in here.float().split(AT_ONCE):
+        for some in here.float().split(at_once) if at_once else [here.float()]:
             cosine, place = (some @ memory.T).topk(max(counts), dim=1)
             says_one = label[place]
             shares = []

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from experiments.results.models import SavedHead
-from extract.errors import Failed, need
+from extract.errors import Failed, Refused
 from extract.files import write_text
 from heads.metrics import probabilities
 from heads.models import HEADS
 
+MOST_BYTES = 2**31 - 2**20  # of tensors in an ONNX file; the rest is for its steps
 CHECKS = "_assert_tensor_metadata"  # of the trace, not of the head
 
 MODULE = '''\
@@ -28,11 +29,12 @@ from head import Head
 Head()(text_vec, image_vec)  # [n, {text}] and [n, {image}] float32, as the encoders give them -> [n] float64
 """
 
-from pathlib import Path
+{imports}from pathlib import Path
 
 import torch
 
 aten = torch.ops.aten
+AT_ONCE = 1024  # memes: what is made of them on the way lies in memory
 THRESHOLD = {threshold!r}  # label 1 from this probability on; tuned on dev
 
 
@@ -43,6 +45,10 @@ class Head(torch.nn.Module):
             self.register_buffer(name, tensor)
 
     def forward(self, text_vec, image_vec):
+        each = zip(text_vec.split(AT_ONCE), image_vec.split(AT_ONCE), strict=True)
+        return torch.cat([self.probability(*both) for both in each])
+
+    def probability(self, text_vec, image_vec):
 {steps}
 '''
 
@@ -97,7 +103,7 @@ class WholeHead(nn.Module):
         super().__init__()
         self.kind = HEADS[saved.name]
         self.stacks = nn.ModuleList(stack for _, stack in saved.fitted.stacks)
-        self.runs = [len(members) for members, _ in saved.fitted.stacks]
+        self.traced = [stack.traced() for _, stack in saved.fitted.stacks]
         order = [run for members, _ in saved.fitted.stacks for run in members]
         self.register_buffer("temperature", saved.temperature[order])
         for side, scale in zip(("text", "image"), saved.fitted.scaling, strict=True):
@@ -109,9 +115,7 @@ class WholeHead(nn.Module):
     ) -> Float[Tensor, " meme"]:
         text, image = self.kind.seen(text_vec, image_vec)
         text, image = (text - self.text_mean) / self.text_divisor, (image - self.image_mean) / self.image_divisor
-        # a copy for each run: the way for shared vectors asks for their number, which a trace would fix
-        each = [(text.expand(runs, -1, -1), image.expand(runs, -1, -1)) for runs in self.runs]
-        logit = torch.cat([stack(*both) for stack, both in zip(self.stacks, each, strict=True)])
+        logit = torch.cat([traced(text, image) for traced in self.traced])
         return probabilities(logit, self.temperature).mean(dim=0)
 
 
@@ -122,22 +126,41 @@ def trace(saved: SavedHead) -> torch.export.ExportedProgram:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # about the tracer's own future
-            program = torch.export.export(WholeHead(saved).eval(), vectors, dynamic_shapes=({0: memes}, {0: memes}))
-            return program.run_decompositions()
+            whole, any_number = WholeHead(saved).eval(), ({0: memes}, {0: memes})
+            program = torch.export.export(whole, vectors, dynamic_shapes=any_number, strict=False)
+            return program.run_decompositions({})  # none: predict's own steps round as predict does
     except Exception as error:  # torch's own kinds, many
         reason = str(error).strip().split("\n")[0]
         raise Failed(f"the head {saved.name} cannot be exported: {type(error).__name__}: {reason}") from None
 
 
-def write_torch(out: Path, saved: SavedHead, program: torch.export.ExportedProgram, about: dict[str, Any]) -> None:
-    """Write head.pt, its tensors, and head.py, its steps. about: what the file says of itself."""
+def tensors(program: torch.export.ExportedProgram) -> dict[str, Tensor]:
+    """Return the tensors that the program reads, by their names in it."""
     inputs = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
     used = {node.name for node in program.graph.nodes if node.users}
-    kept = {name: program.state_dict[key] for name, key in inputs.items() if name in used}
-    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in kept.items()}
-    torch.save(tensors, out / "head.pt")
-    lines = [f"        {line}" for node in program.graph.nodes if (line := step(node, tensors))]
-    write_text(out / "head.py", MODULE.format(steps="\n".join(lines), **about))
+    return {name: program.state_dict[key].detach() for name, key in inputs.items() if name in used}
+
+
+def refuse_large(saved: SavedHead, program: torch.export.ExportedProgram) -> None:
+    """Raise Refused where a head's tensors are more than one ONNX file holds."""
+    named, buffers = tensors(program), program.graph_signature.inputs_to_buffers
+    size = sum(tensor.nbytes for tensor in named.values())
+    memory = sum(tensor.nbytes for name, tensor in named.items() if buffers.get(name, "").startswith("stacks."))
+    if size > MOST_BYTES:
+        of_it = f", {memory / 1e9:.2f} of it for {len(saved.known.ids):,} memes in each run" if saved.known else ""
+        raise Refused(
+            f"--formats onnx: an ONNX file has 2 GB at the most, and the head {saved.name} would take "
+            f"{size / 1e9:.2f} GB{of_it}. Leave onnx out, or compare again with fewer --seeds or a smaller --hidden."
+        )
+
+
+def write_torch(out: Path, program: torch.export.ExportedProgram, about: dict[str, Any]) -> None:
+    """Write head.pt, its tensors, and head.py, its steps. about: what the file says of itself."""
+    named = tensors(program)
+    torch.save({name: tensor.clone().contiguous() for name, tensor in named.items()}, out / "head.pt")
+    steps = "\n".join(f"        {line}" for node in program.graph.nodes if (line := step(node, named)))
+    imports = "import operator\n" if "operator." in steps else ""
+    write_text(out / "head.py", MODULE.format(imports=imports, steps=steps, **about))
 
 
 def step(node: Node, tensors: dict[str, Tensor]) -> str:
@@ -146,6 +169,8 @@ def step(node: Node, tensors: dict[str, Tensor]) -> str:
     def said(value: Any) -> str:
         if isinstance(value, Node):
             return f"self.{value.name}" if value.name in tensors else value.name
+        if isinstance(value, torch.device):
+            return "text_vec.device"
         if isinstance(value, list | tuple):
             return f"[{', '.join(map(said, value))}]"
         return repr(value)
@@ -157,9 +182,9 @@ def step(node: Node, tensors: dict[str, Tensor]) -> str:
         return ""
     words = [*map(said, node.args), *(f"{name}={said(value)}" for name, value in node.kwargs.items())]
     target = str(node.target)
-    if target.startswith("aten."):
-        return f"{node.name} = {target}({', '.join(words)})"
-    return f"{node.name} = {getattr(node.target, '__name__', target)}({', '.join(words)})"
+    if not target.startswith("aten."):  # Python's own: what takes one of a pair
+        target = f"operator.{getattr(node.target, '__name__', target)}"
+    return f"{node.name} = {target}({', '.join(words)})"
 
 
 def write_sklearn(out: Path, about: dict[str, Any]) -> None:
@@ -167,8 +192,7 @@ def write_sklearn(out: Path, about: dict[str, Any]) -> None:
 
 
 def write_onnx(out: Path, program: torch.export.ExportedProgram) -> None:
-    """Write head.onnx: text_vec and image_vec in, probability out. Raises Refused without the packages."""
-    need(("onnx", "onnxscript"), "ONNX needs", "onnx")
+    """Write head.onnx: text_vec and image_vec in, probability out."""
     inputs, outputs = ["text_vec", "image_vec"], ["probability"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import planted
 import pytest
+import torch
 
 from experiments import compare, export
 from experiments.model_card import card
@@ -19,7 +21,9 @@ FILES = {"head.py": "a module"}
 PROBE = """
 import sys
 import numpy as np, torch
+import head
 from head import Head, THRESHOLD
+head.AT_ONCE = 3
 text, image = np.load("text.npy"), np.load("image.npy")
 with torch.no_grad():
     np.save("torch.npy", Head()(torch.from_numpy(text), torch.from_numpy(image)).numpy())
@@ -51,28 +55,91 @@ def vectors(saved, memes=7):
     return [draw.normal(size=(memes, saved.encoders[side].dim)).astype(np.float32) for side in ("text", "image")]
 
 
+def same_elsewhere(model, saved, out):
+    """Export a head in all forms, and hold each to predict, out of reach of memefuse."""
+    export.export(model, head=saved.name, out=out, formats="all")
+    text, image = vectors(saved)
+    np.save(out / "text.npy", text)
+    np.save(out / "image.npy", image)
+    subprocess.run([sys.executable, "-c", PROBE], cwd=out, check=True)
+    expected = saved.probability(text, image).mean(axis=0)
+    for kind in ("torch", "sklearn"):
+        # a few memes at a time are multiplied in another order: float32 rounding
+        np.testing.assert_allclose(np.load(out / f"{kind}.npy"), expected, atol=1e-6)
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(str(out / "head.onnx"))
+    given = {"text_vec": text, "image_vec": image}
+    [said] = session.run(None, {each.name: given[each.name] for each in session.get_inputs()})
+    np.testing.assert_allclose(said, expected, atol=1e-6)
+    assert len((out / "head.py").read_text().splitlines()) < 150
+
+
 @pytest.mark.slow  # torch's tracer takes seconds to start
 def test_every_head_says_elsewhere_what_predict_says(compared, tmp_path):
     for head, saved in models.load(compared / "out").items():
-        if head == "retrieval":  # how many neighbours vote, each run's memory decides
-            with pytest.raises(errors.Failed, match=r"^the head retrieval cannot be exported: "):
-                export.export(compared / "out", head=head, out=tmp_path / head)
-            continue
-        out = export.export(compared / "out", head=head, out=tmp_path / head, formats="all")
-        text, image = vectors(saved)
-        np.save(out / "text.npy", text)
-        np.save(out / "image.npy", image)
-        subprocess.run([sys.executable, "-c", PROBE], cwd=out, check=True)
-        expected = saved.probability(text, image).mean(axis=0)
-        for kind in ("torch", "sklearn"):
-            # shared vectors are multiplied in another order: float32 rounding
-            np.testing.assert_allclose(np.load(out / f"{kind}.npy"), expected, atol=1e-6)
-        runtime = pytest.importorskip("onnxruntime")
-        session = runtime.InferenceSession(str(out / "head.onnx"))
-        given = {"text_vec": text, "image_vec": image}
-        [said] = session.run(None, {each.name: given[each.name] for each in session.get_inputs()})
-        np.testing.assert_allclose(said, expected, atol=1e-6)
-        assert len((out / "head.py").read_text().splitlines()) < 150
+        same_elsewhere(compared / "out", saved, tmp_path / head)
+
+
+def retrieval(compared, monkeypatch, *neighbours):
+    """The saved head with as many voting neighbours in each run; below zero, dev chose the linear output."""
+    heads = models.load(compared / "out")
+    [(_, stack)] = heads["retrieval"].fitted.stacks
+    stack.neighbours.copy_(torch.tensor(neighbours))
+    monkeypatch.setattr(models, "load", lambda model: heads)
+    return heads["retrieval"], stack
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("neighbours", [(5, 20), (-10, 5), (-5, -5)])
+def test_what_votes_goes_along_and_nothing_else(compared, tmp_path, monkeypatch, neighbours):
+    saved, stack = retrieval(compared, monkeypatch, *neighbours)
+    same_elsewhere(compared / "out", saved, tmp_path)
+    named = torch.load(tmp_path / "head.pt").items()
+    remembered = {name.removeprefix("b_stacks_0_"): tensor for name, tensor in named if "memory" in name}
+    text = " ".join((tmp_path / "README.md").read_text().split())
+    if saved.fitted.voting:
+        assert torch.equal(remembered.pop("memory"), stack.memory)
+        assert torch.equal(remembered.pop("memory_label"), stack.memory_label)
+        assert f"In {saved.fitted.voting} of 2 runs the nearest of 60 memes of train vote." in text
+    else:
+        assert "Dev preferred each run's linear output" in text
+    assert remembered == {}
+
+
+@pytest.mark.slow
+def test_equally_near_memes_of_both_labels_vote_as_in_predict(compared, monkeypatch):
+    saved, stack = retrieval(compared, monkeypatch, 5, 10)
+    stack.memory = stack.memory[:, :12].repeat(1, 5, 1)
+    text, image = vectors(saved, memes=200)
+    said = exported.trace(saved).module()(*(torch.from_numpy(vec) for vec in (text, image)))
+    np.testing.assert_allclose(said, saved.probability(text, image).mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_head_that_asks_what_a_value_is_is_named(compared, tmp_path, monkeypatch):
+    retrieval(compared, monkeypatch, 5, -5)
+    monkeypatch.delattr(HEADS["retrieval"], "traced")
+    with pytest.raises(errors.Failed, match=r"^the head retrieval cannot be exported: "):
+        export.export(compared / "out", head="retrieval", out=tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.slow
+def test_more_than_an_onnx_file_holds_is_refused(compared, tmp_path, monkeypatch):
+    saved, stack = retrieval(compared, monkeypatch, 5, -5)
+    many = 1_000_000
+    stack.memory = stack.memory[:, :1].expand(-1, many, -1)  # takes no memory
+    stack.memory_label = stack.memory_label[:, :1].expand(-1, many)
+    heads = {"retrieval": replace(saved, known=replace(saved.known, ids=["1"] * many))}
+    monkeypatch.setattr(models, "load", lambda model: heads)
+    monkeypatch.setattr(exported, "MOST_BYTES", 66_000_000)
+    reason = (
+        r"^--formats onnx: an ONNX file has 2 GB at the most, and the head retrieval would take 0\.07 GB, 0\.07 of it "
+        r"for 1,000,000 memes in each run\. Leave onnx out, or compare again with fewer --seeds or a smaller --hidden"
+    )
+    with pytest.raises(errors.Refused, match=reason):
+        export.export(compared / "out", out=tmp_path / "export", formats="torch,onnx")
+    assert not (tmp_path / "export").exists()
 
 
 def test_the_whole_head_is_predict_s(compared):
@@ -80,7 +147,7 @@ def test_the_whole_head_is_predict_s(compared):
     for saved in models.load(compared / "out").values():
         text, image = vectors(saved)
         whole = exported.WholeHead(saved)
-        said = whole(*(exported.torch.from_numpy(vec) for vec in (text, image))).detach().numpy()
+        said = whole(*(torch.from_numpy(vec) for vec in (text, image))).detach().numpy()
         np.testing.assert_allclose(said, saved.probability(text, image).mean(axis=0), atol=1e-6)
 
 
