@@ -13,7 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.options import BALANCES, DEFAULT_HEADS, Log, add_settings, add_slice_by, at_least_one, compared
+from experiments.options import (
+    BALANCES,
+    DEFAULT_HEADS,
+    LoggerOption,
+    add_settings,
+    add_slice_by,
+    at_least_one,
+    compared,
+)
 from experiments.options import parser as parser_of
 from extract import errors
 from extract.machine import DEVICES
@@ -157,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     add_settings(parser)
     add_slice_by(parser)
     logged = "figures and curves through tensorboard's or mlflow's own logger, to DIR"
-    add("--log", nargs=2, action=Log, metavar=("LOGGER", "DIR"), help=logged)
+    add("--log", nargs=2, action=LoggerOption, metavar=("LOGGER", "DIR"), help=logged)
     return parser
 
 

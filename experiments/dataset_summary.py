@@ -128,7 +128,7 @@ def summarise(data: Place, quiet: bool = True, sides: Collection[str] = dataset.
     names = dataset.find_splits(data)
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    splits = [dataset.read(data, name, sides) for name in names]
+    splits = [dataset.read_split(data, name, sides) for name in names]
     files = list(dict.fromkeys(meme.image for split in splits for meme in split.memes if meme.image.name))
     headers = dict(zip(files, read_headers(files, quiet), strict=True))
     summaries = [

@@ -53,7 +53,7 @@ def export(
     from experiments.results import exported, folder, models
     from extract.files import write_text
 
-    results = folder.read(Path(model))
+    results = folder.read_results(Path(model))
     saved = models.choose(models.load(Path(model)), head)
     dims = {side: encoder.dim for side, encoder in saved.encoders.items()}
     about = {"head": saved.name, "run": results.comparison.run, "threshold": saved.threshold, **dims}

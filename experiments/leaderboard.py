@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.results.records import Across, Leaderboard
-    from experiments.search.trials import Task
+    from experiments.search.trials import HeadTask
     from experiments.training import Trained
 
 EXAMPLES = """\
@@ -127,7 +127,7 @@ def dataset_names(folders: Sequence[Place]) -> list[str]:
 
 def tasks_of(
     features: Place, heads: Sequence[str], text_encoder: str, image_encoder: str
-) -> "tuple[list[Task], list[str]]":
+) -> "tuple[list[HeadTask], list[str]]":
     """Every head on every choice of encoders, all on the same memes, and in words what was left out.
 
     Raises Refused as loading does.
@@ -143,8 +143,8 @@ def tasks_of(
 
 
 def train(
-    tasks: "Sequence[Task]", seeds: int, out: Path, device: str, quiet: bool
-) -> "tuple[list[Task], list[Trained], list[str]]":
+    tasks: "Sequence[HeadTask]", seeds: int, out: Path, device: str, quiet: bool
+) -> "tuple[list[HeadTask], list[Trained], list[str]]":
     """Train what `out` does not hold yet, a pair of encoders at a time; return tasks, what they came to, and in words
     those that are left out, for their training diverged.
 
@@ -159,7 +159,7 @@ def train(
 
     folder.prepare(out, trainings.FOLDER)
     runs = training.runs([task.head for task in tasks], seeds, {})
-    of_pair: dict[int, list[Task]] = {}
+    of_pair: dict[int, list[HeadTask]] = {}
     for task in tasks:
         of_pair.setdefault(id(task.data), []).append(task)
     held: dict[tuple[int, str], Trained] = {}  # by pair and head

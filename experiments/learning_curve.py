@@ -80,7 +80,7 @@ def learning_curve(
     runs = training.runs(names, seeds, choice.heads)
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
-    boards.read(Path(out).parent / boards.NAME)  # refuses a damaged one
+    boards.read_leaderboard(Path(out).parent / boards.NAME)  # refuses a damaged one
     folder.prepare(Path(out), trainings.FOLDER)
     with locked(Path(out), "another learning curve", "--out"):
         every = train(data, subsets, runs, references == "all", trainings.Trainings(Path(out), device), quiet)

@@ -54,7 +54,7 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
         lines += [tables.markdown(main_table(its, ""))]
         lines += ["", "At the threshold tuned on dev:", "", tables.markdown(tuned_table(its, ""))]
     lines += slices(results, saved.name, reports)
-    if points := answers.read(reports, "operating_points", OperatingPoints, run):
+    if points := answers.read_answer(reports, "operating_points", OperatingPoints, run):
         for split in comparison.judged:
             lines += ["", f"## Thresholds for a moderator, on {split}", ""]
             lines += [tables.markdown(replace(moderation.operating_table(points, saved.name, split), title="")), ""]

@@ -52,7 +52,7 @@ def operating_points(
     miss, alarm = costs or (points.NAN, points.NAN)
     if costs and not all(0 < cost < float("inf") for cost in costs):
         raise errors.Refused(NO_COST.format(miss, alarm))
-    results = folder.read(Path(reports))
+    results = folder.read_results(Path(reports))
     data = folder.memes(results, place(str(features)) if features else None)
     goals = [*points.STANDARD, points.Goal("error", error), points.Goal("cost")]
     answer = points.operating_points(results, data, goals, points.Stakes(miss, alarm, prevalence or points.NAN))

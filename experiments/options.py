@@ -103,7 +103,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class Log(argparse.Action):
+class LoggerOption(argparse.Action):
     """--log LOGGER DIR, as a pair."""
 
     def __call__(self, parser: argparse.ArgumentParser, options: Any, values: Any, word: str | None = None) -> None:

@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> None:
         score, scorer = result.scores[0], result.scorer
         shown = (words.meme(score, scorer), tables.plain(words.meme_table(score, scorer)), words.modalities(score))
         said = words.examples(added) if added else ""
-        print("\n\n".join(filter(None, (words.read(score), *shown, said))))
+        print("\n\n".join(filter(None, (words.words_read(score), *shown, said))))
     else:
         sys.stdout.write(memes.csv_text(result.table, DIGITS))
 

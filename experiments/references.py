@@ -22,7 +22,7 @@ from torch import Tensor
 
 from experiments.data import Data, Split
 from heads.metrics import auc_roc
-from heads.rows import IN_CACHE, SQUARED_NORM, Scaling, blocks, read
+from heads.rows import IN_CACHE, SQUARED_NORM, Scaling, blocks, read_rows
 
 STRENGTHS = tuple(10.0**power for power in range(-5, 3))  # scikit-learn's C: inverse weight of the squared norm
 NEIGHBOURS = (5, 10, 20, 50, 100)
@@ -91,7 +91,7 @@ def standardised(train: Split, splits: list[Split], side: str) -> Vectors:
     for name, vector in vectors.items():
         found[name] = np.empty(vector.shape, np.float32)
         for rows in blocks(len(vector), IN_CACHE):
-            found[name][rows] = scale(read(vector, rows)) * unit
+            found[name][rows] = scale(read_rows(vector, rows)) * unit
     return found
 
 

@@ -73,7 +73,7 @@ def report(
     errors.need(DRAWN_BY, "pages need", "report")
     from experiments.pages import document, report_page
 
-    results = folder.read(reports)
+    results = folder.read_results(reports)
     fields = [field for field in (slice_by or "").split(",") if field]
     if fields:
         memes = folder.memes(results, features)

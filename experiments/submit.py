@@ -21,7 +21,7 @@ from extract.places import Place, place
 if TYPE_CHECKING:
     import pandas as pd
 
-    from extract.dataset import Split
+    from extract.dataset import ManifestSplit
 
 DATA = Path("data/hateful_memes")
 DIGITS = 9  # of a probability
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     submit(options.data, split=options.split, out=options.out, quiet=False, **model_arguments(options))
 
 
-def refuse_incomplete(split: "Split") -> None:
+def refuse_incomplete(split: "ManifestSplit") -> None:
     """Raise Refused, naming every row that cannot be used: a submission without one would be turned down."""
     if split.faults:
         raise Refused(

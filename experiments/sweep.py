@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.search.ranking import Candidate, Choice
-    from experiments.search.trials import Log, Task, Trial
+    from experiments.search.trials import HeadTask, Trial, TrialLog
     from heads.settings import HeadSettings
 
 EXAMPLES = """\
@@ -113,7 +113,7 @@ def sweep(
     for note in notes if not quiet else ():
         print(note, file=sys.stderr)
     with locked(Path(out), "another sweep", "--out"):
-        log = trials.Log(Path(out) / "records.jsonl")
+        log = trials.TrialLog(Path(out) / "records.jsonl")
         done = train(tasks, runs, log, device, quiet)
         others = len({trial.configuration for trial in log.trials} - {trial.configuration for trial in done})
     ranked = ranking.rank(done)
@@ -125,7 +125,7 @@ def sweep(
 
 
 def train(
-    tasks: "list[Task]", runs: "dict[str, list[HeadSettings]]", log: "Log", device: str, quiet: bool
+    tasks: "list[HeadTask]", runs: "dict[str, list[HeadSettings]]", log: "TrialLog", device: str, quiet: bool
 ) -> "list[Trial]":
     """Train what the record does not hold yet, runs by head; return all that was asked for, in its order."""
     from tqdm import tqdm

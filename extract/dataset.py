@@ -54,7 +54,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Split:
+class ManifestSplit:
     """A split's usable rows in file order, and its faults."""
 
     name: str
@@ -117,7 +117,7 @@ def choose_splits(data: Place, wanted: str) -> list[str]:
     return list(dict.fromkeys(wanted_names))
 
 
-def read(data: Place, split: str, sides: Collection[str] = SIDES) -> Split:
+def read_split(data: Place, split: str, sides: Collection[str] = SIDES) -> ManifestSplit:
     """Read and check one split. sides: what a row must have, a "text", an "image" that is there, or both.
 
     Raises Refused when the split has no row at all, or its manifest cannot be read.
@@ -138,7 +138,7 @@ def read(data: Place, split: str, sides: Collection[str] = SIDES) -> Split:
     return checked
 
 
-def read_lines(rows: Iterable[bytes], split: str, data: Place, sides: Collection[str] = SIDES) -> Split:
+def read_lines(rows: Iterable[bytes], split: str, data: Place, sides: Collection[str] = SIDES) -> ManifestSplit:
     """Read and check a split's JSON lines, wherever they come from, as `read` does. Their images lie in `data`."""
     where = manifest.images_of(data, "image" in sides)
     return _checked(manifest.read_rows(rows), split, where, texts="text" in sides)
@@ -150,7 +150,7 @@ def _checked(
     images: manifest.Images,
     kind: str = "jsonl",
     texts: bool = True,
-) -> Split:
+) -> ManifestSplit:
     """Memes, and everything that is wrong with the other rows."""
     memes: dict[int, Meme] = {}
     faults: list[Fault] = []
@@ -177,7 +177,7 @@ def _checked(
                 others = ", ".join(str(other) for other in lines if other != line)
                 faults.append(Fault(split, line, name, f"id also on line {others}{conflict}", kind))
                 del memes[line]
-    return Split(split, list(memes.values()), sorted(faults, key=lambda fault: fault.line))
+    return ManifestSplit(split, list(memes.values()), sorted(faults, key=lambda fault: fault.line))
 
 
 def _image(row: Row, images: manifest.Images) -> Source:
@@ -187,7 +187,7 @@ def _image(row: Row, images: manifest.Images) -> Source:
     return image if isinstance(image, Cell) else images.find(manifest.image_name(row))
 
 
-def refuse_faults(splits: Sequence[Split], features: Place | None = None, done: str = "encoded") -> None:
+def refuse_faults(splits: Sequence[ManifestSplit], features: Place | None = None, done: str = "encoded") -> None:
     """Raise Refused naming every fault of every split, if there is any.
 
     features: folder for the list of all of them, where they are more than a message holds. done: what nothing was.
@@ -203,7 +203,7 @@ def refuse_faults(splits: Sequence[Split], features: Place | None = None, done: 
         )
 
 
-def _textless(splits: Sequence[Split]) -> str:
+def _textless(splits: Sequence[ManifestSplit]) -> str:
     """What to do about rows without a text; empty where there are none."""
     count = sum(fault.reason.startswith(NO_TEXT) for split in splits for fault in split.faults)
     what = "1 row has" if count == 1 else f"{count:,} rows have"

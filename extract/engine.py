@@ -43,18 +43,18 @@ class EncoderJob:
 
 
 @dataclass(frozen=True)
-class Task:
+class EncoderTask:
     """What one encoder has to do in a run."""
 
     job: EncoderJob
     left: list[Item]  # contents without a vector, in the plan's order
     label: str  # of a progress bar
 
-    def missing(self) -> "Task":
+    def missing(self) -> "EncoderTask":
         """What is left of it by now."""
         return self.less(Held.scan(self.job.folder))
 
-    def less(self, contents: Container[str]) -> "Task":
+    def less(self, contents: Container[str]) -> "EncoderTask":
         return replace(self, left=unique(self.left, contents))
 
 
@@ -64,7 +64,7 @@ class Engine(Protocol):
     def processor(self, config: ExtractConfig) -> tuple[str, str]:
         """Device ("cpu", "cuda" or "mps") and dtype to encode with."""
 
-    def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+    def encode(self, tasks: Sequence[EncoderTask], config: ExtractConfig) -> dict[str, str]:
         """Encode and write what is left to encoders of one kind. Returns content -> reason for bad images."""
 
 
@@ -75,14 +75,14 @@ class LocalEngine:
         device = resolve_device(config.device)
         return device, resolve_dtype(config.dtype, device)
 
-    def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+    def encode(self, tasks: Sequence[EncoderTask], config: ExtractConfig) -> dict[str, str]:
         """Image encoders side by side, each image decoded once for all, as far as memory holds them."""
         bad: dict[str, str] = {}
         for group in rounds(tasks):
             bad |= self._encode([task.less(bad) for task in group], config)
         return bad
 
-    def _encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+    def _encode(self, tasks: Sequence[EncoderTask], config: ExtractConfig) -> dict[str, str]:
         names = ", ".join(task.job.located.slug for task in tasks)
         batch_size = config.batch_size or BATCH_SIZE[tasks[0].job.device]
         loaded: list[Encoder] = []
@@ -100,7 +100,7 @@ class LocalEngine:
                 loaded = []
                 torch.cuda.empty_cache()
                 say(f"{names}: GPU memory does not hold them side by side; going on one after another")
-                left = [task for task in map(Task.missing, tasks) if task.left]
+                left = [task for task in map(EncoderTask.missing, tasks) if task.left]
                 return {content: why for task in left for content, why in self._encode([task], config).items()}
             batch_size = min(batch_size, len(tasks[0].left)) // 2
             if batch_size == 0:
@@ -110,9 +110,9 @@ class LocalEngine:
             tasks = [tasks[0].missing()]
 
 
-def rounds(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+def rounds(tasks: Sequence[EncoderTask]) -> Iterator[list[EncoderTask]]:
     """Text encoders one after another; image encoders side by side, as long as all their weights stay small."""
-    side_by_side: list[Task] = []
+    side_by_side: list[EncoderTask] = []
     for task in tasks:
         if side_by_side and (task.job.kind == "text" or sum(map(_bytes, [*side_by_side, task])) > TOGETHER_BYTES):
             yield side_by_side
@@ -121,13 +121,13 @@ def rounds(tasks: Sequence[Task]) -> Iterator[list[Task]]:
     yield side_by_side
 
 
-def _bytes(task: Task) -> int:
+def _bytes(task: EncoderTask) -> int:
     """Of its encoder's files on disk."""
     path = task.job.located.path
     return sum(file.stat().st_size for file in ([path] if path.is_file() else path.glob("*")))
 
 
-def _run(tasks: Sequence[Task], batches: Sequence[Batches], quiet: bool) -> dict[str, str]:
+def _run(tasks: Sequence[EncoderTask], batches: Sequence[Batches], quiet: bool) -> dict[str, str]:
     """`Engine.encode` with encoders that are loaded; keeps beside the vectors how long they took."""
     kind, tokeniser, work = tasks[0].job.kind, None, []
     for task, of_task in zip(tasks, batches, strict=True):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from extract.errors import Refused
-from extract.places import Place, Remote, Unreachable
+from extract.places import Place, Remote, StorageUnreachable
 
 LEASE = 600.0  # seconds without renewal after which a lock elsewhere counts for nothing
 RENEWAL = 60.0  # seconds
@@ -105,7 +105,7 @@ class Lease:
         token = uuid.uuid4().hex
         try:
             self._take(token)
-        except (Unreachable, FileNotFoundError) as error:
+        except (StorageUnreachable, FileNotFoundError) as error:
             raise Refused(f"{self.folder} cannot be written: {error}; name another folder with {self.option}") from None
         over = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(token, over), daemon=True)
@@ -149,7 +149,7 @@ class Lease:
                 if self._holder().get("token") != token:
                     return
                 self.lock.write_bytes(_content(token))
-            except Unreachable:
+            except StorageUnreachable:
                 continue  # the work itself will say so
 
     def _holder(self) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Held:
         """The files that these contents' vectors would be copied from."""
         return {self.files[number] for number in {self.where[each][0] for each in contents if each in self.where}}
 
-    def add(self, features: store.Rows, path: Place) -> None:
+    def add(self, features: store.SplitRows, path: Place) -> None:
         self.files.append(path)
         self.dim = features.identity.dim
         contents = features.content.astype(str).tolist()

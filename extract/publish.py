@@ -92,7 +92,7 @@ def up_to_date(
     )
 
 
-def _unchanged(path: Place, rows: store.Rows, held: Held, shard_rows: int) -> bool:
+def _unchanged(path: Place, rows: store.SplitRows, held: Held, shard_rows: int) -> bool:
     return not held.damage(path) and store.holds(path, rows, shard_rows)
 
 
@@ -160,7 +160,7 @@ def _size(image: Source) -> str:
         return ""
 
 
-def _rows(folder: Folder, split: HashedSplit, held: Held, skipped: Undecodable) -> store.Rows:
+def _rows(folder: Folder, split: HashedSplit, held: Held, skipped: Undecodable) -> store.SplitRows:
     left_out = skipped.get(split.name, [])
     dropped = [(fault.id, str(fault)) for fault in split.faults] + [(meme.id, reason) for meme, reason in left_out]
     gone = {meme.id for meme, _ in left_out}
@@ -171,7 +171,7 @@ def _rows(folder: Folder, split: HashedSplit, held: Held, skipped: Undecodable) 
     content = [split.content[folder.kind][row] for row in keep]
     versions = {library: ", ".join(sorted(names)) for library, names in sorted(held.versions.items())}
     assert held.dim is not None
-    return store.Rows(
+    return store.SplitRows(
         identity=folder.identity(held.dim, versions),
         split=split.name,
         ids=np.array([meme.id for meme in memes]),
@@ -182,7 +182,7 @@ def _rows(folder: Folder, split: HashedSplit, held: Held, skipped: Undecodable) 
     )
 
 
-def _write_aside(renames: ExitStack, path: Place, rows: store.Rows, held: Held, shard_rows: int) -> None:
+def _write_aside(renames: ExitStack, path: Place, rows: store.SplitRows, held: Held, shard_rows: int) -> None:
     note = f", {len(rows.dropped):,} left out" if rows.dropped else ""
     if _unchanged(path, rows, held, shard_rows):
         say(f"{path}: {len(rows):,} memes{note}, up to date")
@@ -210,7 +210,7 @@ def _write_columns(renames: ExitStack, path: Place, memes: Sequence[Meme]) -> No
         beside.unlink(missing_ok=True)
 
 
-def _refuse_constant(path: Place, rows: store.Rows, held: Held) -> None:
+def _refuse_constant(path: Place, rows: store.SplitRows, held: Held) -> None:
     """Raise Failed when different contents all have one vector: heads would learn nothing, and not say why."""
     first: np.ndarray | None = None
     for _, vectors in held.blocks(contents := np.unique(rows.content).astype(str).tolist()):

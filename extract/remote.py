@@ -31,7 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class Unreachable(Failed):
+class StorageUnreachable(Failed):
     """A place elsewhere that does not answer, or does not let us in."""
 
 
@@ -166,7 +166,7 @@ class Remote:
                 with self._reaching() as (files, path):
                     files.get_file(path, str(aside))
                 if size is not None and aside.stat().st_size != size:
-                    raise Unreachable(f"{self}: {aside.stat().st_size:,} of {size:,} bytes arrived; run again")
+                    raise StorageUnreachable(f"{self}: {aside.stat().st_size:,} of {size:,} bytes arrived; run again")
                 self._take(aside, copy)
         return copy
 
@@ -184,7 +184,9 @@ class Remote:
             with self._reaching() as (files, path):
                 files.put_file(str(aside), path)
             if self.size() != aside.stat().st_size:
-                raise Unreachable(f"{self}: {self.size():,} of {aside.stat().st_size:,} bytes arrived; run again")
+                raise StorageUnreachable(
+                    f"{self}: {self.size():,} of {aside.stat().st_size:,} bytes arrived; run again"
+                )
             self._take(aside, self._copy(self._known()))
 
     def _take(self, aside: Path, copy: Path) -> None:
@@ -228,7 +230,7 @@ class Remote:
         except Exception as error:  # botocore's exceptions, aiohttp's, OSError, TimeoutError, ...
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise Unreachable(f"{self}: {_in_words(error)}") from None
+            raise StorageUnreachable(f"{self}: {_in_words(error)}") from None
 
 
 def filesystem(url: str) -> Any:

@@ -10,7 +10,7 @@ from extract import archive, dataset, encoders, places, publish
 from extract.config import ExtractConfig
 from extract.dataset import HashedSplit
 from extract.encoders import catalogue
-from extract.engine import EncoderJob, Engine, LocalEngine, Task
+from extract.engine import EncoderJob, EncoderTask, Engine, LocalEngine
 from extract.errors import Refused
 from extract.machine import cores, in_threads
 from extract.parts import Folder, Held, library_versions
@@ -109,7 +109,7 @@ def read_splits(config: ExtractConfig, names: Sequence[str]) -> list[HashedSplit
     with_images = "image" in sides
     if with_images and archive.unpack_images(config.data):
         say(f"unpacked {config.data / archive.ARCHIVE}")
-    splits = [dataset.read(config.data, name, sides) for name in names]
+    splits = [dataset.read_split(config.data, name, sides) for name in names]
     if config.on_error == "stop":
         dataset.refuse_faults(splits, config.features)
     digests = (
@@ -170,7 +170,7 @@ def encode(
     return (engine or LocalEngine()).encode(tasks, config) if tasks else {}
 
 
-def _plan(job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], config: ExtractConfig) -> Task:
+def _plan(job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], config: ExtractConfig) -> EncoderTask:
     held = Held.scan(job.folder)
     if not _copies_nothing(job, splits, items, held, config):
         held = held.sound(job.folder, {item.content for item in items}, [split.name for split in splits])
@@ -179,7 +179,7 @@ def _plan(job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item],
     reused = len({item.content for item in items} - {item.content for item in left})
     if not left:
         say(f"{job.located.slug}: nothing to encode, {reused:,} {job.kind}s held already")
-    return Task(job, left, f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug)
+    return EncoderTask(job, left, f"{job.located.slug} ({reused:,} reused)" if reused else job.located.slug)
 
 
 def _say_damage(folder: Folder, splits: Sequence[HashedSplit], held: Held) -> None:

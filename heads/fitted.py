@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from heads.models import HEADS, Head
-from heads.rows import Rows, Scaling, blocks, read
+from heads.rows import Rows, Scaling, blocks, read_rows
 from heads.settings import HeadSettings, seeded
 
 
@@ -119,7 +119,7 @@ class Fitted:
                 )
         for part in blocks(len(rows)):
             text, image = (
-                scale(read(vec, part).to(self.device)) for scale, vec in zip(self.scaling, seen, strict=True)
+                scale(read_rows(vec, part).to(self.device)) for scale, vec in zip(self.scaling, seen, strict=True)
             )
             yield part, text, image
 

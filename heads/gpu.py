@@ -59,7 +59,7 @@ def finish(device: torch.device) -> None:
         torch.cuda.current_stream(device).synchronize()
 
 
-class Replayed:
+class ReplayedStep:
     """A step that does the same to the same memory each time, captured as a CUDA graph: a launch in place of a hundred.
 
     The first call of a shape is no replay: kernels are chosen and memory is set up in it. What a step changes or reads

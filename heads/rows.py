@@ -49,7 +49,7 @@ class Rows:
         return torch.as_tensor(np.asarray(self.label)).long()
 
 
-def read(vec: Any, rows: slice | np.ndarray) -> Float[Tensor, "rows dim"]:
+def read_rows(vec: Any, rows: slice | np.ndarray) -> Float[Tensor, "rows dim"]:
     """Some rows of `vec` as a float32 tensor of their own."""
     part = vec[rows]
     if isinstance(part, Tensor):
@@ -82,10 +82,10 @@ class Scaling(NamedTuple):
         Sums are of distances from the first block's mean, for E[x^2] - E[x]^2 cancels where a mean is large (Chan,
         Golub & LeVeque 1983); within a block they are float32, over blocks float64.
         """
-        shift = read(vec, slice(0, IN_CACHE)).mean(dim=0)
+        shift = read_rows(vec, slice(0, IN_CACHE)).mean(dim=0)
         total, squares = torch.zeros(2, vec.shape[1], dtype=torch.float64, device=shift.device)
         for rows in blocks(len(vec), IN_CACHE):
-            distance = read(vec, rows) - shift
+            distance = read_rows(vec, rows) - shift
             total += distance.sum(dim=0)
             squares += distance.square_().sum(dim=0)
         offset = total / len(vec)
@@ -182,7 +182,7 @@ class Feed:
         start = 0
         for part in parts:
             for rows in blocks(part.stop - part.start, BLOCK if gpu.on(self.device) else IN_CACHE):
-                block = read(vec, slice(part.start + rows.start, part.start + rows.stop))
+                block = read_rows(vec, slice(part.start + rows.start, part.start + rows.stop))
                 out[start : start + len(block)] = scale(block.to(self.device) if gpu.on(self.device) else block)
                 start += len(block)
         gpu.finish(self.device)

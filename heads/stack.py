@@ -24,7 +24,7 @@ EPS = 1e-8
 AVERAGED_EVERY = 4  # steps: the mean of every fourth step's weights is as good as that of all, and costs a quarter
 
 
-class Group(NamedTuple):
+class ParamGroup(NamedTuple):
     """Slices of parameters that are updated alike, their moments, and where their gradients lie."""
 
     learning_rate: float
@@ -73,13 +73,13 @@ class StackedAdamW:
             for decays in (True, False)
         ]  # fmt: skip
 
-    def _group(self, params: Sequence[Tensor], cut: slice, rate: float, decay: float, matrices: bool) -> Group:
+    def _group(self, params: Sequence[Tensor], cut: slice, rate: float, decay: float, matrices: bool) -> ParamGroup:
         places = [place for place, param in enumerate(params) if (param.ndim == 3) == matrices]
         target, mean, square = (
             [tensors[place].detach()[cut] for place in places] for tensors in (params, self.mean, self.square)
         )
         steps = [torch.tensor(float(self.taken), device=params[place].device) for place in places]
-        return Group(rate, decay, places, cut, target, mean, square, steps)
+        return ParamGroup(rate, decay, places, cut, target, mean, square, steps)
 
     def keep(self, places: Sequence[int], params: Sequence[Tensor], runs: Sequence[HeadSettings]) -> None:
         """Go on with the runs at `places` only; `params` and `runs` are theirs."""
@@ -168,7 +168,7 @@ class Stack:
         self.label = label  # on the CPU
         self.target = label.to(device).float()
         self.weights: Tensor | None = None  # as balance_weights gives them, always in one place
-        self.replayed = gpu.Replayed()
+        self.replayed = gpu.ReplayedStep()
         self.dropout_bytes: int | None = None  # per run and meme, where a step's are drawn before it
 
     def epoch(self, feed: Feed, number: int) -> Float[Tensor, " run"]:

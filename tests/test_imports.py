@@ -1,6 +1,7 @@
 """Who may import whom: stages do not know each other, rooms do not know commands, nothing goes in circles."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -68,3 +69,13 @@ def test_what_counts_as_an_import_is_seen():
     assert "experiments.results.folder" in GRAPH["experiments.compare"]
     assert is_command("experiments.compare")
     assert not is_command("experiments.results.folder")
+
+
+def test_a_class_has_a_name_of_its_own():
+    """Two of one name are read as one by whoever meets them in different rooms."""
+    where = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where[node.name].append(module)
+    assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         data = args.data or draw_memes(Path(scratch) / "memes", 2 * args.rows)
         # drawn captions occur twice; equal texts are encoded once, which would flatter us
-        distinct = {meme.text: meme for meme in dataset.read(data, "train").memes}
+        distinct = {meme.text: meme for meme in dataset.read_split(data, "train").memes}
         memes = list(distinct.values())[: args.rows]
         folder = subset(Path(scratch) / "subset", data, memes)
         names = encoders_of(args, memes, Path(scratch))
@@ -103,7 +103,7 @@ def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedModality:
     """Seconds of each repeat for one modality."""
 
     rows: int
@@ -159,7 +159,7 @@ class StageOne:
 
 def compare(
     kind: str, name: str, memes: Sequence[dataset.Meme], folder: Path, scratch: Path, device: str, repeats: int
-) -> Timed:
+) -> TimedModality:
     """Time both ways by turns; loading an encoder counts for neither."""
     ours, numbers, file = StageOne(kind, name, folder, device), count(), scratch / f"{kind}.h5"
     with Notebook(ours.job.located, ours.job.device) as notebook:
@@ -177,7 +177,7 @@ def compare(
     with h5py.File(file) as opened:
         other = opened["vector"][:]
     norms = np.linalg.norm(vector, axis=1) * np.linalg.norm(other, axis=1)
-    return Timed(len(memes), **seconds, cosine=float(((vector * other).sum(axis=1) / norms).min()))
+    return TimedModality(len(memes), **seconds, cosine=float(((vector * other).sum(axis=1) / norms).min()))
 
 
 def peak_memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) -> dict[int, float]:
@@ -200,7 +200,7 @@ def machine(device: str) -> str:
     return f"{torch.cuda.get_device_name()} and {here}"
 
 
-def page(title: str, timed: dict[str, tuple[str, Timed]], memory: dict[int, float]) -> str:
+def page(title: str, timed: dict[str, tuple[str, TimedModality]], memory: dict[int, float]) -> str:
     """Return the report. timed: by kind, the encoder's name and what was timed. memory: MB by number of memes."""
     header = ["modality", "encoder", "memefuse /s", "notebook /s", "ratio (min, max)"]
     header += ["encode limit /s", "of it", "decode limit /s", "of it", "least cosine"]

@@ -125,7 +125,7 @@ def extraction(encoder: str, what: str, rows: int, device: str, repeats: int, sc
     folder.mkdir()
     if fresh := not data.exists():
         random_inputs.draw_memes(data, 2 * rows)
-    memes = list({meme.text: meme for meme in dataset.read(data, "train").memes}.values())[:rows]
+    memes = list({meme.text: meme for meme in dataset.read_split(data, "train").memes}.values())[:rows]
     if fresh and what != "texts":
         random_inputs.write_as(what, [Path(str(meme.image)) for meme in memes])
     weights = scratch / encoder

@@ -141,11 +141,11 @@ def _blocks(hints: np.ndarray, dim: int, seed: int, split: int, side: int) -> It
         yield np.arange(start, start + len(part)), noise + STRENGTH * part @ directions
 
 
-def _rows(kind: str, split: str, label: np.ndarray, dim: int) -> store.Rows:
+def _rows(kind: str, split: str, label: np.ndarray, dim: int) -> store.SplitRows:
     settings = {"name": NAMES[kind], "precision": "float32"}
     numbers = range(len(label))
     width = len(str(len(label)))
-    return store.Rows(
+    return store.SplitRows(
         identity=store.EncoderIdentity(kind, NAMES[kind], dim, store.fingerprint(settings), settings, {}),
         split=split,
         ids=np.array([f"{split}-{row:0{width}}" for row in numbers]),

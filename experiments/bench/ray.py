@@ -40,7 +40,7 @@ again. The files of both engines were compared: they are equal to the byte.
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedExtraction:
     """One extraction by one engine."""
 
     engine: str
@@ -65,7 +65,7 @@ class Resumed:
 def run(args: argparse.Namespace) -> int:
     """args: as `options.ray` reads them."""
     refuse_few(10 * args.rows)
-    timed: list[Timed] = []
+    timed: list[TimedExtraction] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         folder = Path(scratch)
         few, many = (distinct_memes(folder / f"memes-{rows}", rows) for rows in (args.rows, 10 * args.rows))
@@ -109,7 +109,7 @@ def start_command(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment(), cwd=HOME)
 
 
-def measure(engine: str, data: Path, features: Path, args: argparse.Namespace) -> Timed:
+def measure(engine: str, data: Path, features: Path, args: argparse.Namespace) -> TimedExtraction:
     began = time.perf_counter()
     usage = Usage(start(engine, data, features, args))
     with Sampling(usage.look, LOOK_EVERY):
@@ -119,7 +119,9 @@ def measure(engine: str, data: Path, features: Path, args: argparse.Namespace) -
         raise errors.Failed(f"the {engine} engine failed with status {usage.process.returncode}:\n{stderr[-2000:]}")
     rows = len(store.read(next(features.glob("*/train.h5"))))
     say(f"{engine}, {rows:,} memes: {seconds:.1f} s, {usage.cpu_seconds:.1f} s of the processor")
-    return Timed(engine, rows, seconds, usage.cpu_seconds, int(stdout.split()[-1]) / 1024, usage.objects / 2**20)
+    return TimedExtraction(
+        engine, rows, seconds, usage.cpu_seconds, int(stdout.split()[-1]) / 1024, usage.objects / 2**20
+    )
 
 
 class Usage:
@@ -166,7 +168,7 @@ def must_be_same(local: Path, ray: Path) -> None:
 
 def resume(data: Path, features: Path, args: argparse.Namespace) -> Resumed:
     """Kill the driver when half the images' parts are there; run it again."""
-    plan = -(-len(dataset.read(data, "train").memes) // PART_ROWS["cpu"]["image"])
+    plan = -(-len(dataset.read_split(data, "train").memes) // PART_ROWS["cpu"]["image"])
     killed = start("ray", data, features, args)
     while len(image_parts(features)) < plan // 2 and killed.poll() is None:
         time.sleep(LOOK_EVERY)
@@ -200,7 +202,7 @@ def image_parts(features: Path) -> dict[Path, int]:
     return written
 
 
-def write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
+def write(out: Path, timed: list[TimedExtraction], resumed: Resumed | None) -> list[str]:
     """Write what is measured so far. Returns what is said of the table."""
     lines = slopes(timed)
     if resumed:
@@ -217,7 +219,7 @@ def write(out: Path, timed: list[Timed], resumed: Resumed | None) -> list[str]:
     return lines
 
 
-def table(timed: list[Timed]) -> tables.Table:
+def table(timed: list[TimedExtraction]) -> tables.Table:
     """Each engine at each size, from cold start."""
     runs, rows = dict(list(pd.DataFrame(map(asdict, timed)).groupby(["rows", "engine"]))), []
     for (size, engine), ours in runs.items():
@@ -231,7 +233,7 @@ def table(timed: list[Timed]) -> tables.Table:
     return tables.Table("Ray Data against the local engine", header, rows)
 
 
-def slopes(timed: list[Timed]) -> list[str]:
+def slopes(timed: list[TimedExtraction]) -> list[str]:
     """Say what a further meme costs each engine: time without starts, and the driver's memory."""
     runs = pd.DataFrame(map(asdict, timed)).groupby(["rows", "engine"])
     few, many = (pick(each.rows for each in timed) for pick in (min, max))

@@ -29,7 +29,7 @@ SAMPLED_EVERY = 0.02  # seconds
 
 
 @dataclass(frozen=True)
-class Training:
+class TimedTraining:
     """One training of early fusion for one epoch."""
 
     axis: str  # what grows: "rows", "dims" or "runs"
@@ -49,7 +49,7 @@ def measure_all(out: Path, rows: int, device: str) -> int:
     jobs = [("rows", max(rows // part, 1), DIMS, RUNS) for part in (30, 10, 3, 1)]
     jobs += [("dims", few, (DIMS[0] * times, DIMS[1] * times), RUNS) for times in WIDER]
     jobs += [("runs", few, DIMS, runs) for runs in MANY_RUNS]
-    trainings: list[Training] = []
+    trainings: list[TimedTraining] = []
     with tempfile.TemporaryDirectory() as scratch, tqdm(total=len(jobs), unit="training", disable=None) as bar:
         made: dict[tuple[int, int], Path] = {}
         for axis, count, dims, runs in jobs:
@@ -62,13 +62,13 @@ def measure_all(out: Path, rows: int, device: str) -> int:
     return 0
 
 
-def measure(axis: str, features: Path, rows: int, dims: tuple[int, int], runs: int, device: str) -> Training:
+def measure(axis: str, features: Path, rows: int, dims: tuple[int, int], runs: int, device: str) -> TimedTraining:
     job = {"features": str(features), "rows": rows, "runs": runs, "device": device}
     _, told = timing.in_a_process("experiments.bench.scaling", job, features / "job.json")
-    return Training(axis, rows, sum(dims), runs, **told, file_mb=rows * sum(dims) * 4 / 2**20)
+    return TimedTraining(axis, rows, sum(dims), runs, **told, file_mb=rows * sum(dims) * 4 / 2**20)
 
 
-def write(out: Path, trainings: Sequence[Training], device: str) -> None:
+def write(out: Path, trainings: Sequence[TimedTraining], device: str) -> None:
     from experiments import tables  # late: a training's process does without, and its memory is measured
 
     header = ["what grows", "rows", "dims", "runs", "seconds", "own memory, MB", "with mapped pages, MB", "vectors, MB"]
@@ -92,7 +92,7 @@ def write(out: Path, trainings: Sequence[Training], device: str) -> None:
     print(f"Written to {out}: bench_scaling.md, bench_scaling.json{plots}.", file=sys.stderr)
 
 
-def plot(out: Path, trainings: Sequence[Training]) -> str:
+def plot(out: Path, trainings: Sequence[TimedTraining]) -> str:
     """Seconds above, memory below; what grows from left to right. Says so where matplotlib is not installed."""
     if fault := errors.not_installed(["matplotlib"], "report"):
         print(f"no plot: it needs {fault}", file=sys.stderr)

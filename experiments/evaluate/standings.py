@@ -15,7 +15,7 @@ from experiments.evaluate import tests
 from experiments.evaluate.comparison import rows_of, sizes, without_seed
 from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Across, Leaderboard, Pair, Standing, code_version, to_json, versions
-from experiments.search.trials import Task
+from experiments.search.trials import HeadTask
 from experiments.training import Trained
 from extract import store
 from extract.errors import Refused
@@ -65,7 +65,7 @@ def only(split: Split, ids: np.ndarray) -> Split:
 
 
 def leaderboard(
-    dataset: str, tasks: Sequence[Task], trained: Sequence[Trained], seeds: int, notes: Sequence[str]
+    dataset: str, tasks: Sequence[HeadTask], trained: Sequence[Trained], seeds: int, notes: Sequence[str]
 ) -> Leaderboard:
     """Score, rank and test. trained: of each task, in their order; all tasks' data hold the same memes."""
     whole = max((task.data for task in tasks), key=lambda data: sum(bool(each.dim) for each in data.encoders.values()))
@@ -118,7 +118,7 @@ def best_others(standings: Sequence[Standing]) -> list[tuple[str, str]]:
     return [(its[0].name, each.name) for each, its in zip(standings, of_head, strict=True) if its]
 
 
-def standing(task: Task) -> Standing:
+def standing(task: HeadTask) -> Standing:
     """A row with all but its figures."""
     names = {side: encoder.name for side, encoder in task.encoders.items()}
     parts = [part for encoder in task.encoders.values() for part in encoder.parts]

@@ -21,7 +21,7 @@ NONE = "none"
 
 def section(reports: Path) -> Section | None:
     """Show what `leaderboard` has written below the reports folder; None where there is nothing."""
-    board = boards.read(reports / boards.NAME)
+    board = boards.read_leaderboard(reports / boards.NAME)
     if board is None:
         return None
     group = Grid(words.level_table(board, "Level with the best, cheapest first"))

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments.evaluate import curves
 from experiments.pages.drawing import FAINT, INK, PAPER, Panel, look, panel
 from experiments.results.folder import SplitPredictions
-from experiments.results.models import History
+from experiments.results.models import SavedHistory
 from experiments.results.records import Ablation, Figure, Pair, Row, Slice
 from experiments.words import bare, change, difference, with_interval
 from heads.metrics import Counts
@@ -129,7 +129,7 @@ def matrix(axes: Axes, counts: Counts, head: str) -> None:
     axes.spines[:].set_visible(False)
 
 
-def losses(head: str, history: History) -> Panel:
+def losses(head: str, history: SavedHistory) -> Panel:
     """Draw train and dev loss of every run."""
     best = spread(at_best(history.dev_loss, history)[1])
     kept = f"dev loss at the epochs kept {best}" if best else "no epoch was kept"
@@ -137,7 +137,7 @@ def losses(head: str, history: History) -> Panel:
     return by_epoch(f"loss-{head}", f"{head}: loss", alt, head, history, history.dev_loss, history.train_loss)
 
 
-def dev_auc(head: str, history: History) -> Panel:
+def dev_auc(head: str, history: SavedHistory) -> Panel:
     """Draw the AUC-ROC on dev of every run, its best epoch marked."""
     epochs, best = at_best(history.dev_auc, history)
     kept = f"epochs {spread(epochs, '.0f')} kept, at {spread(best)}" if len(epochs) else "no epoch was kept"
@@ -146,7 +146,7 @@ def dev_auc(head: str, history: History) -> Panel:
 
 
 def by_epoch(
-    name: str, title: str, alt: str, head: str, history: History, dev: np.ndarray, train: np.ndarray | None = None
+    name: str, title: str, alt: str, head: str, history: SavedHistory, dev: np.ndarray, train: np.ndarray | None = None
 ) -> Panel:
     how, epochs = look(head), np.arange(1, len(dev) + 1)
 
@@ -162,7 +162,7 @@ def by_epoch(
     return panel(name, alt, (SMALL, 2.1), draw)
 
 
-def at_best(curve: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray]:
+def at_best(curve: np.ndarray, history: SavedHistory) -> tuple[np.ndarray, np.ndarray]:
     """Return the best epochs (1 is the first), and a curve's values there, of the runs that have one."""
     [runs] = np.nonzero(history.best_epoch > 0)  # 0: the run diverged before any epoch could be called the best
     epochs = history.best_epoch[runs]

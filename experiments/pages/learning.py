@@ -23,7 +23,7 @@ SIZE = (4.4, 3.4)  # inches
 
 def section(results: Results, reports: Path) -> Section | None:
     """Show the learning curve below a comparison's folder; a sentence where it is of others, None without one."""
-    curve = record.read(reports / record.NAME)
+    curve = record.read_learning_curve(reports / record.NAME)
     if curve is None:
         return None
     if not curve.same_memes(results.comparison.splits, results.comparison.encoders):

@@ -21,7 +21,7 @@ WIDE = (4.4, 2.9)  # inches
 
 def section(results: Results, reports: Path) -> Section | None:
     """Show the operating points of predict's head on the judged splits; None where nobody asked for them."""
-    answer = answers.read(reports, "operating_points", OperatingPoints, results.comparison.run)
+    answer = answers.read_answer(reports, "operating_points", OperatingPoints, results.comparison.run)
     if answer is None:
         return None
     head, judged = results.best_on_dev, results.comparison.judged

@@ -47,7 +47,7 @@ def write_slices(out: Path, results: Results) -> None:
 
 def more_labels(curve: LearningCurve, reports: Path) -> tuple[list[str], list[Table], list[Replaced]]:
     """Return a curve in sentences and tables, and what other encoders bring by the leaderboard in the same folder."""
-    others, why = learning.beside(curve, boards.read(reports / boards.NAME))
+    others, why = learning.beside(curve, boards.read_leaderboard(reports / boards.NAME))
     said = [*learning_words.learning(curve), *learning_words.other_encoders(others, why, curve.splits)]
     return said, learning_words.learning_tables(curve, others), others
 
@@ -55,10 +55,10 @@ def more_labels(curve: LearningCurve, reports: Path) -> tuple[list[str], list[Ta
 def sliced(out: Path, run: str) -> list[FieldSlices]:
     """Return all slices by a column that were asked for of this run."""
     names = [path.stem for path in sorted(out.glob("slices_by_*.json"))]
-    return [each for name in names if (each := read(out, name, FieldSlices, run, "experiments.compare"))]
+    return [each for name in names if (each := read_answer(out, name, FieldSlices, run, "experiments.compare"))]
 
 
-def read(
+def read_answer(
     out: Path, name: str, kind: type[Answer], run: str, command: str = "experiments.operating_points"
 ) -> Answer | None:
     """Return what `write` has written of this run; None where there is none. command: what asks for it.

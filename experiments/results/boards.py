@@ -29,6 +29,6 @@ def write_across(folder: Path, across: Across) -> None:
     write_record(folder, "across", across, md=tables.across_markdown(across), csv=csv, tex=tex)
 
 
-def read(folder: Path) -> Leaderboard | None:
+def read_leaderboard(folder: Path) -> Leaderboard | None:
     """Read what `write` wrote; None where there is none. Raises Refused for what another version wrote."""
     return read_record(folder / f"{NAME}.json", Leaderboard, "experiments.leaderboard")

@@ -73,7 +73,7 @@ class Results:
     comparison: Comparison
     records: list[Record]
     predicted: dict[str, SplitPredictions]  # by split
-    history: dict[str, models.History]  # by head; a head whose model is gone is missing
+    history: dict[str, models.SavedHistory]  # by head; a head whose model is gone is missing
     by_field: "dict[str, FieldSlices]" = field(default_factory=dict)  # where `slice_by` was asked for; not read back
 
     @property
@@ -193,7 +193,7 @@ def results_of(data: Data, trained: Sequence[Trained], comparison: Comparison) -
         comparison,
         records(trained, labels, features, comparison.code, comparison.run),
         {split.name: predicted(split, trained) for split in splits},
-        {each.name: models.History.of(each.fitted) for each in trained if each.fitted},
+        {each.name: models.SavedHistory.of(each.fitted) for each in trained if each.fitted},
     )
 
 

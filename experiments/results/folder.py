@@ -167,7 +167,7 @@ def walk(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def read(folder: Path) -> Results:
+def read_results(folder: Path) -> Results:
     """Read what `write` has written. Raises Refused when there is none, or its files do not belong together."""
     if (folder / COMPLETE).is_dir():  # its writer was killed while it moved files
         with locked(folder, "a comparison", "--out"):

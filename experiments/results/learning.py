@@ -103,6 +103,6 @@ class LearningCurve:
         return its == others and [each.digest for each in self.splits[:2]] == [each.digest for each in splits[:2]]
 
 
-def read(folder: Path) -> LearningCurve | None:
+def read_learning_curve(folder: Path) -> LearningCurve | None:
     """Return what lies there; None where there is none. Raises Refused for what another version wrote."""
     return read_record(folder / f"{NAME}.json", LearningCurve, "experiments.learning_curve")

@@ -32,7 +32,7 @@ CURVES = ("train_loss", "dev_loss", "dev_auc")
 
 
 @dataclass(frozen=True)
-class History:
+class SavedHistory:
     """A head's learning curves; NaN once a run has stopped."""
 
     train_loss: Float[np.ndarray, "epoch run"]
@@ -41,14 +41,14 @@ class History:
     best_epoch: Int[np.ndarray, " run"]  # 1 is the first
 
     @classmethod
-    def of(cls, fitted: Fitted) -> "History":
+    def of(cls, fitted: Fitted) -> "SavedHistory":
         curves = fitted.history
         best_epoch = fitted.best_epoch.numpy()
         return cls(curves.train_loss.numpy(), curves.dev_loss.numpy(), curves.dev_auc.numpy(), best_epoch)
 
 
 @dataclass(frozen=True)
-class Known:
+class RememberedMemes:
     """The memes that a head remembers, in the order of its memory."""
 
     ids: list[str]
@@ -68,7 +68,7 @@ class SavedHead:
     temperature: Float[Tensor, " run"]  # fitted on dev, or ones
     threshold: float  # probability, tuned on dev for the runs' mean
     encoders: dict[str, EncoderIdentity]  # by side
-    known: Known | None = None  # of a head that remembers memes; the version before did not write it
+    known: RememberedMemes | None = None  # of a head that remembers memes; the version before did not write it
 
     @property
     def name(self) -> str:
@@ -123,7 +123,7 @@ def save(trained: Trained, folder: Path, final: Path, data: Data, comparison: Co
     (folder / f"{trained.name}.json").write_text(text, encoding="utf-8")
 
 
-def remembered(trained: Trained, data: Data, calibration: str) -> Known | None:
+def remembered(trained: Trained, data: Data, calibration: str) -> RememberedMemes | None:
     """Return what a head remembers of train; None where it remembers no memes."""
     pairs, dev = data.train.pairs, data.dev.name
     assert trained.fitted is not None
@@ -136,7 +136,7 @@ def remembered(trained: Trained, data: Data, calibration: str) -> Known | None:
     voting = replace(trained, logit=logit, temperature=temperature)
     folders = {place.parent.name: its.data for place, its in store.recorded(data.features).items()}
     names = [part.name for encoder in data.encoders.values() for part in encoder.parts]
-    return Known(
+    return RememberedMemes(
         ids=pairs.ids[held].tolist(),
         label=pairs.label[held].tolist(),
         text=[digest.decode() for digest in pairs.text_content[held].tolist()],
@@ -172,7 +172,7 @@ def load_head(path: Path) -> SavedHead:
         if hashlib.sha256(weights).hexdigest() != about["weights"]:
             raise Refused(f"{path.with_suffix('.safetensors')} is damaged, or not what {path.name} tells of. {again}")
         runs = [HeadSettings(**run) for run in about["runs"]]
-        known = Known(**about["known"]) if "known" in about else None
+        known = RememberedMemes(**about["known"]) if "known" in about else None
         return SavedHead(
             fitted=Fitted.from_state(about["head"], runs, deserialise(weights)),
             temperature=torch.tensor(about["temperature"], dtype=torch.float64),
@@ -189,13 +189,13 @@ def load_head(path: Path) -> SavedHead:
         raise Refused(f"{path} is not what this version of memefuse writes: {error}. {again}") from None
 
 
-def read_history(path: Path) -> History | None:
+def read_history(path: Path) -> SavedHistory | None:
     """Read a head's learning curves without its weights; None where there is no such file."""
     if not path.is_file():
         return None
     with safe_open(path, framework="np") as file:
         train, dev, auc = (file.get_tensor(f"history.{name}") for name in CURVES)
-        return History(train, dev, auc, file.get_tensor("best_epoch"))
+        return SavedHistory(train, dev, auc, file.get_tensor("best_epoch"))
 
 
 def choose(heads: Mapping[str, SavedHead], asked: str | None) -> SavedHead:

@@ -75,7 +75,7 @@ def write(path: Path, text: str) -> None:
         raise Failed(f"{path} cannot be written: {error.strerror}") from None
 
 
-def score(split: dataset.Split, scorer: Scorer, *, skip: bool, quiet: bool) -> Predictions:
+def score(split: dataset.ManifestSplit, scorer: Scorer, *, skip: bool, quiet: bool) -> Predictions:
     """Score a split's memes. skip: leave out what cannot be used. quiet: show no progress.
 
     Raises Refused for rows that cannot be used, Failed for images that cannot be decoded, naming every one.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from experiments.results.models import Known
+from experiments.results.models import RememberedMemes
 from experiments.scoring.vectors import text_item
 from extract import dataset, images, manifest
 from extract.dataset import Meme
@@ -65,7 +65,7 @@ def refuse_contradictions(memes: Sequence[Meme], contents: Sequence[Content]) ->
 class Memory:
     """What a head remembers, and the memes themselves where they are still at hand."""
 
-    known: Known
+    known: RememberedMemes
     examples: tuple[Meme, ...] = ()  # the last of the known, in their order
 
     def joined(self, memes: Sequence[Meme], contents: Sequence[Content]) -> tuple["Memory", list[int], list[int]]:
@@ -134,6 +134,6 @@ class Memory:
         if not self.known.data:
             return {}
         try:
-            return {meme.id: meme for meme in dataset.read(place(self.known.data), "train", ()).memes}
+            return {meme.id: meme for meme in dataset.read_split(place(self.known.data), "train", ()).memes}
         except (OSError, Failed):
             return {}

@@ -10,7 +10,7 @@ from extract.errors import Failed, Refused, listing
 from extract.places import Place
 
 
-def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = dataset.SIDES) -> dataset.Split:
+def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = dataset.SIDES) -> dataset.ManifestSplit:
     """Read one split of a dataset folder, faults and all. sides: what a row must have, "text", "image" or both.
 
     Raises Refused when the split is not there, or is not one.
@@ -20,10 +20,10 @@ def of_split(data: Place, split: str, quiet: bool, sides: Collection[str] = data
         raise Refused(f"--split {split} is {', '.join(names)}: name one of them")
     if archive.unpack_images(data) and not quiet:
         print(f"unpacked {data / archive.ARCHIVE}", file=sys.stderr)
-    return dataset.read(data, names[0], sides)
+    return dataset.read_split(data, names[0], sides)
 
 
-def of_lines(source: str, data: Place | None, sides: Collection[str] = dataset.SIDES) -> dataset.Split:
+def of_lines(source: str, data: Place | None, sides: Collection[str] = dataset.SIDES) -> dataset.ManifestSplit:
     """Read JSON lines as in a split's file, from a file or, for "-", from stdin.
 
     data: the folder that `img` starts from; by default the file's own, for stdin the current one.
@@ -53,7 +53,7 @@ def labelled(path: Path, sides: Collection[str], skip: bool) -> tuple[list[Meme]
     if not path.is_file():
         raise Refused(f"--examples {path}: there is no such file")
     parquet = path.suffix == ".parquet"
-    split = dataset.read(path.parent, path.stem, sides) if parquet else of_lines(str(path), None, sides)
+    split = dataset.read_split(path.parent, path.stem, sides) if parquet else of_lines(str(path), None, sides)
     bare = {meme.id for meme in split.memes if meme.label is None}
     left_out = [*map(str, split.faults), *(f"{name}  no label" for name in sorted(bare))]
     if bare and not skip:

@@ -375,8 +375,8 @@ def operating_bands(model: Path, at: str, threshold: float | None, deciding: str
         raise Refused(f"--at {error}") from None
     if threshold is not None:
         raise Refused(f"--at {at} and --threshold {threshold:g} are both given: one of them decides")
-    results = reports.read(model)
-    kept = answers.read(model, "operating_points", operating_points.OperatingPoints, results.comparison.run)
+    results = reports.read_results(model)
+    kept = answers.read_answer(model, "operating_points", operating_points.OperatingPoints, results.comparison.run)
     stakes = kept.stakes if kept else operating_points.Stakes()
     if goal.kind == "cost" and not stakes.miss > 0:
         asking = f"python -m experiments.operating_points --reports {model} --costs MISS,ALARM"

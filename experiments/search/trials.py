@@ -55,7 +55,7 @@ class Trial:
         return json.dumps([self.configuration, self.seed])
 
 
-class Log:
+class TrialLog:
     """Trials in a file of JSON lines, each batch on the disk before the next is trained, in a folder that is locked.
 
     A last line that was cut off (the process was killed in the middle of it) is dropped.
@@ -120,7 +120,7 @@ def train(head: str, runs: Sequence[HeadSettings], train: Rows, dev: Rows, devic
 
 
 @dataclass(frozen=True)
-class Task:
+class HeadTask:
     """A head on the encoders it looks at: the part of a trial that its settings do not say."""
 
     head: str
@@ -194,9 +194,9 @@ def without_doubles(loaded: Sequence[Data]) -> tuple[list[Data], list[str]]:
     return different, [f"{double} is left out: it is {first} again." for double, first in again.items()]
 
 
-def tasks(loaded: Sequence[Data], heads: Sequence[str]) -> list[Task]:
+def tasks(loaded: Sequence[Data], heads: Sequence[str]) -> list[HeadTask]:
     """Return every head on every pair; a head of one modality once for each of its encoders."""
-    different: dict[tuple[str, ...], Task] = {}
-    for task in (Task(head, data) for head in heads for data in loaded):
+    different: dict[tuple[str, ...], HeadTask] = {}
+    for task in (HeadTask(head, data) for head in heads for data in loaded):
         different.setdefault((task.head, *(encoder.name for encoder in task.encoders.values())), task)
     return list(different.values())

@@ -277,8 +277,8 @@ def publish_fasttext(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> Non
         store.publish(folder / f"{split}.h5", store.Features(**about))
 
 
-def rows_of(memes: Sequence[Meme], split: str, identity: EncoderIdentity, content: Sequence[str]) -> store.Rows:
+def rows_of(memes: Sequence[Meme], split: str, identity: EncoderIdentity, content: Sequence[str]) -> store.SplitRows:
     """A features file's rows of these memes. content: sha256 in hex of each."""
     ids = np.array([meme.id for meme in memes])
     label = np.array([store.NO_LABEL if meme.label is None else meme.label for meme in memes], dtype=np.int8)
-    return store.Rows(identity, split, ids, label, np.array(content, "S64"), [])
+    return store.SplitRows(identity, split, ids, label, np.array(content, "S64"), [])

@@ -86,7 +86,7 @@ def read_memes(data: Place, on_error: str) -> dict[str, list[Meme]]:
         raise Refused(f"{data} has no {' and no '.join(missing)}; a system trains on train and dev watches it")
     wanted = dataset.choose_splits(data, "train,dev") + [name for name in names if name.startswith("test")]
     archive.unpack_images(data)
-    splits = [dataset.read(data, name) for name in wanted]
+    splits = [dataset.read_split(data, name) for name in wanted]
     if on_error == "stop":
         dataset.refuse_faults(splits)
     return {split.name: sorted(split.memes, key=lambda meme: meme.id) for split in splits}

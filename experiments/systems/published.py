@@ -25,7 +25,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRecipe:
     """How the weights are found."""
 
     optimiser: str = "adamw"  # "adamw", "adam" or "sgd"
@@ -60,7 +60,7 @@ class Setting:
     """One of a system's named settings: what it trains, how, and what was published for it."""
 
     train: tuple[str, ...]  # encoders that train: of "text", "image"
-    training: Training
+    training: TrainingRecipe
     published: tuple[Published, ...] = ()
 
 
@@ -97,7 +97,7 @@ def accuracy(value: float, condition: str = "", split: str = "dev") -> tuple[Pub
 
 def only(train: tuple[str, ...], published: tuple[Published, ...], **training: Any) -> dict[str, Setting]:
     """A system's single setting. training: as Training has it."""
-    return {"published": Setting(train, Training(**training), published)}
+    return {"published": Setting(train, TrainingRecipe(**training), published)}
 
 
 BOTH = ("text", "image")
@@ -110,7 +110,7 @@ def linear(
 ) -> Setting:  # fmt: skip
     """One of the ten published trainings of BERT and ResNet-18 under a linear layer: no schedule and no clipping."""
     momentum = 0.9 if optimiser == "sgd" else 0.0
-    training = Training(optimiser, rate, decay, momentum=momentum, batch=batch, epochs=epochs)
+    training = TrainingRecipe(optimiser, rate, decay, momentum=momentum, batch=batch, epochs=epochs)
     return Setting(train, training, accuracy(value, condition))
 
 

@@ -44,7 +44,7 @@ Beside = Mapping[str, Result | str]  # memefuse's heads by a result's key, or wh
 
 
 @dataclass(frozen=True)
-class Section:
+class SystemsTable:
     """All runs on one folder as it was, in the order in which systems and settings are listed: those of one table."""
 
     heading: str
@@ -203,7 +203,7 @@ def published(figures: Sequence[Published]) -> str:
     return "; ".join(f"{each.split} {SHORT[each.metric]} {bare(each.value)}" for each in figures)
 
 
-def sections(results: Sequence[Result], beside: Beside, out: Path) -> list[Section]:
+def sections(results: Sequence[Result], beside: Beside, out: Path) -> list[SystemsTable]:
     """Headed by folder and sizes: a folder that has changed since has a section for each of its states."""
     order = [(name, setting) for name, system in SYSTEMS.items() for setting in system.settings]
     places = {name: place for place, name in enumerate(order)}
@@ -216,11 +216,11 @@ def sections(results: Sequence[Result], beside: Beside, out: Path) -> list[Secti
         sizes = ", ".join(f"{split} {memes:,}" for split, memes in members[0].memes.items())
         state = f" (memes {content[:8]})" if states[data] > 1 else ""  # tells a folder's states apart
         heading = f"{data}{state}: train {members[0].train_of:,}, {sizes} memes"
-        made.append(Section(heading, members, beside, out))
+        made.append(SystemsTable(heading, members, beside, out))
     return made
 
 
-def recorded(out: Path) -> list[Section]:
+def recorded(out: Path) -> list[SystemsTable]:
     """Every section, from what lies under reports/systems alone: nothing is trained and nothing written."""
     every = all_results(out)
     results, own = [[each for each in every if each.is_own == is_own] for is_own in (False, True)]
@@ -244,7 +244,7 @@ def recorded_beside(result: Result, own: Sequence[Result], out: Path) -> Result 
     )
 
 
-def page(sections: Sequence[Section]) -> str:
+def page(sections: Sequence[SystemsTable]) -> str:
     """Markdown."""
     lines = ["# The systems that this design comes from, and memefuse's heads"]
     for each in sections:
@@ -255,7 +255,7 @@ def page(sections: Sequence[Section]) -> str:
     return "\n".join([*lines, "", "## How to read this", "", READING]) + "\n"
 
 
-def terminal(sections: Sequence[Section]) -> str:
+def terminal(sections: Sequence[SystemsTable]) -> str:
     parts = []
     for each in sections:
         pairs = [sentence(pair) for pair in each.tested if pair.measure == "auc_roc"]
@@ -264,7 +264,7 @@ def terminal(sections: Sequence[Section]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def comma_separated(sections: Sequence[Section]) -> str:
+def comma_separated(sections: Sequence[SystemsTable]) -> str:
     """A line for each system or own head, setting and split, with every metric and its interval."""
     import pandas as pd
 

@@ -19,7 +19,7 @@ from transformers.trainer_callback import ProgressCallback
 
 from experiments.systems.inputs import Inputs, collate
 from experiments.systems.models import Classifier, hateful
-from experiments.systems.published import Training
+from experiments.systems.published import TrainingRecipe
 from experiments.words import bare
 from extract.machine import cores
 from heads.metrics import auc_roc
@@ -42,7 +42,7 @@ class Learned:
 
 
 def train(
-    model: nn.Module, memes: Inputs, dev: Inputs, how: Training, folder: Path, *, seed: int, device: str,
+    model: nn.Module, memes: Inputs, dev: Inputs, how: TrainingRecipe, folder: Path, *, seed: int, device: str,
     steps: int | None = None, precision: str = "float32", label: str = "training",
 ) -> Learned:  # fmt: skip
     """Train `model` (a batch -> [batch, logits]) in place; go on from the last whole checkpoint in `folder`.
@@ -54,7 +54,7 @@ def train(
     transformers.logging.set_verbosity_error()
     classifier = Classifier(model, how.softmax_twice).to(device)
     last = last_checkpoint(folder)
-    live = Live(label, last.seconds if last else 0.0)
+    live = TrainingBar(label, last.seconds if last else 0.0)
     trainer = Trainer(
         model=classifier,
         args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers(memes, device)),
@@ -91,16 +91,16 @@ class Checkpoint:
         """Of training that it took."""
         return float((self.path / SPENT).read_text()) if (self.path / SPENT).exists() else 0.0
 
-    def ended(self, how: Training) -> bool:
+    def ended(self, how: TrainingRecipe) -> bool:
         """Whether training was over, by its last step or by stopping early: the Trainer would train on all the same."""
         return self.state["global_step"] >= self.state["max_steps"] or self.stopped_early(how)
 
-    def stopped_early(self, how: Training) -> bool:
+    def stopped_early(self, how: TrainingRecipe) -> bool:
         callback = self.state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
         waited = callback.get("attributes", {}).get("early_stopping_patience_counter", 0)
         return how.patience > 0 and waited >= how.patience
 
-    def best(self, how: Training) -> Path:
+    def best(self, how: TrainingRecipe) -> Path:
         """The checkpoint whose weights an ended training has: its best, wherever the folder now lies, or the last."""
         return self.path.parent / Path(self.state["best_model_checkpoint"]).name if how.patience else self.path
 
@@ -118,7 +118,7 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def arguments(
-    how: Training, folder: Path, seed: int, device: str, steps: int | None, precision: str, workers: int
+    how: TrainingRecipe, folder: Path, seed: int, device: str, steps: int | None, precision: str, workers: int
 ) -> TrainingArguments:
     training_arguments = TrainingArguments(
         output_dir=str(folder), seed=seed, data_seed=seed, use_cpu=device == "cpu", bf16=precision == "bfloat16",
@@ -137,13 +137,13 @@ def arguments(
     return training_arguments
 
 
-def fewer(steps: int | None, how: Training, memes: int) -> int | None:
+def fewer(steps: int | None, how: TrainingRecipe, memes: int) -> int | None:
     """`steps` where the epochs make more; the Trainer would go on beyond its epochs for them."""
     an_epoch = math.ceil(math.ceil(memes / how.batch) / how.accumulate)
     return steps if steps is not None and steps < how.epochs * an_epoch else None
 
 
-def optimiser(model: nn.Module, how: Training) -> torch.optim.Optimizer:
+def optimiser(model: nn.Module, how: TrainingRecipe) -> torch.optim.Optimizer:
     """Over what trains. Adam's weight decay is in the gradient, AdamW's is apart from it; SGD ignores it."""
     params = [param for param in model.parameters() if param.requires_grad]
     if how.optimiser == "sgd":
@@ -185,13 +185,13 @@ def epochs(log: list[dict[str, float]]) -> list[dict[str, float]]:
     ]
 
 
-def best_epoch(history: list[dict[str, float]], how: Training) -> int:
+def best_epoch(history: list[dict[str, float]], how: TrainingRecipe) -> int:
     if not how.patience or not history:
         return len(history)
     return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["dev_loss"])
 
 
-class Live(TrainerCallback):
+class TrainingBar(TrainerCallback):
     """A bar of steps on stderr, and a checkpoint whenever SAVE_EVERY has passed since the last one."""
 
     def __init__(self, label: str, spent: float = 0.0) -> None:

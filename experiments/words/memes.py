@@ -19,7 +19,7 @@ def looks_at(head: "SavedHead") -> str:
     return LOOKS_AT[head.sides]
 
 
-def read(score: "Score") -> str:
+def words_read(score: "Score") -> str:
     """The words that were read from a picture; empty where a text was given."""
     if score.read is None:
         return ""

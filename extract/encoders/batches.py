@@ -65,7 +65,7 @@ class _End:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ContentBatch:
     """Contents that are encoded together."""
 
     rows: list[int]  # of a group
@@ -101,14 +101,14 @@ class Slots:
         self._holes.add(slot)
         self._bad.append(bad)
 
-    def batch(self) -> Batch | None:
+    def batch(self) -> ContentBatch | None:
         """Once each slot is put or left; None where all are left."""
         good = [slot for slot in range(len(self.rows)) if slot not in self._holes]
         if self._buffer is None:
             return None
         if self._holes:
             self._buffer[: len(good)] = self._buffer[good]
-        return Batch([self.rows[slot] for slot in good], self._buffer, self.full)
+        return ContentBatch([self.rows[slot] for slot in good], self._buffer, self.full)
 
 
 @dataclass
@@ -145,7 +145,7 @@ class Batches:
         """
         return min(self.batch_size, max(size, BATCH_SIZE[self.encoder.device.type]))
 
-    def vectors(self, batch: Batch) -> "torch.Tensor":
+    def vectors(self, batch: ContentBatch) -> "torch.Tensor":
         """[len(batch.rows), dim], on the encoder's device."""
         count, encode = len(batch.rows), self.encoder.encode
         contents = batch.contents[:count]
@@ -203,7 +203,7 @@ class Batches:
         return Group(ordered, vectors, tokens, end.bad)
 
 
-Planned = Generator[tuple[int, Batch | _End]]  # with the number of the encoder that it is for
+Planned = Generator[tuple[int, ContentBatch | _End]]  # with the number of the encoder that it is for
 Wanted = list[tuple[int, Slots, int]]  # an image by encoders, each in a slot of a batch of its own
 
 
@@ -220,13 +220,15 @@ def side_by_side(
     """
     from extract.encoders.transfers import Arriving
 
-    def encode(planned: tuple[int, Batch | _End]) -> "tuple[int, Batch | _End, torch.Tensor | None, float]":
+    def encode(
+        planned: tuple[int, ContentBatch | _End],
+    ) -> "tuple[int, ContentBatch | _End, torch.Tensor | None, float]":
         number, batch = planned
         start = time.perf_counter()
-        vectors = work[number][0].vectors(batch) if isinstance(batch, Batch) else None
+        vectors = work[number][0].vectors(batch) if isinstance(batch, ContentBatch) else None
         return number, batch, vectors, time.perf_counter() - start
 
-    def release(arriving: Arriving, batches: Batches, batch: Batch) -> None:
+    def release(arriving: Arriving, batches: Batches, batch: ContentBatch) -> None:
         start = time.perf_counter()
         arriving.wait()
         batches.busy += time.perf_counter() - start
@@ -236,7 +238,7 @@ def side_by_side(
     items = [item for _, groups in work for group in groups for item in group]
     plan = _images(work, prepare) if items and not isinstance(items[0].source, str) else _texts(work, prepare)
     gathered: list[tuple[list[int], list[Arriving]]] = [([], []) for _ in work]  # of the group that each is at
-    in_hand: deque[tuple[Arriving, Batches, Batch]] = deque()
+    in_hand: deque[tuple[Arriving, Batches, ContentBatch]] = deque()
     device, size = work[0][0].encoder.device, max(batches.batch_size for batches, _ in work)
     with FLOAT32.products(), closing(plan), batches_at_once(device, size) as each_of:
         for number, batch, vectors, seconds in each_of(encode, plan):
@@ -274,8 +276,8 @@ def _texts(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> P
                 # one that must be filled up has one size for all lengths: else the shortest would cost the most
                 longest = encoder.longest if encoder.row_by_row else length
                 if len(rows) == max(1, batches.batch_size * longest // length):
-                    yield number, Batch(*waiting.pop(length), full)
-            yield from ((number, Batch(*batch, full)) for _, batch in sorted(waiting.items()))
+                    yield number, ContentBatch(*waiting.pop(length), full)
+            yield from ((number, ContentBatch(*batch, full)) for _, batch in sorted(waiting.items()))
             yield number, end
 
 

@@ -16,7 +16,7 @@ from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
 from extract.encoders.text_tower import TextTower
 from extract.encoders.vision import TransformersVision
-from extract.encoders.weights import Unreachable, combine, digest, fetch_url, sha256
+from extract.encoders.weights import HubUnreachable, combine, digest, fetch_url, sha256
 from extract.errors import Refused, told
 from extract.progress import say
 
@@ -212,7 +212,7 @@ def _find_on_hub(kind: str, name: str, repositories: tuple[str, ...]) -> Weights
             continue
     try:
         snapshot = weights.hub_download(repositories[0])
-    except Unreachable as error:
+    except HubUnreachable as error:
         raise Refused(
             f"{name}: the hub cannot be reached ({error}), and its cache {weights.hub_cache()} does not hold it.\n"
             f"Another encoder: {ALIKE[kind]}.\n"
@@ -230,7 +230,7 @@ def _find_torchvision(name: str, file: str) -> Weights:
     if not path.exists():
         try:
             fetch_url(_torchvision_url(name), path, prefix)
-        except Unreachable as error:
+        except HubUnreachable as error:
             raise Refused(
                 f"{name}: torchvision's weights cannot be reached ({error}), and {path} is not there.\n"
                 f"Another encoder: {ALIKE['image']}.\n"

@@ -19,7 +19,7 @@ LOCAL: dict[str, Any] = {
 }  # a folder's own code is not run, and nobody is asked
 
 
-def read(located: Located, of_class: Any, tower: str = "") -> tuple[Any, set[str]]:
+def read_model(located: Located, of_class: Any, tower: str = "") -> tuple[Any, set[str]]:
     """The model in float32 and eval mode, and the names of tensors that its folder lacks: those are random.
 
     of_class: transformers' class, or Auto class. tower: which part of a two-tower model's config is meant. Raises

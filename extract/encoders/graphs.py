@@ -19,7 +19,7 @@ def fits(device: torch.device, compiled: bool) -> bool:
     return device.type == "cuda" and not compiled
 
 
-class Replayed:
+class ReplayedNetwork:
     """`run`, which is captured at the second batch of a shape and replayed from the third on.
 
     The first chooses kernels and sets up memory. One graph is held: when the shape changes, as of batches that were

@@ -50,7 +50,7 @@ class ImageEncoder:
         self._net = net
         self._upload = Upload(device)
         self.prepare = squeeze  # itself: encoders of one size share what it makes of an image
-        self._run = graphs.Replayed(run) if graphs.fits(device, compiled) else run
+        self._run = graphs.ReplayedNetwork(run) if graphs.fits(device, compiled) else run
 
     def length(self, content: np.ndarray) -> int:
         return 1

@@ -34,10 +34,10 @@ class BadImage:
 
 def decode(item: Item, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
     """An item's pixels as `prepare` gives them, if the file still holds what was planned and is an image."""
-    return pixels(item, read(item), prepare)
+    return pixels(item, read_planned(item), prepare)
 
 
-def read(item: Item) -> bytes | BadImage:
+def read_planned(item: Item) -> bytes | BadImage:
     """Its bytes, if they are still what was planned. Raises Failed for what is not the file's fault."""
     assert not isinstance(item.source, str)
     try:

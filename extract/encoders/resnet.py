@@ -53,7 +53,7 @@ class ResNet(ImageEncoder):
 
         from extract.encoders import resnet_model
 
-        normalise, net = resnet_model.read(located)
+        normalise, net = resnet_model.read_resnet(located)
         dim = resnet_model.outputs(net)
         frozen = resnet_model.freeze(net, device, dtype, compile)
         where = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
@@ -63,7 +63,7 @@ class ResNet(ImageEncoder):
     def unfrozen(cls, located: Located) -> "ImageModel":
         from extract.encoders import resnet_model
 
-        return resnet_model.ImageModel(*resnet_model.read(located))
+        return resnet_model.ImageModel(*resnet_model.read_resnet(located))
 
     @classmethod
     def decoder(cls, located: Located) -> images.Squeeze:

@@ -56,7 +56,7 @@ class ImageModel(nn.Module):
         return self.net(self.normalise(pixels).contiguous(memory_format=torch.channels_last)).float()
 
 
-def read(located: Located) -> tuple[Normalise, ResNet]:
+def read_resnet(located: Located) -> tuple[Normalise, ResNet]:
     """Build the network from its files, in eval mode. Raises Refused as encoders.load does."""
     try:
         state, recipe = _read(located)

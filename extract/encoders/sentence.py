@@ -44,12 +44,12 @@ def recipe_of(located: Located) -> Recipe:
     if located.pooling != "sentence":
         return PLAIN
     try:
-        return read(located.path)
+        return read_recipe(located.path)
     except Incomplete as error:
         raise Refused(f"{located.name}:sentence: {located.path} {error}") from None
 
 
-def read(folder: Path) -> Recipe:
+def read_recipe(folder: Path) -> Recipe:
     """The folder's recipe. Raises Incomplete where it has none, or one that cannot be followed."""
     modules = read_list(folder / "modules.json")
     names = [str(module.get("type")).rpartition(".")[2] for module in modules]

@@ -106,7 +106,7 @@ class TransformersText:
         """Raises Refused if the checkpoint lacks weights that the asked-for vector needs."""
         from extract.encoders import checkpoint, text_model
 
-        model, tokenizer = text_model.read(located)
+        model, tokenizer = text_model.read_text_model(located)
         # The older poolings' vectors of models with rotary positions were made with rounded frequencies.
         older = located.pooling in ("cls", "mean", "pooler")
         frozen = checkpoint.freeze(model, device, dtype, compile, short_tables=older, texts=True)
@@ -118,7 +118,7 @@ class TransformersText:
     def unfrozen(cls, located: Located) -> "TextModel | TowerModel":
         from extract.encoders import text_model
 
-        return text_model.read(located)[0]
+        return text_model.read_text_model(located)[0]
 
     @classmethod
     def decoder(cls, located: Located) -> None:

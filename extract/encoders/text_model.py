@@ -45,7 +45,7 @@ class TextModel(nn.Module):
         return pieces.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)  # the mean of no word pieces is zero
 
 
-def read(located: Located) -> tuple[TextModel, Any]:
+def read_text_model(located: Located) -> tuple[TextModel, Any]:
     """Model, in float32 and eval mode, and tokenizer from their folder. Raises Refused as encoders.load does."""
     from transformers import AutoModel
 
@@ -56,7 +56,7 @@ def read(located: Located) -> tuple[TextModel, Any]:
             "Run: pip install sentencepiece protobuf"
         )
     tokenizer = checkpoint.tokenizer(located)
-    model, missing = checkpoint.read(located, AutoModel)
+    model, missing = checkpoint.read_model(located, AutoModel)
     if model.config.is_encoder_decoder:
         raise Refused(f"{located.name} is an encoder-decoder ({model.config.model_type}); take one that only encodes")
     _refuse_untrained(located, model, missing)

@@ -47,7 +47,7 @@ class TextTower(TransformersText):
         """Raises Refused if the checkpoint lacks weights that the asked-for vector needs."""
         from extract.encoders import checkpoint, text_tower_model
 
-        model, tokenizer = text_tower_model.read(located)
+        model, tokenizer = text_tower_model.read_tower(located)
         frozen = checkpoint.freeze(model, device, dtype, compile, texts=True)
         longest = positions(located)
         padded: dict[str, Any] = {"recipe": LOWER, "padded": longest} if architecture(located) in PADDED else {}
@@ -57,7 +57,7 @@ class TextTower(TransformersText):
     def unfrozen(cls, located: Located) -> "TowerModel":
         from extract.encoders import text_tower_model
 
-        return text_tower_model.read(located)[0]
+        return text_tower_model.read_tower(located)[0]
 
 
 def positions(located: Located) -> int:

@@ -35,7 +35,7 @@ class TowerModel(nn.Module):
         return (output.text_embeds if self.pooling == "projected" else output.pooler_output).float()
 
 
-def read(located: Located) -> tuple[TowerModel, Any]:
+def read_tower(located: Located) -> tuple[TowerModel, Any]:
     """The tower, in float32 and eval mode, and its tokenizer. Raises Refused as encoders.load does."""
     import transformers
 
@@ -48,7 +48,7 @@ def read(located: Located) -> tuple[TowerModel, Any]:
         of_class = transformers.SiglipTextModel
     else:
         of_class = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
-    model, missing = checkpoint.read(located, of_class, tower="text_config" if kind in ("clip", "siglip") else "")
+    model, missing = checkpoint.read_model(located, of_class, tower="text_config" if kind in ("clip", "siglip") else "")
     checkpoint.refuse_missing(located, missing)
     if fault := not_finite(model.state_dict()):
         raise Refused(f"{located.name}: {fault}")

@@ -58,7 +58,7 @@ class TransformersVision(ImageEncoder):
 
         from extract.encoders import checkpoint, vision_model
 
-        whole = vision_model.read(located)
+        whole = vision_model.read_vision_model(located)
         frozen = checkpoint.freeze(whole.net, device, dtype, compile)
         where = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
         squeeze = cls.decoder(located)
@@ -68,7 +68,7 @@ class TransformersVision(ImageEncoder):
     def unfrozen(cls, located: Located) -> "VisionModel":
         from extract.encoders import vision_model
 
-        return vision_model.read(located)
+        return vision_model.read_vision_model(located)
 
     @classmethod
     def decoder(cls, located: Located) -> Squeeze:

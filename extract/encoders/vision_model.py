@@ -50,7 +50,7 @@ class VisionModel(nn.Module):
         return self.net(self.normalise(pixels)).float()
 
 
-def read(located: Located) -> VisionModel:
+def read_vision_model(located: Located) -> VisionModel:
     """The model from its files, in float32 and eval mode. Raises Refused as encoders.load does."""
     import transformers
 
@@ -60,7 +60,7 @@ def read(located: Located) -> VisionModel:
     architecture, (squeeze, normalisation) = ARCHITECTURES[kind], pixels_of(located.path)
     projected = located.pooling == "projected"
     of_class = getattr(transformers, architecture.projection if projected else architecture.model)
-    model, missing = checkpoint.read(located, of_class, tower="vision_config" if kind in TWO_TOWERS else "")
+    model, missing = checkpoint.read_model(located, of_class, tower="vision_config" if kind in TWO_TOWERS else "")
     pooler = {key for key in missing if key.startswith("pooler.")}
     if pooler and located.pooling == "pooled":
         raise Refused(f"{located.name} has no trained pooler. Take {located.name}:cls or {located.name}:mean")

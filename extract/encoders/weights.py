@@ -118,7 +118,7 @@ def not_finite(state: "Mapping[str, Tensor]") -> str:
     return f"{len(names)} of {len(state)} tensors hold NaN or an infinite value, first: {names[0]}" if names else ""
 
 
-class Unreachable(Exception):
+class HubUnreachable(Exception):
     """A server did not answer, or not to the end; the text says why."""
 
 
@@ -137,7 +137,7 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
             if not digest.startswith(sha256_prefix):
                 raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {digest}")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise Unreachable(f"{url}: {in_words(error)}") from None
+        raise HubUnreachable(f"{url}: {in_words(error)}") from None
     except OSError as error:
         raise Refused(f"cannot write {target}: {error}") from None
 
@@ -163,7 +163,7 @@ def must_answer(server: str, ask: Callable[[float], object]) -> None:
     thread.start()
     thread.join(ANSWER_SECONDS)
     if fault[0]:
-        raise Unreachable(f"{server}: {fault[0]}")
+        raise HubUnreachable(f"{server}: {fault[0]}")
 
 
 def in_words(error: Exception) -> str:
@@ -232,7 +232,7 @@ def hub_download(repository: str) -> Path:
     except RepositoryNotFoundError:
         raise Refused(f"{repository}: the hub has no such model, or it is private (hf auth login)") from None
     except Exception as error:  # its HTTP client, and so the kind of its errors, differs between versions
-        raise Unreachable(in_words(error)) from None
+        raise HubUnreachable(in_words(error)) from None
     return folder
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from extract import dataset, manifest, parquet, places
-from extract.dataset import Split
+from extract.dataset import ManifestSplit
 from extract.errors import Refused
 from extract.files import replacing
 from extract.ocr.lines import Reading
@@ -26,7 +26,7 @@ class Manifest:
     """A split of a dataset as it lies there."""
 
     data: Place
-    split: Split
+    split: ManifestSplit
     lines: Sequence[bytes]  # of its JSON lines file, with those to be added; none of a Parquet file
 
     @property
@@ -36,7 +36,7 @@ class Manifest:
     @classmethod
     def of_split(cls, data: Place, name: str) -> "Manifest":
         """Raises Refused when it cannot be read."""
-        split = dataset.read(data, name, ("image",))
+        split = dataset.read_split(data, name, ("image",))
         path = data / f"{name}.jsonl"
         lines = _lines(path)
         if not lines and (data / f"{name}.parquet").is_dir():

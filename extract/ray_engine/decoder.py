@@ -134,7 +134,7 @@ def main() -> None:
 def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
     readers = max(READERS, places.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
-        for item, data in zip(items, prefetch(pool, reading.read, items, 2 * readers), strict=True):
+        for item, data in zip(items, prefetch(pool, reading.read_planned, items, 2 * readers), strict=True):
             _tell(answers, item.content, reading.pixels(item, data, prepare))
 
 

@@ -13,7 +13,7 @@ from extract import encoders, engine, machine
 from extract.config import ExtractConfig
 from extract.encoders import batches, reading
 from extract.encoders.family import TextEncoder
-from extract.engine import EncoderJob, Task, TextCounts, Tokeniser
+from extract.engine import EncoderJob, EncoderTask, TextCounts, Tokeniser
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
 from extract.places import Place
@@ -62,7 +62,7 @@ class RayEngine:
         except ray.exceptions.RayError as error:
             raise stopped("--dtype auto", error) from None
 
-    def encode(self, tasks: Sequence[Task], config: ExtractConfig) -> dict[str, str]:
+    def encode(self, tasks: Sequence[EncoderTask], config: ExtractConfig) -> dict[str, str]:
         """Encode and write what is left, in parts, as LocalEngine does. Returns content -> reason for bad images.
 
         Raises Failed if a machine cannot go on, or if Ray loses work again and again without a part being finished.
@@ -75,7 +75,7 @@ class RayEngine:
                 task.job.folder.sweep_torn()
         return bad
 
-    def _encode(self, tasks: list[Task], config: ExtractConfig, known_bad: Collection[str]) -> dict[str, str]:
+    def _encode(self, tasks: list[EncoderTask], config: ExtractConfig, known_bad: Collection[str]) -> dict[str, str]:
         """With several encoders, all of images, each of an encoder's actors holds them all."""
         import ray
         from ray.data.exceptions import ExecutionTimeoutError
@@ -124,7 +124,7 @@ class RayEngine:
             for batch in stream.iter_batches(batch_size=None, prefetch_batches=0):
                 yield from workers.reports(batch)
 
-    def _after(self, error: Exception, tasks: list[Task], bad: Collection[str]) -> list[Task]:
+    def _after(self, error: Exception, tasks: list[EncoderTask], bad: Collection[str]) -> list[EncoderTask]:
         """What is left once Ray has given up on a run: all but finished parts, and images known to be bad."""
         names, still = _names([task.job for task in tasks]), [task.missing().less(bad) for task in tasks]
         if _left(still) == _left(tasks):
@@ -136,7 +136,7 @@ class RayEngine:
         return still
 
 
-def _left(tasks: Sequence[Task]) -> int:
+def _left(tasks: Sequence[EncoderTask]) -> int:
     return sum(len(task.left) for task in tasks)
 
 
@@ -149,7 +149,7 @@ def _transforms(jobs: Sequence[EncoderJob]) -> "list[Squeeze]":
     return list(dict.fromkeys(transform for job in jobs if (transform := encoders.decoder(job.located))))
 
 
-def _rows(tasks: Sequence[Task]) -> list[workers.Row]:
+def _rows(tasks: Sequence[EncoderTask]) -> list[workers.Row]:
     """The local engine's plan, but for the size of parts that are too large for one block.
 
     Each row holds a part for each encoder, of what it lacks among the same contents.
@@ -196,7 +196,7 @@ def _refuse_blind(report: workers.Report, left: Sequence[Item]) -> None:
     """Raise Failed if a machine could not read an image that the driver can: else it would count as a bad one."""
     unread = {image.content: image.reason for image in report.bad if image.unread}
     for item in left if unread else ():
-        if item.content in unread and isinstance(reading.read(item), bytes):
+        if item.content in unread and isinstance(reading.read_planned(item), bytes):
             raise Failed(
                 f"machine {report.reader} of the cluster: {item.source!s} {unread[item.content]}; the driver can.\n"
                 "Every machine must see all that lies in the dataset's folder, also what a link in it leads to.\n"

@@ -23,7 +23,7 @@ from typing import Any
 
 from extract.errors import Failed, Refused, listing
 from extract.files import replacing
-from extract.sample.plan import DRAWING, Meme, SampleSettings, plan
+from extract.sample.plan import DRAWING, DrawnMeme, SampleSettings, plan
 
 MARKER = "sample.json"
 GROUPS_WORTH_A_WORKER = 40  # drawing fewer is quicker than starting another process
@@ -42,7 +42,7 @@ def draw(out: Path, settings: SampleSettings, workers: int | None = None, progre
         raise Refused(f"--workers is {workers}; nothing was drawn. 1 is the least")
     memes = plan(settings)
     _claim(out, settings)
-    missing: dict[tuple[str, int], list[Meme]] = defaultdict(list)
+    missing: dict[tuple[str, int], list[DrawnMeme]] = defaultdict(list)
     for meme in chain.from_iterable(memes.values()):
         if not (out / meme.img).is_file():
             missing[meme.split, meme.group].append(meme)
@@ -67,7 +67,7 @@ def draw(out: Path, settings: SampleSettings, workers: int | None = None, progre
 
 
 def _draw_groups(
-    out: Path, settings: SampleSettings, groups: Sequence[Sequence[Meme]], workers: int | None
+    out: Path, settings: SampleSettings, groups: Sequence[Sequence[DrawnMeme]], workers: int | None
 ) -> Iterator[int]:
     from extract.sample import pictures  # late: Pillow
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
 from extract.files import replacing
-from extract.sample.plan import Meme, SampleSettings, rng_of
+from extract.sample.plan import DrawnMeme, SampleSettings, rng_of
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in shares of the meme's width and height
@@ -204,7 +204,7 @@ LAYOUTS: Final = {
 }
 
 
-class Look(NamedTuple):
+class PictureStyle(NamedTuple):
     """All of a meme's appearance that is not its topic."""
 
     size: tuple[int, int]  # pixels, width and height
@@ -216,17 +216,17 @@ class Look(NamedTuple):
     grain: int  # by how many of 255 a speck of noise is darker or brighter
 
 
-def look(rng: Random, shortest: int, longest: int) -> Look:
+def look(rng: Random, shortest: int, longest: int) -> PictureStyle:
     """Draw an appearance whose sides lie between `shortest` and `longest` pixels."""
     aspect, light, layout = rng.choice(ASPECTS), rng.choice(list(LIGHTS)), rng.choice(list(LAYOUTS.values()))
     most = max(shortest, longest * min(aspect, 1 / aspect))
     side = shortest + (most - shortest) * rng.random() ** 2  # squared: small pictures are commoner, and quicker
     wide, high = (max(shortest, min(longest, round(side * max(1, ratio)))) for ratio in (aspect, 1 / aspect))
     em, front = layout.em * rng.uniform(0.65, 1), rng.getrandbits(32) if rng.random() < 0.6 else None
-    return Look((wide, high), light, layout, em, rng.random() < 0.4, front, rng.choice((0, 6, 10)))
+    return PictureStyle((wide, high), light, layout, em, rng.random() < 0.4, front, rng.choice((0, 6, 10)))
 
 
-def picture(topic: str, style: Look, rng: Random) -> Image.Image:
+def picture(topic: str, style: PictureStyle, rng: Random) -> Image.Image:
     """Return a meme of this look without its caption; rng decides what happens in the scene."""
     left, top, right, bottom = scaled(style.layout.scene, style.size)
     canvas = Canvas((right - left, bottom - top), style.light, rng)
@@ -263,7 +263,7 @@ def fit(words: Sequence[str], wide: float, high: float, em: int) -> tuple[int, l
         em = max(SMALLEST, min(em - 1, round(em * 0.94)))
 
 
-def inscribe(meme: Image.Image, text: str, style: Look) -> list[list[str]]:
+def inscribe(meme: Image.Image, text: str, style: PictureStyle) -> list[list[str]]:
     """Draw the caption onto `meme`, every word whole and inside its box. Returns the lines, per caption box."""
     layout, most = style.layout, round(style.em * min(meme.size))
     words = (text.upper() if style.upper else text[0].upper() + text[1:]).split()
@@ -280,7 +280,7 @@ def inscribe(meme: Image.Image, text: str, style: Look) -> list[list[str]]:
     return lines
 
 
-def draw_group(out: Path, settings: SampleSettings, memes: Sequence[Meme]) -> int:
+def draw_group(out: Path, settings: SampleSettings, memes: Sequence[DrawnMeme]) -> int:
     """Draw memes of one group into `out`. Returns how many."""
     split, group = memes[0].split, memes[0].group
     style = look(rng_of(settings, split, group, "look"), settings.shortest, settings.longest)

@@ -50,7 +50,7 @@ class SampleSettings:
 
 
 @dataclass(frozen=True)
-class Meme:
+class DrawnMeme:
     """One meme to draw."""
 
     id: str
@@ -70,12 +70,12 @@ class Meme:
         return {"id": self.id, "img": self.img, "label": self.label, "text": self.text}
 
 
-def plan(settings: SampleSettings) -> dict[str, list[Meme]]:
+def plan(settings: SampleSettings) -> dict[str, list[DrawnMeme]]:
     """Return every meme of every split, in file order, without drawing any."""
     counts = settings.splits()
     digits = max(5, len(str(2 * sum(counts.values()))))  # five, as in Hateful Memes
     numbers = iter(Random(f"{settings.seed} ids").sample(range(10**digits), sum(counts.values())))
-    memes: dict[str, list[Meme]] = {}
+    memes: dict[str, list[DrawnMeme]] = {}
     for split, count in counts.items():
         cells = []
         for group in range(-(-count // GROUP)):
@@ -91,7 +91,7 @@ def plan(settings: SampleSettings) -> dict[str, list[Meme]]:
         for group, says, shows, text in cells:
             name = f"{next(numbers):0{digits}}"
             ending = "jpg" if group % JPEG_EVERY == 0 else "png"
-            memes[split].append(Meme(name, split, group, says, shows, text, f"img/{name}.{ending}"))
+            memes[split].append(DrawnMeme(name, split, group, says, shows, text, f"img/{name}.{ending}"))
     return memes
 
 

@@ -25,7 +25,7 @@ from extract.store.schema import (
     EncoderIdentity,
     Features,
     OtherSchema,
-    Rows,
+    SplitRows,
     StoreError,
     StoreIncomplete,
     Vectors,

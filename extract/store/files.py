@@ -30,7 +30,7 @@ from extract.store.schema import (
     Block,
     EncoderIdentity,
     OtherSchema,
-    Rows,
+    SplitRows,
     StoreError,
     StoreIncomplete,
 )
@@ -49,7 +49,7 @@ def chunk_rows(dim: int) -> int:
     return max(1, CHUNK // max(1, 4 * dim))
 
 
-def write(path: Path, rows: Rows, blocks: Iterable[Block]) -> None:
+def write(path: Path, rows: SplitRows, blocks: Iterable[Block]) -> None:
     """Write a file to `path`, which nobody reads yet (see `files.replacing`), its vectors streamed in any order.
 
     blocks: row numbers [n] and their vectors [n, dim]; a row may be written twice.
@@ -65,7 +65,7 @@ def write(path: Path, rows: Rows, blocks: Iterable[Block]) -> None:
 class Writer:
     """A file while it is written: its rows first, then vectors in any order, last the proof that none is missing."""
 
-    def __init__(self, path: Path, rows: Rows) -> None:
+    def __init__(self, path: Path, rows: SplitRows) -> None:
         self.path, self.rows, self.dim = path, rows, rows.identity.dim
         with h5py_in_words():
             self.offset = _write_rows(path, rows)
@@ -121,7 +121,7 @@ def h5py_in_words() -> Iterator[None]:
         raise OSError(int(reason[1]), reason[2]) if reason else error from None
 
 
-def create(path: Path, rows: Rows) -> h5py.File:
+def create(path: Path, rows: SplitRows) -> h5py.File:
     """A new file with the rows' datasets, still open; `describe` it once its vectors have their place."""
     ids = np.char.encode(np.asarray(rows.ids, dtype=np.str_), "utf-8")
     # latest: its metadata carries checksums, and no time stamp makes two equal runs differ
@@ -134,7 +134,7 @@ def create(path: Path, rows: Rows) -> h5py.File:
     return file
 
 
-def describe(file: h5py.File, rows: Rows, schema: int) -> None:
+def describe(file: h5py.File, rows: SplitRows, schema: int) -> None:
     """Write the attributes."""
     encoder = rows.identity
     file.attrs["schema"] = schema
@@ -153,7 +153,7 @@ def _identity(file: h5py.File) -> EncoderIdentity:
     return EncoderIdentity(kind, name, file["vector"].shape[1], fingerprint, settings, versions)
 
 
-def _write_rows(path: Path, rows: Rows) -> int:
+def _write_rows(path: Path, rows: SplitRows) -> int:
     """Create the file with everything but vectors; return the byte offset at which vectors start."""
     allocated = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocated.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -281,7 +281,7 @@ class Shard:
 class Opened:
     """What a file says of itself."""
 
-    rows: Rows
+    rows: SplitRows
     shape: tuple[int, int]  # of the vectors
     offset: int | None  # bytes: where they start in this file; None where there are none, or none in this file
     shards: list[Shard]  # the files that hold them instead
@@ -301,7 +301,7 @@ def open_file(path: Place) -> Opened:
                     f"{path}: schema {schema}, this version reads schema {SCHEMA}; update memefuse, or name another "
                     "folder with --features"
                 )
-            rows = Rows(
+            rows = SplitRows(
                 identity=_identity(file),
                 split=str(file.attrs["split"]),
                 ids=np.char.decode(file["id"][:].astype(np.bytes_), "utf-8"),

@@ -111,7 +111,7 @@ Vectors = np.ndarray | Lazy
 
 
 @dataclass(frozen=True)
-class Rows:
+class SplitRows:
     """A published split's rows, all but their vectors."""
 
     identity: EncoderIdentity
@@ -125,7 +125,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def between(self, start: int, stop: int) -> "Rows":
+    def between(self, start: int, stop: int) -> "SplitRows":
         """Rows from `start` to before `stop`, without the list of memes left out."""
         tokens = None if self.tokens is None else self.tokens[start:stop]
         rows = {name: getattr(self, name)[start:stop] for name in ("ids", "label", "content")}
@@ -133,7 +133,7 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features(Rows):
+class Features(SplitRows):
     """A published split: its rows and their vectors."""
 
     vector: Vectors  # [N, D] float32; as read, a read-only map of the file, or of each shard

@@ -26,7 +26,7 @@ from extract.files import replacing
 from extract.places import Place, Remote
 from extract.store import files
 from extract.store.files import Opened, Shard
-from extract.store.schema import SHARDED, Block, Features, Lazy, OtherSchema, Rows, StoreError, Vectors
+from extract.store.schema import SHARDED, Block, Features, Lazy, OtherSchema, SplitRows, StoreError, Vectors
 
 SHARD_ROWS = 1_000_000  # a split with more rows is cut into shards of this many
 AT_ONCE = 64  # shards written side by side, in one pass over the vectors
@@ -43,7 +43,7 @@ def publish(path: Place, features: Features, shard_rows: int = SHARD_ROWS) -> No
     sweep_shards(path)
 
 
-def publish_split(path: Place, rows: Rows, vectors: VectorsOf, shard_rows: int, renames: ExitStack) -> None:
+def publish_split(path: Place, rows: SplitRows, vectors: VectorsOf, shard_rows: int, renames: ExitStack) -> None:
     """Write a split; it is in place when `renames` closes, and `sweep_shards` may follow.
 
     Raises as `write` does.
@@ -75,7 +75,7 @@ def read(path: Place) -> Features:
     raise StoreError(f"{path} was replaced {TRIES} times while it was read; run again when no extract writes there")
 
 
-def read_rows(path: Place) -> Rows:
+def read_rows(path: Place) -> SplitRows:
     """All but the vectors. Raises StoreError as `read` does, but shards are not looked at."""
     return files.open_file(path).rows
 
@@ -102,7 +102,7 @@ def verify(path: Place, fresh: bool = False) -> None:
             raise StoreError(f"{path}: holds values that are not finite; delete it and run extract again")
 
 
-def holds(path: Place, rows: Rows, shard_rows: int = SHARD_ROWS) -> bool:
+def holds(path: Place, rows: SplitRows, shard_rows: int = SHARD_ROWS) -> bool:
     """Whether a published split has exactly these rows: ids, labels, contents, fingerprint and dropped memes, in
     shards of this size where there are so many; and whether all its shards are there. Raises OtherSchema."""
     try:
@@ -213,7 +213,7 @@ def sizes_of(rows: int, shard_rows: int) -> list[int]:
     return [min(shard_rows, rows - start) for start in starts]
 
 
-def write_shards(path: Place, rows: Rows, vectors: VectorsOf, shard_rows: int) -> list[Shard]:
+def write_shards(path: Place, rows: SplitRows, vectors: VectorsOf, shard_rows: int) -> list[Shard]:
     """Land every shard under its own name, taking those over that are there already; nobody reads them yet."""
     sizes = sizes_of(len(rows), shard_rows)
     parts = [rows.between(number * shard_rows, number * shard_rows + size) for number, size in enumerate(sizes)]
@@ -231,7 +231,7 @@ def write_shards(path: Place, rows: Rows, vectors: VectorsOf, shard_rows: int) -
 
 
 def _write_group(
-    path: Place, group: dict[int, tuple[str, Rows]], vectors: VectorsOf, shard_rows: int
+    path: Place, group: dict[int, tuple[str, SplitRows]], vectors: VectorsOf, shard_rows: int
 ) -> dict[int, Shard]:
     """Write shards side by side, so that vectors, which come in any order, are read once."""
     with ExitStack() as open_files:
@@ -253,7 +253,7 @@ def _write_group(
         return shards
 
 
-def write_index(path: Path, rows: Rows, shards: Sequence[Shard]) -> None:
+def write_index(path: Path, rows: SplitRows, shards: Sequence[Shard]) -> None:
     """Write the file that stands for a sharded split, to `path`, which nobody reads yet."""
     dim = rows.identity.dim
     layout = h5py.VirtualLayout(shape=(len(rows), dim), dtype="<f4")
@@ -301,7 +301,7 @@ def _link(old: Path, new: Path) -> None:
             shutil.copyfile(old, aside)
 
 
-def _digest(part: Rows) -> str:
+def _digest(part: SplitRows) -> str:
     """Digest of what determines a shard's numbers."""
     digest = hashlib.sha256(f"{part.identity.fingerprint} {part.identity.dim} ".encode())
     digest.update(json.dumps(part.ids.tolist()).encode())

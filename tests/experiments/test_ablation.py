@@ -39,7 +39,7 @@ def ran(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def read(ran):
-    return folder.read(ran / "out")
+    return folder.read_results(ran / "out")
 
 
 def test_a_side_without_a_signal_is_not_missed(read):

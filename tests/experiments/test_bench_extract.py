@@ -7,7 +7,7 @@ from tiny_encoders import SMALL_BERT, resnet, torch_home
 
 from experiments.bench import __main__ as bench
 from experiments.bench import extract, random_inputs
-from experiments.bench.extract import Timed, page
+from experiments.bench.extract import TimedModality, page
 from extract.errors import Refused
 
 
@@ -39,7 +39,7 @@ def test_random_weights_are_measured_without_a_download(small, tmp_path, device)
 
 
 def test_the_table_says_what_was_measured():
-    timed = Timed(80, [1.0, 2.0, 4.0], [8.0] * 3, encode=[0.5, 1.0, 2.0], decode=[0.1] * 3, cosine=0.9999)
+    timed = TimedModality(80, [1.0, 2.0, 4.0], [8.0] * 3, encode=[0.5, 1.0, 2.0], decode=[0.1] * 3, cosine=0.9999)
     written = page("T", {"image": ("resnet50", timed)}, {128: 1049.4})
     row = "| image | resnet50 | 40.0 | 10.0 | 4.0 (2.0, 8.0) | 80.0 | 50% | 800.0 | 5% | 0.99990 |"
     assert row in written.splitlines()

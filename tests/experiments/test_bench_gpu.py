@@ -78,7 +78,7 @@ def test_stage_ones_parts_on_a_cpu(monkeypatch, tmp_path):
         ours.run(scratch / "features")
         formats.append(({meme.image.read_bytes()[:2] for meme in memes}, len(memes)))
         decode = [ours.decode_seconds(memes)] if kind == "image" else []
-        return extract.Timed(len(memes), [1.0], [3.0], decode=decode)
+        return extract.TimedModality(len(memes), [1.0], [3.0], decode=decode)
 
     monkeypatch.setattr(extract, "compare", compare)
     parts = gpu.all_parts("cpu", 8, 1, tmp_path)

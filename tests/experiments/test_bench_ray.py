@@ -7,17 +7,17 @@ import pytest
 
 from experiments.bench import __main__ as commands
 from experiments.bench import ray
-from experiments.bench.ray import Resumed, Timed
+from experiments.bench.ray import Resumed, TimedExtraction
 from experiments.bench.timing import Sampling
 from extract import errors
 
 TIMED = [
-    Timed("local", 10, 2.0, 4.0, 300.0, 0.0),
-    Timed("ray", 10, 8.0, 6.0, 310.0, 40.0),
-    Timed("local", 10, 3.0, 4.0, 301.0, 0.0),
-    Timed("ray", 10, 6.0, 6.0, 311.0, 39.0),
-    Timed("local", 100, 11.5, 22.0, 302.0, 0.0),
-    Timed("ray", 100, 17.8, 33.0, 313.0, 41.0),
+    TimedExtraction("local", 10, 2.0, 4.0, 300.0, 0.0),
+    TimedExtraction("ray", 10, 8.0, 6.0, 310.0, 40.0),
+    TimedExtraction("local", 10, 3.0, 4.0, 301.0, 0.0),
+    TimedExtraction("ray", 10, 6.0, 6.0, 311.0, 39.0),
+    TimedExtraction("local", 100, 11.5, 22.0, 302.0, 0.0),
+    TimedExtraction("ray", 100, 17.8, 33.0, 313.0, 41.0),
 ]
 
 

@@ -444,7 +444,7 @@ def test_what_train_holds_of_dev_and_test_is_said_beside_the_figures(ran):
 
 
 def test_every_head_has_a_row_on_what_train_does_not_hold(ran):
-    found = results.read(ran / "out")
+    found = results.read_results(ran / "out")
     _, size = found.comparison.unseen  # of dev, too
     rows = found.rows("test without what train holds")
     assert list(rows) == list(found.rows("test"))
@@ -460,7 +460,7 @@ def test_every_head_has_a_row_on_what_train_does_not_hold(ran):
 def test_a_row_is_what_predict_uses(ran):
     """The mean of a head's runs at the threshold that is saved with it, by scikit-learn."""
     threshold = json.loads((ran / "out" / "models" / "early.json").read_text())["mean_threshold"]
-    found = results.read(ran / "out")
+    found = results.read_results(ran / "out")
     row, predicted = found.rows("test")["early, mean of 3 runs"], found.predicted["test"]
     mean, label = predicted.heads["early"].probability, predicted.label
     assert (row.kind, row.threshold) == ("mean", threshold)

@@ -154,7 +154,7 @@ def test_the_whole_head_is_predict_s(compared):
 def test_the_card_tells_what_it_is(compared):
     out = compared / "out"
     operating_points(out, costs=(5.0, 1.0))
-    results, saved = folder.read(out), models.load(out)["early"]
+    results, saved = folder.read_results(out), models.load(out)["early"]
     text = card(results, saved, out, FILES)
     front = dict(line.split(": ", 1) for line in text.split("---\n")[1].splitlines())
     [index] = json.loads(front["model-index"])
@@ -201,7 +201,7 @@ def test_an_unknown_logger_is_refused(capsys):
 
 
 def test_figures_and_curves_are_logged(compared):
-    results = folder.read(compared / "out")
+    results = folder.read_results(compared / "out")
     logged = {(name, step): value for name, value, step in loggers.finite(results)}
     history = results.history["early"]
     assert logged["early/seed 1/dev_auc", 2] == history.dev_auc[1, 1]
@@ -213,7 +213,7 @@ def test_figures_and_curves_are_logged(compared):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", loggers.LOGGERS)
 def test_the_libraries_read_back_what_was_logged(compared, tmp_path, kind):
-    results = folder.read(compared / "out")
+    results = folder.read_results(compared / "out")
     loggers.log(results, kind, tmp_path / "log")
     expected = results.rows("test")["early"].metrics["auc_roc"].mean
     if kind == "tensorboard":

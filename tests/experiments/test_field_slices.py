@@ -59,9 +59,9 @@ def test_values_are_masks_and_a_list_is_in_several(features):
 
 
 def test_half_of_the_rows_may_lack_the_column(compared, features):
-    [source, _] = answers.sliced(compared, folder.read(compared).comparison.run)
+    [source, _] = answers.sliced(compared, folder.read_results(compared).comparison.run)
     assert (source.memes, source.without) == ({"test": 80}, {"test": 40})
-    best = folder.read(compared).best_on_dev
+    best = folder.read_results(compared).best_on_dev
     its = {each.value: each for each in source.slices if each.head == best}
     assert {name: each.memes for name, each in its.items()} == {"phone": 20, "web": 20, NO_VALUE: 40}
     assert all({gap.highest, gap.lowest} == {"phone", "web"} for gap in source.gaps)
@@ -69,11 +69,11 @@ def test_half_of_the_rows_may_lack_the_column(compared, features):
     assert "40 of 80 memes of test have no source" in text
     assert r"\begin{tabular}" in (compared / "slices_by_source.tex").read_text()
     assert set(pd.read_csv(compared / "slices_by_target.csv")["value"]) == {"a", "b", NO_VALUE}
-    section = moderation.by_field(folder.read(compared), source)
+    section = moderation.by_field(folder.read_results(compared), source)
     assert section.title == "Who is hurt, by source"
     assert section.blocks[-1].panels[0].alt.startswith(f"Rates of {best} on test by source. phone: missed")
     # from the folder again, as report does
-    again = field_slices.field_slices(folder.read(compared), loading.load(features), "source")
+    again = field_slices.field_slices(folder.read_results(compared), loading.load(features), "source")
     assert [gap.p for gap in again.gaps] == [gap.p for gap in source.gaps]
 
 
@@ -120,12 +120,12 @@ def test_a_dataset_of_thirty_memes_has_answers_that_say_how_little_is_known(feat
 
 
 def test_a_value_is_a_word_whatever_it_holds(compared):
-    [source, _] = answers.sliced(compared, folder.read(compared).comparison.run)
+    [source, _] = answers.sliced(compared, folder.read_results(compared).comparison.run)
     odd = field_slices.said("<script>$\\x\x1b\n a$")
     assert odd == "<script>$\\x\\x1b a$"
     assert [field_slices.said(value) for value in (None, "", " ", 0, True)] == [NO_VALUE] * 3 + ["0", "True"]
     pieces = [replace(each, value=odd) for each in source.slices]
-    drawn = moderation.rates(replace(source, slices=pieces), folder.read(compared).best_on_dev, "test")
+    drawn = moderation.rates(replace(source, slices=pieces), folder.read_results(compared).best_on_dev, "test")
     assert "<script" not in drawn.svg
     assert "&lt;script&gt;$\\x\\x1b a$ (20)" in drawn.svg
 

@@ -42,7 +42,7 @@ def copy(folder, tmp_path):
 
 
 def test_predictions_are_those_that_were_scored(folder):
-    found = reports.read(folder)
+    found = reports.read_results(folder)
     for split in ("dev", "test"):
         predicted = found.predicted[split]
         for name, row in found.rows(split).items():
@@ -59,7 +59,7 @@ def test_predictions_are_those_that_were_scored(folder):
 
 
 def test_learning_curves_are_those_of_the_model_file(folder):
-    found = reports.read(folder)
+    found = reports.read_results(folder)
     assert list(found.history) == found.heads == HEADS
     stored = load_file(folder / "models" / "early.safetensors")
     np.testing.assert_array_equal(found.history["early"].dev_auc, stored["history.dev_auc"])
@@ -69,7 +69,7 @@ def test_learning_curves_are_those_of_the_model_file(folder):
 
 
 def test_dev_chooses(folder):
-    found = reports.read(folder)
+    found = reports.read_results(folder)
     figures = {head: found.rows("dev")[head].metrics["auc_roc"].mean for head in found.heads}
     assert found.dev == "dev"
     assert found.judged == "test"
@@ -96,7 +96,7 @@ def test_right_is_what_the_mean_probability_says():
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
     with pytest.raises(Refused, match=rf"{name}.*Run: python -m experiments\.compare --out {copy}"):
-        reports.read(copy)
+        reports.read_results(copy)
 
 
 def test_what_another_version_wrote_is_refused(copy):
@@ -104,7 +104,7 @@ def test_what_another_version_wrote_is_refused(copy):
     del found["versions"]
     (copy / "comparison.json").write_text(json.dumps(found))
     with pytest.raises(Refused, match=r"holds what another version of compare wrote \(KeyError: 'versions'\)"):
-        reports.read(copy)
+        reports.read_results(copy)
 
 
 @pytest.mark.parametrize("name", ["predictions_test.csv", "comparison.csv", "comparison.md"])
@@ -113,7 +113,7 @@ def test_files_of_two_comparisons_are_refused(copy, name):
     with (copy / name).open("a") as file:
         file.write("\n")
     with pytest.raises(Refused, match="files of two comparisons") as refused:
-        reports.read(copy)
+        reports.read_results(copy)
     assert f"  {name} is not the file that comparison.json names" in str(refused.value)
 
 
@@ -123,7 +123,7 @@ def test_swapping_a_comparison_in_is_seen(copy, folder, tmp_path):
     compare.main(["--features", str(folder.parent / "features"), "--out", str(other), *QUICK, "--heads", "text"])
     (copy / "comparison.json").write_bytes((other / "comparison.json").read_bytes())
     with pytest.raises(Refused, match="files of two comparisons"):
-        reports.read(copy)
+        reports.read_results(copy)
 
 
 def test_one_run_s_name_stands_in_every_file(folder):
@@ -150,7 +150,7 @@ def test_a_second_comparison_leaves_nothing_of_the_first(copy, folder):
         *("runs.jsonl", "predictions_dev.csv", "predictions_test.csv", "models/text.json", "models/text.safetensors"),
         *("dataset.md", "figures/words.svg", "notes.txt", ".lock"),
     }
-    assert reports.read(copy).heads == ["text"]
+    assert reports.read_results(copy).heads == ["text"]
 
 
 @pytest.mark.parametrize("moves", [0, 9, *(pytest.param(move, marks=pytest.mark.slow) for move in (3, 6, 12))])
@@ -172,7 +172,7 @@ def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypat
     def never(*paths):
         raise Killed
 
-    before = reports.read(copy).comparison.run
+    before = reports.read_results(copy).comparison.run
     asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text,early"]
     monkeypatch.setattr(os, "replace", killed)
     if not moves:
@@ -181,11 +181,11 @@ def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypat
         compare.main(asked)
     monkeypatch.setattr(os, "replace", replace)
     monkeypatch.setattr(Path, "rename", rename)
-    after = reports.read(copy)
+    after = reports.read_results(copy)
     assert after.heads == (HEADS if not moves else ["text", "early"])
     assert (after.comparison.run == before) == (not moves)
     compare.main(asked)
-    assert reports.read(copy).heads == ["text", "early"]
+    assert reports.read_results(copy).heads == ["text", "early"]
 
 
 def test_another_dataset_s_results_are_not_overwritten_unasked(copy, tmp_path):
@@ -196,13 +196,13 @@ def test_another_dataset_s_results_are_not_overwritten_unasked(copy, tmp_path):
         compare.main(asked)
     assert (copy / "comparison.json").read_bytes() == before
     compare.main([*asked, "--overwrite"])
-    assert reports.read(copy).size("train").memes == 50
+    assert reports.read_results(copy).size("train").memes == 50
 
 
 def test_the_same_memes_without_their_images_are_no_other_dataset(copy, folder):
     asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
     compare.main([*asked, "--image-encoder", "none"])
-    assert reports.read(copy).heads == ["text"]
+    assert reports.read_results(copy).heads == ["text"]
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_a_comparison_that_cannot_be_read_is_not_overwritten_unasked(copy, folde
         compare.main(asked)
     assert {path: path.read_bytes() for path in reports.walk(copy)} == before
     with pytest.raises(Refused, match=rf"Run: python -m experiments.compare --out {copy} --overwrite$"):
-        reports.read(copy)
+        reports.read_results(copy)
     compare.main([*asked, "--overwrite"])
-    assert reports.read(copy).heads == ["text"]
+    assert reports.read_results(copy).heads == ["text"]
 
 
 def test_frames_hold_what_files_do(folder):
-    results = reports.read(folder)
+    results = reports.read_results(folder)
     table = pd.read_csv(folder / "comparison.csv")
     pd.testing.assert_frame_equal(results.table, table, atol=1e-6)
     assert set(results.tests["family"]) == {"fusion", "others", "linear"}
@@ -241,7 +241,7 @@ def test_frames_hold_what_files_do(folder):
 
 
 def test_counts_are_stored_and_are_those_of_the_answers(folder):
-    results = reports.read(folder)
+    results = reports.read_results(folder)
     for record in results.records:
         predicted = results.predicted[record.split]
         head = predicted.heads[record.head]

@@ -65,7 +65,7 @@ def run(*options) -> int:
 
 @pytest.fixture
 def board(ran) -> Leaderboard:
-    found = boards.read(ran / "out")
+    found = boards.read_leaderboard(ran / "out")
     assert found is not None
     return found
 
@@ -263,7 +263,7 @@ def test_several_datasets_have_a_folder_each_and_a_ranking_together(tmp_path):
     found = leaderboard.leaderboard(",".join(map(str, folders)), **options)
     assert [board.dataset for board in found.boards] == ["set0", "memes"]
     for board in found.boards:
-        assert boards.read(tmp_path / "out" / board.dataset) == board
+        assert boards.read_leaderboard(tmp_path / "out" / board.dataset) == board
     assert found.across.datasets == ["set0", "memes"]
     assert sorted(found.across.names) == [f"text: {OTHER}", f"text: {planted.TEXT}"]
     assert sum(found.across.mean_rank) == pytest.approx(3)

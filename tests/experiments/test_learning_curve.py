@@ -53,7 +53,7 @@ def again(home, **changes):
 
 
 def test_everything_is_written(home):
-    curve = record.read(out(home))
+    curve = record.read_learning_curve(out(home))
     assert (curve.sizes, curve.judged, curve.draws, curve.seeds) == ([30, 60, 120], ["test"], 2, 2)
     shown = {(point.head, point.split, point.size): point for point in curve.points}
     heads = list(dict.fromkeys(point.head for point in curve.points))
@@ -100,14 +100,14 @@ def test_a_stopped_run_goes_on_and_damage_is_trained_again(home, monkeypatch):
 
 def test_all_of_train_is_what_compare_trains_and_the_report_has_both(home, tmp_path):
     area = compare(home / "features", out=home / "reports", **few(home) | {"seeds": 2}).auc("text", "test")
-    [point] = [each for each in record.read(out(home)).of("text", "test") if each.size == 120]
+    [point] = [each for each in record.read_learning_curve(out(home)).of("text", "test") if each.size == 120]
     assert point.auc_roc.mean == pytest.approx(area.mean, abs=1e-6)
     assert (point.auc_roc.low, point.auc_roc.high) == pytest.approx((area.low, area.high), abs=0.03)
     report(home / "reports")
     page = (home / "reports" / "report.md").read_text()
     assert "## More labels?" in page
     assert "](figures/learning_curve-test.svg)" in page
-    results = folder.read(home / "reports")
+    results = folder.read_results(home / "reports")
     assert pages.section(results, tmp_path) is None
     other = replace(results.comparison, splits=[replace(each, digest="0") for each in results.comparison.splits])
     [block] = pages.section(replace(results, comparison=other), home / "reports").blocks
@@ -135,7 +135,10 @@ def beside(home, tmp_path_factory):
 
 
 def test_what_another_encoder_brings_stands_beside_what_more_labels_do(beside):
-    curve, board = record.read(beside / "learning_curve"), boards.read(beside / "leaderboard")
+    curve, board = (
+        record.read_learning_curve(beside / "learning_curve"),
+        boards.read_leaderboard(beside / "leaderboard"),
+    )
     found, why = learning.beside(curve, board)
     assert why == ""
     assert [(each.head, each.pair.split) for each in found] == [
@@ -191,7 +194,10 @@ def test_what_another_encoder_brings_stands_beside_what_more_labels_do(beside):
     ],
 )
 def test_why_it_is_not_said_what_another_encoder_brings(beside, changes, says):
-    curve, board = record.read(beside / "learning_curve"), boards.read(beside / "leaderboard")
+    curve, board = (
+        record.read_learning_curve(beside / "learning_curve"),
+        boards.read_leaderboard(beside / "leaderboard"),
+    )
     found, why = learning.beside(curve, changes(board))
     assert found == []
     said = sentences.other_encoders(found, why, curve.splits)
@@ -202,14 +208,14 @@ def test_a_curve_of_texts_alone_stands_beside_a_leaderboard_of_texts_and_images(
     """They hold the same memes, as far as both look at them; the records of older versions do not tell."""
     asked = ASKED | {"heads": "text", "references": "none", "from_sweep": home / "choice.json", "out": out(tmp_path)}
     curve = learning_curve(beside.parent / "features", text_encoder=OTHER, image_encoder="none", **asked)
-    board = boards.read(beside / "leaderboard")
+    board = boards.read_leaderboard(beside / "leaderboard")
     found, why = learning.beside(curve, board)
     assert (why, [(each.head, each.pair.split) for each in found]) == ("", [("text", "dev"), ("text", "test")])
     relabelled = [replace(each, sides=each.sides | {"text": "0"}) for each in board.sizes]
     older = [replace(each, sides={}) for each in board.sizes]
     for sizes in (relabelled, older):
         assert learning.beside(curve, replace(board, sizes=sizes)) == ([], "other memes")
-    whole = record.read(beside / "learning_curve")
+    whole = record.read_learning_curve(beside / "learning_curve")
     assert learning.beside(whole, replace(board, sizes=older))[1] == ""
 
 

@@ -18,7 +18,7 @@ from experiments.results import models
 from experiments.scoring.scorer import Scorer
 from experiments.scoring.vectors import image_item, text_item
 from extract import errors
-from extract.dataset import Meme, read
+from extract.dataset import Meme, read_split
 from heads.rows import Rows
 
 LINEAR = "Dev had chosen the linear output of "
@@ -43,7 +43,7 @@ def load(world, **how):
 
 
 def meme(world, place=0, split="test") -> Meme:
-    return read(world / "data", split).memes[place]
+    return read_split(world / "data", split).memes[place]
 
 
 def file(folder, *rows, name="examples.jsonl"):
@@ -77,7 +77,7 @@ def command(world, *options) -> int:
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_near_meme_draws_the_score_to_its_label(world, tmp_path, label):
     known = load(world, examples=of_train(world, tmp_path))
-    scored = ((its, known.score(its.image, its.text)) for its in read(world / "data", "test").memes)
+    scored = ((its, known.score(its.image, its.text)) for its in read_split(world / "data", "test").memes)
     asked, before = next((its, score) for its, score in scored if score.label != label)
     image = tuple(np.array(Image.open(asked.image))[0, 0] + [0, 0, 1])
     more = load(world, examples=file(tmp_path, ("mine", image, asked.text, label)))
@@ -95,7 +95,7 @@ def test_a_memory_with_examples_is_one_that_had_them_from_the_start(world, tmp_p
     scorer = load(world, examples=examples)
     vectors = [
         scorer.sources[side].vectors(items, lambda _: None)[0]
-        for side, items in contents(read(tmp_path, "examples").memes)
+        for side, items in contents(read_split(tmp_path, "examples").memes)
     ]
     by_hand = models.load(world / "reports")["retrieval"].fitted
     text, image = (scale(torch.tensor(vec)) for scale, vec in zip(by_hand.scaling, vectors, strict=True))
@@ -291,7 +291,7 @@ def moved(world, tmp_path):
     data = shutil.copytree(world / "data", tmp_path / "data")
     scorer = load(world)
     memory = replace(scorer.memory, known=replace(scorer.memory.known, data=str(data)))
-    return memory, next(its for its in read(data, "train").memes if its.id == memory.known.ids[0]), data
+    return memory, next(its for its in read_split(data, "train").memes if its.id == memory.known.ids[0]), data
 
 
 def test_a_remembered_meme_is_found_where_it_was(world, tmp_path):

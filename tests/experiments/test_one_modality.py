@@ -47,7 +47,7 @@ def test_texts_alone_are_compared_reported_and_predicted(texts, monkeypatch, cap
     assert errors.run(lambda: compare.main(["--features", features, "--out", reports, *quick])) == 0
     note = f"image, early, late left out: there are no image vectors in {features}."
     assert note in capsys.readouterr().err
-    results = folder.read(texts / "reports")
+    results = folder.read_results(texts / "reports")
     assert note in results.comparison.notes
     assert {row.name for row in results.comparison.rows} >= {"text", "LR text", "kNN text", "majority class"}
     assert not {"image", "early", "late", "LR image", "LR both"} & {row.name for row in results.comparison.rows}
@@ -82,7 +82,7 @@ def test_images_alone_are_compared_reported_and_predicted(images, monkeypatch, c
     features, reports = str(images / "features"), str(images / "reports")
     quick = ["--seeds", "2", "--from-sweep", str(images / "choice.json")]
     assert errors.run(lambda: compare.main(["--features", features, "--out", reports, *quick])) == 0
-    names = {row.name for row in folder.read(images / "reports").comparison.rows}
+    names = {row.name for row in folder.read_results(images / "reports").comparison.rows}
     assert names >= {"image", "LR image", "kNN image"}
     assert not names & {"text", "early", "late", "LR text", "LR both"}
     page = report.report(images / "reports", data=images / "data")

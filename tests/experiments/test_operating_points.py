@@ -159,14 +159,14 @@ def test_the_command_writes_and_the_report_shows(compared, capsys):
     frame = pd.read_csv(out / "operating_points.csv")
     assert set(frame["split"]) == {"dev", "test"}
     assert {"recall=0.8", "precision=0.9", "review=0.1", "error=0.2", "cost"} <= set(frame["goal"])
-    kept = answers.read(out, "operating_points", points.OperatingPoints, folder.read(out).comparison.run)
+    kept = answers.read_answer(out, "operating_points", points.OperatingPoints, folder.read_results(out).comparison.run)
     assert kept.stakes.miss == 5
-    assert answers.read(out, "operating_points", points.OperatingPoints, "another run") is None
+    assert answers.read_answer(out, "operating_points", points.OperatingPoints, "another run") is None
     assert r"\begin{tabular}" in (out / "operating_points.tex").read_text()
     first = (out / "operating_points.json").read_bytes()
     assert command(compared, "--costs", "5,1", "--error", ".2") == 0
     assert (out / "operating_points.json").read_bytes() == first
-    section = moderation.section(folder.read(out), out)
+    section = moderation.section(folder.read_results(out), out)
     assert section.title == "Where to set the threshold"
     [drawn] = section.blocks[-1].panels
     assert drawn.alt.startswith("Error of the rest by share reviewed on test: text ")
@@ -174,9 +174,9 @@ def test_the_command_writes_and_the_report_shows(compared, capsys):
     with pytest.raises(
         errors.Refused, match=r"operating_points.json is not what this version writes \(KeyError: 'run'\)"
     ):
-        moderation.section(folder.read(out), out)
+        moderation.section(folder.read_results(out), out)
     (out / "operating_points.json").unlink()
-    assert moderation.section(folder.read(out), out) is None
+    assert moderation.section(folder.read_results(out), out) is None
 
 
 def test_thresholds_are_dev_s_alone(compared):
@@ -192,7 +192,10 @@ def test_thresholds_are_dev_s_alone(compared):
 def test_without_a_labelled_test_points_are_told_on_dev_alone(compared, capsys):
     frame = operating_points.operating_points(compared / "none-out", write=False, quiet=False)
     assert set(frame["split"]) == {"dev"}
-    assert f"Operating points of {folder.read(compared / 'none-out').best_on_dev} on dev" in capsys.readouterr().out
+    assert (
+        f"Operating points of {folder.read_results(compared / 'none-out').best_on_dev} on dev"
+        in capsys.readouterr().out
+    )
 
 
 def test_what_cannot_be_meant_is_refused(compared, tmp_path, capsys):

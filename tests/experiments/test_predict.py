@@ -20,7 +20,7 @@ from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
 from experiments.serve import __main__ as serve
 from experiments.words.memes import modalities, probability_origin
 from extract import errors, images
-from extract.dataset import read
+from extract.dataset import read_split
 from extract.ocr.words import Words
 from extract.remote import Remote
 
@@ -49,7 +49,7 @@ def table(text: str) -> dict[str, dict[str, str]]:
 
 
 def first_meme(world):
-    return read(world / "data", "test").memes[0]
+    return read_split(world / "data", "test").memes[0]
 
 
 @pytest.mark.parametrize("features", [False, True], ids=["encoded", "published"])
@@ -68,7 +68,7 @@ def test_rows_keep_their_order_and_zeros(world, fakes, capsys):
     assert command(world, "--data", world / "data", "--split", "test") == 0
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert rows[0] == ["id", "probability", "label", "head", "text", "image", "early", "late"]
-    assert [row[0] for row in rows[1:]] == [meme.id for meme in read(world / "data", "test").memes]
+    assert [row[0] for row in rows[1:]] == [meme.id for meme in read_split(world / "data", "test").memes]
     assert rows[1][0].startswith("03")
 
 
@@ -221,7 +221,7 @@ def test_the_threshold_is_dev_s_best_for_the_mean_of_the_runs(world, fakes):
     from sklearn.metrics import f1_score
 
     scorer = Scorer.load(world / "reports", head="image")
-    dev = read(world / "data", "dev").memes
+    dev = read_split(world / "data", "dev").memes
     scores, bad = scorer.score_all([Unscored(meme.text, meme.image) for meme in dev])
     assert not bad
     probability, label = np.array([score.probability for score in scores]), [meme.label for meme in dev]

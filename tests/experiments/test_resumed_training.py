@@ -40,7 +40,7 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("encoders")
 
 
-class Keeping(trainer.Live):
+class Keeping(trainer.TrainingBar):
     """Copies every checkpoint: the Trainer itself keeps the last two."""
 
     def on_save(self, args, state, control, **more):
@@ -56,7 +56,7 @@ def test_every_checkpoint_leads_to_the_same_weights(
     undisturbed, learned = train("transformer", encoders, tmp_path / "undisturbed")
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "SAVE_EVERY", 0.0)
-        patched.setattr(trainer, "Live", Keeping)
+        patched.setattr(trainer, "TrainingBar", Keeping)
         train("transformer", encoders, tmp_path / "kept-from")
     kept = sorted((tmp_path / "kept").glob("*/checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     assert [int(path.name.rpartition("-")[2]) for path in kept] == list(range(1, STEPS + 1))

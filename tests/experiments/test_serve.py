@@ -19,7 +19,7 @@ from experiments.scoring.scorer import Scorer
 from experiments.serve import __main__ as serve
 from experiments.serve import app
 from extract import errors
-from extract.dataset import read
+from extract.dataset import read_split
 
 PAGE = Path(app.__file__).parent
 AT = "http://127.0.0.1:8000"
@@ -52,7 +52,7 @@ def ask(client, image=None, text="words", **how):
 
 
 def test_a_meme_gets_what_predict_gives_it(client, scorer, world):
-    meme = read(world / "data", "test").memes[0]
+    meme = read_split(world / "data", "test").memes[0]
     answer = ask(client, meme.image.read_bytes(), meme.text).json()
     score = scorer.score(meme.image, meme.text)
     assert [opinion["head"] for opinion in answer["opinions"]] == ["text", "image", "early", "late"]

@@ -26,7 +26,7 @@ from experiments.options import DEFAULT_HEADS
 from experiments.results.records import Comparison
 from experiments.search import grid, plots, ranking
 from experiments.search import trials as search
-from experiments.search.trials import Log, Trial
+from experiments.search.trials import Trial, TrialLog
 from experiments.words import sweep as words
 from extract import errors, locks, store
 from extract.errors import Failed, Refused
@@ -268,7 +268,7 @@ def test_a_line_that_is_no_trial_is_named(tmp_path):
     path = tmp_path / "records.jsonl"
     path.write_text('{"head": "text"}\n')
     with pytest.raises(Refused, match=r"records.jsonl: line 1 is no record of a sweep"):
-        Log(path)
+        TrialLog(path)
 
 
 def test_two_sweeps_do_not_write_one_record(tmp_path, capsys):
@@ -282,7 +282,7 @@ def test_two_sweeps_do_not_write_one_record(tmp_path, capsys):
 def test_a_record_that_cannot_be_written_is_refused_before_any_training(tmp_path):
     (tmp_path / "records.jsonl").mkdir()
     with pytest.raises(Refused, match=r"records.jsonl: cannot write there: Is a directory"):
-        Log(tmp_path / "records.jsonl")
+        TrialLog(tmp_path / "records.jsonl")
 
 
 def trial(head, auc, seed=0, text="t", image="i", code="v1", **settings) -> Trial:
@@ -304,7 +304,7 @@ def test_a_full_disk_is_told_of_as_what_it_is(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill():
-        log = Log(tmp_path / "records.jsonl")
+        log = TrialLog(tmp_path / "records.jsonl")
         log.append([trial("text", 0.5)])
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
         log.append([trial("image", 0.5, seed=seed) for seed in range(9)])
@@ -314,7 +314,7 @@ def test_a_full_disk_is_told_of_as_what_it_is(tmp_path):
             fill()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert Log(tmp_path / "records.jsonl").trials[0] == trial("text", 0.5)
+    assert TrialLog(tmp_path / "records.jsonl").trials[0] == trial("text", 0.5)
 
 
 def test_scores_of_several_versions_of_the_code_are_said_to_be():

@@ -10,11 +10,11 @@ from planted_memes import IMAGE_DIM, TEXT_DIM, concat, memes
 from experiments.systems import models, trainer
 from experiments.systems.inputs import collate
 from experiments.systems.models import Classifier, cached, hateful, loss
-from experiments.systems.published import SYSTEMS, Shape, Training
+from experiments.systems.published import SYSTEMS, Shape, TrainingRecipe
 from heads.metrics import auc_roc
 from heads.models import EarlyFusionHead
 
-QUICK = Training(learning_rate=1e-2, batch=32, epochs=12)
+QUICK = TrainingRecipe(learning_rate=1e-2, batch=32, epochs=12)
 
 
 def auc(model, split) -> float:

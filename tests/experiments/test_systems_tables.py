@@ -44,7 +44,7 @@ def ran(folder) -> Path:
     return folder
 
 
-def in_sections(folder: Path) -> list[tables.Section]:
+def in_sections(folder: Path) -> list[tables.SystemsTable]:
     out = folder / "reports"
     every = [each for each in results.all_results(out) if not each.is_own]
     return tables.sections(every, {each.key: run.own_heads(each, out, "cpu") for each in every}, out)

@@ -8,7 +8,7 @@ import torch
 from planted_memes import concat, memes
 
 from experiments.systems import trainer
-from experiments.systems.published import SYSTEMS, Shape, Training
+from experiments.systems.published import SYSTEMS, Shape, TrainingRecipe
 from heads.metrics import auc_roc
 
 
@@ -18,17 +18,17 @@ class Killed(BaseException):
 
 def killed_after(step: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Train until `step` is done, and no further."""
-    tell = trainer.Live.on_step_begin
+    tell = trainer.ProgressCallback.on_step_begin
 
     def fall(self, args, state, control, **_):
         if state.global_step == step:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Live, "on_step_begin", fall)
+        patch.setattr(trainer.ProgressCallback, "on_step_begin", fall)
         with pytest.raises(Killed):
             killed_training.run(folder)
-    assert trainer.Live.on_step_begin is tell
+    assert trainer.ProgressCallback.on_step_begin is tell
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +84,14 @@ def test_one_gpu_trains_however_many_there_are(tmp_path, monkeypatch):
             self._n_gpu = 4
 
     monkeypatch.setattr(trainer, "TrainingArguments", Four)
-    args = trainer.arguments(Training(batch=8), tmp_path, 0, "cpu", None, "float32", 0)
+    args = trainer.arguments(TrainingRecipe(batch=8), tmp_path, 0, "cpu", None, "float32", 0)
     assert (args.n_gpu, args.train_batch_size) == (1, 8)
 
 
 @pytest.mark.gpu
 def test_a_gpu_learns_what_only_both_sides_tell(tmp_path):
     model, dev = concat(Shape(hidden=32, depth=1)), memes(200, seed=1, split="dev")
-    how = Training(learning_rate=1e-2, batch=32, epochs=12)
+    how = TrainingRecipe(learning_rate=1e-2, batch=32, epochs=12)
     trainer.train(model, memes(400), dev, how, tmp_path, seed=0, device="cuda", precision="bfloat16")
     logit = trainer.logits(model, dev, "cuda", "bfloat16")
     assert auc_roc(logit[None], torch.from_numpy(dev.label)).item() > 0.95
@@ -109,7 +109,7 @@ def quick(folder: Path, seed: int = 0, **how) -> tuple[torch.Tensor, trainer.Lea
     how = {"learning_rate": 1e-2, "batch": 16, "epochs": 2} | how
     dev = memes(40, seed=1, split="dev")
     steps = how.pop("steps", None)
-    learned = trainer.train(model, memes(64), dev, Training(**how), folder, seed=seed, device="cpu", steps=steps)
+    learned = trainer.train(model, memes(64), dev, TrainingRecipe(**how), folder, seed=seed, device="cpu", steps=steps)
     return trainer.logits(model, dev, "cpu"), learned
 
 
@@ -193,7 +193,7 @@ def test_accumulated_batches_step_as_one_batch_does(tmp_path):
     found = []
     for name, size, accumulate in (("small", 16, 4), ("large", 64, 1)):
         model = concat(Shape(hidden=8, depth=1))
-        how = Training(optimiser="sgd", learning_rate=0.1, batch=size, accumulate=accumulate, epochs=3)
+        how = TrainingRecipe(optimiser="sgd", learning_rate=0.1, batch=size, accumulate=accumulate, epochs=3)
         trainer.train(model, memes(64), memes(40, seed=1), how, tmp_path / name, seed=0, device="cpu")
         found.append(trainer.logits(model, memes(40, seed=1), "cpu"))
     torch.testing.assert_close(*found, rtol=0, atol=1e-5)  # a mean that is not divided by 4 is 100 times further off

@@ -96,7 +96,7 @@ def test_what_is_asked_of_it_later_is_told_of_this_dataset_s_own_memes(homes, tm
 
 @pytest.mark.usefixtures("both")
 def test_it_is_written_read_and_reported(homes):
-    read = folder.read(homes / "out")
+    read = folder.read_results(homes / "out")
     assert read.comparison.elsewhere == [THERE]
     assert f"## {THERE}: 40 memes" in (homes / "out" / "comparison.md").read_text()
     assert (homes / "out" / f"predictions_{THERE}.csv").is_file()

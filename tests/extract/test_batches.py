@@ -66,7 +66,7 @@ def check_company(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.Monk
 
     job = engine.EncoderJob(located, folder, "cpu", "float32")
     config = ExtractConfig(max_tokens=32, quiet=True)
-    assert engine.LocalEngine().encode([engine.Task(job, items, "")], config) == {}
+    assert engine.LocalEngine().encode([engine.EncoderTask(job, items, "")], config) == {}
     extracted = {}
     for path in folder.parts.glob("*.h5"):
         features = store.read(path)

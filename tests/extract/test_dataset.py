@@ -26,12 +26,12 @@ def row(name, label: object = 0, text="words", **more):
 
 
 def faults(folder, split="train"):
-    return {fault.line: fault.reason for fault in dataset.read(folder, split).faults}
+    return {fault.line: fault.reason for fault in dataset.read_split(folder, split).faults}
 
 
 def test_reads_rows_in_file_order_with_ids_as_text(tmp_path):
     write_rows(tmp_path, "train", [row("01235", 1), row(1235, 0), row("é😀", 0)])
-    split = dataset.read(tmp_path, "train")
+    split = dataset.read_split(tmp_path, "train")
     assert [(meme.id, meme.label) for meme in split.memes] == [("01235", 1), ("1235", 0), ("é😀", 0)]
     assert not split.faults
 
@@ -44,7 +44,7 @@ def test_accepts_escaped_and_rooted_image_paths_bom_empty_lines_and_empty_text(t
         '{"id": 2, "img": "/img/2.png", "text": "t"}',
     ]
     (tmp_path / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    split = dataset.read(tmp_path, "train")
+    split = dataset.read_split(tmp_path, "train")
     assert [(meme.id, meme.text, meme.label) for meme in split.memes] == [("1", "", 1), ("2", "t", None)]
     assert split.memes[1].image == tmp_path / "img/2.png"
 
@@ -84,7 +84,7 @@ def test_names_every_faulty_row_at_once(tmp_path):
 def test_refusal_counts_names_and_says_what_to_do(tmp_path):
     write_rows(tmp_path, "train", [row("1"), row("2", 7), row("3")])
     with pytest.raises(Refused) as caught:
-        dataset.refuse_faults([dataset.read(tmp_path, "train")])
+        dataset.refuse_faults([dataset.read_split(tmp_path, "train")])
     assert str(caught.value) == (
         "1 of 3 rows cannot be used; nothing was encoded.\n"
         "  train.jsonl:2  2  label is 7, expected 0 or 1 (no label at all if it is unknown)\n"
@@ -97,7 +97,7 @@ def test_rows_too_many_for_a_message_are_all_in_a_file(tmp_path):
     write_rows(tmp_path, "train", [row(str(number), 7) for number in range(1234)])
     listed = tmp_path / "features/to_mend.txt"
     with pytest.raises(Refused, match=rf"  \.\.\. and 1,214 more\n  all 1,234 are listed in {listed}\nMend them"):
-        dataset.refuse_faults([dataset.read(tmp_path, "train")], tmp_path / "features")
+        dataset.refuse_faults([dataset.read_split(tmp_path, "train")], tmp_path / "features")
     lines = listed.read_text().splitlines()
     assert len(lines) == 1234
     assert lines[-1] == "train.jsonl:1234  1233  label is 7, expected 0 or 1 (no label at all if it is unknown)"
@@ -117,7 +117,7 @@ def test_an_id_twice_drops_both_and_says_whether_labels_differ(tmp_path):
         3: "id also on line 1, with different labels",
         4: "id also on line 2",
     }
-    assert dataset.read(tmp_path, "train").memes == []
+    assert dataset.read_split(tmp_path, "train").memes == []
 
 
 def test_bytes_that_are_not_utf8_are_named(tmp_path):
@@ -128,7 +128,7 @@ def test_bytes_that_are_not_utf8_are_named(tmp_path):
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
     write_rows(tmp_path, "train", [row("1", text="a\ud83d b \ud83d\ude00")])
-    assert dataset.read(tmp_path, "train").memes[0].text == "a\ufffd b 😀"
+    assert dataset.read_split(tmp_path, "train").memes[0].text == "a\ufffd b 😀"
 
 
 def test_a_link_out_of_the_folder_is_refused_but_a_linked_img_folder_is_the_users(tmp_path):
@@ -175,12 +175,12 @@ def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(manifest, "read_rows", refuse)
     with pytest.raises(Refused, match=r"train\.jsonl cannot be read: Permission denied$"):
-        dataset.read(tmp_path, "train")
+        dataset.read_split(tmp_path, "train")
 
 
 def test_images_are_not_asked_for_when_only_text_is_encoded(tmp_path):
     (tmp_path / "train.jsonl").write_text(json.dumps(row("1")))
-    assert len(dataset.read(tmp_path, "train", sides=["text"]).memes) == 1
+    assert len(dataset.read_split(tmp_path, "train", sides=["text"]).memes) == 1
 
 
 def test_splits_fall_back_to_the_seen_release(tmp_path):
@@ -199,7 +199,7 @@ def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
         dataset.find_splits(tmp_path)
     (tmp_path / "train.jsonl").write_text("\n\n")
     with pytest.raises(Refused, match=r"train\.jsonl is empty"):
-        dataset.read(tmp_path, "train")
+        dataset.read_split(tmp_path, "train")
 
 
 def test_overlaps_count_distinct_keys():
@@ -219,7 +219,7 @@ def test_what_no_later_step_could_hold_is_a_fault_of_its_row(tmp_path, change, r
     write_rows(tmp_path, "train", [row("1")])
     (tmp_path / "train.jsonl").write_text(f"{json.dumps(row('1'))}\n{json.dumps(row('2') | change)}\n")
     assert faults(tmp_path) == {2: reason}
-    assert len(dataset.read(tmp_path, "train").memes) == 1
+    assert len(dataset.read_split(tmp_path, "train").memes) == 1
 
 
 def test_a_manifest_that_is_a_folder_or_a_dangling_link_is_called_by_its_name(tmp_path):
@@ -227,7 +227,7 @@ def test_a_manifest_that_is_a_folder_or_a_dangling_link_is_called_by_its_name(tm
     (tmp_path / "dev.jsonl").symlink_to("gone")
     for split, reason in (("train", "Is a directory"), ("dev", "No such file or directory")):
         with pytest.raises(Refused, match=rf"{split}\.jsonl cannot be read: {reason}$"):
-            dataset.read(tmp_path, split)
+            dataset.read_split(tmp_path, split)
 
 
 def test_ids_with_newlines_take_one_line_of_the_list(tmp_path):
@@ -236,7 +236,7 @@ def test_ids_with_newlines_take_one_line_of_the_list(tmp_path):
     )
     (tmp_path / "img/0.png").unlink()
     with pytest.raises(Refused, match=r"train\.jsonl:1  0\\n\\x1b\[1m  img/0\.png is missing\n"):
-        dataset.refuse_faults([dataset.read(tmp_path, "train")], tmp_path / "features")
+        dataset.refuse_faults([dataset.read_split(tmp_path, "train")], tmp_path / "features")
     assert len((tmp_path / "features/to_mend.txt").read_text().splitlines()) == 21
 
 
@@ -260,7 +260,7 @@ def test_a_mutated_manifest_is_read_or_refused(tmp_path_factory, change, flips):
         raw[place % len(raw)] = value
     (folder / "train.jsonl").write_bytes(raw)
     try:
-        split = dataset.read(folder, "train")
+        split = dataset.read_split(folder, "train")
         errors.listing([*map(str, split.faults), *(f"{meme.id} {meme.image}" for meme in split.memes)]).encode()
         dataset.refuse_faults([split], folder / "features")
     except Refused as refused:
@@ -271,7 +271,7 @@ def test_a_mutated_manifest_is_read_or_refused(tmp_path_factory, change, flips):
 def test_any_line_is_read_or_named(tmp_path_factory, raw):
     folder = tmp_path_factory.mktemp("any")
     (folder / "train.jsonl").write_bytes(b'{"id": "0", "img": "img/0.png", "text": ""}\n' + raw)
-    split = dataset.read(folder, "train", sides=["text"])
+    split = dataset.read_split(folder, "train", sides=["text"])
     lines = [line for line in raw.split(b"\n") if line.strip()]
     assert len(split.memes) + len(split.faults) == 1 + len(lines)
 
@@ -279,4 +279,4 @@ def test_any_line_is_read_or_named(tmp_path_factory, raw):
 def test_what_else_a_row_holds_is_kept_as_it_is(tmp_path):
     more = {"source": "web", "targets": ["a", 1], "seen": None, "by": {"one": 0.5}}
     write_rows(tmp_path, "train", [row("1", **more), row("2")])
-    assert [meme.columns for meme in dataset.read(tmp_path, "train").memes] == [more, {}]
+    assert [meme.columns for meme in dataset.read_split(tmp_path, "train").memes] == [more, {}]

@@ -14,7 +14,7 @@ from extract import dataset, inspect, publish, store
 from extract.errors import Failed, Refused
 from extract.locks import locked
 from extract.places import Remote, glob, place
-from extract.remote import Unreachable
+from extract.remote import StorageUnreachable
 
 pytest_plugins = ["elsewhere", "faked_stage"]
 
@@ -171,7 +171,7 @@ def test_a_network_that_fails_in_mid_run_is_no_bad_image(local, memory, upload, 
 
     def failing(self):
         if self.suffix == ".png" and next(count) >= 2 * ROWS + 7:
-            raise Unreachable(f"{self}: cannot be reached (gone)")
+            raise StorageUnreachable(f"{self}: cannot be reached (gone)")
         return read(self)
 
     with monkeypatch.context() as patch:
@@ -219,7 +219,7 @@ import sys
 from pathlib import Path
 from extract import dataset, publish, store
 from extract.places import place
-split = dataset.read(place({str(local)!r}), "train")
+split = dataset.read_split(place({str(local)!r}), "train")
 assert [meme.image.read_bytes() for meme in split.memes]
 store.encoders(Path({str(tmp_path)!r}))
 print(sorted({{"fsspec", "pyarrow", "s3fs", "boto3", "botocore", "aiobotocore"}} & set(sys.modules)))
@@ -230,4 +230,4 @@ print(sorted({{"fsspec", "pyarrow", "s3fs", "boto3", "botocore", "aiobotocore"}}
 
 
 def test_file_urls_are_local(local):
-    assert dataset.read(place(f"file://{local}"), "dev").memes[0].id == "dev-0"
+    assert dataset.read_split(place(f"file://{local}"), "dev").memes[0].id == "dev-0"

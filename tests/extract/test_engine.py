@@ -55,7 +55,7 @@ def on_a_gpu_with_room(room, tmp_path, monkeypatch, error=torch.OutOfMemoryError
         items.append(Item(places.digest(path), path))
     folder, gpu = Folder(tmp_path / "image", "image", {}, {"torch": "2"}), Small(room, error)
     job = engine.EncoderJob(SimpleNamespace(kind="image", slug="fake"), folder, "cpu", "float32")
-    engine.LocalEngine().encode([engine.Task(job, items, "fake")], ExtractConfig(batch_size=8, quiet=True))
+    engine.LocalEngine().encode([engine.EncoderTask(job, items, "fake")], ExtractConfig(batch_size=8, quiet=True))
     return gpu, set(Held.scan(folder).where), {item.content for item in items}
 
 
@@ -91,7 +91,7 @@ def test_a_gpu_that_fails_while_an_encoder_is_loaded_is_said_in_one_sentence(mon
     located = SimpleNamespace(kind="image", slug="fake")
     job = engine.EncoderJob(located, Folder(tmp_path / "image", "image", {}, {}), "cuda", "float32")
     with pytest.raises(Failed, match=r"^fake: the GPU cannot go on \(CUDA error: device-side assert triggered\); fin"):
-        engine.LocalEngine().encode([engine.Task(job, [], "fake")], ExtractConfig(quiet=True))
+        engine.LocalEngine().encode([engine.EncoderTask(job, [], "fake")], ExtractConfig(quiet=True))
 
 
 def test_a_compiler_that_fails_is_said_in_one_sentence(tmp_path, monkeypatch):
@@ -127,7 +127,7 @@ def side_by_side(tmp_path, monkeypatch, made, **options):
     for number in range(2):
         located = SimpleNamespace(kind="image", slug=f"fake-{number}", path=tmp_path / f"weights-{number}")
         folder = Folder(tmp_path / f"image-{number}", "image", {}, {"torch": "2"})
-        tasks.append(engine.Task(engine.EncoderJob(located, folder, "cpu", "float32"), items, "fake"))
+        tasks.append(engine.EncoderTask(engine.EncoderJob(located, folder, "cpu", "float32"), items, "fake"))
     config = ExtractConfig(quiet=True, **options)
     assert engine.LocalEngine().encode(tasks, config) == {}
     return [set(Held.scan(task.job.folder).where) for task in tasks], [{item.content for item in items}] * 2
@@ -273,7 +273,7 @@ def encode_texts(tmp_path, monkeypatch, encoder, count):
     items = [text_item("x" * (number % 4) + str(number)) for number in range(count)]
     folder = Folder(tmp_path / "text", "text", {}, {"torch": "2"})
     job = engine.EncoderJob(SimpleNamespace(kind="text", slug="fake"), folder, "cpu", "float32")
-    engine.LocalEngine().encode([engine.Task(job, items, "fake")], ExtractConfig(quiet=True))
+    engine.LocalEngine().encode([engine.EncoderTask(job, items, "fake")], ExtractConfig(quiet=True))
     return items, Held.scan(folder)
 
 

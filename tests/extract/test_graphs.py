@@ -43,7 +43,7 @@ def batch(number, rows=4):
 @pytest.mark.usefixtures("captured")
 def test_a_shape_is_run_twice_and_then_replayed_and_results_are_copies():
     given = []
-    replayed = graphs.Replayed(lambda pixels: given.append(pixels) or pixels * 2)
+    replayed = graphs.ReplayedNetwork(lambda pixels: given.append(pixels) or pixels * 2)
     found = [replayed(batch(number)) for number in range(5)]
     assert [one[0, 0].item() for one in found] == [0, 2, 4, 6, 8]
     assert len({id(one) for one in given}) == 3  # two batches as they came, and the one place of all others
@@ -57,7 +57,7 @@ def test_another_shape_is_captured_anew_when_the_old_graph_is_gone(captured):
         return pixels + 1
 
     results = []
-    replayed = graphs.Replayed(run)
+    replayed = graphs.ReplayedNetwork(run)
     for _ in range(3):
         replayed(batch(1, 8))
     results.append(weakref.ref(replayed._graph[2]))
@@ -75,7 +75,7 @@ def test_what_cannot_be_captured_runs_as_it_is(monkeypatch):
         raise RuntimeError("operation not permitted when stream is capturing\nCompile with ...")
 
     monkeypatch.setattr(graphs, "capture", fails)
-    replayed = graphs.Replayed(lambda pixels: pixels * 2)
+    replayed = graphs.ReplayedNetwork(lambda pixels: pixels * 2)
     with pytest.warns(RuntimeWarning, match="is not captured, which is slower: operation not permitted"):
         found = [replayed(batch(number))[0, 0].item() for number in range(4)]
     assert (found, len(tried)) == ([0, 2, 4, 6], 1)
@@ -83,13 +83,13 @@ def test_what_cannot_be_captured_runs_as_it_is(monkeypatch):
 
 def test_a_graph_of_other_bits_is_not_used(monkeypatch):
     monkeypatch.setattr(graphs, "capture", lambda run, given: capture(lambda pixels: run(pixels) * (1 + 1e-6), given))
-    replayed = graphs.Replayed(lambda pixels: pixels * 2)
+    replayed = graphs.ReplayedNetwork(lambda pixels: pixels * 2)
     with pytest.warns(RuntimeWarning, match="is not captured, which is slower: it gives other bits"):
         assert [replayed(batch(number))[0, 0].item() for number in range(4)] == [0, 2, 4, 6]
 
 
 def test_values_that_are_no_numbers_are_not_the_graphs_fault(captured):
-    replayed = graphs.Replayed(lambda pixels: pixels / 0)
+    replayed = graphs.ReplayedNetwork(lambda pixels: pixels / 0)
     assert replayed(batch(0)).isnan().all()
     assert replayed(batch(0)).isnan().all()
     assert replayed._graph is not None
@@ -120,7 +120,7 @@ def test_batches_that_are_too_large_are_halved_and_captured_anew(tmp_path, monke
         monkeypatch.setattr(
             Folder, "write", lambda folder, part, vectors, tokens: written.update(zip(part.items, vectors, strict=True))
         )
-        engine.LocalEngine().encode([engine.Task(job, items, "net")], ExtractConfig(batch_size=8, quiet=True))
+        engine.LocalEngine().encode([engine.EncoderTask(job, items, "net")], ExtractConfig(batch_size=8, quiet=True))
         return {item.content: vector.tobytes() for item, vector in written.items()}
 
     halved = vectors()
@@ -144,7 +144,9 @@ def test_networks_are_captured_on_cudas_gpus_unless_compiled(tmp_path):
         True, False, False, False,
     ]  # fmt: skip
     located = catalogue.locate("image", str(resnet_folder(tmp_path / "net", resnet())))
-    assert not isinstance(encoders.load(located, device="cpu", dtype="float32", max_tokens=1)._run, graphs.Replayed)
+    assert not isinstance(
+        encoders.load(located, device="cpu", dtype="float32", max_tokens=1)._run, graphs.ReplayedNetwork
+    )
 
 
 @pytest.mark.parametrize("breaks", [False, True])
@@ -202,10 +204,10 @@ def folder_of(tmp_path_factory):
 def test_a_network_asks_for_no_value_and_is_on_the_gpu_as_a_whole(monkeypatch, folder_of, kind, dtype):
     """Else it could not be captured."""
     located = catalogue.locate("image", str(folder_of(kind)))
-    room = resnet_model if kind == "resnet" else vision_model
-    read, run = room.read(located), []
-    monkeypatch.setattr(room, "read", lambda located: read)
-    monkeypatch.setattr(graphs, "Replayed", lambda function: run.append(function) or function)
+    room, name = (resnet_model, "read_resnet") if kind == "resnet" else (vision_model, "read_vision_model")
+    read, run = getattr(room, name)(located), []
+    monkeypatch.setattr(room, name, lambda located: read)
+    monkeypatch.setattr(graphs, "ReplayedNetwork", lambda function: run.append(function) or function)
     monkeypatch.setattr(torch, "cudnn_convolution_relu", lambda x, w, b, *how: torch.relu(conv2d(x, w, b, *how)))
     monkeypatch.setattr(
         torch, "cudnn_convolution_add_relu", lambda x, w, z, alpha, b, *how: torch.relu(conv2d(x, w, b, *how) + z)

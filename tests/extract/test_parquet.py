@@ -69,7 +69,7 @@ def test_both_kinds_of_manifest_agree_on_memes_and_on_every_fault(tmp_path_facto
     lines, table = (folder_with_images(tmp_path_factory.mktemp("kind")) for _ in range(2))
     write_jsonl(lines, rows)
     write_parquet(table, rows, row_group_size=group)
-    assert told(dataset.read(table, "train")) == told(dataset.read(lines, "train"))
+    assert told(dataset.read_split(table, "train")) == told(dataset.read_split(lines, "train"))
 
 
 @settings(max_examples=25, deadline=None)
@@ -80,7 +80,7 @@ def test_bytes_in_the_file_are_each_row_s_own_in_any_order(tmp_path_factory, dat
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())]) if nested else pa.binary()
     cells = [{"bytes": image, "path": "x.png"} for image in images] if nested else images
     write_parquet(folder, numbered({"img": cell} for cell in cells), image="image", kind=kind, row_group_size=group)
-    memes = dataset.read(folder, "train").memes
+    memes = dataset.read_split(folder, "train").memes
     order = data.draw(st.permutations(range(count)))
     with ThreadPoolExecutor(3) as pool:
         read = list(pool.map(lambda number: memes[number].image.read_bytes(), order))
@@ -104,7 +104,7 @@ def test_an_absent_image_is_a_fault_whether_or_not_statistics_tell(tmp_path):
     for told_by in (True, False):
         rows = numbered([{"img": b"one"}, {"img": None}, {"img": b""}])
         write_parquet(tmp_path, rows, kind=pa.binary(), write_statistics=told_by, row_group_size=2)
-        split = dataset.read(tmp_path, "train")
+        split = dataset.read_split(tmp_path, "train")
         assert [str(fault) for fault in split.faults] == ["train.parquet:2  1  no img"]
         assert [meme.image.read_bytes() for meme in split.memes] == [b"one", b""]
 
@@ -114,7 +114,7 @@ def test_faults_are_all_told_at_once_by_row(tmp_path):
     rows = numbered({"img": b"x", **change} for change in changes)
     write_parquet(tmp_path, rows, kind=pa.binary())
     with pytest.raises(Refused) as refused:
-        dataset.refuse_faults([dataset.read(tmp_path, "train")])
+        dataset.refuse_faults([dataset.read_split(tmp_path, "train")])
     assert str(refused.value).splitlines()[:5] == [
         "4 of 4 rows cannot be used; nothing was encoded.",
         "  train.parquet:1  0  id also on line 3, with different labels",
@@ -128,7 +128,7 @@ def test_text_that_is_no_utf8_is_named_by_row(tmp_path):
     bad = pa.array([b"good", b"bad \xff"], pa.binary()).view(pa.string())
     table = {"id": ["1", "2"], "text": bad, "img": pa.array([b"x", b"x"])}
     pq.write_table(pa.table(table), tmp_path / "train.parquet")
-    assert [str(fault) for fault in dataset.read(tmp_path, "train").faults] == [
+    assert [str(fault) for fault in dataset.read_split(tmp_path, "train").faults] == [
         "train.parquet:2  ?  not UTF-8: invalid start byte at byte 4"
     ]
 
@@ -139,7 +139,7 @@ def test_a_folder_of_files_is_one_manifest(tmp_path):
         rows = [{"id": f"{number}{place}", "text": "", "img": f"{number}{place}".encode()} for place in range(4)]
         write_parquet(tmp_path / "train.parquet", rows, split=f"part-{number}", kind=pa.binary())
     (tmp_path / "train.parquet/_SUCCESS").touch()
-    split = dataset.read(tmp_path, "train")
+    split = dataset.read_split(tmp_path, "train")
     assert [meme.image.read_bytes().decode() for meme in split.memes] == [meme.id for meme in split.memes]
     assert [meme.id for meme in split.memes][4:6] == ["10", "11"]
     assert str(split.memes[5].image) == f"{tmp_path}/train.parquet/part-1.parquet:2"
@@ -159,10 +159,10 @@ def test_two_manifests_of_a_split_are_refused(tmp_path):
 def test_what_is_no_parquet_and_an_empty_file_are_refused(tmp_path):
     (tmp_path / "train.parquet").write_bytes(b"id,text\n")
     with pytest.raises(Refused, match=rf"^{tmp_path}/train\.parquet is no Parquet file that can be read: "):
-        dataset.read(tmp_path, "train")
+        dataset.read_split(tmp_path, "train")
     write_parquet(tmp_path, [])
     with pytest.raises(Refused, match=r"train\.parquet is empty; remove it or fill it"):
-        dataset.read(tmp_path, "train")
+        dataset.read_split(tmp_path, "train")
 
 
 def test_without_pyarrow_the_way_out_is_named(tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_without_pyarrow_the_way_out_is_named(tmp_path, monkeypatch):
     with pytest.raises(
         Refused, match=r"train\.parquet: reading Parquet needs pyarrow, .*: pip install 'memefuse\[cloud\]'$"
     ):
-        dataset.read(tmp_path, "train")
+        dataset.read_split(tmp_path, "train")
 
 
 @pytest.mark.parametrize("inline", [True, False], ids=["bytes", "paths"])
@@ -183,8 +183,8 @@ def test_elsewhere_the_same_memes_are_read(tmp_path, away, upload, inline):
     write_parquet(data, numbered({"img": cell} for cell in cells), kind=pa.binary() if inline else pa.string())
     upload(data, away)
     assert dataset.find_splits(away) == ["train", "dev"]
-    expected = told(dataset.read(data, "dev"))
-    assert told(dataset.read(away, "train")) == told(dataset.read(away, "dev")) == expected
+    expected = told(dataset.read_split(data, "dev"))
+    assert told(dataset.read_split(away, "train")) == told(dataset.read_split(away, "dev")) == expected
 
 
 def test_elsewhere_missing_images_are_found_by_listing_each_folder_once(tmp_path, memory, upload, monkeypatch):
@@ -196,7 +196,7 @@ def test_elsewhere_missing_images_are_found_by_listing_each_folder_once(tmp_path
     listed = []
     names_of = type(memory).names
     monkeypatch.setattr(type(memory), "names", lambda self: (listed.append(self.name), names_of(self))[1])
-    split = dataset.read(memory, "train")
+    split = dataset.read_split(memory, "train")
     assert [str(fault) for fault in split.faults] == [
         "train.jsonl:2  1  img/5.png is missing",
         "train.jsonl:4  3  5.png is missing",
@@ -213,7 +213,7 @@ def test_a_manifest_of_many_images_is_not_held_in_memory(tmp_path):
     held = pa.total_allocated_bytes()
     peak = 0
     tracemalloc.start()
-    memes = dataset.read(tmp_path, "train").memes
+    memes = dataset.read_split(tmp_path, "train").memes
     for meme in memes:
         digest(meme.image)
         peak = max(peak, pa.total_allocated_bytes() - held)
@@ -227,7 +227,7 @@ def test_a_manifest_of_many_images_is_not_held_in_memory(tmp_path):
 def test_elsewhere_an_img_that_is_the_folder_itself_is_missing(memory):
     (memory / "train.jsonl").write_bytes(b'{"id": "1", "img": ".", "text": ""}')
     for sides in (["text", "image"], ["text"]):
-        assert [str(fault) for fault in dataset.read(memory, "train", sides).faults] == [
+        assert [str(fault) for fault in dataset.read_split(memory, "train", sides).faults] == [
             "train.jsonl:1  1  . is missing"
         ]
 
@@ -236,7 +236,7 @@ def test_a_column_twice_is_refused(tmp_path):
     table = pa.table([["1"], ["t"], ["a"], ["b"]], names=["id", "text", "img", "img"])
     pq.write_table(table, tmp_path / "train.parquet")
     with pytest.raises(Refused, match=r"train\.parquet holds a column more than once: img$"):
-        dataset.read(tmp_path, "train")
+        dataset.read_split(tmp_path, "train")
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_column_twice_is_refused(tmp_path):
 )
 def test_ids_that_python_cannot_hold_are_faults(tmp_path, values, reason):
     pq.write_table(pa.table({"id": values, "text": ["a", "b"], "img": [b"x", b"x"]}), tmp_path / "train.parquet")
-    told_faults = dataset.read(tmp_path, "train").faults
+    told_faults = dataset.read_split(tmp_path, "train").faults
     assert len(told_faults) == 2
     assert told_faults[0].reason.startswith(reason)
 
@@ -269,7 +269,7 @@ def test_a_mutated_file_is_read_or_refused(tmp_path_factory, flips, cut, kind):
         raw[place % len(raw)] = value
     (folder / "train.parquet").write_bytes(raw[: cut and cut % len(raw)])
     try:
-        for meme in dataset.read(folder, "train").memes:
+        for meme in dataset.read_split(folder, "train").memes:
             meme.image.read_bytes()
     except Failed as refused:
         str(refused).encode()
@@ -283,6 +283,6 @@ def test_other_columns_are_kept_but_for_bytes_and_what_cannot_be_read(tmp_path):
         pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"x\xff")]
     )
     pq.write_table(pa.table(columns | {"odd": bad}), tmp_path / "train.parquet")
-    split = dataset.read(tmp_path, "train")
+    split = dataset.read_split(tmp_path, "train")
     assert not split.faults
     assert [meme.columns for meme in split.memes] == [{"source": "web", "targets": ["a"], "odd": "x"}, {"targets": []}]

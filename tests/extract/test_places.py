@@ -10,7 +10,7 @@ import pytest
 from extract import places, remote
 from extract.errors import Refused
 from extract.places import Remote, place
-from extract.remote import Unreachable
+from extract.remote import StorageUnreachable
 
 pytest_plugins = ["elsewhere"]
 
@@ -123,7 +123,9 @@ def test_a_server_that_does_not_answer_is_given_up_on(monkeypatch, s3_server):
 def test_a_server_that_is_not_there_is_named(monkeypatch, s3_server):
     monkeypatch.setitem(remote.OPTIONS, "s3", {**remote.OPTIONS["s3"], "endpoint_url": "http://127.0.0.1:9"})
     start = time.monotonic()
-    with pytest.raises(Unreachable, match=r"^s3://b/x: cannot be reached \(.*127\.0\.0\.1:9.*\); check the address"):
+    with pytest.raises(
+        StorageUnreachable, match=r"^s3://b/x: cannot be reached \(.*127\.0\.0\.1:9.*\); check the address"
+    ):
         Remote("s3://b/x").is_dir()
     assert time.monotonic() - start < 20
 

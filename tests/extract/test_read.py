@@ -61,7 +61,7 @@ def test_rows_without_a_text_get_one_and_all_else_stays(data, capsys):
     assert after[3:] == before.splitlines()[3:]  # to the byte
     assert "vert pré".encode() in after[1]  # a person can correct it
     assert train.texts == {"01": "Red, and WARM below", "2": "vert pré below", "3": ""}
-    assert (dev.texts, dev.left_out, [meme.text for meme in dataset.read(data, "dev").memes]) == ({}, [], [""])
+    assert (dev.texts, dev.left_out, [meme.text for meme in dataset.read_split(data, "dev").memes]) == ({}, [], [""])
     (kept,) = data.glob("train.*.before-ocr.jsonl")
     assert kept.read_bytes() == before
     assert not list(data.glob("dev.*.*"))
@@ -96,8 +96,8 @@ def test_corrected_words_stay_unless_all_are_asked_for(data):
     assert (data / "train.jsonl").read_text() == corrected
     assert again.reader.read == []
     read_words(data, every=True, words=again)
-    assert [meme.text for meme in dataset.read(data, "train").memes][::3] == ["Red, and WARM below", "blue below"]
-    assert dataset.read(data, "dev").memes[0].text == "Red, and WARM below"
+    assert [meme.text for meme in dataset.read_split(data, "train").memes][::3] == ["Red, and WARM below", "blue below"]
+    assert dataset.read_split(data, "dev").memes[0].text == "Red, and WARM below"
     assert len(again.reader.read) == 4  # of five images two are the same
     assert corrected in [path.read_text() for path in data.glob("train.*.before-ocr.jsonl")]
 
@@ -107,8 +107,8 @@ def test_a_folder_of_its_own_leads_to_the_images(data, tmp_path):
     out = tmp_path / "out"
     read_words(data, every=True, out=out, words=words())
     assert {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
-    assert [meme.text for meme in dataset.read(out, "train").memes][1] == "vert pré below"
-    assert dataset.read(out, "train").faults == []
+    assert [meme.text for meme in dataset.read_split(out, "train").memes][1] == "vert pré below"
+    assert dataset.read_split(out, "train").faults == []
     (out / "img").unlink()
     (out / "img").mkdir()
     with pytest.raises(Refused, match=r"out/img is there already and does not lead to .*data/img; name another folder"):
@@ -126,7 +126,7 @@ def test_pictures_without_a_manifest_get_one(tmp_path, capsys):
         {"id": "b", "img": "b.png", "text": "Red, and WARM below"},
         {"id": "more/a.png", "img": "more/a.png", "text": ""},
     ]
-    assert [meme.label for meme in dataset.read(folder, "test").memes] == [None] * 3
+    assert [meme.label for meme in dataset.read_split(folder, "test").memes] == [None] * 3
     corrected = (folder / "test.jsonl").read_text().replace("WARM", "warm")
     (folder / "test.jsonl").write_text(corrected)
     pictures(folder, c="blue")
@@ -134,7 +134,7 @@ def test_pictures_without_a_manifest_get_one(tmp_path, capsys):
     assert (folder / "test.jsonl").read_text() == corrected + '{"id": "c", "img": "c.png", "text": "blue below"}\n'
     out = tmp_path / "out"
     read_words(images=pictures(tmp_path / "other", x="red"), out=out, words=words())
-    (meme,) = dataset.read(out, "test").memes
+    (meme,) = dataset.read_split(out, "test").memes
     assert (meme.id, meme.text, meme.image) == ("x", "Red, and WARM below", out / "img/x.png")
     assert not (tmp_path / "other" / "test.jsonl").exists()
 
@@ -209,7 +209,7 @@ def test_memes_elsewhere_are_read_there(tmp_path, data, monkeypatch):
     for path in (data / "train.jsonl", *sorted((data / "img").iterdir())):
         (away / path.relative_to(data).as_posix()).write_bytes(path.read_bytes())
     read_words(away, words=words())
-    assert [meme.text for meme in dataset.read(away, "train").memes][1] == "vert pré below"
+    assert [meme.text for meme in dataset.read_split(away, "train").memes][1] == "vert pré below"
     with pytest.raises(Refused, match="leave out --out"):
         read_words(away, out=tmp_path / "out", words=words())
 
@@ -234,7 +234,7 @@ def test_what_cannot_be_meant_is_refused(data, tmp_path, monkeypatch, capsys):
 
 def test_stage_1_names_the_command(data):
     with pytest.raises(Refused, match=r"3 rows have no text: python -m extract\.ocr --data DIR reads it from the pict"):
-        dataset.refuse_faults([dataset.read(data, "train"), dataset.read(data, "dev")])
+        dataset.refuse_faults([dataset.read_split(data, "train"), dataset.read_split(data, "dev")])
     (data / "pics").mkdir()
     with pytest.raises(Refused, match=r"holds no split.*\nIf it holds pictures alone: python -m extract\.ocr --images"):
         dataset.find_splits(data / "pics")

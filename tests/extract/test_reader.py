@@ -33,7 +33,7 @@ def reader():
 def memes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn") / "sample"
     sample.draw(folder, SampleSettings(4, 4, 4, longest=420), workers=1, progress=False)
-    return dataset.read(folder, "train").memes[:2]
+    return dataset.read_split(folder, "train").memes[:2]
 
 
 def said(text: str) -> list[str]:

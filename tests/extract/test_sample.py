@@ -21,8 +21,8 @@ from PIL import Image, ImageChops
 from extract import dataset, errors, files, sample
 from extract.sample import draw, pictures
 from extract.sample.__main__ import main
-from extract.sample.pictures import BLACK, LAYOUTS, LIGHTS, SCENES, Canvas, Look, fit, inscribe, look, scaled
-from extract.sample.plan import DRAWING, Meme, SampleSettings, captions, plan, rng_of, vocabulary
+from extract.sample.pictures import BLACK, LAYOUTS, LIGHTS, SCENES, Canvas, PictureStyle, fit, inscribe, look, scaled
+from extract.sample.plan import DRAWING, DrawnMeme, SampleSettings, captions, plan, rng_of, vocabulary
 
 WORDS = vocabulary()
 SMALL = SampleSettings(train=22, dev=8, test=9, seed=3, shortest=300, longest=340)
@@ -44,7 +44,7 @@ def rows(folder: Path, split: str) -> list[dict]:
     return [json.loads(line) for line in (folder / f"{split}.jsonl").read_text().splitlines()]
 
 
-def groups_of(memes: list[Meme]) -> list[list[Meme]]:
+def groups_of(memes: list[DrawnMeme]) -> list[list[DrawnMeme]]:
     groups = defaultdict(list)
     for meme in memes:
         groups[meme.group].append(meme)
@@ -160,7 +160,7 @@ def test_default_rows_are_those_of_this_drawing_version() -> None:
 def test_drawn_folder_keeps_the_data_contract(drawn: Path) -> None:
     assert dataset.find_splits(drawn) == ["train", "dev", "test"]
     for split, memes in plan(SMALL).items():
-        read = dataset.read(drawn, split)
+        read = dataset.read_split(drawn, split)
         assert read.faults == []
         assert [(m.id, m.text, m.label) for m in read.memes] == [(m.id, m.text, m.label) for m in memes]
         assert rows(drawn, split) == [meme.row() for meme in memes]
@@ -254,7 +254,7 @@ LONGEST = max(
 def test_captions_are_whole_and_stay_in_their_boxes(layout: str, size: tuple[int, int], upper: bool, text: str) -> None:
     boxes = LAYOUTS[layout].captions
     lettering = LAYOUTS[layout]._replace(letters=(255, 0, 0), outline=0.1)
-    style = Look(size, "noon", lettering, 0.12, upper, front=None, grain=0)
+    style = PictureStyle(size, "noon", lettering, 0.12, upper, front=None, grain=0)
     grey = Image.new("RGB", size, (90, 90, 90))
     meme = grey.copy()
     lines = inscribe(meme, text, style)

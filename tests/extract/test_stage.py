@@ -133,8 +133,8 @@ def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once
         "locate",
         lambda kind, name: SimpleNamespace(slug=f"{kind}-{name.split('=')[-1]}", kind=kind, path=tmp_path / "none"),
     )
-    read, reading = [], dataset.read
-    monkeypatch.setattr(dataset, "read", lambda *args: read.append(args[1]) or reading(*args))
+    read, reading = [], dataset.read_split
+    monkeypatch.setattr(dataset, "read_split", lambda *args: read.append(args[1]) or reading(*args))
     several = ["--text-encoder", "a, b,again=a", "--image-encoder", "c,d", "--on-error", "skip"]
     assert extract(data, tmp_path / "command", *several) == (0, 10, 10)
     assert read == ["train", "dev"]
@@ -158,12 +158,12 @@ def test_several_encoders_write_what_each_alone_writes_and_read_the_dataset_once
 def counted(monkeypatch):
     """How often each image of a run is opened, and to which sizes it is squeezed."""
     counts: Counter[str] = Counter()
-    opened, squeezed, read = images.Image.open, images._squeezed, reading.read
+    opened, squeezed, read = images.Image.open, images._squeezed, reading.read_planned
     monkeypatch.setattr(images.Image, "open", lambda *args, **how: counts.update(["opened"]) or opened(*args, **how))
     monkeypatch.setattr(
         images, "_squeezed", lambda whole, to: counts.update([f"{to.width} {to.resample.name}"]) or squeezed(whole, to)
     )
-    monkeypatch.setattr(reading, "read", lambda item: counts.update(["read"]) or read(item))
+    monkeypatch.setattr(reading, "read_planned", lambda item: counts.update(["read"]) or read(item))
     return counts
 
 

@@ -98,5 +98,5 @@ def test_a_hub_out_of_reach_is_refused_with_the_ways_out(tmp_path: Path, offline
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.05)
-    with pytest.raises(weights.Unreachable, match=r"^hub: no answer in 0 seconds$"):
+    with pytest.raises(weights.HubUnreachable, match=r"^hub: no answer in 0 seconds$"):
         weights.must_answer("hub", lambda seconds: time.sleep(0.5))

@@ -56,7 +56,7 @@ def test_replayed_steps_give_what_the_same_steps_give_one_by_one(imitated, monke
     ]
     replayed = logits(head, runs)
     assert imitated
-    monkeypatch.setattr(gpu.Replayed, "__call__", lambda self, step, *inputs: step(*inputs))
+    monkeypatch.setattr(gpu.ReplayedStep, "__call__", lambda self, step, *inputs: step(*inputs))
     assert torch.equal(logits(head, runs), replayed)
 
 

@@ -6,9 +6,9 @@ import torch
 from planted_memes import concat, memes
 
 from experiments.systems import trainer
-from experiments.systems.published import Shape, Training
+from experiments.systems.published import Shape, TrainingRecipe
 
-HOW = Training(learning_rate=1e-2, schedule="plateau", clip=1.0, batch=8, accumulate=2, epochs=6, patience=2)
+HOW = TrainingRecipe(learning_rate=1e-2, schedule="plateau", clip=1.0, batch=8, accumulate=2, epochs=6, patience=2)
 SHAPE = Shape(projection=4, hidden=8, depth=1, dropout=0.5)
 MEMES = 60  # four steps an epoch, the last of a batch that is not full; stops early, at step 16 of 24
 

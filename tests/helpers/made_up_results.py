@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.evaluate.tests import conclude
 from experiments.results.folder import HeadPredictions, Results, SplitPredictions
-from experiments.results.models import History
+from experiments.results.models import SavedHistory
 from experiments.results.records import Comparison, Figure, Pair, Record, Row, SplitSize
 from extract.store import EncoderIdentity
 
@@ -59,7 +59,7 @@ def results(auc, pairs=(), slices=(), dev_auc=None, calls=None, **changes) -> Re
     return Results(comparison, records, predicted, changes.get("history", {}))
 
 
-def history(best_epoch) -> History:
+def history(best_epoch) -> SavedHistory:
     """Learning curves of three epochs; best_epoch: of each run."""
     curve = np.array([[0.9], [0.8], [0.7]]).repeat(len(best_epoch), axis=1)
-    return History(curve, curve, curve, np.array(best_epoch))
+    return SavedHistory(curve, curve, curve, np.array(best_epoch))

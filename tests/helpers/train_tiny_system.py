@@ -13,7 +13,7 @@ from experiments.systems import trainer
 from experiments.systems.encoders import Side
 from experiments.systems.inputs import Inputs
 from experiments.systems.models import build
-from experiments.systems.published import SYSTEMS, Training
+from experiments.systems.published import SYSTEMS, TrainingRecipe
 from extract.encoders import catalogue
 from extract.store import EncoderIdentity
 
@@ -27,12 +27,14 @@ class Tiny:
     model: nn.Module
     train: Inputs
     dev: Inputs
-    how: Training
+    how: TrainingRecipe
 
 
 def transformer_on_grids(encoders: Path) -> Tiny:
     """Dropout, a cosine schedule with warm-up, batches that end in mid-epoch."""
-    how = Training(learning_rate=1e-3, weight_decay=0.01, schedule="cosine", warmup=2, clip=1.0, batch=4, epochs=3)
+    how = TrainingRecipe(
+        learning_rate=1e-3, weight_decay=0.01, schedule="cosine", warmup=2, clip=1.0, batch=4, epochs=3
+    )
     return Tiny(transformer(bert(encoders)), memes(12), memes(6, split="dev"), how)
 
 
@@ -46,7 +48,7 @@ def two_encoders(encoders: Path) -> Tiny:
         located = catalogue.locate(kind, str(folder))
         identity = EncoderIdentity(kind, located.slug, 0, located.weights, {}, {})
         sides.append(Side(str(folder), str(folder), False, True, identity, located, cached=False))
-    how = Training(learning_rate=1e-4, schedule="plateau", clip=1.0, batch=2, accumulate=2, epochs=3, patience=3)
+    how = TrainingRecipe(learning_rate=1e-4, schedule="plateau", clip=1.0, batch=2, accumulate=2, epochs=3, patience=3)
     rows = [with_pixels(each) for each in (memes(12), memes(4, split="dev"))]
     return Tiny(build(SYSTEMS["fasttext-resnet152-concat"], *sides, seed=0), *rows, how)
 
@@ -78,12 +80,12 @@ def train(name: str, encoders: Path, checkpoints: Path) -> tuple[dict[str, torch
     return tiny.model.state_dict(), learned
 
 
-class Saying(trainer.Live):
+class Saying(trainer.TrainingBar):
     def on_step_begin(self, args, state, control, **more):
         print("step", state.global_step, flush=True)
 
 
 if __name__ == "__main__":
     trainer.SAVE_EVERY = 0.0  # a checkpoint after every step
-    trainer.Live = Saying  # type: ignore[misc]
+    trainer.TrainingBar = Saying  # type: ignore[misc]
     train(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
