@@ -14,6 +14,8 @@ from html import escape
 from matplotlib.figure import Figure as Canvas
 from matplotlib.style import context
 
+from experiments.options import ENSEMBLE
+
 INK, FAINT, PAPER = "#010203", "#8a8f98", "#fdfefc"
 POINT = 4 / 3  # CSS pixels
 Line = str | tuple[float, tuple[float, ...]]
@@ -37,14 +39,14 @@ PALETTE = {
     "#e69f00": "#ffc653",  # orange
     "#56b4e9": "#b5e1ff",  # sky blue
     "#1b1b1b": "#cfd4da",  # black, nearly: matplotlib writes #000000 of its own accord
-    "#f0e442": "#f7ee8a",  # yellow
+    "#807500": "#d6cc4e",  # olive, for their yellow, which fades on white
 }
 # the dotted line is denser than matplotlib's own
 LINES: tuple[Line, ...] = (
     "-", "--", "-.", (0.0, (1.5, 1.2)), (0.0, (7.0, 1.5)), (0.0, (4.0, 1.2, 1.2, 1.2, 1.2, 1.2)), (0.0, (2.5, 2.5)),
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", "X", "p")
-REFERENCE = Look(FAINT, "-", "x")
+REFERENCE, OF_ALL = Look(FAINT, "-", "x"), Look(INK, "-", "*")  # the second: the ensemble's
 VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {
     colour: f"--look-{number}" for number, colour in enumerate(PALETTE, 1)
 }
@@ -88,7 +90,9 @@ def look(head: str) -> Look:
     """Return how a head is drawn, by its place in HEADS; references, and heads that are no longer there, are grey."""
     from heads.models import HEADS  # here, for torch takes seconds, and a dataset's page shows no head
 
-    return numbered(list(HEADS).index(head)) if head in HEADS else REFERENCE
+    if head in HEADS:
+        return numbered(list(HEADS).index(head))
+    return OF_ALL if head == ENSEMBLE else REFERENCE
 
 
 def numbered(number: int) -> Look:

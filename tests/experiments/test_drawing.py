@@ -10,7 +10,7 @@ from experiments.search import plots
 from experiments.search.ranking import Candidate
 from heads.models import HEADS
 
-OKABE_ITO = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442"}
+OKABE_ITO = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}
 
 
 @pytest.fixture
@@ -29,6 +29,20 @@ def test_the_first_four_heads_look_as_they_always_did():
     ]
     assert [drawing.look(head).line for head in list(HEADS)[:4]] == ["-", "--", "-.", (0.0, (1.5, 1.2))]
     assert drawing.look("LR text") == drawing.look("chance") == drawing.REFERENCE
+    assert drawing.look("ensemble") not in (drawing.REFERENCE, *map(drawing.look, HEADS))
+
+
+def luminance(colour: str) -> float:
+    """Relative, as WCAG 2 has it."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_no_colour_fades_into_the_page():
+    for light, dark in drawing.PALETTE.items():
+        assert 1.05 / (luminance(light) + 0.05) > 2.2, light
+        assert (luminance(dark) + 0.05) / (luminance("#14171b") + 0.05) > 5, dark
 
 
 def test_there_are_looks_enough():
