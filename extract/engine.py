@@ -23,7 +23,7 @@ PART_ROWS = {"cpu": {"text": 2048, "image": 256}, "cuda": GPU_ROWS, "mps": GPU_R
 # Of vectors: a grid is fifty times as long as a pooled vector, and a GPU's part must be more than one batch of them.
 PART_BYTES = {"cpu": 1 << 27, "cuda": 1 << 29, "mps": 1 << 28}
 
-BEHIND = 2  # parts that may wait to be written
+BEHIND = {"cpu": 0, "cuda": 2, "mps": 2}  # parts that may wait to be written; a CPU is not faster than its disk
 SAMPLE = 1024  # texts that must show, before any is encoded, that their encoder knows their words
 TOGETHER_BYTES = 4 << 30  # of weights on disk: image encoders that have more are not in memory at once
 
@@ -246,7 +246,7 @@ def write_parts(
     """Encode and write parts, each encoder's into its folder; return the images that cannot be decoded, whose parts are
     written without them.
 
-    A thread writes, at most two parts behind the encoders.
+    A thread writes, at most BEHIND parts behind the encoders.
     done: called with a number of finished contents. prepare: as `side_by_side` has it.
     """
     left = [iter(parts) for parts, _, _ in work]
@@ -259,7 +259,8 @@ def write_parts(
             work[number][2].write(part, group.vectors, group.tokens)
         return group.bad
 
+    device = work[0][1].encoder.device.type
     groups = side_by_side([(batches, [part.items for part in parts]) for parts, batches, _ in work], done, prepare)
     with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
-        bad = list(prefetch(writer, write, groups, window=BEHIND + 1))
+        bad = list(prefetch(writer, write, groups, window=BEHIND[device] + 1))
     return [image for of_part in bad for image in of_part]

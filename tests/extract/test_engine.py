@@ -242,6 +242,7 @@ def test_parts_are_written_while_the_next_two_are_encoded(tmp_path, monkeypatch)
     encoder, written, waited = Whole(), [], []
     own = Folder.write
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setitem(engine.BEHIND, "cpu", engine.BEHIND["cuda"])
 
     def write(folder, part, vectors, tokens):
         waited.append(encoder.third.wait(5))  # were it to write the first before the second is begun, for ever
