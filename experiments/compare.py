@@ -100,7 +100,8 @@ def compare(
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     data = with_tests_on(data, place(str(test_on))) if test_on else data
     names, left_out = stored.trainable(data, names)
-    data = replace(data, notes=data.notes + left_out + choice_cautions(choice, data.encoders, names))
+    cautions = choice_cautions(choice, data.encoders, names, [size(data.train), size(data.dev)])
+    data = replace(data, notes=data.notes + left_out + cautions)
     if log:
         loggers.refuse_missing(log[0])
     fields = [field for field in (slice_by or "").split(",") if field]

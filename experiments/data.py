@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from experiments.encoder_choice import NO_ENCODER, agreed, chosen, lacks, lone_t
 from experiments.evaluate import statistics
 from extract import store
 from extract.dataset import SIDES
-from extract.errors import Refused, named
+from extract.errors import Failed, Refused, named
 from extract.places import Place
 from extract.store import EncoderIdentity
 
@@ -109,6 +111,13 @@ def digest(splits: Sequence[Split], sides: Sequence[str] = ("text", "image")) ->
         for column in (split.pairs.ids, split.pairs.label, *contents):
             sha256.update("\n".join(str(value) for value in column.tolist()).encode() + b"\0")
     return sha256.hexdigest()
+
+
+def dataset_name(features: Place) -> str:
+    """What the dataset is called whose vectors a folder holds; empty where nothing there tells."""
+    with suppress(Failed):  # damaged, or out of reach
+        return next(filter(None, (PurePath(its.data).name for its in store.recorded(features).values())), "")
+    return ""
 
 
 def load(

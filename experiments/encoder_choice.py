@@ -77,7 +77,7 @@ def choose(folders: Folders, kind: str, name: str | None, features: Place) -> En
     if name is not None:
         raise Refused(f"{features} holds no {kind} features of {name}. It holds:\n{there}")
     inside = f"It holds:\n{there}" if folders else "It is empty."
-    raise Refused(f"{features} holds no {kind} features. {inside}\nRun: python -m extract --features {features}")
+    raise Refused(f"{features} holds no {kind} features. {inside}\nRun: {store.extract_command(features)}")
 
 
 def called(folders: Folders, kind: str, name: str) -> list[EncoderFolder]:
@@ -137,10 +137,11 @@ def splits_of(sides: list[EncoderFolder]) -> tuple[str, str, list[str]]:
     missing = [name for name, there in (("train", "train" in both), ("dev", dev)) if not there]
     why = "; dev decides when training stops, and test must not" if "dev" in missing else ""
     held = listing([f"{side.name}: {', '.join(side.splits)}" for side in sides])
+    features = next(iter(sides[0].splits.values())).parent.parent
     encoders = {1: sides[0].name, 2: "both encoders"}.get(len(sides), f"all {len(sides)} encoders")
     raise Refused(
         f"no features of {' and '.join(missing)} for {encoders}{why}. There are:\n{held}\n"
-        f"Run: python -m extract --split {','.join(missing)}"
+        f"Run, with the same encoders: {store.extract_command(features)} --split {','.join(missing)}"
     )
 
 

@@ -44,7 +44,8 @@ def export(
     asked = list(FORMATS) if words == ["all"] else [word.strip() for word in words if word.strip()]
     unknown = [word for word in asked if word not in FORMATS]
     if unknown or not asked:
-        raise errors.Refused(f"--formats: unknown format {', '.join(unknown)}; there are {', '.join(FORMATS)}, or all")
+        what = f"unknown format {', '.join(unknown)}" if unknown else "no format is named"
+        raise errors.Refused(f"--formats: {what}; there are {', '.join(FORMATS)}, or all")
     if "onnx" in asked:
         errors.need(("onnx", "onnxscript"), "ONNX needs", "onnx")
     if "sklearn" in asked and "torch" not in asked:

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.options import DEFAULT_HEADS, DRAWN_BY, at_least_one, head_names
@@ -95,7 +95,7 @@ def leaderboard(
         into = Path(out) / dataset if len(folders) > 1 else Path(out)
         if not quiet:
             encoders = {each.name for task in tasks for each in task.encoders.values()}
-            print("\n".join([f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", *notes]), file=sys.stderr)
+            print(f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", file=sys.stderr)
         tasks, trained, lost = train(tasks, seeds, into, device, quiet)
         found.append(standings.leaderboard(dataset, tasks, trained, seeds, [*notes, *lost]))
         draw(into, found[-1])
@@ -113,12 +113,9 @@ def dataset_names(folders: Sequence[Place]) -> list[str]:
     """
     if len(set(map(str, folders))) < len(folders) or not folders:
         raise errors.Refused(f"--features names no folder, or one twice: {', '.join(map(str, folders))}")
-    from extract import store
+    from experiments.data import dataset_name
 
-    plain = []
-    for folder in folders:
-        said = [PurePath(each.data).name for each in store.recorded(folder).values()]
-        plain.append(next(filter(None, [*said, name(folder)]), "features"))
+    plain = [dataset_name(folder) or name(folder) or "features" for folder in folders]
     return [
         each if plain.count(each) == 1 else f"{each}-{plain[:number].count(each) + 1}"
         for number, each in enumerate(plain)
@@ -216,7 +213,7 @@ def main(argv: list[str] | None = None) -> None:
     from experiments.words import boards as words
 
     for board in found.boards:
-        shown = words.level_table(board, f"{board.dataset}: level with the best, cheapest first")
+        shown = words.level_table(board, f"{board.dataset}: level with the best, {words.order(board)} first")
         print(plain(shown), end="\n\n")
         print("\n".join([*words.leaderboard(board), *board.notes]), end="\n\n")
     if found.across:
@@ -228,4 +225,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(main, goes_on=True))

@@ -65,6 +65,7 @@ def learning_curve(
     from experiments.results import learning as record
     from experiments.results.records import code_version
     from experiments.search.ranking import Choice, read_choice
+    from experiments.words.sweep import choice_cautions
     from extract.locks import locked
     from extract.machine import resolve_device
 
@@ -72,8 +73,9 @@ def learning_curve(
     choice = read_choice(Path(from_sweep)) if from_sweep else Choice()
     data = stored.load(place(str(features)), text_encoder or choice.text_encoder, image_encoder or choice.image_encoder)
     names, left_out = stored.trainable(data, names)
+    cautions = choice_cautions(choice, data.encoders, names, [size_of(data.train), size_of(data.dev)])
     asked, too_large = asked_sizes(sizes, len(data.train))
-    judged, notes = data.judged, [*data.notes, *left_out, *too_large]
+    judged, notes = data.judged, [*data.notes, *left_out, *too_large, *cautions]
     if judged[0] is data.dev:
         notes.append("No test split has both labels: power laws are of dev, which flatters, for it chose the epochs.")
     subsets = drawn(data, asked, draws)
@@ -231,4 +233,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(main, goes_on=True))

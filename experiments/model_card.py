@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments import tables
+from experiments.data import dataset_name
 from experiments.evaluate.operating_points import OperatingPoints
 from experiments.results import answers
 from experiments.results.folder import Results
 from experiments.results.models import SavedHead
 from experiments.results.records import Row
 from experiments.tables import Table
-from experiments.words import bare, moderation, with_interval
-from experiments.words.comparison import READING, heading, leakage, precision
+from experiments.words import bare, moderation, with_dims, with_interval
+from experiments.words.comparison import FIGURES_READING, SLICES_READING, heading, leakage, precision
 from experiments.words.comparison_tables import main_table, tuned_table
 from extract import places
 from heads.metrics import METRICS
@@ -45,15 +46,16 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
     lines += ["", "## Use", "", *(f"- {sentence}" for sentence in USE)]
     lines += ["", *(f"- `{name}`: {what}" for name, what in files.items())]
     lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in [*LIMITS, *cautions(results)])]
-    vectors = places.name(places.place(comparison.features))
-    lines += ["", "## Data", "", tables.markdown(data_table(results)), "", f"Its vectors: {vectors}."]
+    dataset = dataset_name(places.place(comparison.features)) or "of unknown name"
+    vectors = f"Dataset: {dataset}; vectors by {with_dims(comparison.encoders.values())}."
+    lines += ["", "## Data", "", vectors, "", tables.markdown(data_table(results))]
     lines += ["", "## Encoders", "", tables.markdown(encoder_table(results))]
     for split in [split for split in results.predicted if results.rows(split)]:
         its = [row for row in rows if row.split == split]
         lines += ["", f"## Figures on {heading(results.size(split))}", ""]
         lines += [tables.markdown(main_table(its, ""))]
         lines += ["", "At the threshold tuned on dev:", "", tables.markdown(tuned_table(its, ""))]
-    lines += slices(results, saved.name, reports)
+    lines += (cut := slices(results, saved.name, reports))
     if points := answers.read_answer(reports, "operating_points", OperatingPoints, run):
         for split in comparison.judged:
             lines += ["", f"## Thresholds for a moderator, on {split}", ""]
@@ -61,7 +63,8 @@ def card(results: Results, saved: SavedHead, reports: Path, files: dict[str, str
         lines += [f"- {sentence}" for sentence in moderation.operating_points(points, saved.name)]
     settings = json.dumps(comparison.settings[saved.name])
     lines += ["", "## Training", "", f"- settings: `{settings}`", f"- seeds: 0 to {comparison.seeds - 1}"]
-    lines += [f"- code: memefuse {comparison.code}; run: {run}", "", "## How to read this", "", READING]
+    lines += [f"- code: memefuse {comparison.code}; run: {run}", "", "## How to read this", "", FIGURES_READING]
+    lines += ["", SLICES_READING] if cut else []
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +118,8 @@ def data_table(results: Results) -> Table:
         [size.name, f"{size.memes:,}", f"{size.positive:,}", f"{size.texts:,}", f"`{size.digest}`"]
         for size in results.comparison.splits
     ]
-    return Table("", ["split", "memes", "label 1", "distinct texts", "sha256 of ids, labels and contents"], rows)
+    header = ["split", "memes", "label 1", "distinct texts", "sha256 of ids, labels and contents"]
+    return Table("", header, rows, words=(0, 4))
 
 
 def encoder_table(results: Results) -> Table:
@@ -124,7 +128,7 @@ def encoder_table(results: Results) -> Table:
         for side, encoder in results.comparison.encoders.items()
         if encoder.dim
     ]
-    return Table("", ["side", "encoder", "dims", "pooling", "fingerprint"], rows)
+    return Table("", ["side", "encoder", "dims", "pooling", "fingerprint"], rows, words=(0, 1, 3, 4))
 
 
 def slices(results: Results, head: str, reports: Path) -> list[str]:

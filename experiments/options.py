@@ -26,10 +26,10 @@ def parser(command: str, description: str, examples: str) -> argparse.ArgumentPa
     )
 
 
-def head_names(asked: str | Sequence[str]) -> tuple[str, ...]:
+def head_names(asked: str | Sequence[str], more: Sequence[str] = ()) -> tuple[str, ...]:
     """Return names in the table's order, each once: of "text,early", of a list of names, or "all".
 
-    Raises Refused for a name that no head has.
+    more: what else may be named. Raises Refused for a name that no head has, or where there is none.
     """
     from extract.errors import Refused
     from heads.models import HEADS  # late: it needs torch
@@ -40,7 +40,8 @@ def head_names(asked: str | Sequence[str]) -> tuple[str, ...]:
         return tuple(HEADS)
     unknown = [name for name in names if name not in HEADS]
     if unknown or not names:
-        raise Refused(f"--heads: unknown head {', '.join(unknown)}; there are {', '.join(HEADS)}")
+        what = f"unknown head {', '.join(unknown)}" if unknown else "no head is named"
+        raise Refused(f"--heads: {what}; there are {', '.join([*HEADS, *more])}, or all")
     return tuple(name for name in HEADS if name in names)
 
 
@@ -52,7 +53,7 @@ def compared(asked: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
     heads = [word for word in words if word != ENSEMBLE]
     if ENSEMBLE in words and not heads:
         raise Refused(f"--heads {ENSEMBLE}: it is made of heads; name those, too: --heads {DEFAULT_HEADS},{ENSEMBLE}")
-    return head_names(heads), ENSEMBLE in words or words == ["all"]
+    return head_names(heads, [ENSEMBLE]), ENSEMBLE in words or words == ["all"]
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -93,6 +93,7 @@ def sweep(
     from dataclasses import replace
 
     from experiments.data import trainable
+    from experiments.evaluate.comparison import size
     from experiments.search import ranking, trials
     from experiments.words.sweep import left_behind
     from extract.locks import locked
@@ -118,10 +119,25 @@ def sweep(
         others = len({trial.configuration for trial in log.trials} - {trial.configuration for trial in done})
     ranked = ranking.rank(done)
     choice, on_pair = ranking.choose(ranked)
-    scoring = f"python -m experiments.compare --features {features} --from-sweep {Path(out) / 'sweep.json'}"
-    result = Sweep(ranked, replace(choice, notes=left_behind(ranked, on_pair)), done, others, scoring)
+    pair = next(
+        data
+        for data in loaded
+        if choice.text_encoder in (None, data.text.name) and choice.image_encoder in (None, data.image.name)
+    )
+    choice = replace(choice, notes=left_behind(ranked, on_pair), splits=[size(pair.train), size(pair.dev)])
+    result = Sweep(ranked, choice, done, others, scoring(choice, names, features, Path(out)))
     write(Path(out), result)
     return result
+
+
+def scoring(choice: "Choice", heads: Sequence[str], features: Place | str, out: Path) -> str:
+    """Return the command that scores a choice on test; beside the sweep, where no other comparison lies."""
+    sides = {"text": choice.text_encoder, "image": choice.image_encoder}
+    unused = "".join(f" --{side}-encoder none" for side, encoder in sides.items() if encoder is None)
+    return (
+        f"python -m experiments.compare --features {features} --from-sweep {out / 'sweep.json'}{unused} "
+        f"--heads {','.join(heads)} --out {out}"
+    )
 
 
 def train(
@@ -217,4 +233,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(main, goes_on=True))

@@ -1,6 +1,6 @@
 """What a table is, and its forms: plain text, Markdown, LaTeX. Each question's tables stand in a module of `words`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,17 +11,20 @@ PACKAGES = "% needs \\usepackage{booktabs,graphicx}\n"  # of LaTeX
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text. The first column is left-aligned, the others are right-aligned."""
+    """Cells of text. Columns of words are left-aligned, the others, of figures, right-aligned."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     rule_before: Sequence[int] = ()  # rows that a line separates from those above
+    words: Collection[int] = (0,)  # columns of words
 
 
-def table_of(title: str, items: Iterable[Item], columns: Mapping[str, Callable[[Item], str]]) -> Table:
-    """Return a table with a row for each item. columns: what a cell says of it, by header."""
-    return Table(title, list(columns), [[cell(item) for cell in columns.values()] for item in items])
+def table_of(
+    title: str, items: Iterable[Item], columns: Mapping[str, Callable[[Item], str]], words: Collection[int] = (0,)
+) -> Table:
+    """Return a table with a row for each item. columns: what a cell says of it, by header. words: as in Table."""
+    return Table(title, list(columns), [[cell(item) for cell in columns.values()] for item in items], words=words)
 
 
 def plain(table: Table) -> str:
@@ -30,8 +33,7 @@ def plain(table: Table) -> str:
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
 
     def line(cells: Sequence[str]) -> str:
-        padded = [cells[0].ljust(widths[0])]
-        padded += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        padded = [f"{cell:{'<' if place in table.words else '>'}{widths[place]}}" for place, cell in enumerate(cells)]
         return "  ".join(padded).rstrip()
 
     lines = [line(table.header), rule]
@@ -41,7 +43,8 @@ def plain(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    rows = [table.header, ["---"] + ["---:"] * (len(table.header) - 1), *table.rows]
+    rule = ["---" if place in table.words else "---:" for place in range(len(table.header))]
+    rows = [table.header, rule, *table.rows]
     escaped = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([f"**{table.title}**", "", *escaped] if table.title else escaped)
 
@@ -61,7 +64,7 @@ def bullets(sentences: Iterable[str]) -> str:
 
 def latex(table: Table) -> str:
     r"""A `table` as wide as the line, for the packages booktabs and graphicx."""
-    columns = "l" + "r" * (len(table.header) - 1)
+    columns = "".join("l" if place in table.words else "r" for place in range(len(table.header)))
     lines = [r"\begin{table}", r"  \centering", rf"  \caption{{{escape(table.title)}}}"]
     lines += [r"  \resizebox{\linewidth}{!}{%", rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule"]
     lines += [_latex_row(table.header), r"    \midrule"]

@@ -103,9 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, metavar="N", help="images a batch (default: by device)")
     add("--max-tokens", type=int, metavar="N", help=f"word pieces a text (default: {default['max_tokens']})")
     add("--shard-rows", type=int, metavar="N", help=f"memes a shard, in larger splits (default: {rows:,})")
-    add("--on-error", choices=("stop", "skip"), help="memes that cannot be used: stop, or leave them out and list them")
+    skip = "memes that cannot be used: stop (the default), or skip: leave them out and list them"
+    add("--on-error", choices=("stop", "skip"), help=skip)
     add("--compile", action="store_true", help="torch.compile the encoders (CUDA)")
-    add("--engine", choices=("local", "ray"), help="what runs the encoders: this process, or Ray Data (memefuse[ray])")
+    add("--engine", choices=("local", "ray"), help="this process (the default), or Ray Data (memefuse[ray])")
     add("--address", metavar="A", help="Ray cluster: local (the default: this machine), auto or HOST:PORT")
     add("--quiet", action="store_true", help="no progress bars, for logs")
     return parser

@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from extract import manifest, parquet, places
@@ -60,6 +60,7 @@ class ManifestSplit:
     name: str
     memes: list[Meme]
     faults: list[Fault] = field(default_factory=list)
+    data: Place | None = None  # the folder of its dataset; None for rows of another file
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def read_split(data: Place, split: str, sides: Collection[str] = SIDES) -> Manif
         raise Refused(f"{path} cannot be read: {error.strerror or error}") from None
     if not checked.memes and not checked.faults:
         raise Refused(f"{path} is empty; remove it or fill it")
-    return checked
+    return replace(checked, data=data if split in SPLITS else None)
 
 
 def read_lines(rows: Iterable[bytes], split: str, data: Place, sides: Collection[str] = SIDES) -> ManifestSplit:
@@ -205,9 +206,13 @@ def refuse_faults(splits: Sequence[ManifestSplit], features: Place | None = None
 
 def _textless(splits: Sequence[ManifestSplit]) -> str:
     """What to do about rows without a text; empty where there are none."""
-    count = sum(fault.reason.startswith(NO_TEXT) for split in splits for fault in split.faults)
-    what = "1 row has" if count == 1 else f"{count:,} rows have"
-    return f"{what} no text: python -m extract.ocr --data DIR reads it from the pictures.\n" if count else ""
+    lacking = [split for split in splits for fault in split.faults if fault.reason.startswith(NO_TEXT)]
+    if not lacking:
+        return ""
+    what = "1 row has" if len(lacking) == 1 else f"{len(lacking):,} rows have"
+    data = lacking[0].data
+    reader = f"python -m extract.ocr --data {data}" if data else "memefuse[ocr], once installed,"
+    return f"{what} no text: {reader} reads it from the pictures.\n"
 
 
 def overlaps(keys: dict[str, list[str]]) -> dict[tuple[str, str], int]:

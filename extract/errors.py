@@ -21,8 +21,10 @@ class Refused(Failed):
     status = 2
 
 
-def run(main: Callable[[], int | None]) -> int:
+def run(main: Callable[[], int | None], goes_on: bool = False) -> int:
     """Call a command's `main`; turn what a user can cause into a message on stderr and an exit status.
+
+    goes_on: the command keeps what it has finished, and takes it up again.
 
     Also tells GNU's OpenMP, which is read in with torch, to spin only briefly before a waiting thread sleeps: where
     cores are shared, with our own decode threads or with other programs, threads that spin take the time of those that
@@ -40,7 +42,8 @@ def run(main: Callable[[], int | None]) -> int:
         print(f"error: {told(error)}", file=sys.stderr)
         return Failed.status
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        kept = ": what is finished is kept, and the same command goes on from there" if goes_on else ""
+        print(f"interrupted{kept}", file=sys.stderr)
         return 130
 
 

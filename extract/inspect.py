@@ -36,10 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     places.refuse_unreachable(args.features)
     if not args.features.is_dir():
-        raise errors.Refused(f"no features folder {args.features}; run: python -m extract --features {args.features}")
+        raise errors.Refused(f"no features folder {args.features}; run: {store.extract_command(args.features)}")
     files = places.glob(args.features, "[!.]*/[!.]*.h5")
     if not files:
-        raise errors.Refused(f"{args.features} holds no <encoder>/<split>.h5; run: python -m extract")
+        again = store.extract_command(args.features)
+        raise errors.Refused(f"{args.features} holds no <encoder>/<split>.h5; run: {again}")
     damaged = _describe(files, args.verify)
     _say_unpublished(args.features)
     if damaged:

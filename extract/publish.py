@@ -183,11 +183,11 @@ def _rows(folder: Folder, split: HashedSplit, held: Held, skipped: Undecodable) 
 
 
 def _write_aside(renames: ExitStack, path: Place, rows: store.SplitRows, held: Held, shard_rows: int) -> None:
-    note = f", {len(rows.dropped):,} left out" if rows.dropped else ""
+    beside = path.with_suffix(".dropped.txt")
+    note = f", {len(rows.dropped):,} left out and listed in {beside.name}" if rows.dropped else ""
     if _unchanged(path, rows, held, shard_rows):
         say(f"{path}: {len(rows):,} memes{note}, up to date")
         return
-    beside = path.with_suffix(".dropped.txt")
     if rows.dropped:
         listed = "".join(f"{printable(row['id'])}\t{printable(row['reason'])}\n" for row in rows.dropped)
         renames.enter_context(replacing(beside)).write_text(listed, encoding="utf-8")

@@ -236,7 +236,7 @@ def seconds_table(args: argparse.Namespace, measured: Measurements) -> Table:
         ["stacked: early fusion alone", one_job, middle(early), ""],
         ["scikit-learn MLPClassifier (measured: 1 seed)", one_job, *against(sklearn, early)],
     ]
-    return Table("Seconds", ["way", "job", "seconds", "times ours above"], rows)
+    return Table("Seconds", ["way", "job", "seconds", "times ours above"], rows, words=(0, 1))
 
 
 def scaled(measured: Measured, runs: int, of: int) -> float:

@@ -29,7 +29,7 @@ examples:
     sizes = ("ResNet-50", *VISION)
     add("--random-weights", nargs="?", const=sizes[0], choices=sizes, metavar="IMAGE",
         help=f"BERT-base and an image encoder with random weights: needs no download ({', '.join(sizes)})")  # fmt: skip
-    add("--device", default="auto", choices=DEVICES)
+    add("--device", default="auto", choices=DEVICES, help="default: auto")
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
     return with_out(parser)
 
@@ -51,7 +51,8 @@ examples:
     add("--train", type=at_least_one, default=8500, metavar="N", help="rows (default: 8500, as in Hateful Memes)")
     add("--dev", type=at_least_one, default=500, metavar="N", help="rows (default: 500)")
     add("--test", type=at_least_one, default=1000, metavar="N", help="rows (default: 1000)")
-    add("--dims", type=at_least_one, nargs=2, default=[768, 2048], metavar="D", help="of text and image vectors")
+    dims_help = "of text and image vectors (default: 768 2048)"
+    add("--dims", type=at_least_one, nargs=2, default=[768, 2048], metavar="D", help=dims_help)
     add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
     scaled_help = "runs of each head that the plain way trains, its time scaled to --seeds (default: 1)"
     add("--baseline-seeds", type=at_least_one, default=1, metavar="N", help=scaled_help)
@@ -73,7 +74,7 @@ def ray() -> argparse.ArgumentParser:
     add("--rows", type=int, default=128, metavar="N", help="drawn memes, and ten times as many (default: 128)")
     add("--repeats", type=int, default=2, metavar="N", help="interleaved repeats of the small size (default: 2)")
     for kind, name in ENCODERS.items():
-        add(f"--{kind}-encoder", default=name, metavar="E")
+        add(f"--{kind}-encoder", default=name, metavar="E", help=f"default: {name}")
     add("--dtype", default="auto", metavar="T", help="arithmetic of the encoders (default: auto)")
     return with_out(parser)
 

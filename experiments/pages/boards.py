@@ -24,7 +24,7 @@ def section(reports: Path) -> Section | None:
     board = boards.read_leaderboard(reports / boards.NAME)
     if board is None:
         return None
-    group = Grid(words.level_table(board, "Level with the best, cheapest first"))
+    group = Grid(words.level_table(board, f"Level with the best, {words.order(board)} first"))
     every = Grid(words.leaderboard_table(board, f"All {len(board.standings):,} rows, by AUC-ROC on {board.dev}"))
     caption = (
         f"Where costs are known, what quality on {board.dev} costs: no row left of the line is as good; numbers are "

@@ -111,7 +111,7 @@ def formats_table(summary: DatasetSummary) -> Table:
         weights = [f"{np.median(kilobytes):,.0f}", f"{kilobytes.max():,.0f}"]
         rows.append((inside if name else ["cannot be read", f"{number:,}", "", ""]) + weights)
     header = ["format", "images", "modes", "median size (pixels)", "median kB", "largest kB"]
-    return Table("Image files, by what is inside them", header, rows)
+    return Table("Image files, by what is inside them", header, rows, words=(0, 2))
 
 
 def overlaps(summary: DatasetSummary) -> list[Block]:

@@ -6,8 +6,8 @@ anything. Images of memes stay out of Markdown, which cannot blur them.
 """
 
 import re
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,6 @@ class Grid:
     """A table; its title is the caption."""
 
     table: Table
-    words: frozenset[int] = frozenset({0})  # columns of words, aligned left; the others hold figures
 
 
 @dataclass(frozen=True)
@@ -194,23 +193,21 @@ def block_markdown(block: Block) -> list[str]:
             return [f"- {plain(sentence)}" for sentence in sentences]
         case Tiles(caption, tiles):
             rows = [[tile.name, tile.value, tile.detail] for tile in tiles]
-            return table_markdown(Table(caption, ["", "", ""], rows), {0})
-        case Grid(table, words):
-            return table_markdown(table, words)
+            return table_markdown(Table(caption, ["", "", ""], rows))
+        case Grid(table):
+            return table_markdown(table)
         case Drawings(caption, panels):
             pictures = [f"![{plain(panel.alt)}]({FOLDER}/{panel.name}.svg)" for panel in panels]
             return [*pictures, "", f"*{plain(caption)}*"]
         case Gallery():
-            return table_markdown(gallery_table(block), {0, 1, 2})
+            return table_markdown(gallery_table(block))
 
 
-def table_markdown(table: Table, words: Set[int]) -> list[str]:
-    """Return a table whose cells are text, whatever they hold. words: columns aligned left."""
+def table_markdown(table: Table) -> list[str]:
+    """Return a table whose cells are text, whatever they hold."""
     rows = [[plain(cell) for cell in row] for row in table.rows]
-    lines = tables.markdown(Table(plain(table.title), [plain(cell) for cell in table.header], rows)).split("\n")
-    rule = ["---" if place in words else "---:" for place in range(len(table.header))]
-    lines[-len(rows) - 1] = f"| {' | '.join(rule)} |"
-    return lines
+    header = [plain(cell) for cell in table.header]
+    return tables.markdown(replace(table, title=plain(table.title), header=header, rows=rows)).split("\n")
 
 
 def gallery_table(gallery: Gallery) -> Table:
@@ -222,7 +219,7 @@ def gallery_table(gallery: Gallery) -> Table:
         shown = text[:CHARACTERS] + "…" * (len(text) > CHARACTERS)
         answers = [f"{answer.probability}{marks[answer.right]}" for answer in card.answers]
         rows.append([card.id, shown, card.label, *answers])
-    return Table(gallery.caption, ["meme", "text", "label", *heads], rows)
+    return Table(gallery.caption, ["meme", "text", "label", *heads], rows, words=(0, 1, 2))
 
 
 def plain(text: str) -> str:

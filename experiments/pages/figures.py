@@ -251,11 +251,8 @@ def ablation(ablations: Sequence[Ablation], how: str) -> Panel:
     return changes(f"ablation-{how}-{split}", alt, lines, "change of AUC-ROC", titles[how])
 
 
-def slices(pieces: Sequence[Slice], split: str) -> Panel | None:
-    """Draw every head's AUC-ROC on every slice; None where no slice holds both labels."""
-    shown = [piece for piece in pieces if any(np.isfinite(figure.mean) for figure in piece.auc_roc.values())]
-    if not shown:
-        return None
+def slices(shown: Sequence[Slice], split: str) -> Panel:
+    """Draw every head's AUC-ROC on every slice."""
     heads = list(shown[0].auc_roc)
     step = 1 / (len(heads) + 1)
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from experiments.dataset_summary import DatasetSummary, ImageHeader
+from experiments.evaluate.slices import FEWEST
 from experiments.pages import figures
 from experiments.pages.dataset import LABELS, thumbnail
 from experiments.pages.document import Answer, Block, Card, Drawings, Gallery, Grid, Paragraph, Section
@@ -17,7 +18,6 @@ from experiments.words.comparison_tables import (
     ABLATION_TITLE,
     FUSIONS_TITLE,
     IN_BRACKETS,
-    PAIR_WORDS,
     ablation_table,
     pairs_table,
     slices_table,
@@ -47,8 +47,7 @@ def section(results: Results, dataset: DatasetSummary | None, images: bool) -> S
     """dataset: where it is at hand; images: show memes' images."""
     blocks: list[Block] = []
     if results.comparison.pairs:
-        table = pairs_table(results.comparison.pairs, FUSIONS_TITLE)
-        blocks.append(Grid(table, PAIR_WORDS))
+        blocks.append(Grid(pairs_table(results.comparison.pairs, FUSIONS_TITLE)))
         blocks.append(Paragraph(IN_BRACKETS))
     else:
         blocks.append(Paragraph(no_fusion()))
@@ -153,8 +152,11 @@ def slices(results: Results) -> Section | None:
     for split in results.comparison.judged:
         pieces = [piece for piece in results.comparison.slices if piece.split == split]
         if pieces:
-            if panel := figures.slices(pieces, split):
-                blocks.append(Drawings(f"Where heads do well and badly on {split}; memes in brackets.", [panel]))
+            drawn = [piece for piece in pieces if any(np.isfinite(its.low) for its in piece.auc_roc.values())]
+            caption = f"Where heads do well and badly on {split}; memes in brackets."
+            if few := len(pieces) - len(drawn):
+                caption += f" Not drawn: {few:,} with fewer than {FEWEST} memes of a label, which have no interval."
+            blocks += [Drawings(caption, [figures.slices(drawn, split)])] if drawn else []
             blocks.append(Grid(slices_table(pieces, f"AUC-ROC on slices of {split}")))
     return Section("Slices", "slices", blocks) if blocks else None
 

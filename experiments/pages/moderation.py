@@ -25,7 +25,7 @@ def section(results: Results, reports: Path) -> Section | None:
     if answer is None:
         return None
     head, judged = results.best_on_dev, results.comparison.judged
-    shown = [Grid(table, frozenset({0, 1})) for table in moderation.operating_tables(answer, head, judged)]
+    shown = [Grid(table) for table in moderation.operating_tables(answer, head, judged)]
     said = Bullets(moderation.operating_points(answer, head))
     caption = (
         "What reviewing buys: how many are wrong among the memes that nobody looks at, by how many a person looks at, "

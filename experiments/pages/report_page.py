@@ -32,7 +32,7 @@ from experiments.tables import Table
 from experiments.words import bare, interval
 from experiments.words.comparison import READING, heading, undefined
 from experiments.words.comparison import summary as conclusions_of
-from experiments.words.comparison_tables import PAIR_WORDS, linear_table, main_table, others_table, tuned_table
+from experiments.words.comparison_tables import linear_table, main_table, others_table, tuned_table
 from extract import places
 
 
@@ -96,9 +96,9 @@ def compared(results: Results) -> Section:
     ]
     grids = [
         Grid(data_table(results)),
-        Grid(encoder_table(results), frozenset({0, 1, 3, 4})),
+        Grid(encoder_table(results)),
         Grid(settings_table(results)),
-        Grid(reference_table(results), frozenset({0, 1})),
+        Grid(reference_table(results)),
     ]
     shown = [grid for grid in grids if grid.table.rows]
     return Section("What was compared", "compared", [*shown, Bullets(facts)])
@@ -121,7 +121,8 @@ def encoder_table(results: Results) -> Table:
                 f"{key} {shortened(value)}" for key, value in part.settings.items() if key not in ("name", "kind")
             )
             rows.append([side, part.name, f"{part.dim:,}", settings, part.fingerprint[:16]])
-    return Table("Frozen encoders", ["side", "encoder", "dims", "settings", "fingerprint"], rows)
+    header = ["side", "encoder", "dims", "settings", "fingerprint"]
+    return Table("Frozen encoders", header, rows, words=(0, 1, 3, 4))
 
 
 def shortened(value: object) -> str:
@@ -146,7 +147,8 @@ def settings_table(results: Results) -> Table:
 def reference_table(results: Results) -> Table:
     settings = {run.head: run.settings for run in results.records if run.kind == "reference"}
     rows = [[name, ", ".join(f"{key} {value:g}" for key, value in its.items())] for name, its in settings.items()]
-    return Table("References, and what dev chose for them", ["reference", "chosen"], [row for row in rows if row[1]])
+    rows = [row for row in rows if row[1]]
+    return Table("References, and what dev chose for them", ["reference", "chosen"], rows, words=(0, 1))
 
 
 def versions(results: Results) -> str:
@@ -188,9 +190,9 @@ def split_section(results: Results, split: str) -> Section:
     for part in (size for size in comparison.unseen if size.name == split + NOT_IN_TRAIN):
         blocks.append(Grid(main_table(list(results.rows(part.name).values()), heading(part))))
     if others := [pair for pair in comparison.other_pairs if pair.split == split]:
-        blocks.append(Grid(others_table(others), PAIR_WORDS))
+        blocks.append(Grid(others_table(others)))
     if linear := [pair for pair in comparison.linear if pair.split == split]:
-        blocks.append(Grid(linear_table(linear), PAIR_WORDS))
+        blocks.append(Grid(linear_table(linear)))
     if not points:
         return Section(title, f"results-{split}", blocks)
     confusions = [figures.confusion(split, head, counts, rows[head].threshold) for head, counts in points.items()]
@@ -255,7 +257,7 @@ def systems(reports: Path) -> Section | None:
     parts = []
     for number, each in enumerate(of_systems.recorded(reports)):
         blocks: list[Block] = [Grid(each.reached), Grid(each.how)]
-        blocks += [Grid(each.pairs, PAIR_WORDS)] if each.pairs else []
+        blocks += [Grid(each.pairs)] if each.pairs else []
         parts.append(Section(each.heading, f"systems-{number}", [*blocks, Bullets(each.notes)]))
     if not parts:
         return None

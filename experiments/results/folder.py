@@ -23,7 +23,7 @@ from experiments import data as stored
 from experiments.data import Data
 from experiments.results import frames, models
 from experiments.results.comparison import HeadPredictions, Results, SplitPredictions
-from experiments.results.records import Comparison, Record, SplitSize, from_lines, to_lines
+from experiments.results.records import Comparison, Record, SplitSize, compare_again, from_lines, to_lines
 from experiments.training import Trained
 from experiments.words.comparison_tables import comparison_latex, comparison_markdown
 from extract.errors import Refused, listing
@@ -32,7 +32,6 @@ from extract.places import Place, digest, place
 from extract.store import NO_LABEL
 from heads.models import HEADS
 
-AGAIN = "Run: python -m experiments.compare --out {folder}"
 STAGED, COMPLETE = ".staged", ".complete"
 RUNS = "runs.jsonl"  # a record per run and split
 ABLATION = "ablation.csv"  # what each head loses without a side, where that was asked for
@@ -41,12 +40,23 @@ ANSWERS = ("operating_points", "slices_by_*")  # of results.answers, to question
 
 
 def prepare(out: Path, inside: str = "models") -> None:
-    """Raise Refused where nothing can be written, before any work. inside: a folder that `out` is to hold."""
+    """Raise Refused where nothing can be written, before any work. No folder is left that was not there.
+
+    inside: a folder that `out` is to hold.
+    """
+    wanted = out / inside
+    made: list[Path] = []
     try:
-        (out / inside).mkdir(parents=True, exist_ok=True)
+        made += [each for each in (wanted, *wanted.parents) if not each.exists()]
+        wanted.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out, os.W_OK)
     except OSError as error:
         raise Refused(f"--out {out}: cannot write there: {error.strerror}") from None
-    if not os.access(out, os.W_OK):
+    finally:
+        for each in made:
+            with suppress(OSError):  # not made, or another process has put something there
+                each.rmdir()
+    if not writable:
         raise Refused(f"--out {out}: cannot write there: permission denied")
 
 
@@ -172,10 +182,9 @@ def read_results(folder: Path) -> Results:
     if (folder / COMPLETE).is_dir():  # its writer was killed while it moved files
         with locked(folder, "a comparison", "--out"):
             complete(folder)
-    again = AGAIN.format(folder=folder)
     path = folder / "comparison.json"
     if not path.is_file():
-        raise Refused(f"{folder} holds no comparison.json. {again}")
+        raise Refused(f"{folder} holds no comparison.json. {compare_again(folder)}")
     try:
         comparison = Comparison.from_json(path.read_text(encoding="utf-8"))
         rows = from_lines((folder / RUNS).read_text(encoding="utf-8"))
@@ -183,11 +192,11 @@ def read_results(folder: Path) -> Results:
         names = [size.name for size in comparison.splits if size.name != "train"]
         split_predictions = {name: read_predictions(folder / f"predictions_{name}.csv", name) for name in names}
     except FileNotFoundError as error:
-        raise Refused(f"{error.filename} is missing. {again}") from None
+        raise Refused(f"{error.filename} is missing. {compare_again(folder)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(
             f"{folder} holds what another version of compare wrote ({type(error).__name__}: {error}). "
-            f"{again} --overwrite"
+            f"{compare_again(folder)} --overwrite"
         ) from None
     histories = {head: models.read_history(folder / "models" / f"{head}.safetensors") for head in comparison.settings}
     return Results(comparison, rows, split_predictions, {head: its for head, its in histories.items() if its})
@@ -242,4 +251,4 @@ def refuse_strangers(folder: Path, comparison: Comparison, rows: Sequence[Record
         if (path.exists() or not name.startswith("models/")) and digest(path) != expected:
             odd.append(f"{name} is not the file that comparison.json names")
     if odd:
-        raise Refused(f"{folder} holds files of two comparisons:\n{listing(odd)}\n{AGAIN.format(folder=folder)}")
+        raise Refused(f"{folder} holds files of two comparisons:\n{listing(odd)}\n{compare_again(folder)}")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from experiments.data import Data
 from experiments.evaluate.scores import mean_threshold
-from experiments.results.records import Comparison
+from experiments.results.records import Comparison, compare_again
 from experiments.training import Trained, chosen_on_dev, rows
 from extract import places, store
 from extract.dataset import SIDES
@@ -156,21 +157,19 @@ def load(model: Path) -> dict[str, SavedHead]:
     heads = {head: load_head(folder / f"{head}.json") for head in HEADS if (folder / f"{head}.json").is_file()}
     if not heads:
         others = [f"--model {path.parent}" for path in sorted(model.glob("*/models"))]
-        hint = (
-            f"There are some in:\n{listing(others)}" if others else f"Run: python -m experiments.compare --out {model}"
-        )
+        hint = f"There are some in:\n{listing(others)}" if others else compare_again(model)
         raise Refused(f"{model} holds no trained heads. {hint}")
     return heads
 
 
 def load_head(path: Path) -> SavedHead:
     """Read one head from its JSON and the safetensors beside it. Raises Refused unless the two belong together."""
-    again = "Run experiments.compare again."
+    again = partial(compare_again, path.parent.parent)
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         weights = path.with_suffix(".safetensors").read_bytes()
         if hashlib.sha256(weights).hexdigest() != about["weights"]:
-            raise Refused(f"{path.with_suffix('.safetensors')} is damaged, or not what {path.name} tells of. {again}")
+            raise Refused(f"{path.with_suffix('.safetensors')} is damaged, or not what {path.name} tells of. {again()}")
         runs = [HeadSettings(**run) for run in about["runs"]]
         known = RememberedMemes(**about["known"]) if "known" in about else None
         return SavedHead(
@@ -182,11 +181,11 @@ def load_head(path: Path) -> SavedHead:
             known=known and replace(known, data=places.in_full(path.parent, known.data)),
         )
     except OSError as error:
-        raise Refused(f"{error.filename} cannot be read: {error.strerror}. {again}") from None
+        raise Refused(f"{error.filename} cannot be read: {error.strerror}. {again()}") from None
     except KeyError as error:
-        raise Refused(f"{path} has no {error}: it is not what this version of memefuse writes. {again}") from None
+        raise Refused(f"{path} has no {error}: it is not what this version of memefuse writes. {again()}") from None
     except (ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise Refused(f"{path} is not what this version of memefuse writes: {error}. {again}") from None
+        raise Refused(f"{path} is not what this version of memefuse writes: {error}. {again()}") from None
 
 
 def read_history(path: Path) -> SavedHistory | None:

@@ -4,7 +4,8 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -253,7 +254,8 @@ class Leaderboard:
 
     @property
     def level(self) -> list[Standing]:
-        """The group that one may choose from: the best and those that it does not beat, cheapest first."""
+        """The group that one may choose from: the best and those that it does not beat, cheapest first, the
+        narrower first where costs are unknown."""
         group = [each for each in self.standings if each.level]
         return sorted(group, key=lambda each: (math.inf if math.isnan(each.seconds) else each.seconds, each.dims))
 
@@ -285,6 +287,20 @@ class Across:
     p: float  # Friedman's test that all rows are alike; NaN where datasets or rows are too few for it
     critical: float  # Nemenyi's difference of mean ranks at .05; NaN likewise
     notes: list[str]
+
+
+def compare_again(out: Path, heads: Sequence[str] = ()) -> str:
+    """Return what to run to compare anew what `out` holds; of features that it does not tell, DIR.
+
+    heads: others than those that it holds.
+    """
+    features, asked = "--features DIR", list(heads)
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        there = Comparison.from_json((out / "comparison.json").read_text(encoding="utf-8"))
+        encoders = (f" --{side}-encoder {encoder.name}" for side, encoder in there.encoders.items())
+        features = f"--features {there.features or 'DIR'}{''.join(encoders)}"
+        asked = asked or [*there.settings, *(["ensemble"] if there.ensemble else [])]
+    return f"Run: python -m experiments.compare {features}{' --heads ' * bool(asked)}{','.join(asked)} --out {out}"
 
 
 def to_lines(records: Iterable[Any]) -> str:

@@ -20,6 +20,7 @@ from experiments.evaluate.operating_points import Band
 from experiments.results import answers, models
 from experiments.results import folder as reports
 from experiments.results.models import SavedHead
+from experiments.results.records import compare_again
 from experiments.scoring import rows, vector_cache
 from experiments.scoring.memory import Added, Memory, Neighbour, refuse_contradictions
 from experiments.scoring.vectors import SumSource, VectorSource, encoding, image_item, text_item
@@ -136,7 +137,8 @@ class Scorer:
         model: what compare's --out was.
         head: the one to score with; by default the best on dev, with examples the best of those that remember memes.
         threshold: probability from which on a label is 1; by default each head's own, tuned on dev.
-        at: an operating point instead, chosen on dev: "recall=.8", "precision=.9", "review=.1", "error=.05" or "cost".
+        at: an operating point, chosen on dev, by which each meme is allowed, reviewed or blocked: "recall=.8",
+        "precision=.9", "review=.1", "error=.05" or "cost". Labels stay as they are.
         features: a folder of extract's; memes that are in it are not encoded.
         cache: where scored memes' vectors and words are kept; True is memefuse's own cache folder, False is nowhere.
         text_encoder, image_encoder: other names or places of the encoders; they must be the same ones ("a+b" of two).
@@ -311,8 +313,6 @@ class Scorer:
     def _opinions(self, head: SavedHead, probability: Float[np.ndarray, "run meme"]) -> list[Opinion]:
         band = self.bands.get(head.name)
         threshold = head.threshold if self.threshold is None else self.threshold
-        if band and band[0] == band[1]:
-            threshold = band[1]
         columns = (probability.mean(axis=0), probability.min(axis=0), probability.max(axis=0))
         return [
             Opinion(head.name, mean, lowest, highest, threshold, len(probability), band)
@@ -351,15 +351,13 @@ def remembering(heads: Mapping[str, SavedHead], asked: str | None, at: str | Non
     if at:
         raise Refused(f"--at {at} and --examples are both given: the point was chosen on dev, without the examples")
     if old := [name for name in heads if name in kinds and name not in able and asked in (name, None)]:
-        raise Refused(
-            f"{', '.join(old)} in {model} was saved before examples could join it. Run experiments.compare again."
-        )
+        raise Refused(f"{', '.join(old)} in {model} was saved before examples could join it. {compare_again(model)}")
     if asked in heads and asked not in able:
         raise Refused(f"--examples: the head {asked} remembers no memes; {', '.join(able or kinds)} does: name it")
     if not able:
         raise Refused(
             f"--examples: no head in {model} remembers memes ({', '.join(heads)}); {', '.join(kinds)} does. "
-            f"Run: python -m experiments.compare --heads {','.join([*heads, *kinds])} --out {model}"
+            f"{compare_again(model, [*heads, *kinds])}"
         )
     return able if asked is None else dict(heads)
 

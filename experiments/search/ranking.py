@@ -1,7 +1,7 @@
 """A sweep's trials ranked by dev AUC-ROC, and what is chosen of them: encoders and settings for a comparison.
 
-The choice is a JSON file. Every key may be left out; settings not named keep their defaults; notes say what the choice
-of encoders hides:
+The choice is a JSON file. It names encoders or heads; every key may be left out; settings not named keep their
+defaults; notes say what the choice of encoders hides, and splits of which memes it is:
 
     {"text_encoder": "...", "image_encoder": "...", "heads": {"early": {"hidden": 512, "dropout": 0.3}}, "notes": []}
 """
@@ -10,13 +10,14 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from experiments.results.records import SplitSize, revive
 from experiments.search.grid import KINDS
 from experiments.search.trials import Trial
-from extract.errors import Refused, listing
+from extract.errors import Refused, listing, named
 from heads.models import HEADS
 from heads.settings import HeadSettings
 
@@ -90,6 +91,7 @@ class Choice:
     image_encoder: str | None = None
     heads: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # sentences that hold on the chosen encoders
+    splits: list[SplitSize] = field(default_factory=list)  # train and dev, as the sweep had them; older ones do not say
 
 
 def choose(ranked: Sequence[Candidate]) -> tuple[Choice, list[Candidate]]:
@@ -108,9 +110,14 @@ def choose(ranked: Sequence[Candidate]) -> tuple[Choice, list[Candidate]]:
 
 def read_choice(path: Path) -> Choice:
     """Read what a sweep chose. Raises Refused, naming every fault, when the file cannot be meant."""
+    hint = "Name the sweep.json that a sweep wrote to its --out."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if strange := sorted(content.keys() - {each.name for each in fields(Choice)}):
+            raise ValueError(f"it has {named(strange)}")
         heads = {head: dict(settings) for head, settings in content.get("heads", {}).items()}
+        if not (heads or content.get("text_encoder") or content.get("image_encoder")):
+            raise ValueError("it names no encoder and no head")
         faults = [f"unknown head {head}" for head in heads if head not in HEADS]
         given = [(head, key, value) for head, settings in heads.items() for key, value in settings.items()]
         faults += [f"{head}: unknown setting {key}" for head, key, _ in given if key not in KINDS]
@@ -120,13 +127,13 @@ def read_choice(path: Path) -> Choice:
             if key in KINDS and not isinstance(value, (int, float) if KINDS[key] is float else KINDS[key])
         ]
         if faults:
-            raise Refused(f"{path} is not what a sweep writes:\n{listing(faults)}")
-        notes = [str(note) for note in content.get("notes", [])]
+            raise Refused(f"{path} is not what a sweep writes:\n{listing(faults)}\n{hint}")
         for settings in heads.values():
             settings |= {key: float(value) for key, value in settings.items() if KINDS[key] is float}
             HeadSettings(**settings)
+        read: Choice = revive(Choice, content | {"heads": heads, "notes": [*map(str, content.get("notes", []))]})
     except OSError as error:
         raise Refused(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Refused(f"{path} is not what a sweep writes: {error}") from None
-    return Choice(content.get("text_encoder"), content.get("image_encoder"), heads, notes)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise Refused(f"{path} is not what a sweep writes: {error}. {hint}") from None
+    return read

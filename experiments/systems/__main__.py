@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=DEVICES, default="auto", help="default: auto")
     arithmetic = "of encoders' products (default: auto: that of vectors that are there, else the fast one)"
     add("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help=arithmetic)
-    unusable = "memes that cannot be used: stop, or leave them out"
+    unusable = "memes that cannot be used: stop (the default), or leave them out"
     add("--on-error", choices=("stop", "skip"), default="stop", help=unusable)
     add("--predict", nargs=2, metavar=("IMAGE", "TEXT"), help="score one meme with the last run of NAME")
     return parser
@@ -161,4 +161,4 @@ def predict(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(main, goes_on=True))

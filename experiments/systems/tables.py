@@ -145,7 +145,7 @@ class SystemsTable:
             about = [self.label(each, each.system), " ".join(each.trained) or "none", memes, steps]
             rows.append([*about, str(each.seeds), each.precision, *seconds])
         header = ["", "trains", "train memes", "steps", "seeds", "precision", "seconds", "memefuse's"]
-        return Table("", header, rows)
+        return Table("", header, rows, words=(0, 1, 5))
 
     @property
     def notes(self) -> list[str]:

@@ -31,10 +31,10 @@ def leaderboard(board: Leaderboard) -> list[str]:
         first, memes = group[0], next(size.labelled for size in board.sizes if size.name == board.judged)
         near = {pair.against: sentence for pair in board.pairs if (sentence := untold(pair, memes))}
         told = next((near[each.name] for each in group if each.name in near), "more memes may tell them apart.")
-        cost = "of unknown cost" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
+        cost = "no cost is known" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
         said.append(
-            f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the cheapest is "
-            f"{first.name} ({cost}, {first.dims:,} dims). Level is not equal: {told}"
+            f"Level with it: {len(group) - 1:,}. One may choose from these {len(group):,}; the {order(board)} "
+            f"is {first.name} ({cost}, {first.dims:,} dims). Level is not equal: {told}"
         )
     if unknown := [name for name in board.encoders if not measured(board, name)]:
         said.append(
@@ -47,6 +47,14 @@ def leaderboard(board: Leaderboard) -> list[str]:
             f"Costs are seconds of reading, decoding and encoding a meme on {devices[0]}, one side after the other."
         )
     return said
+
+
+def order(board: Leaderboard) -> str:
+    """What the first is of the group that one may choose from, by which it is ordered."""
+    costs = [each.seconds for each in board.level]
+    if math.isnan(costs[0]):
+        return "narrowest"
+    return "cheapest of known cost" if math.isnan(costs[-1]) else "cheapest"
 
 
 def measured(board: Leaderboard, encoder: str) -> bool:
@@ -90,11 +98,11 @@ def leaderboard_table(board: Leaderboard, title: str = "") -> Table:
             + [with_spread(each.splits[board.judged].metrics[name]) for name in decisions]
             + ([difference(ahead), probability(ahead.p_holm)] if ahead else ["", ""])
         )
-    return Table(title, header, rows)
+    return Table(title, header, rows, words=(0, 1))
 
 
 def level_table(board: Leaderboard, title: str = "") -> Table:
-    """The group that one may choose from, cheapest first, with how many memes would tell each from the best."""
+    """The group that one may choose from, in its order, with how many memes would tell each from the best."""
     ahead = {pair.against: [difference(pair), memes_needed(pair)] for pair in board.pairs}
     place = {each.name: number for number, each in enumerate(board.standings, 1)}
     rows = [
@@ -121,7 +129,7 @@ def leaderboard_markdown(board: Leaderboard) -> str:
         [*leaderboard(board), *board.notes],
         f"## {len(board.standings):,} rows, by {board.dev}",
         leaderboard_table(board),
-        "## Level with the best, cheapest first",
+        f"## Level with the best, {order(board)} first",
         level_table(board),
         "## How to read this",
         LEADERBOARD_READING,

@@ -20,7 +20,7 @@ CONCLUSIONS = {  # of records.CONCLUSIONS
 }
 
 
-READING = """\
+FIGURES_READING = """\
 Figures are means ± standard deviation over seeds. Intervals are 95% score intervals (Wilson) of that mean: their
 variance is the bootstrap's over memes (2,000 resamples of groups that share a text or an image) and that over seeds.
 They say how far the figure may lie from what more memes of this kind, and other seeds, would show. AUC-ROC and AP
@@ -29,7 +29,10 @@ again at the threshold with the best macro-F1 on dev. ECE (expected calibration 
 better when lower.
 
 "Mean of N runs" is what predict, serve and submit use: the mean probability of a head's runs, with a threshold of its
-own, tuned on dev. Those very runs are used again, so its interval counts memes alone as luck.
+own, tuned on dev. Those very runs are used again, so its interval counts memes alone as luck."""
+SLICES_READING = "Slices have such intervals, too, but none with fewer than 10 memes of either label."
+READING = f"""\
+{FIGURES_READING}
 
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of memes that share a text or an image,
@@ -47,7 +50,7 @@ it, for the seeds' luck stays, or the difference is too small).
 What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
 "LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
 
-Slices have such intervals, too, but none with fewer than 10 memes of either label.
+{SLICES_READING}
 
 References: chance is what a fair coin is expected to score; majority class gives every meme train's share of label 1;
 LR is logistic regression with C tuned on dev; kNN the share of label 1 among the nearest train memes by cosine, k tuned

@@ -12,7 +12,6 @@ from experiments.tables import WIDTH, Table, latex_page, page, plain, table_of
 from experiments.words.comparison import READING, conclusion, heading, memes_needed, summary, undefined
 from heads.metrics import DECISIONS, METRICS
 
-PAIR_WORDS = frozenset({0, 1, 2, 9})  # columns of a table of pairs that hold words
 OTHERS_TITLE = "All other pairs of heads"
 ABLATION_TITLE = "What heads lose without a side"
 LINEAR_TITLE = "Each head against logistic regression on the same vectors"
@@ -77,6 +76,7 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
             "shown at 80%": lambda pair: words.bare(pair.detectable),
             "memes for it": memes_needed,
         },
+        words=(0, 1, 2, 9),
     )
 
 

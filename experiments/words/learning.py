@@ -84,6 +84,7 @@ def learning_tables(curve: LearningCurve, others: Sequence[Replaced] = ()) -> li
             "p of the fit": lambda law: bare(law.p),
             "with twice the labels": lambda law: law.refused or change(law.gain, law.gain_low, law.gain_high),
         },
+        words=(0, 1),
     )
     return [*tables, laws, *([others_table(curve, others)] if others else [])]
 
@@ -106,6 +107,7 @@ def others_table(curve: LearningCurve, others: Sequence[Replaced]) -> Table:
             "with those": lambda its: with_interval(its.of_other),
             "best others on dev": lambda its: its.other,
         },
+        words=(0, 1, 4, 7),
     )
 
 

@@ -34,14 +34,15 @@ def meme(score: "Score", scorer: "Scorer") -> str:
 
 
 def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
-    """Which head a probability is of, and from where on its label is 1."""
+    """Which head a probability is of, from where on its label is 1, and what an operating point makes of it."""
     runs = f"mean of {opinion.runs} runs" if opinion.runs > 1 else "1 run"
     tuned = "as asked for" if scorer.threshold is not None else "tuned on dev"
+    said = f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
     if opinion.band:
         low, high = opinion.band
-        reviewed = f", reviewed from {bare(low)} to {bare(high)}" if low < high else ""
-        tuned = f"{tuned}{reviewed}, for {scorer.at} on dev" if reviewed else f"chosen on dev for {scorer.at}"
-    return f"head {opinion.head}, {runs}; label 1 from {bare(opinion.threshold)}, {tuned}"
+        reviewed = f"reviewed from {bare(low)}, " if low < high else ""
+        said += f"; {reviewed}blocked from {bare(high)}, for {scorer.at} on dev"
+    return said
 
 
 def examples(added: "Added") -> str:
@@ -98,4 +99,5 @@ def meme_table(score: "Score", scorer: "Scorer") -> Table:
             "label 1 from": lambda its: bare(its.threshold),
             "label": lambda its: str(its.label),
         },
+        words=(0, 1),
     )

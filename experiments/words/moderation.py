@@ -90,7 +90,7 @@ def operating_table(answer: OperatingPoints, head: str, split: str) -> Table:
         return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
 
     rows = [[point.goal, operating_goal(point), *cells(point)] for point in points]
-    return Table(f"Operating points of {head} on {split}", header, rows)
+    return Table(f"Operating points of {head} on {split}", header, rows, words=(0, 1))
 
 
 def field_table(answer: FieldSlices, head: str, split: str) -> Table:

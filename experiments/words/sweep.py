@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments.results.records import Figure
+from experiments.results.records import Figure, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error, best_of_each, swept
 from experiments.search.trials import Trial, described
 from experiments.tables import Table, page
@@ -11,19 +11,24 @@ from extract.store import EncoderIdentity
 from heads.models import HEADS
 
 
-def choice_cautions(choice: Choice, encoders: Mapping[str, EncoderIdentity], heads: Sequence[str]) -> list[str]:
-    """What must be said of these heads compared under a sweep's choice, on these encoders."""
+def choice_cautions(
+    choice: Choice, encoders: Mapping[str, EncoderIdentity], heads: Sequence[str], splits: Sequence[SplitSize]
+) -> list[str]:
+    """What must be said of these heads compared under a sweep's choice, on these encoders. splits: train and dev."""
     names = tuple(encoder.name for encoder in encoders.values())
     notes = list(choice.notes) if names == (choice.text_encoder, choice.image_encoder) else []
+    if other := [here.name for there, here in zip(choice.splits, splits, strict=False) if not here.same_memes(there)]:
+        notes.append(f"The sweep was made on other memes, in {' and '.join(other)}: its choice may not be best here.")
     tuned = [head for head in heads if head in choice.heads]
     rest = [head for head in heads if head not in choice.heads]
-    if not tuned or not rest:
-        return notes
-    return [
-        *notes,
-        f"Tuned by the sweep: {', '.join(tuned)}; with the shipped settings: {', '.join(rest)}. "
-        "A difference between one of the former and one of the latter may be the tuning's.",
-    ]
+    if tuned and rest:
+        notes.append(
+            f"Tuned by the sweep: {', '.join(tuned)}; with the shipped settings: {', '.join(rest)}. "
+            "A difference between one of the former and one of the latter may be the tuning's."
+        )
+    elif choice.heads:
+        notes.append(f"Tuned by the sweep: {', '.join(tuned) or 'none of these heads'}.")
+    return notes
 
 
 def candidate_score(candidate: Candidate) -> str:
@@ -103,7 +108,7 @@ def ranking_table(ranked: Sequence[Candidate], shown: int = 20) -> Table:
         for place, each in enumerate(ranked[:shown], start=1)
     ]
     title = f"The best {len(rows):,} of {len(ranked):,}"
-    return Table(title, ["rank", "head", "encoders", "dev AUC-ROC", *names], rows)
+    return Table(title, ["rank", "head", "encoders", "dev AUC-ROC", *names], rows, words=(0, 1, 2))
 
 
 def best_table(ranked: Sequence[Candidate]) -> Table:
@@ -119,7 +124,7 @@ def best_table(ranked: Sequence[Candidate]) -> Table:
         encoders = " + ".join(best.encoders)
         rows.append([head, tried, encoders, candidate_score(best), *against, *setting_cells(best, names)])
     header = ["head", "tried", "encoders", "best dev AUC-ROC", "shipped recipe", "gain", *names]
-    return Table("The best of each head", header, rows)
+    return Table("The best of each head", header, rows, words=(0, 2))
 
 
 def setting_cells(candidate: Candidate, names: Sequence[str]) -> list[str]:

@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--all", action="store_true", dest="every", help="read all memes, and replace their texts")
     add("--split", default="all", metavar="all|NAME[,NAME]", help="splits to read (default: all there are)")
     add("--out", type=place, metavar="DIR", help="write manifests there, with a link to the images (default: in place)")
-    add("--on-error", choices=("stop", "skip"), default="stop", help="rows and images that cannot be used")
+    unusable = "rows and images that cannot be used (default: stop)"
+    add("--on-error", choices=("stop", "skip"), default="stop", help=unusable)
     add(
         "--language",
         default=LANGUAGE,
@@ -63,4 +64,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    sys.exit(errors.run(main, goes_on=True))

@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to draw into")
     for split, count in defaults.splits().items():
         add(f"--{split}", type=int, default=count, metavar="N", help=f"{split} memes (default {count})")
-    add("--seed", type=int, default=defaults.seed, metavar="N", help="another seed, other memes")
+    seed_help = f"another seed, other memes (default {defaults.seed})"
+    add("--seed", type=int, default=defaults.seed, metavar="N", help=seed_help)
     sides_help = f"pixels of the pictures' sides (default {sides[0]} {sides[1]})"
     add("--sides", type=int, nargs=2, default=sides, metavar=("FROM", "TO"), help=sides_help)
     add("--workers", type=int, metavar="N", help="processes (default: as many as pay)")
@@ -37,4 +38,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run(main, goes_on=True))

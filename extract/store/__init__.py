@@ -14,6 +14,7 @@ from extract.store.reading import (
     columns,
     columns_path,
     encoders,
+    extract_command,
     join,
     recorded,
     side_by_side,

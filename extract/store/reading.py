@@ -46,6 +46,12 @@ def recorded(features: Place) -> dict[Place, DatasetIdentity]:
     return said
 
 
+def extract_command(features: Place) -> str:
+    """Return the command that encodes into a features folder; of a dataset that is not told there, DIR."""
+    data = next((its.data for its in recorded(features).values() if its.data), "DIR")
+    return f"python -m extract --data {data} --features {features}"
+
+
 def columns_path(path: Place) -> Place:
     """Of the file beside a published split that holds what else its manifest's rows held."""
     return path.with_suffix(".columns.jsonl")
@@ -83,7 +89,7 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
     """
     places.refuse_unreachable(features)
     if not features.is_dir():
-        raise Refused(f"no features folder {features}; run: python -m extract --features {features}")
+        raise Refused(f"no features folder {features}; run: {extract_command(features)}")
     splits: dict[str, dict[str, Place]] = {}
     for path in places.glob(features, "[!.]*/[!.]*.h5"):
         if tests or not path.stem.startswith("test"):

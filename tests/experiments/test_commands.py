@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -84,6 +85,61 @@ def test_help_shows_an_example_and_imports_nothing_heavy(name):
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"python -m {name}" in answer.stdout.split("example")[-1]
     assert answer.stdout.endswith("STATUS 0 HEAVY []\n")
+
+
+def options_of(monkeypatch, *command: str) -> list[argparse.Action]:
+    """What a command takes."""
+    taken = []
+
+    def stop(self, *_):
+        taken.extend(self._actions)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(Parsed):
+        call([*command])
+    return taken
+
+
+BENCHES = [("experiments.bench", bench) for bench in ("extract", "gpu", "heads", "ray")]
+EACH = [(name,) for name in COMMANDS if name != "experiments.bench"] + BENCHES
+
+
+@pytest.mark.parametrize("command", EACH, ids=" ".join)
+def test_help_says_every_default(command, monkeypatch):
+    valued = [each for each in options_of(monkeypatch, *command) if each.option_strings and each.nargs != 0]
+    silent = [each.dest for each in valued if each.default not in (None, []) and "default" not in str(each.help)]
+    assert silent == []
+
+
+def test_git_ignores_what_commands_write(monkeypatch):
+    outs = {str(each.default) for command in EACH for each in options_of(monkeypatch, *command) if each.dest == "out"}
+    outs |= {words[words.index("--out") + 1] for words in OURS if "--out" in words}
+    written = {out if Path(out).suffix else f"{out}/a-file" for out in outs - {"None"}}
+    assert {"predictions.csv", "submission.csv", "export/a-file", "reports/a-file"} <= written
+    git = ["git", "check-ignore", *sorted(written)]
+    told = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
+    if told.returncode == 128:
+        pytest.skip("no checkout")
+    assert set(told.stdout.split()) == written
+
+
+GO_ON = {"extract", "extract.ocr", "extract.sample", "experiments.systems"}
+GO_ON |= {"experiments.sweep", "experiments.leaderboard", "experiments.learning_curve"}
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "experiments.bench"])
+def test_ctrl_c_says_whether_the_same_command_goes_on(name, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module(name, run_name="__main__")
+    kept = ": what is finished is kept, and the same command goes on from there" if name in GO_ON else ""
+    assert (left.value.code, capsys.readouterr().err) == (130, f"interrupted{kept}\n")
 
 
 def extras_named(path: Path) -> set[str]:

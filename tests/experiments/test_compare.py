@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from experiments import compare, options
+from experiments import compare, options, training
 from experiments.results import folder as results
 from experiments.results import records
 from experiments.results.records import Comparison
@@ -324,7 +324,8 @@ def test_what_a_sweep_s_choice_hides_stands_in_the_comparison(tmp_path, capsys):
         (["--from-sweep", "/nowhere.json"], "/nowhere.json cannot be read"),
         (["--device", "cuda"], "--device cuda: "),
         (["--heads", "text,middle"], "--heads: unknown head middle; there are text, image, early, late, mean"),
-        (["--heads", ","], "--heads: unknown head ; there are text"),
+        (["--heads", "middle"], f"--heads: unknown head middle; there are {', '.join(HEADS)}, ensemble, or all"),
+        (["--heads", ","], "--heads: no head is named; there are text"),
         (["--heads", "ensemble"], "--heads ensemble: it is made of heads; name those, too"),
     ],
 )
@@ -336,10 +337,20 @@ def test_refusals_have_status_2_and_no_traceback(options, says, capsys, monkeypa
     assert "Traceback" not in said
 
 
-def test_a_refusal_leaves_nothing_behind(tmp_path, capsys):
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_refusal_and_ctrl_c_leave_nothing_behind(tmp_path, capsys):
     assert command(tmp_path) == 2
     assert list(tmp_path.iterdir()) == []
     planted.features(tmp_path / "features")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "heads", stopped)
+        assert command(tmp_path, "--seeds", "1") == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "out").write_text("a file")
     assert command(tmp_path) == 2
     assert f"error: --out {tmp_path / 'out'}: cannot write there: Not a directory" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from extract.store import EncoderFolder, StoreError
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(Refused, match=r"holds no text features. It is empty.\nRun: python -m extract"):
+    with pytest.raises(Refused, match=r"It is empty.\nRun: python -m extract --data DIR --features "):
         loading.load(tmp_path)
 
 
@@ -125,7 +125,8 @@ def test_a_missing_dev_is_refused_with_the_way_out(tmp_path):
         loading.load(planted.features(tmp_path, {"train": 40, "test": 20}))
     assert str(refused.value) == (
         "no features of dev for both encoders; dev decides when training stops, and test must not. There are:\n"
-        "  tiny-bert: test, train\n  tiny-resnet: test, train\nRun: python -m extract --split dev"
+        "  tiny-bert: test, train\n  tiny-resnet: test, train\n"
+        f"Run, with the same encoders: python -m extract --data DIR --features {tmp_path} --split dev"
     )
 
 

@@ -1,6 +1,7 @@
 """Exported heads say what predict says, without memefuse; the card tells what they are; figures are logged."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,8 @@ from experiments import compare, export
 from experiments.model_card import card
 from experiments.operating_points import operating_points
 from experiments.results import exported, folder, loggers, models
-from extract import errors
+from experiments.words.comparison import FIGURES_READING, SLICES_READING
+from extract import errors, store
 from heads.models import HEADS
 
 FILES = {"head.py": "a module"}
@@ -168,12 +170,25 @@ def test_the_card_tells_what_it_is(compared):
     assert all(len(digest) == 64 and f"`{digest}`" in text for digest in digests)
     assert "4 of 40 memes of test stand in train, too" in text
     assert "A miss costs 5, a false alarm 1" in text
+    vectors = f"{planted.TEXT} (6) + {planted.IMAGE} (9)"
+    assert f"\nDataset: of unknown name; vectors by {vectors}.\n" in text
+    assert "| --- | ---: | ---: | ---: | --- |" in text  # of the data
+    assert "| --- | --- | ---: | --- | --- |" in text  # of the encoders
+    assert not {"Holm", "kNN"} & {*re.findall(r"\w+", text)}  # nor what is told of tests and references
+    assert text.endswith(f"{FIGURES_READING}\n\n{SLICES_READING}\n")
+    uncut = replace(results, comparison=replace(results.comparison, slices=[]))
+    assert card(uncut, saved, out, FILES).endswith(f"{FIGURES_READING}\n")
+    recorded = compared / "features" / planted.TEXT / store.DATASET
+    recorded.write_text(json.dumps({"data": "../../my_memes", "splits": {}}))
+    assert f"\nDataset: my_memes; vectors by {vectors}.\n" in card(results, saved, out, FILES)
+    recorded.unlink()
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         (["--formats", "torch,jar"], "--formats: unknown format jar; there are torch, sklearn, onnx, or all"),
+        (["--formats", ","], "--formats: no format is named; there are torch, sklearn, onnx, or all"),
         (["--head", "none"], "head none is not among those kept"),
         (["--model", "nowhere"], "nowhere holds no comparison.json"),
     ],

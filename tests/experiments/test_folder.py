@@ -95,7 +95,7 @@ def test_right_is_what_the_mean_probability_says():
 @pytest.mark.parametrize("name", ["comparison.json", "runs.jsonl", "predictions_test.csv"])
 def test_a_missing_file_is_named(copy, name):
     (copy / name).unlink()
-    with pytest.raises(Refused, match=rf"{name}.*Run: python -m experiments\.compare --out {copy}"):
+    with pytest.raises(Refused, match=rf"{name}.*Run: python -m experiments\.compare --features .* --out {copy}$"):
         reports.read_results(copy)
 
 
@@ -115,6 +115,9 @@ def test_files_of_two_comparisons_are_refused(copy, name):
     with pytest.raises(Refused, match="files of two comparisons") as refused:
         reports.read_results(copy)
     assert f"  {name} is not the file that comparison.json names" in str(refused.value)
+    hint = str(refused.value).split("Run: python -m experiments.compare ")[1]
+    compare.main([*hint.split(), *QUICK])  # works as printed
+    assert reports.read_results(copy).heads == HEADS
 
 
 def test_swapping_a_comparison_in_is_seen(copy, folder, tmp_path):
@@ -218,7 +221,7 @@ def test_a_comparison_that_cannot_be_read_is_not_overwritten_unasked(copy, folde
     with pytest.raises(Refused, match=said):
         compare.main(asked)
     assert {path: path.read_bytes() for path in reports.walk(copy)} == before
-    with pytest.raises(Refused, match=rf"Run: python -m experiments.compare --out {copy} --overwrite$"):
+    with pytest.raises(Refused, match=rf"Run: python -m experiments.compare --features DIR --out {copy} --overwrite$"):
         reports.read_results(copy)
     compare.main([*asked, "--overwrite"])
     assert reports.read_results(copy).heads == ["text"]

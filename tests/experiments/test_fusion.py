@@ -31,14 +31,22 @@ def test_fusion_is_alone_where_no_single_head_agrees():
     assert fusion.agreement(predicted, ["text", "image"]).rows == [["text", "", "60%"], ["image", "60%", ""]]
 
 
-def test_slices_of_one_label_each_are_listed_and_not_drawn():
+def test_slices_with_few_memes_of_a_label_are_listed_and_not_drawn():
     undefined = {head: Figure(NAN, undefined=1) for head in AREAS}
     short, long = (Slice("test", name, 50, positive, undefined) for name, positive in (("short", 0), ("long", 50)))
     section = fusion.slices(results(AREAS, slices=[short, long]))
     assert [type(block) for block in section.blocks] == [Grid]
     assert [row[0] for row in section.blocks[0].table.rows] == ["short", "long"]
     both = Slice("test", "both", 50, 25, AREAS)
-    section = fusion.slices(results(AREAS, slices=[short, both]))
+    section = fusion.slices(results(AREAS, slices=[both]))
+    assert section.blocks[0].caption == "Where heads do well and badly on test; memes in brackets."
+    few = Slice("test", "few", 8, 1, {head: Figure(1.0, 0.0) for head in AREAS})
+    section = fusion.slices(results(AREAS, slices=[short, both, few]))
     assert [type(block) for block in section.blocks] == [Drawings, Grid]
+    assert section.blocks[0].caption.endswith(
+        " Not drawn: 2 with fewer than 10 memes of a label, which have no interval."
+    )
+    assert "few" not in section.blocks[0].panels[0].alt
+    assert "1.000" in section.blocks[1].table.rows[2]
     assert section.blocks[0].panels[0].alt.startswith("AUC-ROC on slices of test. both: text .700")
     assert fusion.slices(results(AREAS)) is None

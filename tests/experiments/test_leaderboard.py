@@ -160,8 +160,21 @@ def test_level_is_for_want_of_memes_and_the_table_counts_them(board):
     table = sentences.level_table(known)
     assert table.header[-2:] == ["the best is ahead by", "memes for it"]
     assert [row[-2:] for row in table.rows] == [[words.difference(pairs[0]), "1,235"], ["", ""]]
+    partly = replace(known, standings=[replace(best, seconds=math.nan), *level[1:]])
+    assert f"the cheapest of known cost is {second.name} (1 ms a meme" in sentences.leaderboard(partly)[2]
     unknown = replace(known, pairs=[replace(pairs[0], detectable=math.nan)])
     assert sentences.leaderboard(unknown)[2].endswith("Level is not equal: more memes may tell them apart.")
+
+
+def test_without_any_cost_nothing_is_called_cheapest(board):
+    bare = [replace(each, seconds=math.nan, level=True) for each in board.standings]
+    unknown = replace(board, standings=bare)
+    assert [each.dims for each in unknown.level] == sorted(each.dims for each in bare)
+    page = sentences.leaderboard_markdown(unknown)
+    narrowest = unknown.level[0]
+    assert f"; the narrowest is {narrowest.name} (no cost is known, {narrowest.dims} dims)." in page
+    assert "\n## Level with the best, narrowest first\n" in page
+    assert "cheapest" not in page
 
 
 def test_files_say_the_same(ran, board):
@@ -182,6 +195,16 @@ def test_files_say_the_same(ran, board):
     assert "best_ahead_memes_needed" in table
     assert table["best_ahead_p_holm"].notna().sum() == 6
     assert set(table["dataset"]) == {"features"}
+
+
+def test_what_is_to_be_minded_is_said_once(tmp_path, capsys):
+    sizes = {"train": 30, "dev": 12, "test": 12}
+    features = planted.features(tmp_path / "f", sizes)
+    for split in sizes:
+        planted.rewrite(features, planted.TEXT, split, settings={"max_tokens": 8})
+    assert run("--features", features, "--out", tmp_path / "out", "--heads", "text,early", "--seeds", "1") == 0
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("word pieces are cut") == 1
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(ran, tmp_path, monkeypatch):

@@ -251,7 +251,8 @@ def test_an_out_that_cannot_be_written_is_refused(home):
 
 def test_sizes_beyond_train_are_left_out_and_said(home):
     curve = again(home, sizes=[60, "all", 5000, 300], draws=1, seeds=1, heads="text", references="none")
-    assert (curve.sizes, curve.notes) == ([60, 120], ["train holds 120 memes: of the sizes, 300, 5,000 left out."])
+    beyond = "train holds 120 memes: of the sizes, 300, 5,000 left out."
+    assert (curve.sizes, curve.notes) == ([60, 120], [beyond, "Tuned by the sweep: text."])
 
 
 def test_a_subset_that_lacks_a_label_is_refused(tmp_path):
@@ -282,7 +283,8 @@ def test_one_encoder_alone_has_the_curve_of_its_own_heads(home, tmp_path):
     shutil.rmtree(tmp_path / planted.IMAGE)
     asked = few(home) | {"heads": "text,image,early"}
     curve = learning_curve(tmp_path, sizes="20,all", draws=1, out=tmp_path / "out", **asked)
-    assert curve.notes == [f"image, early left out: there are no image vectors in {tmp_path}."]
+    left_out = f"image, early left out: there are no image vectors in {tmp_path}."
+    assert curve.notes == [left_out, "Tuned by the sweep: text."]
     assert {point.head for point in curve.points} == {"text"}
 
 
@@ -304,4 +306,4 @@ def test_a_head_that_diverged_is_said(home, monkeypatch, tmp_path):
     monkeypatch.setattr(training, "heads", diverging)
     curve = again(home, out=tmp_path, references="none")
     assert [point.size for point in curve.of("text", "test")] == [60, 120]
-    assert curve.notes == ["text: training diverged on 2 of 5 subsets, which are left out of its figures."]
+    assert curve.notes[1:] == ["text: training diverged on 2 of 5 subsets, which are left out of its figures."]

@@ -112,7 +112,7 @@ def test_a_bad_image_stops_its_split_and_can_be_skipped_or_mended(tiny, tmp_path
     assert f"1 of 4 images cannot be decoded; {tmp_path}/f/resnet-" in said
     assert f"train.h5 was not written.\n  2  {data}/img/2.png  0 bytes: empty file\n" in said
     _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny, "--on-error", "skip")
-    assert said.count("3 memes, 1 left out, written") == 2
+    assert said.count("3 memes, 1 left out and listed in train.dropped.txt, written") == 2
     Image.new("RGB", (9, 9), "white").save(data / "img/2.png")
     _, said = call("extract", "--data", data, "--features", tmp_path / "f", *tiny)
     assert said.count("4 memes, written") == 2

@@ -254,14 +254,14 @@ def test_heads_that_remember_nothing_are_refused(world, tmp_path, capsys):
     del old["known"]
     about.write_text(json.dumps(old))
     assert command(tmp_path, *asked) == 2
-    assert "was saved before examples could join it. Run experiments.compare again." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "was saved before examples could join it. Run: python -m experiments.compare --features " in told
     assert command(tmp_path, "--text", "a", "--image", meme(world).image, "--head", "retrieval") == 0
     about.unlink()
     assert command(tmp_path, *asked) == 2
-    assert (
-        "remembers memes (text); retrieval does. Run: python -m experiments.compare --heads text,retrieval --out "
-        in (capsys.readouterr().err)
-    )
+    told = capsys.readouterr().err
+    assert "remembers memes (text); retrieval does. Run: python -m experiments.compare --features " in told
+    assert f" --heads text,retrieval --out {tmp_path / 'reports'}\n" in told
 
 
 def test_the_nearest_are_those_that_vote_with_their_shares(world):

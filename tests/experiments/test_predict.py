@@ -18,6 +18,7 @@ from experiments.operating_points import operating_points
 from experiments.options import model_arguments
 from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
 from experiments.serve import __main__ as serve
+from experiments.words import bare
 from experiments.words.memes import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read_split
@@ -348,7 +349,8 @@ def test_models_that_cannot_be_used_are_refused(world, fakes, tmp_path, capsys):
         return capsys.readouterr().err
 
     none = tmp_path / "none"
-    assert f"{none} holds no trained heads. Run: python -m experiments.compare --out {none}" in said_of(none)
+    run = f"Run: python -m experiments.compare --features DIR --out {none}\n"
+    assert f"{none} holds no trained heads. {run}" in said_of(none)
     assert f"{world} holds no trained heads. There are some in:\n  --model {world / 'reports'}\n" in said_of(world)
     model = shutil.copytree(world / "reports", tmp_path / "reports")
     about, weights = model / "models" / "text.json", model / "models" / "text.safetensors"
@@ -478,24 +480,30 @@ def test_without_a_reader_the_ways_out_are_named(world, fakes, reads_nothing, ca
     )
     (tmp_path / "rows.jsonl").write_text('{"id": "a", "img": "red.png"}\n')
     assert command(world, tmp_path / "rows.jsonl") == 2
-    assert "1 row has no text: python -m extract.ocr --data DIR reads it from the pictures." in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 row has no text: memefuse[ocr], once installed, reads it from the pictures." in told
 
 
 @pytest.mark.parametrize("at", ["recall=.5", "review=.3", "cost"])
 def test_an_operating_point_decides(world, fakes, capsys, at):
     if at == "cost":
         operating_points(world / "reports", costs=(5.0, 1.0))
-    assert command(world, "--data", world / "data", "--split", "test", "--head", "early", "--at", at) == 0
+    asked = ["--data", world / "data", "--split", "test", "--head", "early"]
+    assert command(world, *asked) == 0
+    plain = table(capsys.readouterr().out)
+    assert command(world, *asked, "--at", at) == 0
     found = table(capsys.readouterr().out)
     [(low, high)] = {tuple(Scorer.load(world / "reports", head="early", at=at).bands["early"])}
     assert list(next(iter(found.values())))[:4] == ["id", "probability", "label", "decision"]
-    for row in found.values():
+    for name, row in found.items():
         chance = float(row["probability"])
-        assert row["decision"] == ("block" if chance >= high else "allow" if chance < low else "review")
-        assert at.startswith("review") or row["label"] == str(int(row["decision"] == "block"))
+        assert row.pop("decision") == ("block" if chance >= high else "allow" if chance < low else "review")
+        assert row == plain[name]
     meme = first_meme(world)
     assert command(world, "--image", meme.image, "--text", meme.text, "--head", "early", "--at", at) == 0
-    assert f"{at}" in capsys.readouterr().out.splitlines()[0]
+    [first, *_] = capsys.readouterr().out.splitlines()
+    reviewed = f"reviewed from {bare(low)}, " if low < high else ""
+    assert first.endswith(f", tuned on dev; {reviewed}blocked from {bare(high)}, for {at} on dev)")
 
 
 def test_an_operating_point_that_cannot_be_had_is_refused(world, fakes, tmp_path, capsys):

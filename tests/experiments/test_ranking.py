@@ -1,13 +1,17 @@
 """A sweep's choice is read as it was meant, or refused with every fault."""
 
 import json
+from dataclasses import asdict, replace
 
 import pytest
 
+from experiments.results.records import SplitSize
 from experiments.search.ranking import Choice, read_choice
 from experiments.words import sweep as words
 from extract.errors import Refused
 from extract.store import EncoderIdentity
+
+COMPARED = {"encoders": {}, "splits": [], "rows": [], "judged": [], "linear": [], "notes": [], "files": {}, "run": ""}
 
 
 def written(tmp_path, value) -> object:
@@ -21,7 +25,9 @@ def test_encoders_and_settings_are_read(tmp_path):
     found = {"early": {"hidden": 64, "dropout": 0.1}}
     assert read_choice(written(tmp_path, value)) == Choice("bert", None, found, [])
     assert read_choice(written(tmp_path, value | {"notes": ["so"]})) == Choice("bert", None, found, ["so"])
-    assert read_choice(written(tmp_path, {})) == Choice(None, None, {}, [])
+    assert read_choice(written(tmp_path, {"text_encoder": "bert"})) == Choice("bert")
+    size = SplitSize("train", 4, 4, 2, 4, "a digest", 4, sides={"text": "another"})
+    assert read_choice(written(tmp_path, value | {"splits": [asdict(size)]})).splits == [size]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +42,12 @@ def test_encoders_and_settings_are_read(tmp_path):
         ({"heads": {"text": {"dropout": 1}}}, "dropout must be at least 0 and below 1, not 1"),
         ({"heads": [1]}, "is not what a sweep writes"),
         ([], "is not what a sweep writes"),
+        ({}, "is not what a sweep writes: it names no encoder and no head. Name the sweep.json that a sweep wrote"),
+        (
+            COMPARED,
+            "is not what a sweep writes: it has encoders, files, judged, linear, rows and 1 more. Name the sweep",
+        ),
+        ({"heads": {"text": {}}, "splits": [1]}, "is not what a sweep writes"),
         ("{", "is not what a sweep writes: Expecting property name"),
     ],
 )
@@ -50,16 +62,16 @@ def test_a_missing_file_is_named(tmp_path):
         read_choice(tmp_path / "none.json")
 
 
-def cautions(choice: Choice, text: str, heads: list[str]) -> list[str]:
+def cautions(choice: Choice, text: str, heads: list[str], splits=()) -> list[str]:
     names = {"text": text, "image": "resnet"}
     encoders = {side: EncoderIdentity(side, name, 4, "", {}, {}) for side, name in names.items()}
-    return words.choice_cautions(choice, encoders, heads)
+    return words.choice_cautions(choice, encoders, heads, splits)
 
 
 def test_a_sweep_s_notes_hold_on_its_own_encoders_only():
     choice = Choice("bert", "resnet", {"text": {"hidden": 8}, "early": {"hidden": 8}}, ["mind this"])
-    assert cautions(choice, "bert", ["text", "early"]) == ["mind this"]
-    assert cautions(choice, "another", ["text", "early"]) == []
+    assert cautions(choice, "bert", ["text", "early"]) == ["mind this", "Tuned by the sweep: text, early."]
+    assert cautions(choice, "another", ["text", "early"]) == ["Tuned by the sweep: text, early."]
 
 
 def test_heads_that_were_not_tuned_are_named_beside_those_that_were():
@@ -68,5 +80,21 @@ def test_heads_that_were_not_tuned_are_named_beside_those_that_were():
         "Tuned by the sweep: early; with the shipped settings: text, image. A difference between one of the former and "
         "one of the latter may be the tuning's."
     ]
-    assert cautions(choice, "bert", ["text"]) == cautions(choice, "bert", ["early"]) == []
+    assert cautions(choice, "bert", ["early"]) == ["Tuned by the sweep: early."]
+    assert cautions(choice, "bert", ["text"]) == ["Tuned by the sweep: none of these heads."]
     assert cautions(Choice(), "bert", ["text", "early"]) == []
+
+
+def test_a_sweep_on_other_memes_is_called_so():
+    train = SplitSize("train", 4, 4, 2, 4, "digest", 4, sides={"text": "train", "image": "train"})
+    dev = replace(train, name="dev", sides={"text": "dev", "image": "dev"})
+    choice = Choice(heads={"text": {}}, splits=[train, dev])
+    assert cautions(choice, "bert", ["text"], [train, replace(dev, sides={"text": "dev"})]) == [
+        "Tuned by the sweep: text."
+    ]
+    other = replace(dev, sides={"text": "other", "image": "dev"})
+    assert cautions(choice, "bert", ["text"], [train, other]) == [
+        "The sweep was made on other memes, in dev: its choice may not be best here.",
+        "Tuned by the sweep: text.",
+    ]
+    assert cautions(Choice(heads={"text": {}}), "bert", ["text"], [train, other]) == ["Tuned by the sweep: text."]

@@ -278,7 +278,8 @@ def test_no_comparison_is_refused_in_words(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {tmp_path} holds no comparison.json. Run: python -m experiments.compare --out {tmp_path}\n"
+        f"error: {tmp_path} holds no comparison.json. Run: python -m experiments.compare --features DIR "
+        f"--out {tmp_path}\n"
     )
 
 

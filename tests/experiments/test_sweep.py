@@ -7,6 +7,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,7 +113,27 @@ def test_compare_scores_the_choice_on_test(swept, tmp_path):
     comparison = Comparison.from_json((tmp_path / "out" / "comparison.json").read_text())
     choice = json.loads((swept / "sweep" / "sweep.json").read_text())
     assert comparison.settings == choice["heads"]
-    assert comparison.notes == []
+    assert comparison.notes == ["Tuned by the sweep: text, image, early, late."]
+
+
+def test_a_choice_of_other_memes_is_said_beside_the_figures(swept, tmp_path):
+    planted.features(tmp_path / "features", {"train": 240, "dev": 119, "test": 40}, signal="xor")
+    choice = swept / "sweep" / "sweep.json"
+    compared = compare.compare(tmp_path / "features", from_sweep=choice, heads="text", seeds=1, references="none")
+    assert compared.comparison.notes[0].startswith("The sweep was made on other memes, in dev: ")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_command_that_scores_the_choice_works_as_it_is_printed(tmp_path, monkeypatch, capsys):
+    for names in (("unused", "another-image"), (planted.TEXT, planted.IMAGE)):
+        planted.features(tmp_path / "features", {"train": 240, "dev": 120, "test": 40}, names=names)
+    shutil.rmtree(tmp_path / "features" / "unused")
+    monkeypatch.chdir(tmp_path)
+    sweep.main(["--out", "mine", *QUICK, "--heads", "text", "--seeds", "1"])
+    printed = capsys.readouterr().out.split("only once: `python -m experiments.compare ")[1].split("`")[0]
+    assert printed == "--features features --from-sweep mine/sweep.json --image-encoder none --heads text --out mine"
+    compare.main([*printed.split(), "--seeds", "1", "--references", "none"])
+    assert (tmp_path / "mine" / "comparison.md").is_file()
 
 
 @pytest.mark.usefixtures("undrawn")

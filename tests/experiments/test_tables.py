@@ -21,6 +21,13 @@ def test_plain_columns_line_up():
     ]
 
 
+def test_columns_of_words_are_left_aligned_in_every_form():
+    table = tables.Table("", ["", "n", "shows"], [["a", "1", "no"], ["b", "10", "a gain"]], words=(0, 2))
+    assert tables.plain(table).splitlines()[2:] == ["a   1  no", "b  10  a gain"]
+    assert tables.markdown(table).splitlines()[1] == "| --- | ---: | --- |"
+    assert r"\begin{tabular}{lrl}" in tables.latex(table)
+
+
 def test_latex_has_nothing_that_latex_stumbles_on():
     table = tables.Table("50% of test_seen & more", ["", "p"], [["my_bert", "<.001"], ["±", "[-.004, -.001]"]], [1])
     written = tables.latex(table)

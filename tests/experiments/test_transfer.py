@@ -83,7 +83,8 @@ def test_what_train_holds_of_it_is_counted_by_content_not_by_id(both):
         sentence.startswith(f"3 of 40 memes of {THERE} stand in train, too (3 by text, 3 by") for sentence in said
     )
     assert carried.comparison.notes == [
-        f"{THERE}: another dataset's memes. Nothing was trained or chosen on them; thresholds are dev's."
+        f"{THERE}: another dataset's memes. Nothing was trained or chosen on them; thresholds are dev's.",
+        "Tuned by the sweep: text, early.",
     ]
 
 

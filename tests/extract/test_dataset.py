@@ -93,6 +93,17 @@ def test_refusal_counts_names_and_says_what_to_do(tmp_path):
     assert caught.value.status == 2
 
 
+def test_rows_without_a_text_are_refused_with_the_command_that_reads_it(tmp_path):
+    write_rows(tmp_path, "train", [row("1", text=None), row("2", text=None), row("3")])
+    with pytest.raises(Refused) as caught:
+        dataset.refuse_faults([dataset.read_split(tmp_path, "train")])
+    says = f"2 rows have no text: python -m extract.ocr --data {tmp_path} reads it from the pictures.\n"
+    assert says in str(caught.value)
+    lines = (tmp_path / "train.jsonl").read_bytes().splitlines()
+    with pytest.raises(Refused, match=r"2 rows have no text: memefuse\[ocr\], once installed, reads it"):
+        dataset.refuse_faults([dataset.read_lines(lines, "train", tmp_path)])
+
+
 def test_rows_too_many_for_a_message_are_all_in_a_file(tmp_path):
     write_rows(tmp_path, "train", [row(str(number), 7) for number in range(1234)])
     listed = tmp_path / "features/to_mend.txt"

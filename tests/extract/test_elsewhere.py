@@ -209,7 +209,8 @@ def test_what_is_not_there_is_refused_before_any_work(bucket, memory, extract, l
         assert f"no data folder {data}." in capsys.readouterr().err
     assert extract(local, "s3://no-such-bucket/features") == (2, 0, 0)
     assert "error: s3://no-such-bucket/features/fake-image cannot be written: " in capsys.readouterr().err
-    with pytest.raises(Refused, match=rf"^no features folder {bucket}; run: python -m extract --features {bucket}$"):
+    run = f"python -m extract --data DIR --features {bucket}"
+    with pytest.raises(Refused, match=rf"^no features folder {bucket}; run: {run}$"):
         store.encoders(bucket)
 
 

@@ -51,3 +51,12 @@ def test_a_terminal_obeys_no_message(capsys):
 
     assert errors.run(main) == 2
     assert capsys.readouterr().err == "error: id \\x1b]0;owned\\x07 is twice\n  here\n"
+
+
+def test_ctrl_c_says_what_becomes_of_the_work(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    assert errors.run(main) == errors.run(main, goes_on=True) == 130
+    kept = "what is finished is kept, and the same command goes on from there"
+    assert capsys.readouterr().err == f"interrupted\ninterrupted: {kept}\n"

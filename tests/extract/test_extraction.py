@@ -360,12 +360,16 @@ def test_bad_images_too_many_for_a_message_are_all_in_a_file_until_they_are_mend
     assert not listed.exists()
 
 
-def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path):
+def test_skipping_leaves_out_both_sides_of_a_meme_and_lists_it(tmp_path, monkeypatch):
     split = image_split(tmp_path, "train", [picture(1), b"", picture(2)])
     folders = [folder_of(tmp_path, "image"), folder_of(tmp_path, "text")]
     bad = encode_images(folders[0], [split])
     encode_texts(folders[1], [split])
+    told: list[str] = []
+    monkeypatch.setattr("extract.publish.say", told.append)
     publish(folders, [split], bad, skip=True)
+    listed_in = "2 memes, 1 left out and listed in train.dropped.txt, written"
+    assert told == [f"{folder.published('train')}: {listed_in}" for folder in folders]
     for folder in folders:
         features = store.read(folder.published("train"))
         assert features.ids.tolist() == ["train-0", "train-2"]

@@ -233,7 +233,7 @@ def test_what_cannot_be_meant_is_refused(data, tmp_path, monkeypatch, capsys):
 
 
 def test_stage_1_names_the_command(data):
-    with pytest.raises(Refused, match=r"3 rows have no text: python -m extract\.ocr --data DIR reads it from the pict"):
+    with pytest.raises(Refused, match=rf"3 rows have no text: python -m extract\.ocr --data {data} reads it from the"):
         dataset.refuse_faults([dataset.read_split(data, "train"), dataset.read_split(data, "dev")])
     (data / "pics").mkdir()
     with pytest.raises(Refused, match=r"holds no split.*\nIf it holds pictures alone: python -m extract\.ocr --images"):

@@ -50,6 +50,16 @@ def test_from_python_it_says_nothing_and_returns_what_it_published(extract, data
     assert published.of("text") == published.encoders[1]
 
 
+def test_a_folder_without_vectors_is_refused_with_the_command_that_fills_it(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(Refused, match=rf" run: python -m extract --data DIR --features {folder}$"):
+            inspect.main([str(folder)])
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / store.DATASET).write_text(json.dumps({"data": "/memes", "splits": {}}))
+    with pytest.raises(Refused, match=rf" run: python -m extract --data /memes --features {tmp_path}$"):
+        inspect.main([str(tmp_path)])
+
+
 def test_it_is_what_the_command_does(extract, data, tmp_path, capsys):
     config = ExtractConfig(data=data, features=tmp_path / "python", image_encoder="none", **OPTIONS)
     stage.extract(config, verbose=True)
