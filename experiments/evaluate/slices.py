@@ -8,7 +8,6 @@ from experiments.evaluate import statistics
 from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Figure, Slice
 
-FEWEST = 10  # memes of either label: with fewer, a normal interval means nothing
 BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the last, which is open
 
 
@@ -76,8 +75,6 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
         return Figure(NAN, undefined=len(logit))
     areas = [float(statistics.placements(run, positive)[0].mean()) for run in logit]
     mean, spread = float(np.mean(areas)), float(np.std(areas, ddof=1)) if len(areas) > 1 else NAN
-    if min(positive.sum(), (~positive).sum()) < FEWEST:
-        return Figure(mean, spread)
     groups, its_group = np.unique(group[mask], return_inverse=True)
     variance = statistics.auc_error(logit, positive, its_group) ** 2
     most = np.inf if statistics.constant(scores.logit) else len(groups)

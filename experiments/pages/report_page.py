@@ -76,7 +76,7 @@ def in_short(results: Results) -> list[Block]:
     if by_rank := [pair for pair in results.comparison.pairs if pair.measure == "auc_roc"]:
         panels.append(figures.gains(by_rank))
     return [
-        Tiles(f"AUC-ROC on {split}, mean over seeds, 95% interval over memes", tiles),
+        Tiles(f"AUC-ROC on {split}, mean over seeds, 95% interval over memes and seeds", tiles),
         Conclusions(conclusions_of(results.comparison)),
         Drawings(f"Every head and reference on {split}, and what fusing text and image gains.", panels),
     ]

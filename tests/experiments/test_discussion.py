@@ -82,10 +82,13 @@ def test_a_loss_is_said():
 
 
 def test_a_pair_without_a_test_is_said():
-    assert discussion.gain(pair(NAN, NAN, NAN)).endswith("no test possible.")
+    assert discussion.gain(pair(NAN, NAN, NAN)).endswith("against text on test: undefined: too few memes to tell.")
 
 
 def test_accuracy_says_which_answers_changed():
+    assert " late gets 1 meme right that text does not, " in discussion.answers(
+        pair(0.01, 0.09, 0.03, "late", "accuracy", (1, 18))
+    )
     assert discussion.answers(pair(0.01, 0.09, 0.03, "late", "accuracy", (35, 18))) == (
         "By accuracy at 0.5 on test, late gets 35 memes right that text does not, and loses 18: +.050 [+.010, +.090], "
         "corrected p .030: a gain."
