@@ -28,10 +28,14 @@ def unseen(split: Split, train: Split) -> Int[np.ndarray, " some"]:
 
 
 def held_by_train(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
-    """Which memes' id, text or image (byte-identical) stands in train, too. No text at all is nothing to share."""
+    """Which memes' id, text or image (byte-identical) stands in train, too.
+
+    No text at all is nothing to share, and neither is a placeholder, which ties no memes together.
+    """
     pairs, known = split.pairs, train.pairs
     text = np.isin(pairs.text_content, known.text_content) & (pairs.text_content != NO_TEXT)
-    image = np.isin(pairs.image_content, known.image_content)
+    text &= ~statistics.common(split.text_group)
+    image = np.isin(pairs.image_content, known.image_content) & ~statistics.common(split.image_group)
     same_id = np.isin(pairs.ids, known.ids) & (not split.elsewhere)
     return {"id": same_id, "text": text, "image": image}
 
