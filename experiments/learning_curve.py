@@ -157,7 +157,7 @@ def drawn(data: "Data", sizes: Sequence[int], draws: int) -> "dict[int, dict[int
         rare = min(positive.sum(), (~positive).sum())
         raise errors.Refused(
             f"--sizes {lacking[0]}: {lacking.count(lacking[0]):,} of {draws:,} subsets of so many memes lack a label: "
-            f"of {len(positive):,} memes in train {rare:,} have the rarer one. Take sizes from "
+            f"the rarer one is that of {rare:,} of {len(positive):,} memes in train. Take sizes from "
             f"{max(-(-len(positive) // int(rare)), lacking[-1] + 1):,} up."
         )
     return {

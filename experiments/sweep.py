@@ -149,6 +149,7 @@ def train(
     from experiments import training
     from experiments.results.records import code_version
     from experiments.search import trials
+    from experiments.words import counted
 
     code = code_version()
     asked = [(runs[task.head], task.planned(runs[task.head], code)) for task in tasks]
@@ -159,7 +160,7 @@ def train(
         counts = [len(its) for its in planned]
         each = " to ".join(f"{count:,}" for count in sorted({min(counts), max(counts)}))
         print(
-            f"{len(keys):,} runs: {len(tasks):,} heads and encoders x {each} settings and seeds; "
+            f"{len(keys):,} runs: {counted(len(tasks), 'choice')} of head and encoders x {each} of settings and seed; "
             f"{len(keys) - missing:,} in the record, {missing:,} to train",
             file=sys.stderr,
         )

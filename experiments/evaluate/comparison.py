@@ -119,7 +119,7 @@ def placeholders(split: Split) -> list[str]:
         f"{split.name}: {count / len(split):.0%} of the memes share one {side}; it ties no memes together, for of one "
         "group there is no test."
         for side, count in shared.items()
-        if count > 1
+        if count
     ]
 
 

@@ -15,7 +15,6 @@ from experiments.data import Data, column
 from experiments.evaluate import statistics
 from experiments.evaluate.operating_points import Judged, judged, threshold
 from experiments.evaluate.scores import ranking, weighted_areas
-from experiments.evaluate.slices import FEWEST
 from experiments.results.folder import Results
 from experiments.results.records import NAN, Figure
 from extract.errors import Refused, printable
@@ -116,7 +115,7 @@ def said(value: Any) -> str:
 def cut(
     head: str, split: str, scores: Judged, wrong: Bool[np.ndarray, " meme"], masks: Mapping[str, np.ndarray]
 ) -> list[FieldSlice]:
-    """Return a head's figures on every slice, with intervals over groups of memes where FEWEST or more count."""
+    """Return a head's figures on every slice, with intervals over groups of memes unless these are few."""
 
     def recompute(weight: statistics.Weights) -> dict[str, statistics.Draws]:
         draws = {}
@@ -136,14 +135,15 @@ def cut(
         if up.any() and down.any():
             area = float(statistics.placements(scores.probability[mask], scores.positive[mask])[0].mean())
         values = {
-            "auc_roc": (area, mask, min(up.sum(), down.sum())),
-            "miss_rate": (float(wrong[up].mean()) if up.any() else NAN, up, up.sum()),
-            "false_alarm_rate": (float(wrong[down].mean()) if down.any() else NAN, down, down.sum()),
+            "auc_roc": (area, [up, down]),
+            "miss_rate": (float(wrong[up].mean()) if up.any() else NAN, [up]),
+            "false_alarm_rate": (float(wrong[down].mean()) if down.any() else NAN, [down]),
         }
         figures = {}
-        for what, (mean, of, count) in values.items():
-            groups, variance = len(np.unique(scores.group[of])), statistics.variance(draws[f"{what} {name}"])
-            ends = statistics.score_interval(mean, variance, groups) if count >= FEWEST else (NAN, NAN)
+        for what, (mean, labels) in values.items():
+            groups, variance = [scores.group[of] for of in labels], statistics.variance(draws[f"{what} {name}"])
+            count = len(np.unique(np.concatenate(groups)))
+            ends = (NAN, NAN) if statistics.few(*groups) else statistics.score_interval(mean, variance, count)
             figures[what] = Figure(mean, NAN, *ends, undefined=int(np.isnan(mean)))
         found.append(FieldSlice(head, split, name, int(mask.sum()), int(up.sum()), figures))
     return found
@@ -152,7 +152,7 @@ def cut(
 def widest(
     slices: Sequence[FieldSlice], scores: Judged, wrong: Bool[np.ndarray, " meme"], masks: Mapping[str, np.ndarray]
 ) -> list[Gap]:
-    """Return the largest gap of either rate among values with FEWEST memes of its label; none where there are not two.
+    """Return the largest gap of either rate among values with enough memes of its label; none where there are not two.
 
     Tested by permutation: the values of whole groups of memes are dealt out anew among groups that hold the same labels
     (so that a value may well have more of one label), and the largest gap among all values is compared with that seen.
@@ -179,10 +179,9 @@ def widest(
                 by_lot = (its & wrong).sum(axis=2) / its.sum(axis=2)
             spread = np.nanmax(by_lot, axis=0) - np.nanmin(by_lot, axis=0)
             as_large += int((spread >= seen - statistics.ROUNDING).sum())
-        low = seen - np.hypot(one.mean - one.low, other.high - other.mean)
-        high = seen + np.hypot(one.high - one.mean, other.mean - other.low)
+        ends = statistics.joined((one.mean, one.low, one.high), (other.mean, other.low, other.high))
         p = (as_large + 1) / (statistics.RESAMPLES + 1)
-        gaps.append(Gap(slices[0].head, slices[0].split, rate, highest, lowest, seen, float(low), float(high), p))
+        gaps.append(Gap(slices[0].head, slices[0].split, rate, highest, lowest, seen, *ends, p))
     return gaps
 
 

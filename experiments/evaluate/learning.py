@@ -86,8 +86,8 @@ def power_law(points: Sequence[Point], placed: Sequence[Placed], groups: tuple[n
     Inverse power laws fit learning curves well as a rule (Hestness et al. 2017; Figueroa et al. 2012). Least squares
     weigh the sizes by their covariance: the same memes score them all, and each has draws and seeds of its own. What
     twice the labels bring, distance (1 - 2^-exponent), has its interval from the fit's covariance (delta method).
-    Where sizes are few, nothing rises, the sizes do not lie on the law (chi-squared test), or the interval is wider
-    than all that was seen to rise, the law is refused: `refused` says which.
+    Where memes or sizes are few, nothing rises, the sizes do not lie on the law (chi-squared test), or the interval is
+    wider than all that was seen to rise, the law is refused: `refused` says which.
     """
     first, last = points[0], points[-1]
     areas, covariance = np.array([point.auc_roc.mean for point in points]), covariances(placed, groups)
@@ -99,7 +99,7 @@ def power_law(points: Sequence[Point], placed: Sequence[Placed], groups: tuple[n
         last.head, last.split, first.memes, last.memes, rise, rise - half, rise + half, refused="too few sizes"
     )
     if not np.isfinite(covariance).all():
-        return seen.but(refused="no fit")
+        return seen.but(refused="too few memes")
     if rise - half <= 0:
         return seen.but(refused="no rise")
     if len(points) < 4:

@@ -231,9 +231,11 @@ def weighted_decisions(
 
 
 def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarray, " meme"]) -> Row:
-    """Return a head's line in the table. group: of each meme."""
+    """Return a head's line in the table. group: of each meme; of few of a label, AUC-ROC has no interval."""
     at_half, tuned = scores.metrics(0.5), scores.metrics(scores.threshold)
     groups, of_label_1 = len(np.unique(group)), len(np.unique(group[scores.positive]))
+    if statistics.few(group[scores.positive], group[~scores.positive]):
+        draws = {name: its for name, its in draws.items() if name != "auc_roc"}
 
     def most(name: str) -> int | float:
         """How many groups a metric is a share of, at the most."""

@@ -8,7 +8,6 @@ from experiments.evaluate import statistics
 from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Figure, Slice
 
-FEWEST = 10  # memes of either label: with fewer, a normal interval means nothing
 BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the last, which is open
 
 
@@ -29,10 +28,14 @@ def unseen(split: Split, train: Split) -> Int[np.ndarray, " some"]:
 
 
 def held_by_train(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
-    """Which memes' id, text or image (byte-identical) stands in train, too. No text at all is nothing to share."""
+    """Which memes' id, text or image (byte-identical) stands in train, too.
+
+    No text at all is nothing to share, and neither is a placeholder, which ties no memes together.
+    """
     pairs, known = split.pairs, train.pairs
     text = np.isin(pairs.text_content, known.text_content) & (pairs.text_content != NO_TEXT)
-    image = np.isin(pairs.image_content, known.image_content)
+    text &= ~statistics.common(split.text_group)
+    image = np.isin(pairs.image_content, known.image_content) & ~statistics.common(split.image_group)
     same_id = np.isin(pairs.ids, known.ids) & (not split.elsewhere)
     return {"id": same_id, "text": text, "image": image}
 
@@ -76,8 +79,6 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
         return Figure(NAN, undefined=len(logit))
     areas = [float(statistics.placements(run, positive)[0].mean()) for run in logit]
     mean, spread = float(np.mean(areas)), float(np.std(areas, ddof=1)) if len(areas) > 1 else NAN
-    if min(positive.sum(), (~positive).sum()) < FEWEST:
-        return Figure(mean, spread)
     groups, its_group = np.unique(group[mask], return_inverse=True)
     variance = statistics.auc_error(logit, positive, its_group) ** 2
     most = np.inf if statistics.constant(scores.logit) else len(groups)

@@ -23,6 +23,7 @@ from extract.machine import cores
 
 RESAMPLES = 2_000
 LEVEL = 0.95
+FEWEST = 10  # groups that hold a label, or in which a difference varies: with fewer, a normal interval means nothing
 ROUNDING = 1e-12  # of means over runs: one win of a pair of memes is more, in any split of less than a million memes
 CHUNK = 1 << 18  # weights that a thread holds at a time; 1 MB of float32 stays in its core's cache
 NARROWEST = 32  # draws that a thread works on at a time, however many memes; sums of narrower rows are slow
@@ -63,8 +64,13 @@ def groups(key: Shaped[np.ndarray, " meme"], alone: Bool[np.ndarray, " meme"]) -
 
 
 def common(group: Int[np.ndarray, " meme"]) -> Bool[np.ndarray, " meme"]:
-    """Return which memes are of a group that holds more than half of all."""
-    return 2 * np.bincount(group)[group] > len(group)
+    """Return which memes share a group with others that holds more than half of all."""
+    return np.bincount(group)[group] > max(1, len(group) / 2)
+
+
+def few(*groups: Int[np.ndarray, " _"]) -> bool:
+    """Whether memes of one of these labels, of each meme's group given, are of fewer than FEWEST groups."""
+    return min(len(np.unique(its)) for its in groups) < FEWEST
 
 
 def connected(*groupings: Int[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
@@ -159,6 +165,15 @@ def score_interval(mean: float, variance: float, most: int | float) -> tuple[flo
     return float(low), float(high)
 
 
+def joined(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
+    """Join two figures, each with the ends of its interval, to the interval of their difference (Newcombe 1998).
+
+    Without correlation: wider than it has to be where the figures are of the same memes.
+    """
+    low = one[0] - other[0] - np.hypot(one[0] - one[1], other[2] - other[0])
+    return float(low), float(one[0] - other[0] + np.hypot(one[2] - one[0], other[0] - other[1]))
+
+
 def constant(scores: Shaped[Any, "run meme"]) -> bool:
     """Whether no run tells one meme from another: the AUC-ROC is 1/2 on any memes."""
     return bool((scores == scores[:, :1]).all())
@@ -199,10 +214,10 @@ def delong(
     DeLong, DeLong and Clarke-Pearson 1988 for a linear contrast of correlated AUC-ROCs (weights 1/runs and -1/runs),
     with Obuchowski's 1997 variance for clustered data, equal to DeLong's where every meme is a group of its own. To it
     comes the variance over seeds of either mean, and Student's t for as few seeds as there are (Welch 1947,
-    Satterthwaite 1946). Where no meme and no seed varies, groups of memes change sides at random instead
-    (`permutation`), and the interval joins those of the two (Newcombe 1998, without correlation); that of a constant is
-    1/2 alone.
-    NaN where a class is missing or lies in one group.
+    Satterthwaite 1946). Where the difference varies in fewer than FEWEST groups (a head that makes hardly a mistake
+    against one that no group of both labels favours), a normal interval means nothing: it joins those of the two
+    (`joined`), that of a constant being 1/2 alone, and groups of memes change sides at random (`permutation`).
+    NaN where fewer than FEWEST groups hold memes of a class.
     """
     nan = float("nan")
     if positive.all() or not positive.any():
@@ -220,13 +235,18 @@ def delong(
     difference, error = (0.0 if abs(value) < ROUNDING else value for value in (difference, error))
     if np.isnan(error):
         return Paired(difference, nan, nan, nan, nan)
-    if error == 0:
-        most = [np.inf if constant(scores) else len(np.unique(group)) for scores in (a, b)]
-        (low_a, high_a), (low_b, high_b) = map(score_interval, means, (0.0, 0.0), most)
-        low = difference - np.hypot(means[0] - low_a, high_b - means[1])
-        high = difference + np.hypot(high_a - means[0], means[1] - low_b)
-        return Paired(difference, 0.0, permutation(a, b, positive, group), float(low), float(high))
-    return by_student(difference, error, of_memes, (of_seeds[0], of_seeds[1]), (freedom[0], freedom[1]))
+    plain = Paired(difference, 0.0, 0.0, difference, difference)
+    if error:
+        plain = by_student(difference, error, of_memes, (of_seeds[0], of_seeds[1]), (freedom[0], freedom[1]))
+    up, down = influences(ups[0] - ups[1], downs[0] - downs[1], *groups)
+    influence = (up + down)[np.unique(group)]
+    if error and (abs(influence - np.median(influence)) > ROUNDING).sum() >= FEWEST:
+        return plain
+    most = [np.inf if constant(scores) else len(np.unique(group)) for scores in (a, b)]
+    one, other = ((mean, *score_interval(mean, *its)) for mean, *its in zip(means, of_seeds, most, strict=True))
+    low, high = joined(one, other)
+    p = max(plain.p, permutation(a, b, positive, group))
+    return Paired(difference, error, p, min(low, plain.low), max(high, plain.high))
 
 
 def by_student(
@@ -250,7 +270,7 @@ def contrast(
     """Test the mean over runs of a difference of two AUC-ROCs that is made run by run, from differences of placements.
 
     What a run owes to its seed is taken from itself: unlike in `delong`, the seeds of both sides are the same ones.
-    Placements themselves, for differences, give an AUC-ROC. NaN where a class lies in one group.
+    Placements themselves, for differences, give an AUC-ROC. NaN where fewer than FEWEST groups hold a class.
     """
     mean, count = float(up.mean()), len(up)
     of_memes = clustered_error(up.mean(axis=0), down.mean(axis=0), up_group, down_group) ** 2
@@ -321,20 +341,31 @@ def auc_error(
     return delong(scores, np.zeros((1, len(positive))), positive, group).standard_error
 
 
+def influences(
+    up: Float[np.ndarray, " positive"],
+    down: Float[np.ndarray, " negative"],
+    up_group: Int[np.ndarray, " positive"],
+    down_group: Int[np.ndarray, " negative"],
+) -> list[Float[np.ndarray, " group"]]:
+    """Return what each group adds to a mean placement beyond its share, of the positives and of the negatives."""
+    count = int(max(up_group.max(), down_group.max())) + 1
+    classes = ((up, up_group), (down, down_group))
+    return [np.bincount(group, value - value.mean(), count) / len(value) for value, group in classes]
+
+
 def clustered_error(
     up: Float[np.ndarray, " positive"],
     down: Float[np.ndarray, " negative"],
     up_group: Int[np.ndarray, " positive"],
     down_group: Int[np.ndarray, " negative"],
 ) -> float:
-    """Obuchowski 1997, equation 3: each group's summed placements, about the mean, are one observation."""
-    count = int(max(up_group.max(), down_group.max())) + 1
-    sums, present = [], []
-    for value, group in ((up, up_group), (down, down_group)):
-        sums.append(np.bincount(group, value - value.mean(), count) / len(value))
-        present.append(len(np.unique(group)))
-    if min(present) < 2:
+    """Obuchowski 1997, equation 3: each group's summed placements, about the mean, are one observation.
+
+    NaN where fewer than FEWEST groups hold memes of a class.
+    """
+    if few(up_group, down_group):
         return float("nan")
+    sums, present = influences(up, down, up_group, down_group), [len(np.unique(its)) for its in (up_group, down_group)]
     groups_in_all = len(np.union1d(up_group, down_group))
     own = sum(k / (k - 1) * float(total @ total) for k, total in zip(present, sums, strict=True))
     shared = groups_in_all / (groups_in_all - 1) * float(sums[0] @ sums[1])

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from experiments.evaluate import statistics
 from experiments.evaluate.scores import MEAN_ACCURACY, Scores
-from experiments.results.records import Pair, Row
+from experiments.results.records import NAN, Pair, Row
 from heads.metrics import auc_roc
 from heads.models import HEADS, fusions, singles
 
@@ -77,21 +77,30 @@ def by_auc_roc(head: Scores, against: Scores, group: np.ndarray) -> Pair:
     seen, memes_needed = power(test.difference, test.of_memes, len(group), test.of_seeds, test.freedom)
     return Pair(
         head.split, head.name, against.name, "auc_roc", of_head, of_against, test.low, test.high, test.p, test.p,
-        detectable=seen, memes_needed=memes_needed,
+        detectable=seen if seen <= 1 else NAN, undetectable=seen > 1, memes_needed=memes_needed,
     )  # fmt: skip
 
 
 def by_accuracy(head: Scores, against: Scores, group: np.ndarray, draws: Draws) -> Pair:
-    """Compare accuracy of the runs' mean probability: McNemar's test needs one answer to each meme."""
+    """Compare accuracy of the runs' mean probability: McNemar's test needs one answer to each meme.
+
+    Where each group of memes says the same of the two, as resamples then do, the interval joins those of either.
+    """
     right_a, right_b = head.right, against.right
     test = statistics.mcnemar(right_a, right_b, group)
-    differences = draws[head.name][MEAN_ACCURACY] - draws[against.name][MEAN_ACCURACY]
-    low, high = statistics.interval(differences)
-    of_head, of_against = float(right_a.mean()), float(right_b.mean())
-    seen, memes_needed = power(of_head - of_against, statistics.variance(differences), len(right_a))
+    few = statistics.few(group[head.positive], group[~head.positive])
+    differences = np.where(few, NAN, draws[head.name][MEAN_ACCURACY] - draws[against.name][MEAN_ACCURACY])
+    (low, high), variance = statistics.interval(differences), statistics.variance(differences)
+    means = of_head, of_against = float(right_a.mean()), float(right_b.mean())
+    if variance < statistics.ROUNDING and test.only_a + test.only_b:  # draws are float32
+        one, other = ((mean, *statistics.score_interval(mean, 0.0, len(np.unique(group)))) for mean in means)
+        (low, high), variance = statistics.joined(one, other), NAN
+    p = NAN if few else test.p
+    seen, memes_needed = power(of_head - of_against, variance, len(right_a))
     return Pair(
-        head.split, head.name, against.name, "accuracy", of_head, of_against, low, high, test.p, test.p,
-        test.only_a, test.only_b, detectable=seen, memes_needed=memes_needed,
+        head.split, head.name, against.name, "accuracy", of_head, of_against, low, high, p, p,
+        test.only_a, test.only_b, detectable=seen if seen <= 1 else NAN, undetectable=seen > 1,
+        memes_needed=memes_needed,
     )  # fmt: skip
 
 
@@ -118,9 +127,9 @@ def power(
         return float((stdtrit(degrees, 1 - LEVEL / 2) + stdtrit(degrees, POWER)) * np.sqrt(variance))
 
     if not of_memes > 0:
-        return float("nan"), float("nan")
+        return NAN, NAN
     if detectable(MOST) > abs(difference):
-        return detectable(1.0), float("nan")
+        return detectable(1.0), NAN
     if detectable(1 / MOST**2) <= abs(difference):  # the memes' variance is rounding: a perfect head against a constant
         return detectable(1.0), 1.0
     return detectable(1.0), memes * brentq(lambda times: detectable(times) - abs(difference), 1 / MOST**2, MOST)
@@ -137,7 +146,7 @@ def corrected(pairs: Sequence[Pair]) -> list[Pair]:
 def conclude(pair: Pair) -> str:
     """Return what a pair shows, one of records.CONCLUSIONS; the corrected test and the interval must both say so."""
     if not np.isfinite(pair.p_holm):
-        return "untested"
+        return "too few"
     outside = pair.low > 0 or pair.high < 0
     direction = "gain" if pair.difference > 0 else "loss"
     if pair.p_holm < LEVEL and outside:

@@ -14,8 +14,8 @@ from experiments.pages.document import Bullets, Paragraph, Section
 from experiments.pages.fusion import fusions, single_heads
 from experiments.results.folder import Results
 from experiments.results.records import Figure, Pair, Slice
-from experiments.words import bare, difference, interval, probability
-from experiments.words.comparison import carried, conclusion, power, uses
+from experiments.words import bare, comparison, counted, difference, probability, with_interval
+from experiments.words.comparison import carried, power, too_few, uses
 from heads.models import HEADS
 
 NOTABLE = 0.02  # AUC-ROC, or share of memes: differences below it are not worth a sentence
@@ -48,10 +48,10 @@ def modality(results: Results) -> list[str]:
     """Text against image, and both against chance."""
     split = results.judged
     areas = {head: results.auc(head, split) for head in single_heads(results).values()}
-    areas = {head: area for head, area in areas.items() if not math.isnan(area.mean)}
+    areas = {head: area for head, area in areas.items() if not math.isnan(area.low)}
     if not areas:
         return []
-    reached = " and ".join(f"{bare(area.mean)} {interval(area)} for {head} alone" for head, area in areas.items())
+    reached = " and ".join(f"{with_interval(area)} for {head} alone" for head, area in areas.items())
     sentences = [f"On {split}, AUC-ROC is {reached}."]
     blind = [head for head, area in areas.items() if not above_chance(area)]
     if blind:
@@ -102,7 +102,7 @@ def fusion(results: Results) -> list[str]:
 
 def tested(pair: Pair) -> str:
     """A difference, its corrected test, and what they show."""
-    return f"{difference(pair)}, corrected p {probability(pair.p_holm)}: {conclusion(pair)}."
+    return comparison.tested(pair, f"corrected p {probability(pair.p_holm)}")
 
 
 def gain(pair: Pair) -> str:
@@ -121,8 +121,8 @@ def gain(pair: Pair) -> str:
 def answers(pair: Pair) -> str:
     """A pair by accuracy: which answers changed."""
     return (
-        f"By accuracy at 0.5 on {pair.split}, {pair.head} gets {pair.only_head:,} memes right that {pair.against} "
-        f"does not, and loses {pair.only_against:,}: {tested(pair)}"
+        f"By accuracy at 0.5 on {pair.split}, {pair.head} gets {counted(pair.only_head, 'meme')} right that "
+        f"{pair.against} does not, and loses {pair.only_against:,}: {tested(pair)}"
     )
 
 
@@ -161,8 +161,9 @@ def trust(results: Results) -> list[str]:
     """Seeds against memes, dev against test."""
     split, head = results.judged, results.best_on_dev
     area = results.auc(head, split)
-    opening = f"Dev would choose {head}; its AUC-ROC on {split} is {bare(area.mean)} {interval(area)}".rstrip() + "."
-    return [opening, *luck(area), *dev_against(results, area)]
+    opening = f"Dev would choose {head}; its AUC-ROC on {split} is {with_interval(area)}."
+    small = [too_few(results.size(split))] if math.isnan(area.low) else []
+    return [opening, *small, *luck(area), *dev_against(results, area)]
 
 
 def luck(figure: Figure) -> list[str]:
@@ -250,5 +251,5 @@ def weakest(pieces: Sequence[Slice], head: str, whole: Figure) -> list[str]:
     doubt = "" if figure.high < whole.mean else ", though the difference may be luck"
     return [
         f"Of the slices with {SMALL_SLICE} memes or more it does worst on '{worst.name}' ({worst.memes:,} memes): "
-        f"{bare(figure.mean)} {interval(figure)} against {bare(whole.mean)} on all{doubt}."
+        f"{with_interval(figure)} against {bare(whole.mean)} on all{doubt}."
     ]

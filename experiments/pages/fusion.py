@@ -12,7 +12,7 @@ from experiments.pages.dataset import LABELS, thumbnail
 from experiments.pages.document import Answer, Block, Card, Drawings, Gallery, Grid, Paragraph, Section
 from experiments.results.folder import Results, SplitPredictions
 from experiments.tables import Table
-from experiments.words import bare
+from experiments.words import bare, counted
 from experiments.words.comparison import no_fusion
 from experiments.words.comparison_tables import (
     ABLATION_TITLE,
@@ -86,7 +86,7 @@ def changed(results: Results, split: str, memes: Memes, images: bool) -> Section
     def gallery(head: str, mask: Bool[np.ndarray, " meme"], what: str) -> Block:
         """Show the memes of a mask on which `head` is surest; a sentence where there is none."""
         places = np.flatnonzero(mask)
-        caption = f"{what}: {len(places):,} meme{'s' * (len(places) != 1)}"
+        caption = f"{what}: {counted(len(places), 'meme')}"
         if not len(places):
             return Paragraph(f"{caption}.")
         surest = np.argsort(-np.abs(predicted.heads[head].probability[places] - 0.5), kind="stable")[:SHOWN]

@@ -72,11 +72,12 @@ def in_short(results: Results) -> list[Block]:
     rows = results.rows(split)
     areas = {head: results.auc(head, split) for head in results.heads}
     tiles = [Tile(head, bare(area.mean), interval(area) or "no interval", tone(head)) for head, area in areas.items()]
+    luck = "memes and seeds" if results.comparison.seeds > 1 else "memes"
     panels = [figures.forest(list(rows.values()), split)]
     if by_rank := [pair for pair in results.comparison.pairs if pair.measure == "auc_roc"]:
         panels.append(figures.gains(by_rank))
     return [
-        Tiles(f"AUC-ROC on {split}, mean over seeds, 95% interval over memes", tiles),
+        Tiles(f"AUC-ROC on {split}, mean over seeds, 95% interval over {luck}", tiles),
         Conclusions(conclusions_of(results.comparison)),
         Drawings(f"Every head and reference on {split}, and what fusing text and image gains.", panels),
     ]

@@ -47,7 +47,7 @@ class PowerLaw:
     gain: float = NAN  # of AUC-ROC with twice the largest size
     gain_low: float = NAN
     gain_high: float = NAN
-    refused: str = ""  # "", "too few sizes", "no rise", "no fit", "poor fit" or "too wide": then it says nothing
+    refused: str = ""  # or "too few memes", "too few sizes", "no rise", "no fit", "poor fit", "too wide": says nothing
 
     def but(self, **changes: Any) -> "PowerLaw":
         return replace(self, **changes)

@@ -19,7 +19,7 @@ Kind = TypeVar("Kind")
 NAN = float("nan")
 NOT_IN_TRAIN = " without what train holds"  # after a split's name: its memes of which train holds no id, text or image
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
-CONCLUSIONS = ("gain", "loss", "unconfirmed gain", "unconfirmed loss", "none", "untested")
+CONCLUSIONS = ("gain", "loss", "unconfirmed gain", "unconfirmed loss", "none", "too few", "untested")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,12 @@ class Pair:
     conclusion: str = "untested"  # one of CONCLUSIONS, from p_holm and the interval
     detectable: float = NAN  # the difference that one test at .05 shows on these memes and seeds with 80% power
     memes_needed: float = NAN  # memes with 80% power for the difference seen; NaN where no number of them would do
+    undetectable: bool = False  # no difference is: it would have to be above 1
+
+    @property
+    def has_power(self) -> bool:
+        """Whether it is known what these memes show."""
+        return self.undetectable or not math.isnan(self.detectable)
 
     @property
     def difference(self) -> float:

@@ -24,7 +24,7 @@ from experiments.systems.inputs import Inputs
 from experiments.systems.published import FASTTEXT, Setting, System
 from experiments.systems.results import MEMEFUSE, RESULT, Result, conclude, read_result, run_folder
 from experiments.training import Trained
-from experiments.words import bare
+from experiments.words import bare, counted
 from extract import machine as devices
 from extract.dataset import Meme
 from extract.encoders import catalogue
@@ -301,7 +301,7 @@ def predict(system: System, setting: str | None, out: Path, image: Path, text: s
     span = f"{bare(min(probabilities))} to {bare(max(probabilities))}"
     return (
         f"label {int(mean >= threshold)}: probability {bare(mean)}, threshold {bare(threshold)} (dev); "
-        f"{result.seeds} seed{'s' * (result.seeds > 1)} {span}; {folder}"
+        f"{counted(result.seeds, 'seed')} {span}; {folder}"
     )
 
 

@@ -18,8 +18,8 @@ from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
 from experiments.systems.results import Result, all_results, folder_of, read_scores
 from experiments.tables import WIDTH, Table
-from experiments.words import bare, difference, interval, probability, with_spread
-from experiments.words.comparison import conclusion
+from experiments.words import bare, interval, probability, with_spread
+from experiments.words.comparison import tested
 from experiments.words.comparison_tables import main_table, pairs_table
 from heads.models import singles
 
@@ -185,10 +185,8 @@ def variant(result: Result) -> str:
 
 
 def sentence(pair: Pair) -> str:
-    return (
-        f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {difference(pair)}, "
-        f"Holm's p {probability(pair.p_holm)}: {conclusion(pair)}."
-    )
+    p = f"Holm's p {probability(pair.p_holm)}"
+    return f"{pair.head} vs {pair.against}, {pair.split} AUC-ROC: {tested(pair, p)}"
 
 
 def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from experiments.results.records import Figure, Pair
 from extract.store import EncoderIdentity
@@ -19,7 +19,13 @@ def bare(value: float) -> str:
 
 def signed(value: float) -> str:
     """A difference: +.019, -.004, +1.000."""
-    return bare(value) if math.isnan(value) or value < 0 else f"+{bare(value)}"
+    text = bare(value)
+    return text if math.isnan(value) or text.startswith("-") else f"+{text}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and what is counted: "1 meme", "2,864 memes"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def with_spread(figure: Figure) -> str:
@@ -38,13 +44,13 @@ def with_interval(figure: Figure) -> str:
 
 
 def signed_interval(low: float, high: float) -> str:
-    """A difference's: [-.004, +.041]."""
-    return f"[{signed(low)}, {signed(high)}]"
+    """A difference's: [-.004, +.041]; empty where an end is undefined."""
+    return "" if math.isnan(low + high) else f"[{signed(low)}, {signed(high)}]"
 
 
 def change(value: float, low: float, high: float) -> str:
     """A difference with its interval: +.019 [-.004, +.041]."""
-    return f"{signed(value)} {signed_interval(low, high)}"
+    return f"{signed(value)} {signed_interval(low, high)}".rstrip()
 
 
 def difference(pair: Pair) -> str:
@@ -82,6 +88,16 @@ def with_dims(encoders: Iterable[EncoderIdentity]) -> str:
     return " + ".join(f"{each.name} ({each.dim:,})" for each in encoders if each.dim)
 
 
-def any_of(names: Sequence[str]) -> str:
+def whole(count: float) -> str:
+    """So many, at the least, as can be counted: "2,864"."""
+    return f"{math.ceil(count):,}"
+
+
+def span(written: Callable[[float], str], values: Sequence[float]) -> str:
+    """From the least to the greatest: ".041 to .052"; ".041" where both are written so."""
+    return " to ".join(dict.fromkeys(map(written, (min(values), max(values)))))
+
+
+def any_of(names: Sequence[str], last: str = "or") -> str:
     """ "early, late or mean"."""
-    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -25,11 +25,11 @@ def leaderboard(board: Leaderboard) -> list[str]:
     figures = ", ".join(f"{split} AUC-ROC {with_interval(best.area(split))}" for split in board.shown)
     said = [f"Best on {board.dev} of {len(board.standings):,} rows: {best.name} ({figures})."]
     if board.pairs:
-        beaten = f"{len(board.standings) - len(group):,} of the {len(board.pairs):,} others"
-        said.append(f"On {board.judged} it beats {beaten} (AUC-ROC on the same memes, Holm-corrected).")
+        beaten = f"{len(board.standings) - len(group):,} of {len(board.pairs):,} on {board.judged}"
+        said.append(f"Of the other rows it beats {beaten} (AUC-ROC on the same memes, Holm-corrected).")
     if len(group) > 1:
-        first, memes = group[0], next(size.labelled for size in board.sizes if size.name == board.judged)
-        near = {pair.against: sentence for pair in board.pairs if (sentence := untold(pair, memes))}
+        first, judged = group[0], next(size for size in board.sizes if size.name == board.judged)
+        near = {pair.against: sentence for pair in board.pairs if (sentence := untold(pair, judged))}
         told = next((near[each.name] for each in group if each.name in near), "more memes may tell them apart.")
         cost = "no cost is known" if math.isnan(first.seconds) else f"{each_meme(first.seconds)} a meme"
         said.append(

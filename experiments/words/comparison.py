@@ -5,8 +5,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.evaluate.statistics import FEWEST
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Figure, Pair, Row, SplitSize
-from experiments.words import UNDEFINED, any_of, bare, change, difference, p_is, signed, with_interval
+from experiments.words import (
+    UNDEFINED,
+    any_of,
+    bare,
+    change,
+    counted,
+    difference,
+    p_is,
+    signed,
+    span,
+    whole,
+    with_interval,
+)
 from heads.metrics import METRICS
 from heads.models import fusions, singles
 
@@ -16,9 +29,10 @@ CONCLUSIONS = {  # of records.CONCLUSIONS
     "unconfirmed gain": "no firm evidence of a gain",
     "unconfirmed loss": "no firm evidence of a loss",
     "none": "no evidence of a gain",
+    "too few": "too few memes to tell",
     "untested": "no test possible",
 }
-
+FOUR_IN_FIVE = "four times in five (power 80%, one test at .05)"
 
 FIGURES_READING = """\
 Figures are means ± standard deviation over seeds. Intervals are 95% score intervals (Wilson) of that mean: their
@@ -30,22 +44,25 @@ better when lower.
 
 "Mean of N runs" is what predict, serve and submit use: the mean probability of a head's runs, with a threshold of its
 own, tuned on dev. Those very runs are used again, so its interval counts memes alone as luck."""
-SLICES_READING = "Slices have such intervals, too, but none with fewer than 10 memes of either label."
+SLICES_READING = """\
+Where a split, or a slice of it, has fewer than 10 memes of either label, those that share a text or an image counted
+once, AUC-ROC has no interval, nothing is tested, and "too few memes to tell" is said."""
 READING = f"""\
 {FIGURES_READING}
 
 A fusion is compared with the better single modality, which dev chose, on the same memes. AUC-ROC: difference of the
 means over seeds, tested by DeLong's test with Obuchowski's variance for groups of memes that share a text or an image,
-to which the variance over seeds comes (Student's t); where nothing varies, by a permutation test over those groups.
+to which the variance over seeds comes (Student's t); where fewer than 10 of those groups make a difference vary, by a
+permutation test over them, with an interval that joins both figures' own.
 Accuracy: of the seeds' mean probability at 0.5, tested by McNemar's exact test, in which groups change sides
 together, with a bootstrap interval over memes. p-values are Holm-corrected over all rows of the table, both measures
 and all splits: whichever row is quoted, a false alarm anywhere in it is no likelier than .05. "A gain" takes a
 corrected p below .05 and an interval without 0; where only one of the two says so, there is "no firm evidence".
 
 All other pairs of heads are tested by AUC-ROC in the same way, and Holm-corrected among themselves. "Shown at 80%" is
-the difference that one such test at .05, uncorrected, would show four times in five on these memes and seeds; "memes
-for it" how many memes of this kind the difference seen would take for that ("no number": more memes alone would not do
-it, for the seeds' luck stays, or the difference is too small).
+the difference that one such test at .05, uncorrected, would show four times in five on these memes and seeds ("none":
+it would have to be above 1); "memes for it" how many memes of this kind the difference seen would take for that ("no
+number": more memes alone would not do it, for the seeds' luck stays, or the difference is too small).
 
 What a hidden layer is worth: each head is compared in the same way with LR on the vectors that it sees; a fusion with
 "LR both" or "LR balanced", whichever is better on dev. These p-values are Holm-corrected among themselves.
@@ -62,35 +79,60 @@ def conclusion(pair: Pair) -> str:
     return CONCLUSIONS[pair.conclusion]
 
 
+def tested(pair: Pair, p: str) -> str:
+    """A difference, its test where there is one, and what they show. p: its p-value in words."""
+    return f"{difference(pair)}{'' if math.isnan(pair.p_holm) else f', {p}'}: {conclusion(pair)}."
+
+
 def fusion_sentence(pair: Pair) -> str:
     """One sentence on a fusion's AUC-ROC."""
     return (
         f"{pair.head} vs {pair.against} (the better single modality on dev): {pair.split} AUC-ROC {bare(pair.of_head)} "
-        f"vs {bare(pair.of_against)}, {difference(pair)}, {p_is(pair.p_holm)} (Holm): {conclusion(pair)}."
+        f"vs {bare(pair.of_against)}, {tested(pair, f'{p_is(pair.p_holm)} (Holm)')}"
     )
 
 
 def power(pair: Pair) -> str:
     """What difference these memes would show, and how many the one seen takes; empty where nothing is known of it."""
-    if math.isnan(pair.detectable):
+    if not pair.has_power:
         return ""
-    said = (
-        f"{pair.head.capitalize()} against {pair.against}: these memes of {pair.split} show a difference of "
-        f"{METRICS[pair.measure].title} of {bare(pair.detectable)} four times in five (power 80%, one test at .05)"
-    )
+    measure = METRICS[pair.measure].title
+    shown = f"no difference of {measure}" if pair.undetectable else f"a difference of {measure} of {detectable(pair)}"
+    said = f"{pair.head.capitalize()} against {pair.against}: these memes of {pair.split} show {shown} {FOUR_IN_FIVE}"
     if pair.conclusion in ("gain", "loss"):
         return f"{said}."
     if math.isnan(pair.memes_needed):
         return f"{said}; for the {bare(abs(pair.difference))} seen here more memes alone would not do."
-    return f"{said}; the {bare(abs(pair.difference))} seen here takes {memes_needed(pair)} memes."
+    return f"{said}; the {bare(abs(pair.difference))} seen here takes {counted(math.ceil(pair.memes_needed), 'meme')}."
 
 
-def untold(pair: Pair, memes: int, two: str = "") -> str:
-    """That so many memes do not tell two apart, and how many would; empty where they do, or nothing is known of it.
+def powers(pairs: Sequence[Pair]) -> list[str]:
+    """One sentence on what these memes would show of those of one split's fusions that show nothing; none for none."""
+    unsure = [pair for pair in pairs if pair.conclusion not in ("gain", "loss") and pair.has_power]
+    if len(unsure) < 2:
+        return [power(pair) for pair in unsure]
+    shown = [pair.detectable for pair in unsure if not pair.undetectable]
+    takes = [pair.memes_needed for pair in unsure if not math.isnan(pair.memes_needed)]
+    never = [pair.head for pair in unsure if pair.undetectable]
+    alone = [pair.head for pair in unsure if math.isnan(pair.memes_needed)]
+    heads, of = any_of([pair.head for pair in unsure], "and"), f"these memes of {unsure[0].split} show"
+    differences = f"differences of AUC-ROC of {span(bare, shown)}" if shown else "no difference of AUC-ROC"
+    said = [f"{heads.capitalize()} against {unsure[0].against}: {of} {differences} {FOUR_IN_FIVE}"]
+    said += [f"of {any_of(never, 'and')} none"] if never and shown else []
+    said += [f"those seen here take {span(whole, takes)} memes"] if takes else []
+    said += [f"for {any_of(alone, 'and')} more memes alone would not do"] if alone else []
+    return [f"{'; '.join(said)}."]
+
+
+def untold(pair: Pair, size: SplitSize, two: str = "") -> str:
+    """That a split's memes do not tell two apart, and how many would; empty where they do, or nothing is known of it.
 
     two: what to call them; their names unless given.
     """
-    if math.isnan(pair.detectable) or pair.conclusion in ("gain", "loss"):
+    memes = size.labelled
+    if pair.conclusion == "too few":
+        return too_few(size)
+    if not pair.has_power or pair.conclusion in ("gain", "loss"):
         return ""
     if math.isnan(pair.memes_needed):
         takes = "more memes alone would not do"
@@ -101,11 +143,16 @@ def untold(pair: Pair, memes: int, two: str = "") -> str:
     return f"{memes:,} memes of {pair.split} do not tell {two or f'{pair.head} and {pair.against}'} apart; {takes}."
 
 
+def detectable(pair: Pair) -> str:
+    """The difference that is shown four times in five."""
+    return "none" if pair.undetectable else bare(pair.detectable)
+
+
 def memes_needed(pair: Pair) -> str:
     """How many memes of this kind the difference seen would take."""
-    if math.isnan(pair.detectable):
+    if not pair.has_power:
         return UNDEFINED
-    return "no number" if math.isnan(pair.memes_needed) else f"{math.ceil(pair.memes_needed):,}"
+    return "no number" if math.isnan(pair.memes_needed) else whole(pair.memes_needed)
 
 
 def summary(comparison: Comparison) -> list[str]:
@@ -113,7 +160,8 @@ def summary(comparison: Comparison) -> list[str]:
     regressions and one on what its size allows to see."""
     judged = [pair for pair in comparison.pairs if pair.measure == "auc_roc"]
     said = [fusion_sentence(pair) for pair in judged]
-    said += [sentence for pair in judged if pair.conclusion not in ("gain", "loss") and (sentence := power(pair))]
+    for split in comparison.judged:
+        said += powers([pair for pair in judged if pair.split == split])
     if comparison.judged and not said:
         said = [no_fusion()]
     sizes = {size.name: size for size in comparison.splits}
@@ -222,12 +270,21 @@ def precision(size: SplitSize, heads: Sequence[Row]) -> str:
     """How far an AUC-ROC on so many memes can be trusted: half the interval of the best head."""
     figures = [row.metrics["auc_roc"] for row in heads if np.isfinite(row.metrics["auc_roc"].high)]
     if not figures:
-        return f"{size.labelled:,} memes in {size.name} are too few for an interval."
+        return too_few(size)
     best = max(figures, key=lambda figure: figure.mean)
     groups = f" ({size.groups:,} groups that share no text or image)" if size.groups < size.labelled else ""
     return (
         f"With {size.labelled:,} memes{groups} in {size.name}, an AUC-ROC of {bare(best.mean)} is good to "
         f"±{bare((best.high - best.low) / 2)}."
+    )
+
+
+def too_few(size: SplitSize) -> str:
+    """Why nothing is told of a split by AUC-ROC: how many memes it has of either label, and how many that takes."""
+    other = size.labelled - size.positive
+    return (
+        f"With {counted(size.positive, 'meme')} of label 1 and {other:,} of label 0, {size.name} tells no two heads "
+        f"apart, and its AUC-ROCs have no intervals: that takes {FEWEST} of either that share no text or image."
     )
 
 
@@ -247,7 +304,7 @@ def undefined(rows: Sequence[Row]) -> list[str]:
                 seeds = f" ({figure.undefined} of {row.seeds} seeds)" if figure.undefined < row.seeds else ""
                 names.setdefault(name, []).append(row.name + seeds)
     return [
-        f"{METRICS[name].title} is undefined for {', '.join(who)}: {METRICS[name].undefined}."
+        f"{METRICS[name].title} is undefined for {'; '.join(who)}: {METRICS[name].undefined}."
         for name, who in names.items()
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 from experiments import words
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Pair, Row, Slice, SplitSize
 from experiments.tables import WIDTH, Table, latex_page, page, plain, table_of
-from experiments.words.comparison import READING, conclusion, heading, memes_needed, summary, undefined
+from experiments.words.comparison import READING, conclusion, detectable, heading, memes_needed, summary, undefined
 from heads.metrics import DECISIONS, METRICS
 
 OTHERS_TITLE = "All other pairs of heads"
@@ -73,7 +73,7 @@ def pairs_table(pairs: Sequence[Pair], title: str, sides: tuple[str, str] = ("fu
             "p": lambda pair: words.probability(pair.p),
             "p (Holm)": lambda pair: words.probability(pair.p_holm),
             "shows": conclusion,
-            "shown at 80%": lambda pair: words.bare(pair.detectable),
+            "shown at 80%": detectable,
             "memes for it": memes_needed,
         },
         words=(0, 1, 2, 9),
@@ -140,7 +140,7 @@ def test_first(comparison: Comparison) -> list[SplitSize]:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The whole report: summary, a section per split, fusions, slices, how to read it, what was compared."""
-    compared = f"{words.with_dims(comparison.encoders.values())}, {comparison.seeds} seeds."
+    compared = f"{words.with_dims(comparison.encoders.values())}, {words.counted(comparison.seeds, 'seed')}."
     said = [*summary(comparison), *comparison.notes]
     blocks: list[str | Table | Sequence[str]] = ["# Text, image or both?", compared, said]
     for size in test_first(comparison):

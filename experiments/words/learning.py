@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from experiments.results.learning import LearningCurve, PowerLaw, Replaced
 from experiments.results.records import SplitSize
 from experiments.tables import Table, page, table_of
-from experiments.words import bare, change, difference, probability, with_dims, with_interval
-from experiments.words.comparison import conclusion, untold
+from experiments.words import bare, change, counted, difference, probability, with_dims, with_interval
+from experiments.words.comparison import conclusion, tested, untold
 
 
 def learning(curve: LearningCurve) -> list[str]:
@@ -28,15 +28,15 @@ def other_encoders(others: Sequence[Replaced], why: str, sizes: Sequence[SplitSi
     """What another encoder brings each head, or why that is not said. others: of each head on dev, then on test."""
     if why:
         return [f"What another encoder would bring is not said: {NO_OTHERS[why]}"]
-    memes, said = {size.name: size.labelled for size in sizes}, []
+    by_name, said = {size.name: size for size in sizes}, []
     for head in dict.fromkeys(each.head for each in others):
         *chose, judged = [each for each in others if each.head == head]
         pair = judged.pair
         dev = "".join(f"; {each.pair.split}, which chose it, has {difference(each.pair)}" for each in chose)
         said.append(
-            f"{head.capitalize()} on {judged.other} in place of {judged.own}: {pair.split} AUC-ROC {difference(pair)}, "
-            f"p {probability(pair.p_holm)} (Holm{dev}): {conclusion(pair)}. "
-            f"{untold(pair, memes[pair.split], 'the two')}".rstrip()
+            f"{head.capitalize()} on {judged.other} in place of {judged.own}: {pair.split} AUC-ROC "
+            f"{tested(pair, f'p {probability(pair.p_holm)} (Holm{dev})')} "
+            f"{untold(pair, by_name[pair.split], 'the two')}".rstrip()
         )
     return said
 
@@ -45,6 +45,8 @@ def doubling(law: PowerLaw) -> str:
     """What a head gained from more labels so far, and what twice as many may bring, where the power law may say so."""
     span = f"from {law.smallest:,.0f} to {law.largest:,.0f} memes of train"
     seen = change(law.rise, law.rise_low, law.rise_high)
+    if law.refused == "too few memes":
+        return f"{law.head.capitalize()} on {law.split}: too few memes to tell whether AUC-ROC rises {span} ({seen})."
     if law.refused == "no rise":
         return f"{law.head.capitalize()} on {law.split}: no evidence that AUC-ROC rises {span} ({seen})."
     start = f"{law.head.capitalize()} on {law.split}: AUC-ROC rises by {seen} {span}; "
@@ -70,7 +72,8 @@ def learning_tables(curve: LearningCurve, others: Sequence[Replaced] = ()) -> li
             [head, *(figures.get((head, size), "") for size in curve.sizes)]
             for head in dict.fromkeys(point.head for point in points)
         ]
-        title = f"AUC-ROC on {split} by memes of train, mean over {curve.draws} draws and {curve.seeds} seeds"
+        of = f"{counted(curve.draws, 'draw')} and {counted(curve.seeds, 'seed')}"
+        title = f"AUC-ROC on {split} by memes of train, mean over {of}"
         tables.append(Table(title, ["", *(f"{size:,}" for size in curve.sizes)], cells))
     laws = table_of(
         "Power laws, and what they expect of twice the labels",
@@ -116,7 +119,8 @@ def learning_markdown(curve: LearningCurve, said: Sequence[str], shown: Sequence
     settings = dict.fromkeys(json.dumps(settings) for settings in curve.settings.values())
     return page(
         "# More labels?",
-        f"{with_dims(curve.encoders.values())}, {curve.draws} draws of each size, {curve.seeds} seeds.",
+        f"{with_dims(curve.encoders.values())}, {counted(curve.draws, 'draw')} of each size, "
+        f"{counted(curve.seeds, 'seed')}.",
         said,
         *shown,
         *(f"Heads: `{each}`" for each in settings),

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from experiments.tables import Table, table_of
-from experiments.words import bare
+from experiments.words import bare, counted
 from extract.errors import printable
 from heads.models import HEADS
 
@@ -47,7 +47,7 @@ def probability_origin(opinion: "Opinion", scorer: "Scorer") -> str:
 
 def examples(added: "Added") -> str:
     """What became of a file of examples."""
-    memes = "1 meme" if added.memes == 1 else f"{added.memes:,} memes"
+    memes = counted(added.memes, "meme")
     parts = [f"{memes} of {added.source} added to the {added.before:,} that {added.head} remembers"]
     parts += [f"{added.relabelled:,} of its own forgotten, which had the other label"] if added.relabelled else []
     parts += [f"{added.twice:,} known already, and counted once"] if added.twice else []

@@ -6,7 +6,7 @@ from experiments.results.records import Figure, SplitSize
 from experiments.search.ranking import Candidate, Choice, auc_error, best_of_each, swept
 from experiments.search.trials import Trial, described
 from experiments.tables import Table, page
-from experiments.words import bare, signed, with_spread
+from experiments.words import bare, counted, signed, with_spread
 from extract.store import EncoderIdentity
 from heads.models import HEADS
 
@@ -92,7 +92,7 @@ def sweep_markdown(ranked: Sequence[Candidate], trials: Sequence[Trial], reading
     seeds = len(ranked[0].auc)
     first = trials[0]
     return page(
-        f"# Sweep: {len(ranked):,} configurations x {seeds} seed{'s' * (seeds > 1)}, ranked by dev AUC-ROC",
+        f"# Sweep: {len(ranked):,} configurations x {counted(seeds, 'seed')}, ranked by dev AUC-ROC",
         f"{first.dev_memes:,} memes in dev, {first.dev_positive:,} of them with label 1. No test row was read.",
         best_table(ranked),
         ranking_table(ranked),

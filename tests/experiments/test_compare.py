@@ -15,6 +15,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from experiments import compare, options, training
+from experiments.pages import discussion
 from experiments.results import folder as results
 from experiments.results import records
 from experiments.results.records import Comparison
@@ -271,9 +272,9 @@ def test_a_test_of_one_class_says_what_is_undefined(tmp_path, quick, capsys):
     assert command(tmp_path, quick, "--seeds", "2", "--heads", "image,late") == 0
     shown = capsys.readouterr().out
     assert "test: 120 memes, 0% of label 1" in shown
-    assert "AUC-ROC is undefined for image, late, " in shown
+    assert "AUC-ROC is undefined for image; late; image, mean of 2 runs; late, mean of 2 runs; " in shown
     assert "the split holds one class only." in shown
-    assert "recall is undefined for image, late, " in shown
+    assert "recall is undefined for image; late; " in shown
     assert "nan" not in (tmp_path / "out" / "comparison.md").read_text()
     assert np.isnan(figures(tmp_path, "late")["auc_roc"].mean)
     assert np.isfinite(figures(tmp_path, "late")["accuracy"].mean)
@@ -504,6 +505,41 @@ def test_an_image_that_most_memes_share_ties_none_together(tmp_path, quick, caps
     assert "test: 92% of the memes share one image; it ties no memes together" in told
     assert [each.conclusion for each in read(tmp_path).pairs if each.measure == "auc_roc"] == ["gain"]
     assert next(size for size in read(tmp_path).splits if size.name == "test").groups == 90  # those of equal texts
+
+
+def test_a_text_that_all_memes_share_is_no_sign_that_train_holds_them(tmp_path, quick, capsys):
+    planted.features(tmp_path / "features")
+    for split in planted.SIZES:
+        path = tmp_path / "features" / planted.TEXT / f"{split}.h5"
+        features = store.read(path)
+        store.publish(path, replace(features, content=np.full_like(features.content, b"the same words")))
+    assert command(tmp_path, quick, "--seeds", "1", "--heads", "text,early", "--references", "none") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "test: 100% of the memes share one text; it ties no memes together" in told
+    assert "12 of 120 memes of test stand in train, too (12 by image)" in told
+    assert "tell nothing new" not in told
+
+
+def test_three_memes_of_a_label_tell_no_two_heads_apart(tmp_path, quick, capsys):
+    planted.features(tmp_path / "features")
+    label = store.read(tmp_path / "features" / planted.TEXT / "test.h5").label
+    rows = np.flatnonzero((label == 0) | (np.cumsum(label) <= 3))
+    for name in (planted.TEXT, planted.IMAGE):
+        planted.rewrite(tmp_path / "features", name, "test", rows=rows)
+    assert command(tmp_path, quick, "--seeds", "2", "--ablate") == 0
+    told, found = " ".join(capsys.readouterr().out.split()), results.read_results(tmp_path / "out")
+    both = [*found.comparison.pairs, *found.comparison.other_pairs, *found.comparison.linear]
+    assert {(pair.measure, pair.conclusion) for pair in both} == {("auc_roc", "too few"), ("accuracy", "too few")}
+    assert np.isnan([[pair.p, pair.low, pair.high, pair.detectable] for pair in both]).all()
+    assert f"With 3 memes of label 1 and {len(rows) - 3} of label 0, test tells no two heads apart" in told
+    assert re.search(r"early vs \w+ \(the better single modality on dev\): test AUC-ROC \S+ vs \S+, \S+: too few", told)
+    assert np.isnan(found.auc("early", "test").low)
+    assert np.isfinite(found.auc("early", "dev").low)
+    page = (tmp_path / "out" / "comparison.md").read_text()
+    assert "[undefined" not in page
+    assert discussion.modality(found) == []
+    assert discussion.trust(found)[1].startswith("With 3 memes of label 1 and ")
+    assert not any(said in " ".join(discussion.fusion(found)) for said in ("a gain.", "a loss.", "undefined"))
 
 
 def test_noise_that_is_tested_on_its_own_train_memes_is_not_taken_for_a_finding(tmp_path, quick, capsys):

@@ -33,7 +33,7 @@ def test_terminal_shows_test_and_verdicts_in_120_columns():
     assert (
         "With 100 memes (90 groups that share no text or image) in test, an AUC-ROC of .812 is good to ±.030." in shown
     )
-    assert "precision is undefined for text (2 of 5 seeds), early (2 of 5 seeds): no meme was given label 1." in shown
+    assert "precision is undefined for text (2 of 5 seeds); early (2 of 5 seeds): no meme was given label 1." in shown
     assert "test: 1 memes without an image vector left out: 00042." in shown
 
 
@@ -101,7 +101,7 @@ def test_a_split_of_one_class_says_why_it_is_undefined():
         for row in comparison().rows
         if row.split == "test" and row.kind == "head"
     ]
-    assert words.undefined(rows)[0] == "AUC-ROC is undefined for text, early: the split holds one class only."
+    assert words.undefined(rows)[0] == "AUC-ROC is undefined for text; early: the split holds one class only."
     assert "undefined" in forms.plain(tables.main_table(rows, ""))
 
 

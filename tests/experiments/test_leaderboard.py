@@ -13,7 +13,7 @@ from experiments.compare import compare
 from experiments.pages import boards as board_pages
 from experiments.pages import document
 from experiments.results import boards, trainings
-from experiments.results.records import Leaderboard, Pair, revive, to_json
+from experiments.results.records import Leaderboard, Pair, SplitSize, revive, to_json
 from experiments.words import boards as sentences
 from experiments.words.comparison import untold
 from extract import errors, store
@@ -137,12 +137,14 @@ def test_every_row_is_set_against_the_same_head_s_best_on_other_encoders(board):
         ),
         ({"memes_needed": 120.0}, "apart; it takes 120 in a single test, and more in one of several."),
         ({"conclusion": "gain"}, ""),
+        ({"conclusion": "too few"}, "With 3 memes of label 1 and 297 of label 0, test tells no two heads apart, and "),
         ({"detectable": math.nan}, ""),
     ],
 )
 def test_what_memes_do_not_tell_is_said_with_how_many_would(changes, says):
     pair = Pair("test", "early: a", "text: a", "auc_roc", 0.8, 0.79, -0.01, 0.03, 0.3, 0.6, conclusion="none")
-    said = untold(replace(pair, **{"detectable": 0.04, "memes_needed": 900.0} | changes), 300)
+    size = SplitSize("test", 300, 300, 3, 300)
+    said = untold(replace(pair, **{"detectable": 0.04, "memes_needed": 900.0} | changes), size)
     assert says in said
     assert bool(said) == bool(says)
 

@@ -263,7 +263,7 @@ def test_a_subset_that_lacks_a_label_is_refused(tmp_path):
     with pytest.raises(errors.Refused) as refused:
         learning_curve(tmp_path, out=tmp_path / "out", **ASKED)
     assert str(refused.value) == (
-        "--sizes 30: 2 of 2 subsets of so many memes lack a label: of 120 memes in train 1 have the rarer one. "
+        "--sizes 30: 2 of 2 subsets of so many memes lack a label: the rarer one is that of 1 of 120 memes in train. "
         "Take sizes from 120 up."
     )
     assert not (tmp_path / "out").exists()

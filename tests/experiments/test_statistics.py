@@ -19,10 +19,11 @@ from experiments.evaluate import statistics
 
 
 @st.composite
-def tied_scores(draw, runs: int = 1, min_size: int = 4, max_size: int = 40):
-    """Scores of a few values (so ties abound) for memes of both classes."""
+def tied_scores(draw, runs: int = 1, min_size: int = 4, max_size: int = 40, least: int = 1):
+    """Scores of a few values (so ties abound) for memes of both classes. least: memes of either class."""
     count = draw(st.integers(min_size, max_size))
-    positive = draw(arrays(bool, count).filter(lambda y: y.any() and not y.all()))
+    ones = draw(st.integers(least, count - least))
+    positive = np.array(draw(st.permutations([True] * ones + [False] * (count - ones))))
     scores = draw(arrays(np.int8, (runs, count), elements=st.integers(-3, 3)))
     return scores / 2.0, positive
 
@@ -79,12 +80,10 @@ def test_placements_are_the_mean_kernel(memes):
     np.testing.assert_allclose(down, pairs.mean(axis=0), atol=1e-12)
 
 
-@given(tied_scores(runs=2, min_size=6))
+@given(tied_scores(runs=2, min_size=20, least=statistics.FEWEST))
 def test_delong_is_the_structural_component_covariance(memes):
     """DeLong et al. 1988: S10 / m + S01 / n from numpy's covariance of the quadratic-time components."""
     scores, positive = memes
-    if min(positive.sum(), (~positive).sum()) < 2:
-        return
     kernels = np.stack([theta(score[positive], score[~positive]) for score in scores])
     covariance = np.cov(kernels.mean(axis=2)) / positive.sum() + np.cov(kernels.mean(axis=1)) / (~positive).sum()
     contrast = np.array([1, -1])
@@ -176,18 +175,49 @@ def test_other_seeds_of_one_head_are_called_different_as_often_as_the_level_says
 
 
 def test_delong_names_what_it_cannot_tell():
-    positive = np.array([True, True, False, False])
-    perfect, constant = np.array([[3.0, 2.0, 1.0, 0.0]]), np.zeros((1, 4))
-    alone = np.arange(4)
+    alone = np.arange(20)
+    positive, perfect, constant = alone < 10, -alone[None].astype(float), np.zeros((1, 20))
     same = statistics.delong(perfect, perfect, positive, alone)
     assert (same.difference, same.p) == (0, 1)
     apart = statistics.delong(perfect, constant, positive, alone)
     assert (apart.difference, apart.standard_error) == (0.5, 0)
-    assert apart.p == pytest.approx(2 / 16, abs=0.03)  # of four memes, none or all change sides
-    # what the perfect head's own interval is above 1/2, Wilson's of 4 of 4
-    assert (apart.low, apart.high) == (pytest.approx(4 / (4 + 1.959964**2) - 0.5), 0.5)
-    assert np.isnan(statistics.delong(perfect, constant, np.ones(4, bool), alone).p)
-    assert np.isnan(statistics.delong(perfect, constant, positive, np.array([0, 0, 1, 2])).standard_error)
+    four = (perfect[:, 8:12], constant[:, :4], positive[8:12], alone[:4])
+    assert statistics.permutation(*four) == pytest.approx(2 / 16, abs=0.03)  # none or all change sides
+    # what the perfect head's own interval is above 1/2, Wilson's of 20 of 20
+    assert (apart.low, apart.high) == (pytest.approx(20 / (20 + 1.959964**2) - 0.5), 0.5)
+    assert np.isnan(statistics.delong(perfect, constant, np.ones(20, bool), alone).p)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_fewer_than_ten_groups_of_either_label_allow_no_test_of_any_kind(label):
+    draw = np.random.default_rng(0)
+    a, b, alone = draw.normal(size=(2, 60)), draw.normal(size=(3, 60)), np.arange(60)
+    for nine, few in ((alone < 9, True), (alone < 10, False)):  # memes of the rarer label
+        positive = nine if label else ~nine
+        test = statistics.delong(a, b, positive, alone)
+        own = statistics.contrast(*statistics.placements_of_runs(a, positive), alone[positive], alone[~positive])
+        assert np.isfinite(test.difference + own.difference)
+        assert np.isnan([test.p, test.low, test.standard_error, own.p, own.low]).tolist() == [few] * 5
+    # ten memes in nine groups are nine
+    assert np.isnan(statistics.delong(a, b, positive, np.maximum(alone, 1)).p)
+
+
+@pytest.mark.parametrize(("faults", "joins"), [(0, True), (1, True), (9, True), (12, False)])
+def test_a_difference_that_varies_in_few_groups_is_known_no_better_than_its_two_figures(faults, joins):
+    """Groups of a meme of either label: what scores both alike is at 1/2 whichever groups there are, and another head
+    that puts a few memes on the wrong side varies by next to nothing."""
+    group, positive = np.arange(100) // 2, np.arange(100) % 2 == 1
+    draw = np.random.default_rng(1)
+    text = draw.normal(size=(2, 50)).repeat(2, axis=1)
+    early = positive[None] + 0.01 * draw.normal(size=(1, 100))
+    early[0, : 4 * faults : 4] += 2  # memes of label 0, before all of label 1
+    found = statistics.delong(early, text, positive, group)
+    assert found.p < 0.001
+    area = roc_auc_score(positive, early[0])
+    (low, _), (_, high) = statistics.score_interval(area, 0.0, 50), statistics.score_interval(0.5, 0.0, 50)
+    widest = found.difference - np.hypot(area - low, high - 0.5)
+    assert (found.low <= widest + 1e-6) == joins
+    assert np.isnan(found.of_memes) == joins
 
 
 def test_constants_do_not_differ_on_any_memes():
@@ -337,7 +367,7 @@ def test_interval_is_undefined_when_many_draws_are():
     assert np.isnan(statistics.interval(draws)).all()
 
 
-@given(tied_scores(runs=2, min_size=8), st.randoms(use_true_random=False))
+@given(tied_scores(runs=2, min_size=40, max_size=50, least=2 * statistics.FEWEST), st.randoms(use_true_random=False))
 @settings(max_examples=40)
 def test_permuting_memes_changes_no_test(memes, random):
     scores, positive = memes

@@ -149,7 +149,7 @@ def test_a_second_run_trains_nothing_and_writes_the_same(swept, capsys):
     before = {path.name: path.read_bytes() for path in (swept / "sweep").iterdir()}
     assert command(swept) == 0
     told = capsys.readouterr().err
-    assert "32 runs: 4 heads and encoders x 8 settings and seeds; 32 in the record, 0 to train" in told
+    assert "32 runs: 4 choices of head and encoders x 8 of settings and seed; 32 in the record, 0 to train" in told
     assert {path.name: path.read_bytes() for path in (swept / "sweep").iterdir()} == before
 
 
@@ -261,7 +261,7 @@ def test_settings_that_a_head_ignores_are_tried_once(tmp_path, capsys):
     planted.features(tmp_path / "features", {"train": 60, "dev": 60})
     asked = ["--heads", "text,linear,product", "--grid", "hidden=4,8", "projection=4,8", "max_epochs=1", "--seeds", "1"]
     assert command(tmp_path, *asked, "--device", "cpu") == 0
-    assert "7 runs: 3 heads and encoders x 1 to 4 settings and seeds" in capsys.readouterr().err
+    assert "7 runs: 3 choices of head and encoders x 1 to 4 of settings and seed" in capsys.readouterr().err
     tried = {}
     for record in lines(tmp_path):
         tried.setdefault(record["head"], []).append(record["settings"])

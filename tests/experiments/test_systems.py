@@ -110,9 +110,9 @@ def test_a_run_leaves_records_predictions_and_confusion_and_is_not_run_again(fol
     assert (result.train_memes, result.train_of, result.steps, result.seeds) == (32, 48, 1, 1)
     assert "distilbert-resnet50-mlp * +" in capsys.readouterr().out
     left = records.from_lines((place / "runs.jsonl").read_text())
-    assert [(each.split, each.kind, each.memes) for each in left] == [("dev", "system", 20), ("test", "system", 12)]
+    assert [(each.split, each.kind, each.memes) for each in left] == [("dev", "system", 20), ("test", "system", 32)]
     rows = lines(place / "predictions_test.csv")
-    assert len(rows) == 12
+    assert len(rows) == 32
     assert rows[0]["id"].startswith("0")
     assert "| | said 0 | said 1 |" in (place / "report.md").read_text()
     main(command)

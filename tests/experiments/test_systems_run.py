@@ -202,7 +202,7 @@ def test_the_report_shows_what_was_run_and_trains_and_writes_nothing(copy):
     left = there(copy / "reports")
     [part] = report_page.systems(copy / "reports").parts
     assert there(copy / "reports") == left
-    assert "train 48, dev 20, test 12 memes" in part.title
+    assert "train 48, dev 20, test 32 memes" in part.title
     reached, how, pairs = (block.table for block in part.blocks if isinstance(block, Grid))
     for table in (reached, how, pairs):
         assert any(row[0].startswith(MLP) for row in table.rows)

@@ -55,7 +55,7 @@ def test_a_folder_that_has_changed_has_a_section_for_each_of_its_states(ran):
     old, new = sorted(in_sections(ran), key=lambda section: -len(section.results))
     assert [each.system for each in old.results] == [MLP, MLP, "lab"]
     assert [each.system for each in new.results] == [MLP]
-    assert f"(memes {old.results[0].content[:8]}): train 48, dev 20, test 12 memes" in old.heading
+    assert f"(memes {old.results[0].content[:8]}): train 48, dev 20, test 32 memes" in old.heading
 
 
 def test_runs_on_memes_that_are_no_more_are_not_set_beside_heads_of_todays(ran):

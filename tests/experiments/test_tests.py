@@ -11,8 +11,9 @@ from made_comparison import comparison
 
 from experiments.evaluate import statistics, tests
 from experiments.evaluate.scores import Scores, statistic
-from experiments.results.records import NAN, Figure, Pair, Row, SplitSize
+from experiments.results.records import NAN, Comparison, Figure, Pair, Row, SplitSize
 from experiments.words import comparison as words
+from experiments.words import comparison_tables as shown_as
 
 
 def on_dev(**auc) -> list[Row]:
@@ -58,6 +59,21 @@ def test_pairs_agree_with_the_tests_they_name():
     assert (accuracy.of_head, accuracy.of_against) == (right["early"].mean(), right["text"].mean())
     assert accuracy.only_head - accuracy.only_against == pytest.approx(200 * accuracy.difference)
     assert {each.conclusion for each in tests.corrected([auc, accuracy])} == {"gain"}
+
+
+def test_an_accuracy_that_no_resample_changes_is_not_certain():
+    """In every group of two one head is right once, and the other twice."""
+    right, group = head("early", 2.5, runs=1), np.arange(200) // 2
+    early = replace(right, logit=torch.tensor(np.where(right.positive, 1.0, -1.0)[None]))
+    text = replace(right, name="text", logit=torch.ones(1, 200, dtype=torch.float64))
+    scores = {each.name: each for each in (early, text)}
+    draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=50)
+    _, accuracy = tests.fusion_pairs("text", scores, group, draws)
+    assert (accuracy.difference, accuracy.only_head, accuracy.only_against) == (0.5, 100, 0)
+    half, whole = (statistics.wilson(share, 100) for share in (0.5, 1.0))
+    assert accuracy.low == pytest.approx(0.5 - np.hypot(1 - whole[0], half[1] - 0.5))
+    assert accuracy.high == pytest.approx(0.5 + 0.5 - half[0])
+    assert np.isnan(accuracy.detectable)
 
 
 def test_a_missing_fusion_is_no_pair():
@@ -147,6 +163,53 @@ def test_what_more_memes_can_and_cannot_show():
     assert tests.power(0.5, 1e-34, 500, of_seeds=(1e-33, 0.0), freedom=(4, 4)) == (pytest.approx(0.0, abs=1e-9), 1.0)
 
 
+def test_no_difference_is_called_detectable_that_is_above_one():
+    """Two seeds that are far apart leave one degree of freedom: what they would show is no difference of AUC-ROCs."""
+    one, other = head("early", 2.5, runs=2), head("text", 0.5, runs=2)
+    far = replace(one, logit=torch.stack([one.logit[0], -one.logit[0]]))
+    [near, none] = (tests.by_auc_roc(each, other, np.arange(200)) for each in (one, far))
+    assert (near.undetectable, none.undetectable) == (False, True)
+    assert 0 < near.detectable < 1
+    assert np.isnan(none.detectable)
+    assert near.has_power
+    assert none.has_power
+    assert not pair().has_power
+
+
+def test_that_no_difference_can_be_shown_is_said_wherever_one_would_be():
+    one = replace(pair(), undetectable=True, memes_needed=32.0, conclusion="none")
+    other = replace(pair(), head="late", detectable=0.912, conclusion="none")
+    start = "Early against text: these memes of test show no difference of AUC-ROC four times in five (power 80%, one "
+    assert words.power(one) == f"{start}test at .05); the .020 seen here takes 32 memes."
+    assert words.powers([one, other]) == [
+        "Early and late against text: these memes of test show differences of AUC-ROC of .912 four times in five "
+        "(power 80%, one test at .05); of early none; those seen here take 32 memes; for late more memes alone would "
+        "not do."
+    ]
+    found = comparison(pairs=[one, other])
+    assert Comparison.from_json(found.to_json()).pairs[0].undetectable
+    shown = shown_as.pairs_table(found.pairs, "")
+    assert [row[shown.header.index("shown at 80%")] for row in shown.rows] == ["none", ".912"]
+
+
+def test_many_fusions_share_a_sentence_on_what_these_memes_would_show():
+    found = [
+        replace(pair(), head=head, detectable=shown, memes_needed=memes, conclusion=conclusion)
+        for head, shown, memes, conclusion in (
+            ("early", 0.052, NAN, "none"), ("late", 0.041, 330.1, "unconfirmed gain"), ("mean", 0.041, 323.2, "none"),
+            ("linear", 0.02, 50.0, "gain"),
+        )
+    ]  # fmt: skip
+    assert words.powers(found) == [
+        "Early, late and mean against text: these memes of test show differences of AUC-ROC of .041 to .052 four times "
+        "in five (power 80%, one test at .05); those seen here take 324 to 331 memes; for early more memes alone would "
+        "not do."
+    ]
+    assert words.powers(found[1:2]) == [words.power(found[1])]
+    assert words.powers(found[3:]) == []
+    assert sum("four times" in said for said in words.summary(comparison(pairs=found))) == 1
+
+
 def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see_what_it_sees():
     found = (head("text", 0.5), head("late", 0.6), head("LR text", 0.4), head("LR both", 2.5), head("LR balanced", 0.5))
     scores = {each.name: each for each in found}
@@ -188,7 +251,7 @@ def test_correction_is_over_all_that_the_table_shows():
         (pair(-0.04, -0.07, -0.01, 0.01), "a loss"),
         (pair(0.04, 0.01, 0.07, 0.06), "no firm evidence of a gain"),
         (pair(-0.04, -0.07, 0.001, 0.04), "no firm evidence of a loss"),
-        (pair(p=NAN), "no test possible"),
+        (pair(p=NAN), "too few memes to tell"),
     ],
 )
 def test_conclusion(made, says):
@@ -218,4 +281,8 @@ def test_precision_says_how_little_a_small_split_shows():
         "With 358 memes (350 groups that share no text or image) in test, an AUC-ROC of .800 is good to ±.040."
     )
     lost = [Row("text", "head", "test", 5, 0.5, {"auc_roc": Figure(0.7)}, {})]
-    assert words.precision(size, lost) == "358 memes in test are too few for an interval."
+    few = replace(size, labelled=51, positive=1)
+    assert words.precision(few, lost) == (
+        "With 1 meme of label 1 and 50 of label 0, test tells no two heads apart, and its AUC-ROCs have no intervals: "
+        "that takes 10 of either that share no text or image."
+    )

@@ -15,10 +15,16 @@ def test_figures_have_three_digits(value, written):
 
 
 @pytest.mark.parametrize(
-    ("value", "written"), [(0.019, "+.019"), (-0.004, "-.004"), (0.0, "+.000"), (-1.0, "-1.000"), (NAN, "undefined")]
+    ("value", "written"),
+    [(0.019, "+.019"), (-0.004, "-.004"), (0.0, "+.000"), (-0.0001, "+.000"), (-1.0, "-1.000"), (NAN, "undefined")],
 )
 def test_differences_have_a_sign(value, written):
     assert words.signed(value) == written
+
+
+def test_one_is_no_plural_and_a_change_without_an_interval_has_no_brackets():
+    assert [words.counted(count, "meme") for count in (0, 1, 2864)] == ["0 memes", "1 meme", "2,864 memes"]
+    assert words.change(0.437, NAN, NAN) == "+.437"
 
 
 def test_a_single_seed_has_no_spread():

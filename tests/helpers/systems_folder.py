@@ -8,7 +8,7 @@ import tiny_encoders
 from systems_command import quicken
 from trained import memes
 
-SIZES = {"train": 48, "dev": 20, "test": 12}
+SIZES = {"train": 48, "dev": 20, "test": 32}
 
 
 @pytest.fixture(scope="module")
