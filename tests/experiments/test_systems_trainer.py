@@ -18,17 +18,17 @@ class Killed(BaseException):
 
 def killed_after(step: int, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Train until `step` is done, and no further."""
-    tell = trainer.ProgressCallback.on_step_begin
+    tell = trainer.TrainingBar.on_step_begin
 
     def fall(self, args, state, control, **_):
         if state.global_step == step:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.ProgressCallback, "on_step_begin", fall)
+        patch.setattr(trainer.TrainingBar, "on_step_begin", fall)
         with pytest.raises(Killed):
             killed_training.run(folder)
-    assert trainer.ProgressCallback.on_step_begin is tell
+    assert trainer.TrainingBar.on_step_begin is tell
 
 
 @pytest.fixture(scope="module")
