@@ -119,7 +119,7 @@ def terminal(comparison: Comparison) -> str:
         if size.name in shown_first(comparison):
             rows = of_split(comparison, size.name)
             parts.append(plain(main_table(rows, heading(size))) if rows else heading(size))
-            parts += undefined(rows)
+            parts += [textwrap.fill(sentence, WIDTH) for sentence in undefined(rows)]
     said = [textwrap.fill(sentence, WIDTH) for sentence in [*summary(comparison), *comparison.notes]]
     return "\n\n".join([*parts, "\n".join(said)]) + "\n"
 
