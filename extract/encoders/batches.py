@@ -298,11 +298,7 @@ def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> 
     def put(asked: tuple[Item, Wanted]) -> tuple[Wanted, BadImage | None]:
         item, places = asked
         different = list(dict.fromkeys(transforms[number] for number, *_ in places))
-        made = (
-            prepare(item, different)
-            if prepare
-            else reading.decode(item, partial(images.transformed, transforms=different))
-        )
+        made = (prepare or _decoded)(item, different)
         if isinstance(made, BadImage):
             return places, made
         pixels = dict(zip(different, made, strict=True))
@@ -321,6 +317,11 @@ def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> 
                     yield number, ready
                 if batch.end:
                     yield number, batch.end
+
+
+def _decoded(item: Item, transforms: Sequence[images.Prepare]) -> list[np.ndarray] | BadImage:
+    made: list[np.ndarray] | BadImage = reading.decode(item, partial(images.transformed, transforms=transforms))
+    return made
 
 
 def _slots(batches: Batches, groups: Groups) -> Iterator[tuple[str, Slots, int]]:

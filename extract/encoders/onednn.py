@@ -34,7 +34,7 @@ class Then(NamedTuple):
 class PackedLinear(nn.Module):
     """A linear layer for inference."""
 
-    def __init__(self, linear: nn.Linear, rows: int | None = None, then: "Then | None" = None) -> None:
+    def __init__(self, linear: nn.Linear, rows: int | None = None, then: Then | None = None) -> None:
         """rows: of each product, padded with zeros. oneDNN sums in an order that depends on how many there are.
 
         then: what becomes of the product.
