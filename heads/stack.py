@@ -212,8 +212,8 @@ class Stack:
 
     def _losses(self, batch: Batch, dtype: torch.dtype) -> Float[Tensor, "run batch"]:
         with torch.autocast(self.target.device.type, dtype, enabled=dtype != torch.float32):
-            target = self.target[batch.row]
-            return self.head.losses(batch.text_vec, batch.image_vec, target, batch.row, self.noise)
+            row = batch.row
+            return self.head.losses(batch.text_vec, batch.image_vec, self.target[row], row, self.noise)
 
     def _step(
         self, window: Window, dtype: torch.dtype, places: Int[Tensor, "run batch"], dropout: Tensor | None = None
