@@ -87,7 +87,7 @@ class Job:
         how = self.setting.training
         return HeadSettings(learning_rate=how.learning_rate, weight_decay=how.weight_decay)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 of all that changes a number, seeds aside: more seeds join those that were run."""
         sides = [[side.name, side.identity.fingerprint, side.trains] for side in self.sides]
