@@ -153,8 +153,9 @@ SYSTEMS = {
         ),
         System(
             "multimodal-transformer", design="transformer", text="bert-base-uncased", image="resnet18:grid",
-            may_train=("text",), what="ResNet-18's 7 x 7 grid, projected, before the word embeddings, read by BERT's encoder",
-            shape=Shape(), settings={"published": Setting(("text",), TRANSFORMER, accuracy(0.574))},
+            what="ResNet-18's 7 x 7 grid, projected, before the word embeddings, read by BERT's encoder",
+            shape=Shape(), may_train=("text",),
+            settings={"published": Setting(("text",), TRANSFORMER, accuracy(0.574))},
             ours="weight decay is torch's default for AdamW; 128 word pieces, the cells' positions as BERT's own "
             "tables begin, and dropout before the class are ours",
         ),
