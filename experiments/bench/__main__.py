@@ -27,8 +27,6 @@ def main(argv: list[str]) -> int:
     name, *typed = argv
     if name not in BENCHES:
         raise errors.Refused(f"no benchmark {name}; there are {', '.join(BENCHES)}")
-    if name == "gpu":
-        return importlib.import_module("experiments.bench.gpu").main(typed)
     from experiments.bench import options
 
     args = getattr(options, name)().parse_args(typed)  # before what is heavy is imported

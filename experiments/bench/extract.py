@@ -43,14 +43,15 @@ RANDOM_NOTE = "Random weights: the architectures at full size; every word is one
 
 def run(args: argparse.Namespace) -> int:
     """args: as `options.extract` reads them."""
-    refuse(args)
+    resolve_device(args.device)
+    names = encoders_of(args)
     with tempfile.TemporaryDirectory() as scratch:
         data = args.data or draw_memes(Path(scratch) / "memes", 2 * args.rows)
-        # drawn captions occur twice; equal texts are encoded once, which would flatter us
-        distinct = {meme.text: meme for meme in dataset.read_split(data, "train").memes}
-        memes = list(distinct.values())[: args.rows]
+        memes = distinct(data, args.rows)
         folder = subset(Path(scratch) / "subset", data, memes)
-        names = encoders_of(args, memes, Path(scratch))
+        if args.random_weights:
+            bert = write_text_encoder(Path(scratch) / "BERT-base", [meme.text for meme in memes])
+            names = {"text": str(bert), "image": str(write_image_encoder(Path(scratch) / args.random_weights))}
         timed = {
             kind: compare(kind, name, memes, folder, Path(scratch), args.device, args.repeats)
             for kind, name in names.items()
@@ -66,28 +67,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def refuse(args: argparse.Namespace) -> None:
-    """Raise Refused for what cannot be compared, before anything is drawn."""
-    resolve_device(args.device)
+def encoders_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return each kind's encoder; none of random weights. Raises Refused for what cannot be compared."""
     named = {kind: getattr(args, f"{kind}_encoder") for kind in ENCODERS}
     if args.random_weights:
         if any(named.values()):
             raise errors.Refused("--random-weights brings encoders of its own: name none beside it")
-        return
+        return {}
     for kind, name in named.items():
         located = catalogue.locate(kind, name or ENCODERS[kind])
         if located.pooling != (first := catalogue.default_pooling(kind)):
             raise errors.Refused(
                 f"{name}: the notebook's way, to compare with, has {kind} vectors by {first}; take {located.name}"
             )
+    return {kind: name or ENCODERS[kind] for kind, name in named.items()}
 
 
-def encoders_of(args: argparse.Namespace, memes: Sequence[dataset.Meme], scratch: Path) -> dict[str, str]:
-    """Name or folder of each kind's encoder."""
-    if not args.random_weights:
-        return {kind: getattr(args, f"{kind}_encoder") or name for kind, name in ENCODERS.items()}
-    text = write_text_encoder(scratch / "BERT-base", [meme.text for meme in memes])
-    return {"text": str(text), "image": str(write_image_encoder(scratch / args.random_weights))}
+def distinct(data: Path, rows: int) -> list[dataset.Meme]:
+    """The first memes of train, each with a text of its own.
+
+    Drawn captions occur twice; equal texts are encoded once, which would flatter us.
+    """
+    return list({meme.text: meme for meme in dataset.read_split(data, "train").memes}.values())[:rows]
 
 
 def subset(folder: Path, data: Path, memes: Sequence[dataset.Meme]) -> Path:

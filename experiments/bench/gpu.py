@@ -1,7 +1,4 @@
-"""All that only a GPU can show, in one call: the `gpu` tests, stage 1 and stage 2, in one table and under nine minutes.
-
-It needs no network and no file beyond the checkout: memes are drawn, weights and vectors are random.
-"""
+"""All that only a GPU can show, in one table and under nine minutes: the `gpu` tests, stage 1 and stage 2."""
 
 import argparse
 import statistics
@@ -18,9 +15,8 @@ from experiments import tables
 from experiments.bench import extract as stage_one
 from experiments.bench import heads as stage_two
 from experiments.bench import random_inputs, timing
-from experiments.options import DEFAULT_HEADS, at_least_one, head_names
-from experiments.options import parser as options_parser
-from extract import dataset, errors
+from experiments.options import DEFAULT_HEADS, head_names
+from extract import errors
 from extract.files import write_text
 from extract.machine import resolve_device
 
@@ -35,23 +31,17 @@ SEEDS = (5, 100)
 SIZES = {"train": 8500, "dev": 500, "test": 1000}  # as in Hateful Memes
 DIMS = (768, 2048)  # BERT-base and ResNet-50
 HEADER = ["what", "how much", "seconds", "a second", "times the notebook's", "of the decode limit"]
-EXAMPLES = """\
-examples:
-  python -m experiments.bench gpu
-  python -m experiments.bench gpu --rows 512 --no-tests
-"""
 NOTES = """\
 Stage 1: from files to a published HDF5, encoder loaded, its weights random; medians. The notebook's way and the
 decode limit are those of `bench extract`, on the same GPU. Stage 2: the heads of compare, vectors random with a planted
 signal, rows and widths as Hateful Memes has them with BERT-base and ResNet-50; cold to table is a process of its own,
-references included.
-"""
+references included."""
 Row = list[str]
 Part = Callable[[], Iterator[Row]]
 
 
-def main(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
+def run(args: argparse.Namespace) -> int:
+    """args: as `options.gpu` reads them."""
     try:
         device = resolve_device("cuda")
     except errors.Refused as refusal:
@@ -65,25 +55,12 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = options_parser("bench gpu", __doc__ or "", EXAMPLES)
-    add = parser.add_argument
-    add("--rows", type=at_least_one, default=1536, metavar="N", help="drawn memes for stage 1 (default: 1536)")
-    add("--repeats", type=at_least_one, default=2, metavar="N", help="interleaved repeats of stage 1 (default: 2)")
-    add("--no-tests", action="store_true", help="leave out the tests that need a GPU")
-    add("--out", type=Path, default=Path("reports"), metavar="DIR", help="where the table goes (default: reports)")
-    return parser
-
-
 def all_parts(device: str, rows: int, repeats: int, scratch: Path) -> dict[str, Part]:
     """Return what is measured besides the tests, each to be called in its turn."""
-    one: list[tuple[str, Part]] = [
-        (
-            f"stage 1, {what} through {name}",
-            partial(extraction, name, what, max(1, rows // fewer), device, repeats, scratch),
-        )
-        for name, what, fewer in STAGE_ONE
-    ]
+    one: list[tuple[str, Part]] = []
+    for name, what, fewer in STAGE_ONE:
+        part = partial(extraction, name, what, max(1, rows // fewer), device, repeats, scratch)
+        one.append((f"stage 1, {what} through {name}", part))
     # before the part that takes longest, and that least is lost with
     return dict([*one[:3], ("stage 2", partial(training, device, SEEDS, scratch)), *one[3:]])
 
@@ -125,7 +102,7 @@ def extraction(encoder: str, what: str, rows: int, device: str, repeats: int, sc
     folder.mkdir()
     if fresh := not data.exists():
         random_inputs.draw_memes(data, 2 * rows)
-    memes = list({meme.text: meme for meme in dataset.read_split(data, "train").memes}.values())[:rows]
+    memes = stage_one.distinct(data, rows)
     if fresh and what != "texts":
         random_inputs.write_as(what, [Path(str(meme.image)) for meme in memes])
     weights = scratch / encoder
@@ -166,5 +143,4 @@ def page(machine: str, rows: Sequence[Row]) -> str:
     """Return the report."""
     import torch
 
-    title = f"# On a GPU: {machine}, torch {torch.__version__}"
-    return "\n\n".join([title, tables.markdown(tables.Table("", HEADER, [list(row) for row in rows])), NOTES])
+    return tables.page(f"# On a GPU: {machine}, torch {torch.__version__}", tables.Table("", HEADER, rows), NOTES)

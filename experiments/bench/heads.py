@@ -45,8 +45,7 @@ seed, same hidden units, learning rate, batch and epochs, but it has no dropout,
 epoch. Side by side (as compare trains), stacked and one by one: our own code in one warm process. TFLOP/s counts the
 matrix products of training alone, forward and backward, over the whole time of training; the limit is bare products and
 their weights' gradient in the shapes of the stack, measured in the same run. Waiting threads spin briefly in all ways
-alike (GOMP_SPINCOUNT=10000): long spins slow the plain way where cores are shared.
-"""
+alike (GOMP_SPINCOUNT=10000): long spins slow the plain way where cores are shared."""
 
 
 @dataclass(frozen=True)
@@ -277,8 +276,7 @@ def write(args: argparse.Namespace, device: str, measured: Measurements) -> None
         f"{len(measured.runs)} heads x {args.seeds} seeds; median (min, max) of {args.repeats} interleaved repeats on "
         f"{device}, torch {torch.__version__}, {timing.load()}."
     )
-    page = ["# Stage 2's speed", about, *(tables.markdown(table) for table in shown), NOTES]
-    write_text(args.out / "bench_heads.md", "\n\n".join(page))
+    write_text(args.out / "bench_heads.md", tables.page("# Stage 2's speed", about, *shown, NOTES))
     raw = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "load": os.getloadavg()},

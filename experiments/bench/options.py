@@ -1,6 +1,7 @@
 """What each benchmark takes on its command line. Imports nothing heavy: --help answers at once."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from experiments.bench.random_inputs import VISION
@@ -9,6 +10,12 @@ from experiments.options import parser as parser_of
 from extract.machine import DEVICES
 
 ENCODERS = {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"}  # to be had without a hub
+
+
+def count(
+    parser: argparse.ArgumentParser, name: str, default: int, what: str, kind: Callable[[str], int] = at_least_one
+) -> None:
+    parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{what} (default: {default})")
 
 
 def extract() -> argparse.ArgumentParser:
@@ -22,8 +29,8 @@ examples:
 """)  # fmt: skip
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="dataset whose first train rows are used (default: drawn memes)")
-    add("--rows", type=int, default=512, metavar="N", help="memes (default: 512)")
-    add("--repeats", type=int, default=3, metavar="N", help="interleaved repeats (default: 3)")
+    count(parser, "--rows", 512, "memes", int)
+    count(parser, "--repeats", 3, "interleaved repeats", int)
     for kind, name in ENCODERS.items():
         add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
     sizes = ("ResNet-50", *VISION)
@@ -31,6 +38,23 @@ examples:
         help=f"BERT-base and an image encoder with random weights: needs no download ({', '.join(sizes)})")  # fmt: skip
     add("--device", default="auto", choices=DEVICES, help="default: auto")
     add("--no-memory", action="store_true", help="leave out the runs that measure peak memory")
+    return with_out(parser)
+
+
+def gpu() -> argparse.ArgumentParser:
+    what = """\
+All that only a GPU can show, in one call: the `gpu` tests, stage 1 and stage 2, in one table and under nine minutes.
+
+It needs no network and no file beyond the checkout: memes are drawn, weights and vectors are random.
+"""
+    parser = parser_of("bench gpu", what, """\
+examples:
+  python -m experiments.bench gpu
+  python -m experiments.bench gpu --rows 512 --no-tests
+""")  # fmt: skip
+    count(parser, "--rows", 1536, "drawn memes for stage 1")
+    count(parser, "--repeats", 2, "interleaved repeats of stage 1")
+    parser.add_argument("--no-tests", action="store_true", help="leave out the tests that need a GPU")
     return with_out(parser)
 
 
@@ -49,18 +73,16 @@ examples:
 """)  # fmt: skip
     add = parser.add_argument
     add("--train", type=at_least_one, default=8500, metavar="N", help="rows (default: 8500, as in Hateful Memes)")
-    add("--dev", type=at_least_one, default=500, metavar="N", help="rows (default: 500)")
-    add("--test", type=at_least_one, default=1000, metavar="N", help="rows (default: 1000)")
+    count(parser, "--dev", 500, "rows")
+    count(parser, "--test", 1000, "rows")
     dims_help = "of text and image vectors (default: 768 2048)"
     add("--dims", type=at_least_one, nargs=2, default=[768, 2048], metavar="D", help=dims_help)
-    add("--seeds", type=at_least_one, default=5, metavar="N", help="runs of each head (default: 5)")
-    scaled_help = "runs of each head that the plain way trains, its time scaled to --seeds (default: 1)"
-    add("--baseline-seeds", type=at_least_one, default=1, metavar="N", help=scaled_help)
-    add("--repeats", type=at_least_one, default=3, metavar="N", help="of which the median counts (default: 3)")
+    count(parser, "--seeds", 5, "runs of each head")
+    count(parser, "--baseline-seeds", 1, "runs of each head that the plain way trains, its time scaled to --seeds")
+    count(parser, "--repeats", 3, "of which the median counts")
     add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--scaling", action="store_true", help="instead: how time and memory grow with rows, dims and runs, as a plot")
-    rows_help = "the most rows of --scaling (default: 1000000)"
-    add("--rows", type=at_least_one, default=1_000_000, metavar="N", help=rows_help)
+    count(parser, "--rows", 1_000_000, "the most rows of --scaling")
     return with_out(parser, "where bench_heads.* go")
 
 
@@ -70,12 +92,11 @@ def ray() -> argparse.ArgumentParser:
         "resuming."
     )
     parser = parser_of("bench ray", what, "example:\n  python -m experiments.bench ray --rows 128")
-    add = parser.add_argument
-    add("--rows", type=int, default=128, metavar="N", help="drawn memes, and ten times as many (default: 128)")
-    add("--repeats", type=int, default=2, metavar="N", help="interleaved repeats of the small size (default: 2)")
+    count(parser, "--rows", 128, "drawn memes, and ten times as many", int)
+    count(parser, "--repeats", 2, "interleaved repeats of the small size", int)
     for kind, name in ENCODERS.items():
-        add(f"--{kind}-encoder", default=name, metavar="E", help=f"default: {name}")
-    add("--dtype", default="auto", metavar="T", help="arithmetic of the encoders (default: auto)")
+        parser.add_argument(f"--{kind}-encoder", default=name, metavar="E", help=f"default: {name}")
+    parser.add_argument("--dtype", default="auto", metavar="T", help="arithmetic of the encoders (default: auto)")
     return with_out(parser)
 
 

@@ -35,8 +35,7 @@ this machine alone, and is started and ended within the time. Processor: the sec
 which say more than wall time where other programs have the same cores. A further meme's time is the difference of two
 sizes, so that starts cancel. Driver: the most resident memory of the process that holds the plan. Objects: the most
 that lay in Ray's shared memory. Resuming: the driver is killed (SIGKILL) when half the image parts are there, and run
-again. The files of both engines were compared: they are equal to the byte.
-"""
+again. The files of both engines were compared: they are equal to the byte."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +212,7 @@ def write(out: Path, timed: list[TimedExtraction], resumed: Resumed | None) -> l
         )
     lines.append(f"{timing.load()}.")
     shown = table(timed)
-    write_text(out / "bench_ray.md", "\n\n".join([f"# {shown.title}", tables.markdown(shown), *lines, NOTES]))
+    write_text(out / "bench_ray.md", tables.page(f"# {shown.title}", shown, *lines, NOTES))
     raw = {"timed": [asdict(each) for each in timed], "resumed": asdict(resumed) if resumed else None}
     write_text(out / "bench_ray.json", json.dumps(raw | {"code": records.code_version()}, indent=1) + "\n")
     return lines

@@ -75,18 +75,14 @@ def listed() -> str:
     parts = []
     for system in SYSTEMS.values():
         trains = f"; --train takes {','.join(system.may_train)}" if system.may_train else ""
-        parts.append(f"{system.name}\n  {system.what}\n  {system.text} + {system.image}{trains}")
+        lines = [system.name, f"  {system.what}", f"  {system.text} + {system.image}{trains}"]
         for name, setting in system.settings.items():
-            figures = ", ".join(
-                f"{each.split} {each.metric} {each.value}" + f" ({each.condition})" * bool(each.condition)
-                for each in setting.published
-            )
+            figures = ", ".join(map(str, setting.published))
             trained = f"trains {' and '.join(setting.train)}" if setting.train else "encoders frozen"
-            default = " (default)" if name == system.default and len(system.settings) > 1 else ""
-            parts[-1] += f"\n    {name}{default}: {trained}" + (f"; published on {MEMES}: {figures}" if figures else "")
-        if guess := system.guess:
-            parts[-1] += f"\n  published beside these: {guess.split} {guess.metric} {guess.value} of random guessing"
-        parts[-1] += f"\n  open in the source: {system.ours}"
+            default = " (default)" * (name == system.default and len(system.settings) > 1)
+            lines += [f"    {name}{default}: {trained}" + f"; published on {MEMES}: {figures}" * bool(figures)]
+        lines += [f"  published beside these: {system.guess} of random guessing"] * bool(system.guess)
+        parts.append("\n".join([*lines, f"  open in the source: {system.ours}"]))
     return "\n\n".join(parts)
 
 

@@ -96,8 +96,8 @@ def choose(system: System, request: Request, command: Sequence[str]) -> tuple[Si
     if impossible:
         able = f"--train {','.join(system.may_train)}" if system.may_train else "--train none"
         raise Refused(f"{system.name} cannot train its {' and '.join(impossible)} encoder; it takes {able} or none")
-    published = dict(zip(SIDES, (system.text, system.image), strict=True))
-    names = {kind: request.named(kind, published[kind]) for kind in SIDES}
+    published = {"text": system.text, "image": system.image}
+    names = {kind: request.named(kind, its) for kind, its in published.items()}
     refuse_unfit(system, names, request.train)
     sides, refusals = [], []
     for kind, name in names.items():
@@ -106,19 +106,18 @@ def choose(system: System, request: Request, command: Sequence[str]) -> tuple[Si
         except Refused as refusal:
             refusals.append((kind, name, str(refusal)))
             continue
-        trains = kind in request.train
-        slug, weights = (located.slug, located.weights) if located else (name, "")
-        identity = EncoderIdentity(kind, slug, 0, weights, {}, {})
+        trains, stand_in = kind in request.train, is_other(kind, name, published[kind])
         # Frozen sides are cached; but beside a grid, words are read by the encoder, frozen or not.
         cached = not trains and not (kind == "text" and names["image"].endswith(":grid"))
-        stand_in = is_other(kind, name, published[kind])
+        slug, weights = (located.slug, located.weights) if located else (name, "")
+        identity = EncoderIdentity(kind, slug, 0, weights, {}, {})
         sides.append(Side(name, published[kind], stand_in, trains, identity, located, cached))
     if refusals:
         raise Refused(way_out(refusals, command))
     for side in sides:
         refuse_towers(system, side)
     text, image = sides
-    if system.design == "transformer":
+    if system.design == "transformer" and text.located:
         refuse_all_but_bert(text.located)
         word_pieces(text.located, system.max_tokens, CELLS)
     return text, image
@@ -149,9 +148,9 @@ def refuse_towers(system: System, side: Side) -> None:
         raise Refused(f"{system.name} takes no {side.name} that trains or is read in parts: name {whole}")
 
 
-def refuse_all_but_bert(located: Located | None) -> None:
+def refuse_all_but_bert(located: Located) -> None:
     """Raise Refused for a text encoder that cannot read a grid's cells, before it is loaded."""
-    if located is not None and (kind := architecture(located)) != "bert":
+    if (kind := architecture(located)) != "bert":
         raise Refused(
             f"{located.name} is of type {kind!r}; a grid's cells are read by a BERT, whose positions are "
             "absolute and can be given to each: take bert-base-uncased or all-MiniLM-L6-v2"
@@ -265,9 +264,7 @@ def publish_fasttext(folder: Place, splits: Mapping[str, Sequence[Meme]]) -> Non
     settings, versions = fasttext_settings(texts["train"]), {"gensim": metadata.version("gensim")}
     fingerprint = store.fingerprint(settings)
     identity = EncoderIdentity("text", folder.name, settings["vector_size"], fingerprint, settings, versions)
-    rows = {
-        split: rows_of(memes, split, identity, [meme.text_content for meme in memes]) for split, memes in splits.items()
-    }
+    rows = {split: rows_of(its, split, identity, [each.text_content for each in its]) for split, its in splits.items()}
     if all(store.holds(folder / f"{split}.h5", its) for split, its in rows.items()):
         return
     learned = learn_fasttext(texts["train"])

@@ -17,6 +17,7 @@ from torch import Tensor
 from experiments.data import Data, Split
 from experiments.evaluate.comparison import rows_of
 from experiments.evaluate.scores import Scores, mean_threshold, records
+from experiments.evaluate.tests import highest
 from experiments.results.comparison import predicted
 from experiments.results.folder import predictions_csv
 from experiments.results.records import Row, code_version, revive, to_json, to_lines
@@ -89,9 +90,8 @@ class Result:
 
     def best_head(self, among: Sequence[str] | None = None) -> str:
         """The head with the highest AUC-ROC on dev, of all or of those named."""
-        dev = next(iter(self.memes))
-        rows = [row for row in self.rows if row.split == dev and (among is None or row.name in among)]
-        return max(rows, key=lambda row: row.metrics["auc_roc"].mean).name
+        dev = [row for row in self.rows if row.split == next(iter(self.memes))]
+        return str(highest(dev, among or [row.name for row in dev]))
 
 
 def run_folder(out: Path, system: str, setting: str, key: str) -> Path:
@@ -111,7 +111,7 @@ def conclude(out: Path, trained: Sequence[Trained], joined: Data, **about: Any) 
     labelled = [split for split in scored if len(split.labelled)]
     result = Result(
         content=digest_of(joined.splits), train_of=len(joined.train), features=str(joined.features),
-        memes={each.name: len(each.labelled) for each in labelled}, 
+        memes={each.name: len(each.labelled) for each in labelled}, seeds=len(trained[0].settings),
         rows=[row for split in labelled for row in rows_of(scores_of(trained, split), split)[0]],
         threshold=mean_threshold(trained[0], dev.name, dev.pairs.label), code=code_version(), **about,
     )  # fmt: skip
@@ -162,13 +162,11 @@ def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Spli
     """Keep every run's logits on labelled memes, for tests that pair them with other systems' meme by meme."""
     tensors: dict[str, Tensor] = {}
     for split in splits:
-        labelled = split.labelled
-        tensors[f"{split.name} label"] = torch.from_numpy(labelled.pairs.label.astype(np.int64))
-        tensors[f"{split.name} group"] = torch.from_numpy(labelled.group.astype(np.int64))
+        for name, column in (("label", split.labelled.pairs.label), ("group", split.labelled.group)):
+            tensors[f"{split.name} {name}"] = torch.from_numpy(column.astype(np.int64))
         for each in scores_of(trained, split):
             tensors[f"{split.name} logit {each.name}"] = each.logit.contiguous()
-            tensors[f"threshold {each.name}"] = each.threshold
-            tensors[f"temperature {each.name}"] = each.temperature
+            tensors |= {f"threshold {each.name}": each.threshold, f"temperature {each.name}": each.temperature}
     with replacing(folder / SCORES) as aside:
         save_file(tensors, aside)
 

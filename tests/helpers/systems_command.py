@@ -1,14 +1,17 @@
-"""What is typed to run a system on a small folder, what it leaves, and what makes it quick."""
+"""What is typed to run a system on a small folder, what it leaves, what makes it quick, and memes without vectors."""
 
 import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.data import Split
 from experiments.systems import encoders, results, run
 from experiments.systems.published import SYSTEMS
+from extract import store
 from heads.settings import HeadSettings
 
 
@@ -47,3 +50,16 @@ def quicken(monkeypatch: pytest.MonkeyPatch) -> None:
             for key, setting in system.settings.items()
         }
         monkeypatch.setitem(SYSTEMS, name, replace(system, settings=settings))
+
+
+def split_of(ids: np.ndarray, label: np.ndarray, text: np.ndarray, image: np.ndarray, name: str = "test") -> Split:
+    """Memes of these contents, without vectors."""
+    nothing = np.zeros((len(ids), 0), np.float32)
+    sides = [
+        store.Features(
+            store.EncoderIdentity(kind, kind, 0, "", {}, {}), name, ids, label.astype(np.int8), content, [],
+            vector=nothing,
+        )
+        for kind, content in (("text", text), ("image", image))
+    ]  # fmt: skip
+    return Split(store.join(*sides))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PROBE = """
 import sys
 from experiments.bench.__main__ import main
@@ -17,7 +17,7 @@ except SystemExit as stop:
 """
 
 
-@pytest.mark.parametrize("name", ["extract", "heads", "ray"])
+@pytest.mark.parametrize("name", ["extract", "gpu", "heads", "ray"])
 def test_help_shows_an_example_and_imports_nothing_heavy(name):
     command = [sys.executable, "-c", PROBE, name]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -19,7 +19,7 @@ from extract.encoders import catalogue
 from extract.errors import Refused
 from extract.store import EncoderIdentity
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 TEXTS = [f"the cat sat on mat {number % 3}" for number in range(30)]
 DIGEST = """
 import hashlib

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from systems_command import tiny
+from systems_command import split_of, tiny
 from trained import picture
 
 from experiments.data import Split
@@ -103,3 +103,17 @@ def test_a_split_keeps_its_rows_together_whatever_the_order_of_its_memes(tmp_pat
     in_model = tuple(replace(side, cached=False) for _, side in sides.values())
     pictures = inputs_of(split, memes[::-1], in_model, 8).columns["pixels"]
     assert [source.stem for source in pictures.sources] == ["07", "02"]
+
+
+def test_memes_are_told_apart_by_all_that_figures_hang_on():
+    ids, label, text = np.array(["a", "b"]), np.array([0, 1]), np.array([b"0" * 64, b"1" * 64])
+    split = split_of(ids, label, text, text)
+    others = [
+        split_of(np.array(["a", "c"]), label, text, text),
+        split_of(ids, 1 - label, text, text),
+        split_of(ids, label, text[::-1], text),
+        split_of(ids, label, text, text[::-1]),
+    ]
+    assert len({inputs.digest_of([each]) for each in [split, *others]}) == 5
+    nothing = split_of(ids, np.full(2, -1), text, text, "test_unseen")
+    assert inputs.digest_of([split, nothing]) == inputs.digest_of([split])

@@ -68,6 +68,6 @@ def test_vision_transformers_are_written_as_extract_reads_them(monkeypatch, tmp_
     tiny = SMALL_BERT | {"image_size": settings["image_size"], "patch_size": settings["patch_size"]}
     assert {*settings} == {*SMALL_BERT, *PATCHES}
     monkeypatch.setitem(random_inputs.VISION, name, (kind, tiny, side))
-    located = catalogue.locate("image", str(random_inputs.write_vision_encoder(tmp_path / name, name)))
+    located = catalogue.locate("image", str(random_inputs.write_image_encoder(tmp_path / name)))
     assert encoders.settings(located, dtype="float32", max_tokens=0)["transform"].count(f"{side}x{side}") == 1
     assert encoders.load(located, device="cpu", dtype="float32", max_tokens=0).dim == 32
