@@ -312,7 +312,7 @@ def test_ctrl_c_is_how_it_ends(world, tmp_path):
         "with trained.encoders(): sys.exit(errors.run(lambda: serve.main(sys.argv[1:])))"
     )
     arguments = [sys.executable, "-c", code, "--model", str(world / "reports"), "--port", "0", "--cache", str(tmp_path)]
-    helpers = Path(__file__).parent.parent / "helpers"
+    helpers = Path(__file__).parents[2] / "helpers"
     environment = {"PYTHONPATH": f"{helpers}:{helpers.parent.parent}", "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment, text=True, cwd=tmp_path) as process:
         address = process.stdout.readline().strip()

@@ -38,7 +38,7 @@ def vectors(names, value=1.0) -> dict[str, np.ndarray]:
 
 def writer(folder, name, rounds) -> subprocess.Popen:
     arguments = [sys.executable, "-c", WRITER, str(folder), name, str(rounds)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=Path(__file__).parent.parent.parent)
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
 
 
 @settings(max_examples=20, deadline=None)
