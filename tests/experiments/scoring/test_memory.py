@@ -21,6 +21,7 @@ from extract import errors
 from extract.dataset import Meme, read_split
 from heads.rows import Rows
 
+pytestmark = pytest.mark.usefixtures("fakes")
 LINEAR = "Dev had chosen the linear output of "
 
 
@@ -28,14 +29,6 @@ LINEAR = "Dev had chosen the linear output of "
 def world(tmp_path_factory):
     with trained.encoders():
         return trained.everything(tmp_path_factory.mktemp("world"), "--heads", "text,retrieval")
-
-
-@pytest.fixture(autouse=True)
-def fakes(monkeypatch, tmp_path):
-    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    with trained.encoders() as found:
-        yield found
 
 
 def load(world, **how):

@@ -1,15 +1,17 @@
 """A sweep's choice is read as it was meant, or refused with every fault."""
 
 import json
-from dataclasses import asdict, replace
+import math
+from dataclasses import asdict
 
+import numpy as np
 import pytest
+from made_trials import trial
 
 from experiments.results.records import SplitSize
+from experiments.search import ranking
 from experiments.search.ranking import Choice, read_choice
-from experiments.words import sweep as words
 from extract.errors import Refused
-from extract.store import EncoderIdentity
 
 COMPARED = {"encoders": {}, "splits": [], "rows": [], "judged": [], "linear": [], "notes": [], "files": {}, "run": ""}
 
@@ -62,39 +64,30 @@ def test_a_missing_file_is_named(tmp_path):
         read_choice(tmp_path / "none.json")
 
 
-def cautions(choice: Choice, text: str, heads: list[str], splits=()) -> list[str]:
-    names = {"text": text, "image": "resnet"}
-    encoders = {side: EncoderIdentity(side, name, 4, "", {}, {}) for side, name in names.items()}
-    return words.choice_cautions(choice, encoders, heads, splits)
-
-
-def test_a_sweep_s_notes_hold_on_its_own_encoders_only():
-    choice = Choice("bert", "resnet", {"text": {"hidden": 8}, "early": {"hidden": 8}}, ["mind this"])
-    assert cautions(choice, "bert", ["text", "early"]) == ["mind this", "Tuned by the sweep: text, early."]
-    assert cautions(choice, "another", ["text", "early"]) == ["Tuned by the sweep: text, early."]
-
-
-def test_heads_that_were_not_tuned_are_named_beside_those_that_were():
-    choice = Choice(None, None, {"early": {"hidden": 64}}, [])
-    assert cautions(choice, "bert", ["text", "image", "early"]) == [
-        "Tuned by the sweep: early; with the shipped settings: text, image. A difference between one of the former and "
-        "one of the latter may be the tuning's."
+def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
+    trials = [
+        trial("text", 0.9, text="a", image="", hidden=1),
+        trial("text", 0.7, text="b", image="", hidden=1),
+        trial("text", 0.8, text="b", image="", hidden=2),
+        trial("early", 0.75, text="a", hidden=1),
+        trial("early", 0.85, text="b", hidden=2),
     ]
-    assert cautions(choice, "bert", ["early"]) == ["Tuned by the sweep: early."]
-    assert cautions(choice, "bert", ["text"]) == ["Tuned by the sweep: none of these heads."]
-    assert cautions(Choice(), "bert", ["text", "early"]) == []
+    choice, on_pair = ranking.choose(ranking.rank(trials))
+    assert choice == ranking.Choice("b", "i", {"early": {"hidden": 2}, "text": {"hidden": 2}})
+    assert {candidate.encoders for candidate in on_pair} == {("b",), ("b", "i")}
+    alone, _ = ranking.choose(ranking.rank(trials[:3]))
+    assert alone == ranking.Choice("a", None, {"text": {"hidden": 1}})
 
 
-def test_a_sweep_on_other_memes_is_called_so():
-    train = SplitSize("train", 4, 4, 2, 4, "digest", 4, sides={"text": "train", "image": "train"})
-    dev = replace(train, name="dev", sides={"text": "dev", "image": "dev"})
-    choice = Choice(heads={"text": {}}, splits=[train, dev])
-    assert cautions(choice, "bert", ["text"], [train, replace(dev, sides={"text": "dev"})]) == [
-        "Tuned by the sweep: text."
-    ]
-    other = replace(dev, sides={"text": "other", "image": "dev"})
-    assert cautions(choice, "bert", ["text"], [train, other]) == [
-        "The sweep was made on other memes, in dev: its choice may not be best here.",
-        "Tuned by the sweep: text.",
-    ]
-    assert cautions(Choice(heads={"text": {}}), "bert", ["text"], [train, other]) == ["Tuned by the sweep: text."]
+def test_undefined_scores_rank_last():
+    ranked = ranking.rank([trial("text", float("nan"), hidden=1), trial("text", 0.4, hidden=2)])
+    assert [each.settings["hidden"] for each in ranked] == [2, 1]
+
+
+def test_the_standard_error_is_that_of_exponential_scores():
+    # at chance the variance is that of Mann and Whitney's U, whatever the scores
+    assert ranking.auc_error(0.5, 30, 70) == pytest.approx(math.sqrt(101 / (12 * 30 * 70)))
+    draw = np.random.default_rng(0)
+    positive, negative = draw.exponential(4.0, (4000, 30)), draw.exponential(1.0, (4000, 20))
+    auc = (positive[:, :, None] > negative[:, None]).mean(axis=(1, 2))  # 4 / (4 + 1) on average
+    assert ranking.auc_error(0.8, 30, 20) == pytest.approx(auc.std(), rel=0.05)

@@ -21,9 +21,8 @@ HOSTILE = "<img src=x onerror=document.title='hit'> & \"words\""
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory):
+def scorer(world, tmp_path_factory):
     with trained.encoders():
-        world = trained.everything(tmp_path_factory.mktemp("world"))
         found = Scorer.load(world / "reports", head="early", cache=tmp_path_factory.mktemp("cache"))
         found.ready()
         return replace(found, words=None)
