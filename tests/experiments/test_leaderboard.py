@@ -13,9 +13,8 @@ from experiments.compare import compare
 from experiments.pages import boards as board_pages
 from experiments.pages import document
 from experiments.results import boards, trainings
-from experiments.results.records import Leaderboard, Pair, SplitSize, revive, to_json
+from experiments.results.records import Leaderboard, revive, to_json
 from experiments.words import boards as sentences
-from experiments.words.comparison import untold
 from extract import errors, store
 from extract.errors import Refused
 
@@ -125,28 +124,6 @@ def test_every_row_is_set_against_the_same_head_s_best_on_other_encoders(board):
     for pair in beside:
         same = pairs["test", pair.against]
         assert (same.head, same.low, same.high, same.p) == (pair.head, pair.low, pair.high, pair.p)
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"memes_needed": 5123.4}, "300 memes of test do not tell early: a and text: a apart; it takes 5,124."),
-        (
-            {"memes_needed": math.nan},
-            "300 memes of test do not tell early: a and text: a apart; more memes alone would",
-        ),
-        ({"memes_needed": 120.0}, "apart; it takes 120 in a single test, and more in one of several."),
-        ({"conclusion": "gain"}, ""),
-        ({"conclusion": "too few"}, "With 3 memes of label 1 and 297 of label 0, test tells no two heads apart, and "),
-        ({"detectable": math.nan}, ""),
-    ],
-)
-def test_what_memes_do_not_tell_is_said_with_how_many_would(changes, says):
-    pair = Pair("test", "early: a", "text: a", "auc_roc", 0.8, 0.79, -0.01, 0.03, 0.3, 0.6, conclusion="none")
-    size = SplitSize("test", 300, 300, 3, 300)
-    said = untold(replace(pair, **{"detectable": 0.04, "memes_needed": 900.0} | changes), size)
-    assert says in said
-    assert bool(said) == bool(says)
 
 
 def test_level_is_for_want_of_memes_and_the_table_counts_them(board):

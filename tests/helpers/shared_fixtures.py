@@ -21,3 +21,12 @@ def fakes(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with trained.encoders() as found:
         yield found
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A head that is in HEADS and nowhere else."""
+    from heads.models import HEADS
+
+    monkeypatch.setitem(HEADS, "toy", type("ToyHead", (HEADS["early"],), {"name": "toy"}))
+    return "toy"

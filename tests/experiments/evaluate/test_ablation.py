@@ -6,19 +6,14 @@ from dataclasses import replace
 import numpy as np
 import planted
 import pytest
-from made_up_results import figure, results
 from sklearn.metrics import roc_auc_score
 
 from experiments import compare as command
 from experiments.compare import compare
 from experiments.data import load
 from experiments.evaluate import ablation, statistics
-from experiments.pages import discussion, fusion
 from experiments.results import folder
-from experiments.results.records import NAN, Ablation
 from experiments.training import heads, rows, runs
-from experiments.words import comparison as words
-from experiments.words import comparison_tables as tables
 from extract import errors
 
 QUICK = {"hidden": 16, "batch_size": 64, "max_epochs": 8}
@@ -109,41 +104,3 @@ def test_a_comparison_without_it_takes_its_table_away(ran, read):
     assert not len(compare(ran / "features", **again).ablations)
     assert not (ran / "out" / "ablation.csv").exists()
     assert "without a side" not in (ran / "out" / "comparison.md").read_text()
-
-
-def made(side, low, high, head="early", how="shuffled", split="test") -> Ablation:
-    return Ablation(split, head, side, how, 0.8, 0.8 - (low + high) / 2, low, high)
-
-
-@pytest.mark.parametrize(
-    ("text", "image", "says"),
-    [
-        ((0.10, 0.20), (0.01, 0.05), "it uses the text and the image, the text more"),
-        ((0.10, 0.20), (0.06, 0.15), "it uses the text and the image"),
-        ((-0.01, 0.03), (0.06, 0.15), "it uses the image; no evidence that it uses the text"),
-        ((-0.01, 0.03), (-0.02, 0.02), "no evidence that it uses the text or the image"),
-    ],
-)
-def test_which_sides_a_head_uses_is_said_of_intervals(text, image, says):
-    sides = [made("text", *text), made("image", *image), made("text", 0.3, 0.4, how="mean")]
-    assert words.uses(sides).endswith(f" with the image shuffled among memes: {says}.")
-    assert words.uses(sides).startswith("Early's AUC-ROC on test changes by ")
-    assert words.uses([made("text", NAN, NAN)]) == ""
-
-
-def test_the_page_and_the_discussion_have_it():
-    plain = results(dict.fromkeys(("text", "early"), figure(0.8, 0.7, 0.9)))
-    assert fusion.ablation(plain) is None
-    ablations = [
-        made(side, 0.1, 0.2, head, how) for head in ("text", "early") for side in ("text", "image")
-        for how in ("shuffled", "mean")
-    ]  # fmt: skip
-    with_it = replace(plain, comparison=replace(plain.comparison, ablations=ablations))
-    drawings, grid = fusion.ablation(with_it).blocks
-    assert [panel.name for panel in drawings.panels] == ["ablation-shuffled-test", "ablation-mean-test"]
-    assert "early without image -.150 [-.200, -.100]" in drawings.panels[0].alt
-    row = ["text without text", ".800", ".650", "-.150", "[-.200, -.100]", ".650", "-.150", "[-.200, -.100]"]
-    assert grid.table.rows[0] == row
-    assert tables.ablation_table(ablations, "").rows == grid.table.rows
-    [said] = discussion.used(with_it)  # a single modality uses its side: that is nothing to say
-    assert said == discussion.modality(with_it)[-1] == words.uses(ablations[4:])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_up_results import LABEL, concluded, figure, pair, results
 
-from experiments.pages import discussion, report_page
+from experiments.pages import discussion
 from experiments.results.records import NAN, Figure, Pair, Slice
 
 CLEAR = {"text": figure(0.80, 0.75, 0.85), "image": figure(0.60, 0.55, 0.65)}
@@ -93,13 +93,6 @@ def test_accuracy_says_which_answers_changed():
         "By accuracy at 0.5 on test, late gets 35 memes right that text does not, and loses 18: +.050 [+.010, +.090], "
         "corrected p .030: a gain."
     )
-
-
-def test_in_short_says_what_its_intervals_count_as_luck():
-    found = results(CLEAR)
-    alone = replace(found, comparison=replace(found.comparison, seeds=1))
-    captions = [report_page.in_short(each)[0].caption for each in (found, alone)]
-    assert [each.rpartition(" over ")[2] for each in captions] == ["memes and seeds", "memes"]
 
 
 def test_what_so_many_memes_can_show():

@@ -2,22 +2,12 @@
 
 import re
 
-import pytest
 from made_up_results import figure, history, results
 
 from experiments.pages import drawing, report_page
-from experiments.search import plots
-from experiments.search.ranking import Candidate
 from heads.models import HEADS
 
 OKABE_ITO = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"}
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    """A head that is in HEADS and nowhere else."""
-    monkeypatch.setitem(HEADS, "toy", type("ToyHead", (HEADS["early"],), {"name": "toy"}))
-    return "toy"
 
 
 def test_the_first_four_heads_look_as_they_always_did():
@@ -76,10 +66,3 @@ def test_a_new_head_appears_in_the_report_with_a_look_of_its_own(toy, tmp_path):
     panels = {panel.name: panel.svg for panel in page.panels}
     for name in ("auc-roc-test", "roc-test", "precision-recall-test", *own):
         assert tone in panels[name], name
-
-
-def test_a_sweep_s_plot_has_the_same_looks(toy):
-    ranked = [Candidate(head, "bert", "resnet", {"hidden": 64}, (0.7, 0.8)) for head in ("late", toy, "text")]
-    [panel] = [axes for axes in plots.draw(ranked).axes if axes.get_visible()]
-    lines = {line.get_label(): (line.get_color(), line.get_marker()) for line in panel.get_lines()}
-    assert lines == {head: (drawing.look(head).colour, drawing.look(head).marker) for head in ("text", "late", toy)}

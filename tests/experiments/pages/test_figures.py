@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from made_up_results import LABEL, figure, history, results
+from made_up_results import history
 
-from experiments.pages import figures, report_page
-from experiments.pages.document import Paragraph
+from experiments.pages import figures
 
 
 @pytest.mark.parametrize(
@@ -24,15 +23,3 @@ def test_a_run_without_a_best_epoch_is_drawn_without_one(best_epoch, losses, dev
     epochs, values = figures.at_best(curves.dev_auc, curves)
     np.testing.assert_array_equal(epochs, np.array(best_epoch)[marked])
     np.testing.assert_array_equal(values, curves.dev_auc[epochs - 1, marked])
-
-
-@pytest.mark.parametrize("diverged", [["image"], ["text", "image"]])
-def test_a_head_that_diverged_is_named_and_the_others_are_drawn(diverged):
-    calls = {"text": np.where(LABEL == 1, 0.6, 0.2), "image": np.full(100, 0.5)}
-    calls |= {head: np.full(100, np.nan) for head in diverged}
-    section = report_page.split_section(results(dict.fromkeys(calls, figure(0.7, 0.6, 0.8)), calls=calls), "test")
-    sentences = [block.text for block in section.blocks if isinstance(block, Paragraph)]
-    assert sentences == [f"No figures of {' and '.join(diverged)}: training diverged."]
-    panels = [panel.name for block in section.blocks for panel in getattr(block, "panels", [])]
-    of_text = ["roc-test", "precision-recall-test", "confusion-test-text", "calibration-test-text"]
-    assert panels == (of_text if diverged == ["image"] else [])

@@ -1,12 +1,17 @@
 """What fusing changed, meme by meme and slice by slice."""
 
+from dataclasses import replace
+
 import numpy as np
+from made_comparison import ablation
 from made_up_results import figure, results
 
-from experiments.pages import fusion
+from experiments.pages import discussion, fusion
 from experiments.pages.document import Drawings, Grid
 from experiments.results.folder import HeadPredictions, SplitPredictions
 from experiments.results.records import NAN, Figure, Slice
+from experiments.words import comparison as words
+from experiments.words import comparison_tables as tables
 
 AREAS = {head: figure(0.7, 0.6, 0.8) for head in ("text", "image", "early")}
 
@@ -50,3 +55,21 @@ def test_slices_with_few_memes_of_a_label_are_listed_and_not_drawn():
     assert "1.000" in section.blocks[1].table.rows[2]
     assert section.blocks[0].panels[0].alt.startswith("AUC-ROC on slices of test. both: text .700")
     assert fusion.slices(results(AREAS)) is None
+
+
+def test_the_page_and_the_discussion_have_it():
+    plain = results(dict.fromkeys(("text", "early"), figure(0.8, 0.7, 0.9)))
+    assert fusion.ablation(plain) is None
+    ablations = [
+        ablation(side, 0.1, 0.2, head, how) for head in ("text", "early") for side in ("text", "image")
+        for how in ("shuffled", "mean")
+    ]  # fmt: skip
+    with_it = replace(plain, comparison=replace(plain.comparison, ablations=ablations))
+    drawings, grid = fusion.ablation(with_it).blocks
+    assert [panel.name for panel in drawings.panels] == ["ablation-shuffled-test", "ablation-mean-test"]
+    assert "early without image -.150 [-.200, -.100]" in drawings.panels[0].alt
+    row = ["text without text", ".800", ".650", "-.150", "[-.200, -.100]", ".650", "-.150", "[-.200, -.100]"]
+    assert grid.table.rows[0] == row
+    assert tables.ablation_table(ablations, "").rows == grid.table.rows
+    [said] = discussion.used(with_it)  # a single modality uses its side: that is nothing to say
+    assert said == discussion.modality(with_it)[-1] == words.uses(ablations[4:])

@@ -2,9 +2,10 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
-from made_comparison import comparison, record
+from made_comparison import comparison, pair, record
 
 from experiments.results import records
 from experiments.results.records import Comparison, Figure
@@ -43,3 +44,14 @@ def test_infinity_is_no_result():
 def test_code_version_is_a_word():
     assert records.code_version().strip()
     assert " " not in records.code_version()
+
+
+def test_a_pair_is_found_from_either_side():
+    made = replace(pair(0.04, 0.01, 0.07, 0.01), conclusion="unconfirmed gain", only_head=3, detectable=0.02)
+    found = comparison(pairs=[], other_pairs=[made])
+    assert found.pair("early", "text", "test") == made
+    turned = found.pair("text", "early", "test")
+    assert (turned.difference, turned.low, turned.high) == pytest.approx((-0.04, -0.07, -0.01))
+    assert (turned.conclusion, turned.only_head, turned.only_against) == ("unconfirmed loss", 0, 3)
+    assert turned.turned == made
+    assert found.pair("early", "text", "test", "accuracy") is found.pair("early", "late", "test") is None

@@ -1,17 +1,12 @@
 """What a comparison's tables and pages say: what is undefined, unscored or unsure, too."""
 
-import csv
-import io
 import re
-from dataclasses import replace
 
-from made_comparison import NAN, comparison
+from made_comparison import comparison
 
-from experiments import tables as forms
 from experiments.results import frames
 from experiments.results.comparison import Results
-from experiments.results.records import Comparison, Figure, SplitSize
-from experiments.words import comparison as words
+from experiments.results.records import Comparison
 from experiments.words import comparison_tables as tables
 
 
@@ -62,21 +57,6 @@ def test_markdown_tables_have_as_many_cells_in_every_row():
     assert written.index("## test:") < written.index("## dev:")
 
 
-def test_csv_has_a_line_per_head_split_and_threshold():
-    lines = list(csv.DictReader(io.StringIO(comparison_csv(comparison()))))
-    assert [(line["split"], line["name"], line["chosen_by"]) for line in lines][-3:] == [
-        ("test", "early", "fixed"),
-        ("test", "early", "dev"),
-        ("test", "chance", "fixed"),
-    ]
-    assert (lines[0]["auc_roc_mean"], lines[0]["auc_roc_sd"], lines[0]["precision_mean"]) == (
-        "0.812000",
-        "0.004000",
-        "",
-    )
-    assert (lines[1]["threshold"], lines[1]["precision_mean"]) == ("0.400000", "0.812000")
-
-
 def test_a_comparison_says_where_and_how_it_was_trained():
     assert "- trained on cpu, products in bfloat16\n" in tables.comparison_markdown(comparison())
 
@@ -95,19 +75,5 @@ def test_tables_are_made_from_the_record_alone():
         assert make(again) == make(comparison())
 
 
-def test_a_split_of_one_class_says_why_it_is_undefined():
-    rows = [
-        replace(row, metrics=row.metrics | {"auc_roc": Figure(NAN, undefined=5)})
-        for row in comparison().rows
-        if row.split == "test" and row.kind == "head"
-    ]
-    assert words.undefined(rows)[0] == "AUC-ROC is undefined for text; early: the split holds one class only."
-    assert "undefined" in forms.plain(tables.main_table(rows, ""))
-
-
 def test_no_fusion_to_judge_is_said():
     assert "No fusion is judged" in tables.terminal(comparison(pairs=[]))
-
-
-def test_heading_of_a_whole_split():
-    assert words.heading(SplitSize("dev", 1200, 1200, 300, 1000)) == "dev: 1,200 memes, 25% of label 1"
