@@ -1,5 +1,7 @@
 """Fixtures that test files of several folders share; a file's own of the same name goes before them."""
 
+import json
+
 import pytest
 
 
@@ -30,3 +32,37 @@ def toy(monkeypatch):
 
     monkeypatch.setitem(HEADS, "toy", type("ToyHead", (HEADS["early"],), {"name": "toy"}))
     return "toy"
+
+
+@pytest.fixture(scope="session")
+def leaderboard_home(tmp_path_factory):
+    """Where a leaderboard was written; to be read, not written."""
+    import leaderboards
+
+    return leaderboards.ran(tmp_path_factory.mktemp("leaderboard"))
+
+
+@pytest.fixture
+def board(leaderboard_home):
+    from experiments.results import boards
+
+    return boards.read_leaderboard(leaderboard_home / "out")
+
+
+@pytest.fixture(scope="session")
+def every_head(tmp_path_factory):
+    """A comparison of all heads on planted memes, recalibrated, as features/ and out/; to be read, not written."""
+    import planted
+
+    from experiments import compare
+    from heads.models import HEADS
+
+    where = tmp_path_factory.mktemp("every_head")
+    planted.features(where / "features", {"train": 60, "dev": 40, "test": 40})
+    heads = {head: {"hidden": 8, "max_epochs": 4, "batch_size": 32} for head in HEADS}
+    (where / "choice.json").write_text(json.dumps({"heads": heads}))
+    compare.compare(
+        where / "features", heads="all", seeds=2, out=where / "out", device="cpu", references="none",
+        from_sweep=where / "choice.json", calibrate="temperature",
+    )  # fmt: skip
+    return where
