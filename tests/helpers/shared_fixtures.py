@@ -66,3 +66,21 @@ def every_head(tmp_path_factory):
         from_sweep=where / "choice.json", calibrate="temperature",
     )  # fmt: skip
     return where
+
+
+@pytest.fixture(scope="session")
+def comparison_out(tmp_path_factory):
+    """What compare wrote of its own heads and references, beside features/; to be read, not written."""
+    import planted
+
+    from experiments import compare
+    from experiments.options import DEFAULT_HEADS
+
+    folder = tmp_path_factory.mktemp("findings")
+    planted.features(folder / "features", {"train": 60, "dev": 40, "test": 40})
+    heads = {"heads": {head: {"hidden": 8, "max_epochs": 3} for head in DEFAULT_HEADS.split(",")}}
+    (folder / "choice.json").write_text(json.dumps(heads))
+    out = folder / "out"
+    command = ["--features", folder / "features", "--out", out, "--from-sweep", folder / "choice.json", "--seeds", 3]
+    compare.main([*map(str, command), "--device", "cpu"])
+    return out

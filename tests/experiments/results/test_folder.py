@@ -4,11 +4,9 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import planted
 import pytest
 from safetensors.numpy import load_file
@@ -17,32 +15,19 @@ from sklearn.metrics import roc_auc_score
 from experiments import compare
 from experiments.options import DEFAULT_HEADS
 from experiments.results import folder as reports
-from experiments.results.records import CONCLUSIONS, NAN, Figure, Row
 from extract.errors import Refused
 
 HEADS = DEFAULT_HEADS.split(",")
 QUICK = ["--seeds", "2", "--references", "none", "--device", "cpu"]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("findings")
-    planted.features(folder / "features", {"train": 60, "dev": 40, "test": 40})
-    heads = {"heads": {head: {"hidden": 8, "max_epochs": 3} for head in HEADS}}
-    (folder / "choice.json").write_text(json.dumps(heads))
-    out = folder / "out"
-    command = ["--features", folder / "features", "--out", out, "--from-sweep", folder / "choice.json", "--seeds", 3]
-    compare.main([*map(str, command), "--device", "cpu"])
-    return out
-
-
 @pytest.fixture
-def copy(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "copy")
+def copy(comparison_out, tmp_path):
+    return shutil.copytree(comparison_out, tmp_path / "copy")
 
 
-def test_predictions_are_those_that_were_scored(folder):
-    found = reports.read_results(folder)
+def test_predictions_are_those_that_were_scored(comparison_out):
+    found = reports.read_results(comparison_out)
     for split in ("dev", "test"):
         predicted = found.predicted[split]
         for name, row in found.rows(split).items():
@@ -58,38 +43,14 @@ def test_predictions_are_those_that_were_scored(folder):
             assert answers == pytest.approx(row.metrics["accuracy"].mean)
 
 
-def test_learning_curves_are_those_of_the_model_file(folder):
-    found = reports.read_results(folder)
+def test_learning_curves_are_those_of_the_model_file(comparison_out):
+    found = reports.read_results(comparison_out)
     assert list(found.history) == found.heads == HEADS
-    stored = load_file(folder / "models" / "early.safetensors")
+    stored = load_file(comparison_out / "models" / "early.safetensors")
     np.testing.assert_array_equal(found.history["early"].dev_auc, stored["history.dev_auc"])
     best = found.history["early"].dev_auc[found.history["early"].best_epoch - 1, np.arange(3)]
     # a pair of memes in 40 x 39 / 4: training's own logits are rounded otherwise
     np.testing.assert_allclose(best, stored["dev_auc"], atol=0.003)
-
-
-def test_dev_chooses(folder):
-    found = reports.read_results(folder)
-    figures = {head: found.rows("dev")[head].metrics["auc_roc"].mean for head in found.heads}
-    assert found.dev == "dev"
-    assert found.judged == "test"
-    assert found.best_on_dev == max(figures, key=figures.__getitem__)
-    undefined = replace(
-        found.comparison,
-        rows=[without_area(row) if row.name == found.heads[0] else row for row in found.comparison.rows],
-    )
-    # NaN is neither above nor below: first of the heads, it would stay the maximum
-    assert replace(found, comparison=undefined).best_on_dev == max(found.heads[1:], key=figures.__getitem__)
-
-
-def without_area(row: Row) -> Row:
-    return replace(row, metrics=row.metrics | {"auc_roc": Figure(NAN)})
-
-
-def test_right_is_what_the_mean_probability_says():
-    text = reports.HeadPredictions("text", [0], np.array([[0.4, 0.9, 0.2, 0.5]]))
-    predicted = reports.SplitPredictions("test", list("abcd"), np.array([0, 0, -1, 1]), {"text": text})
-    assert predicted.right("text").tolist() == [True, False, False, True]
 
 
 @pytest.mark.parametrize("name", ["comparison.json", "runs.jsonl", "predictions_test.csv"])
@@ -120,24 +81,26 @@ def test_files_of_two_comparisons_are_refused(copy, name):
     assert reports.read_results(copy).heads == HEADS
 
 
-def test_swapping_a_comparison_in_is_seen(copy, folder, tmp_path):
+def test_swapping_a_comparison_in_is_seen(copy, comparison_out, tmp_path):
     """The comparison of other heads beside these predictions."""
     other = tmp_path / "other"
-    compare.main(["--features", str(folder.parent / "features"), "--out", str(other), *QUICK, "--heads", "text"])
+    compare.main(
+        ["--features", str(comparison_out.parent / "features"), "--out", str(other), *QUICK, "--heads", "text"]
+    )
     (copy / "comparison.json").write_bytes((other / "comparison.json").read_bytes())
     with pytest.raises(Refused, match="files of two comparisons"):
         reports.read_results(copy)
 
 
-def test_one_run_s_name_stands_in_every_file(folder):
-    run = json.loads((folder / "comparison.json").read_text())["run"]
+def test_one_run_s_name_stands_in_every_file(comparison_out):
+    run = json.loads((comparison_out / "comparison.json").read_text())["run"]
     assert len(run) == 16
     names = ["comparison.md", "comparison.tex", "runs.jsonl", *(f"models/{head}.json" for head in HEADS)]
     for name in names:
-        assert run in (folder / name).read_text(), name
+        assert run in (comparison_out / name).read_text(), name
 
 
-def test_a_second_comparison_leaves_nothing_of_the_first(copy, folder):
+def test_a_second_comparison_leaves_nothing_of_the_first(copy, comparison_out):
     report, figure = copy / "report.md", copy / "figures" / "roc-test.svg"
     figure.parent.mkdir()
     for drawing in (figure, figure.with_name("words.svg")):
@@ -145,7 +108,7 @@ def test_a_second_comparison_leaves_nothing_of_the_first(copy, folder):
     report.write_text("![](figures/roc-test.svg)\n![](figures/words.svg)")
     (copy / "dataset.md").write_text("![](figures/words.svg)")  # explore's page stays whole
     (copy / "notes.txt").write_text("mine")
-    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+    asked = ["--features", str(comparison_out.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
     compare.main(asked)
     left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
     assert left == {
@@ -157,7 +120,7 @@ def test_a_second_comparison_leaves_nothing_of_the_first(copy, folder):
 
 
 @pytest.mark.parametrize("moves", [0, 9, *(pytest.param(move, marks=pytest.mark.slow) for move in (3, 6, 12))])
-def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypatch, moves):
+def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, comparison_out, monkeypatch, moves):
     """The process ends before anything was renamed, or after so many files were moved."""
 
     class Killed(BaseException):
@@ -176,7 +139,7 @@ def test_a_kill_leaves_the_old_comparison_or_the_new_one(copy, folder, monkeypat
         raise Killed
 
     before = reports.read_results(copy).comparison.run
-    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text,early"]
+    asked = ["--features", str(comparison_out.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text,early"]
     monkeypatch.setattr(os, "replace", killed)
     if not moves:
         monkeypatch.setattr(Path, "rename", never)
@@ -202,8 +165,8 @@ def test_another_dataset_s_results_are_not_overwritten_unasked(copy, tmp_path):
     assert reports.read_results(copy).size("train").memes == 50
 
 
-def test_the_same_memes_without_their_images_are_no_other_dataset(copy, folder):
-    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+def test_the_same_memes_without_their_images_are_no_other_dataset(copy, comparison_out):
+    asked = ["--features", str(comparison_out.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
     compare.main([*asked, "--image-encoder", "none"])
     assert reports.read_results(copy).heads == ["text"]
 
@@ -213,10 +176,10 @@ def test_the_same_memes_without_their_images_are_no_other_dataset(copy, folder):
     [('{"heads": ["text"', "JSONDecodeError: "), ("{}", "KeyError: 'encoders'"), ("[]", "TypeError: ")],
     ids=["cut short", "of another version", "no comparison"],
 )
-def test_a_comparison_that_cannot_be_read_is_not_overwritten_unasked(copy, folder, text, why):
+def test_a_comparison_that_cannot_be_read_is_not_overwritten_unasked(copy, comparison_out, text, why):
     (copy / "comparison.json").write_text(text)
     before = {path: path.read_bytes() for path in reports.walk(copy)}
-    asked = ["--features", str(folder.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
+    asked = ["--features", str(comparison_out.parent / "features"), "--out", str(copy), *QUICK, "--heads", "text"]
     said = rf"^{copy}/comparison.json is not what this version can read \({why}.*--out, or .* --overwrite$"
     with pytest.raises(Refused, match=said):
         compare.main(asked)
@@ -227,24 +190,8 @@ def test_a_comparison_that_cannot_be_read_is_not_overwritten_unasked(copy, folde
     assert reports.read_results(copy).heads == ["text"]
 
 
-def test_frames_hold_what_files_do(folder):
-    results = reports.read_results(folder)
-    table = pd.read_csv(folder / "comparison.csv")
-    pd.testing.assert_frame_equal(results.table, table, atol=1e-6)
-    assert set(results.tests["family"]) == {"fusion", "others", "linear"}
-    assert set(results.tests["conclusion"]) <= set(CONCLUSIONS)
-    frame = results.predictions
-    assert list(frame.columns) == ["split", "id", "label", "head", "seed", "probability"]
-    assert len(frame) == 2 * 40 * (4 * 3 + 6)  # splits x memes x (heads x seeds + references)
-    runs = results.runs
-    assert len(runs) == 2 * (4 * 3 + 6)
-    early = runs[(runs["head"] == "early") & (runs["split"] == "test")]
-    assert early["auc_roc"].mean() == pytest.approx(results.auc("early", "test").mean)
-    assert {"tuned_f1", "auc_roc", "seconds"} <= set(runs.columns)
-
-
-def test_counts_are_stored_and_are_those_of_the_answers(folder):
-    results = reports.read_results(folder)
+def test_counts_are_stored_and_are_those_of_the_answers(comparison_out):
+    results = reports.read_results(comparison_out)
     for record in results.records:
         predicted = results.predicted[record.split]
         head = predicted.heads[record.head]
