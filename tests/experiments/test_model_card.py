@@ -17,9 +17,11 @@ FILES = {"head.py": "a module"}
 
 
 def test_the_card_tells_what_it_is(every_head, tmp_path):
-    out = shutil.copytree(every_head / "out", tmp_path / "out")
+    home = shutil.copytree(every_head, tmp_path / "home")
+    out = home / "out"
     operating_points(out, costs=(5.0, 1.0))
     results, saved = folder.read_results(out), models.load(out)["early"]
+    results = replace(results, comparison=replace(results.comparison, features=str(home / "features")))
     text = card(results, saved, out, FILES)
     front = dict(line.split(": ", 1) for line in text.split("---\n")[1].splitlines())
     [index] = json.loads(front["model-index"])
@@ -41,7 +43,6 @@ def test_the_card_tells_what_it_is(every_head, tmp_path):
     assert text.endswith(f"{FIGURES_READING}\n\n{SLICES_READING}\n")
     uncut = replace(results, comparison=replace(results.comparison, slices=[]))
     assert card(uncut, saved, out, FILES).endswith(f"{FIGURES_READING}\n")
-    recorded = every_head / "features" / planted.TEXT / store.DATASET
+    recorded = home / "features" / planted.TEXT / store.DATASET
     recorded.write_text(json.dumps({"data": "../../my_memes", "splits": {}}))
     assert f"\nDataset: my_memes; vectors by {vectors}.\n" in card(results, saved, out, FILES)
-    recorded.unlink()

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from experiments import compare as command
 from experiments.compare import compare
 from experiments.data import load
-from experiments.evaluate import ablation, statistics
+from experiments.evaluate import ablation
 from experiments.results import folder
 from experiments.training import heads, rows, runs
 from extract import errors
@@ -67,30 +67,6 @@ def test_a_signal_in_the_pair_alone_is_lost_with_either_side(tmp_path):
         areas.append(roc_auc_score(whole.label, logit[0]))
     shuffled = next(each for each in found if (each.split, each.side, each.how) == ("test", "image", "shuffled"))
     assert shuffled.without == pytest.approx(np.mean(areas), abs=1e-12)
-
-
-def test_a_contrast_of_single_runs_is_delongs_test():
-    draw = np.random.default_rng(0)
-    positive, group = draw.random(60) < 0.4, draw.integers(0, 45, 60)
-    group = np.unique(group, return_inverse=True)[1]
-    a = draw.normal(size=(1, 60)) + positive
-    b = a + draw.normal(size=(1, 60))
-    (up_a, down_a), (up_b, down_b) = (statistics.placements_of_runs(each, positive) for each in (a, b))
-    found = statistics.contrast(up_a - up_b, down_a - down_b, group[positive], group[~positive])
-    expected = statistics.delong(a, b, positive, group)
-    for name in ("difference", "standard_error", "p", "low", "high"):
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-12), name
-
-
-def test_runs_that_agree_on_what_they_lose_are_no_luck_however_far_apart_they_are():
-    """Each run is compared with itself; DeLong's test takes the runs of the two sides for different ones."""
-    draw = np.random.default_rng(1)
-    positive, group = draw.random(200) < 0.5, np.arange(200)
-    a = draw.normal(size=(4, 200)) + positive * np.array([[0.2], [0.8], [1.6], [3.0]])
-    (up, down), groups = statistics.placements_of_runs(a, positive), (group[positive], group[~positive])
-    found = statistics.contrast(up - (up - 0.1), down - (down - 0.1), *groups)
-    assert (found.difference, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
-    assert statistics.contrast(up, down, *groups).of_seeds[0] > 0.001
 
 
 def test_a_comparison_without_it_takes_its_table_away(ran, read):

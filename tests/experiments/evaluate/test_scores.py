@@ -3,11 +3,26 @@
 import numpy as np
 import pytest
 import torch
+from drawn_scores import tied_scores
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from experiments.evaluate import statistics
-from experiments.evaluate.scores import DECISIONS, MEAN_ACCURACY, TUNED, Scores, chance, figure, row, statistic
+from experiments.evaluate.scores import (
+    DECISIONS,
+    MEAN_ACCURACY,
+    TUNED,
+    Scores,
+    chance,
+    figure,
+    ranking,
+    row,
+    running,
+    statistic,
+    weighted_areas,
+)
 from heads.metrics import METRICS
 
 
@@ -77,3 +92,34 @@ def test_chance_is_what_a_fair_coin_scores():
     for name, expected in chance(label).items():
         # 400 coins of 2,000 memes: the largest standard error, of recall, is .001
         assert coins[name].mean() == pytest.approx(expected, abs=0.004), name
+
+
+@given(tied_scores(), st.data())
+def test_weighted_areas_are_scikit_learns_with_ties_and_repeats(memes, data):
+    scores, positive = memes
+    times = data.draw(arrays(np.int8, len(positive), elements=st.integers(0, 3)))
+    times[[int(np.argmax(positive)), int(np.argmin(positive))]] += 1
+    auc_roc, precision = weighted_areas(
+        ranking(scores[0], positive), np.stack([times, times * 0 + 1], axis=1).astype(np.float32)
+    )
+    np.testing.assert_allclose(auc_roc[0], roc_auc_score(positive, scores[0], sample_weight=times), atol=1e-6)
+    np.testing.assert_allclose(
+        precision[0], average_precision_score(positive, scores[0], sample_weight=times), atol=1e-6
+    )
+    np.testing.assert_allclose(auc_roc[1], roc_auc_score(positive, scores[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_areas_of_one_class_are_undefined(label):
+    ranked = ranking(np.arange(3.0), np.full(3, label))
+    auc_roc, precision = weighted_areas(ranked, np.ones((3, 2), np.float32))
+    assert np.isnan(auc_roc).all()
+    assert np.isnan(precision).all() == (not label)
+
+
+@given(st.integers(0, 70), st.integers(1, 3))
+def test_running_sums_are_cumulative_sums(count, draws):
+    weight = np.arange(80 * draws, dtype=np.float32).reshape(80, draws)
+    memes = np.random.default_rng(count).integers(80, size=count)
+    expected = np.concatenate([np.zeros((1, draws)), np.cumsum(weight[memes], axis=0)])
+    np.testing.assert_array_equal(running(weight, memes)[: count + 1], expected)

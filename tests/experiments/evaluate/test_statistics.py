@@ -5,36 +5,18 @@ import time
 
 import numpy as np
 import pytest
+from drawn_scores import draw_memes, tied_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import ndtr
 from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from experiments.evaluate import scores as of_scores
 from experiments.evaluate import statistics
-
-
-@st.composite
-def tied_scores(draw, runs: int = 1, min_size: int = 4, max_size: int = 40, least: int = 1):
-    """Scores of a few values (so ties abound) for memes of both classes. least: memes of either class."""
-    count = draw(st.integers(min_size, max_size))
-    ones = draw(st.integers(least, count - least))
-    positive = np.array(draw(st.permutations([True] * ones + [False] * (count - ones))))
-    scores = draw(arrays(np.int8, (runs, count), elements=st.integers(-3, 3)))
-    return scores / 2.0, positive
-
-
-def draw_memes(generator, memes: int, apart: float, siblings: int = 1, shared: float = 0.0):
-    """Scores that lie `apart` by class; `siblings` memes in a row share their label and a part of their score."""
-    families = memes // siblings
-    label = np.repeat(generator.random(families) < 0.5, siblings)
-    common = np.repeat(generator.normal(size=families), siblings)
-    noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * generator.normal(size=memes)
-    return label * apart + noise, label, np.repeat(np.arange(families), siblings)
 
 
 def areas(scores, positive):
@@ -46,29 +28,6 @@ def areas(scores, positive):
 def theta(positive_scores, negative_scores):
     """DeLong's kernel for all pairs: 1, one half for a tie, 0."""
     return np.greater.outer(positive_scores, negative_scores) + 0.5 * np.equal.outer(positive_scores, negative_scores)
-
-
-@given(tied_scores(), st.data())
-def test_weighted_areas_are_scikit_learns_with_ties_and_repeats(memes, data):
-    scores, positive = memes
-    times = data.draw(arrays(np.int8, len(positive), elements=st.integers(0, 3)))
-    times[[int(np.argmax(positive)), int(np.argmin(positive))]] += 1
-    auc_roc, precision = of_scores.weighted_areas(
-        of_scores.ranking(scores[0], positive), np.stack([times, times * 0 + 1], axis=1).astype(np.float32)
-    )
-    np.testing.assert_allclose(auc_roc[0], roc_auc_score(positive, scores[0], sample_weight=times), atol=1e-6)
-    np.testing.assert_allclose(
-        precision[0], average_precision_score(positive, scores[0], sample_weight=times), atol=1e-6
-    )
-    np.testing.assert_allclose(auc_roc[1], roc_auc_score(positive, scores[0]), atol=1e-6)
-
-
-@pytest.mark.parametrize("label", [True, False])
-def test_areas_of_one_class_are_undefined(label):
-    ranked = of_scores.ranking(np.arange(3.0), np.full(3, label))
-    auc_roc, precision = of_scores.weighted_areas(ranked, np.ones((3, 2), np.float32))
-    assert np.isnan(auc_roc).all()
-    assert np.isnan(precision).all() == (not label)
 
 
 @given(tied_scores())
@@ -352,14 +311,6 @@ def test_a_fault_in_one_thread_ends_the_bootstrap():
         statistics.bootstrap(np.arange(9), {"a": broken})
 
 
-@given(st.integers(0, 70), st.integers(1, 3))
-def test_running_sums_are_cumulative_sums(count, draws):
-    weight = np.arange(80 * draws, dtype=np.float32).reshape(80, draws)
-    memes = np.random.default_rng(count).integers(80, size=count)
-    expected = np.concatenate([np.zeros((1, draws)), np.cumsum(weight[memes], axis=0)])
-    np.testing.assert_array_equal(of_scores.running(weight, memes)[: count + 1], expected)
-
-
 def test_interval_is_undefined_when_many_draws_are():
     draws = np.linspace(0, 1, 101)
     np.testing.assert_allclose(statistics.interval(draws), (0.025, 0.975))
@@ -422,3 +373,27 @@ def test_delong_raises_false_alarms_as_often_as_it_says():
         other = positive + generator.normal(size=300)
         alarms += statistics.delong(score[None], other[None], positive, group).p < 0.05
     assert 0.035 <= alarms / 2000 <= 0.065
+
+
+def test_a_contrast_of_single_runs_is_delongs_test():
+    draw = np.random.default_rng(0)
+    positive, group = draw.random(60) < 0.4, draw.integers(0, 45, 60)
+    group = np.unique(group, return_inverse=True)[1]
+    a = draw.normal(size=(1, 60)) + positive
+    b = a + draw.normal(size=(1, 60))
+    (up_a, down_a), (up_b, down_b) = (statistics.placements_of_runs(each, positive) for each in (a, b))
+    found = statistics.contrast(up_a - up_b, down_a - down_b, group[positive], group[~positive])
+    expected = statistics.delong(a, b, positive, group)
+    for name in ("difference", "standard_error", "p", "low", "high"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-12), name
+
+
+def test_runs_that_agree_on_what_they_lose_are_no_luck_however_far_apart_they_are():
+    """Each run is compared with itself; DeLong's test takes the runs of the two sides for different ones."""
+    draw = np.random.default_rng(1)
+    positive, group = draw.random(200) < 0.5, np.arange(200)
+    a = draw.normal(size=(4, 200)) + positive * np.array([[0.2], [0.8], [1.6], [3.0]])
+    (up, down), groups = statistics.placements_of_runs(a, positive), (group[positive], group[~positive])
+    found = statistics.contrast(up - (up - 0.1), down - (down - 0.1), *groups)
+    assert (found.difference, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert statistics.contrast(up, down, *groups).of_seeds[0] > 0.001
