@@ -12,7 +12,7 @@ import torch
 from systems_command import lines, quicken, tiny
 
 from experiments.data import Split
-from experiments.evaluate import statistics, tests
+from experiments.evaluate import resampling, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.systems import inputs, results, run, tables
 from experiments.systems.__main__ import main
@@ -130,7 +130,7 @@ def test_kept_scores_are_tested_as_those_in_memory_are(tmp_path):
     kept, group = results.read_scores(tmp_path, "test")
     good, bad = (Scores.of(each, "test", split.pairs.label) for each in trained)
     assert len(group) == 280
-    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (good, bad)})
+    draws = resampling.bootstrap(group, {each.name: statistic(each) for each in (good, bad)})
     wanted = [tests.by_auc_roc(good, bad, group), tests.by_accuracy(good, bad, group, draws)]
     assert tables.both_measures(kept["good"], kept["bad"], group) == wanted
     assert tests.corrected(wanted)[0].conclusion == "gain"
@@ -189,6 +189,6 @@ def test_holms_family_is_all_pairs_of_a_section(ran):
     [section] = [each for each in in_sections(ran) if each.own]
     pairs = section.tested
     assert {pair.measure for pair in pairs} == {"auc_roc", "accuracy"}
-    wanted = statistics.holm(np.array([pair.p for pair in pairs]))
+    wanted = tests.holm(np.array([pair.p for pair in pairs]))
     assert [pair.p_holm for pair in pairs] == pytest.approx(wanted)
     assert "over all pairs of the section, of both measures together" in " ".join(tables.READING.split())

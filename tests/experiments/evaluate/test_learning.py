@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtri
 from sklearn.metrics import roc_auc_score
 
 from experiments import words
-from experiments.evaluate import learning, statistics
+from experiments.evaluate import delong, learning
 from experiments.results.learning import PowerLaw
 from experiments.words import learning as sentences
 
@@ -55,7 +56,7 @@ def made(areas, spread=0.0, memes=4_000, draws=3, seed=0):
     positive, noise = np.arange(memes) % 2 == 0, draw.normal(size=memes)
     logits = {}
     for size, area in zip((100, 300, 900, 2700, 8100), areas, strict=False):
-        shift = np.sqrt(2) * statistics.stdtrit(np.inf, area)
+        shift = np.sqrt(2) * ndtri(area)
         count = 1 if size == 8100 else draws
         logits["text", size] = [
             (noise + 0.2 * draw.normal(size=memes) + (shift * 1.02 + spread * draw.normal()) * positive)[None]
@@ -129,7 +130,7 @@ def test_memes_are_shared_by_all_sizes():
     placed = [learning.Placed.of(logits["text", size], positive) for size in memes]
     found = learning.covariances(placed, groups)
     assert found[0, 1] / np.sqrt(found[0, 0] * found[1, 1]) > 0.7
-    each = [statistics.contrast(one.up, one.down, *groups).standard_error ** 2 for one in placed]
+    each = [delong.contrast(one.up, one.down, *groups).standard_error ** 2 for one in placed]
     np.testing.assert_allclose(np.diag(found), each)
 
 

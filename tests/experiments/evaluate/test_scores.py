@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from experiments.evaluate import statistics
+from experiments.evaluate import intervals, resampling
 from experiments.evaluate.scores import (
     DECISIONS,
     MEAN_ACCURACY,
@@ -56,7 +56,7 @@ def test_figure_is_mean_and_sample_spread_over_runs():
     found = figure(np.array([0.7, 0.8, 0.9]), np.linspace(0.7, 0.9, 101), 1000)
     assert (found.mean, found.sd) == pytest.approx((0.8, 0.1))  # ddof=1; ddof=0 would say .082
     variance = np.linspace(0.7, 0.9, 101).var() + 0.1**2 / 3  # memes and seeds
-    assert (found.low, found.high) == pytest.approx(statistics.score_interval(0.8, variance, 1000), rel=1e-12)
+    assert (found.low, found.high) == pytest.approx(intervals.score_interval(0.8, variance, 1000), rel=1e-12)
     assert np.isnan(figure(np.array([0.7]), None, 10).sd)
 
 
@@ -79,7 +79,7 @@ def test_interval_has_the_table_s_figure_inside():
     draw = np.random.default_rng(0)
     label = draw.integers(0, 2, 300)
     head = scores(draw.normal(size=(5, 300)) + label, label)
-    draws = statistics.bootstrap(np.arange(300), {"early": statistic(head)}, draws=400)["early"]
+    draws = resampling.bootstrap(np.arange(300), {"early": statistic(head)}, draws=400)["early"]
     found = row(head, draws, np.arange(300))
     for name, each in found.metrics.items():
         assert (each.low < each.mean < each.high) or name == "ece"

@@ -9,8 +9,9 @@ import torch
 
 from experiments import data as loading
 from experiments.evaluate import slices
+from experiments.evaluate.delong import auc_error
+from experiments.evaluate.intervals import score_interval
 from experiments.evaluate.scores import Scores
-from experiments.evaluate.statistics import auc_error, score_interval
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,20 @@
 """Which modality a fusion is held against, and what a sentence may claim."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from made_comparison import pair
+from scipy.stats import binomtest
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from experiments.evaluate import statistics, tests
+from experiments.evaluate import delong, intervals, resampling, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.results.records import Figure, Pair, Row
 
@@ -34,16 +39,16 @@ def test_the_better_single_modality_is_dev_s():
 def test_pairs_agree_with_the_tests_they_name():
     scores = {each.name: each for each in (head("text", 0.5), head("early", 2.5))}
     group = np.arange(200) // 2
-    draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=300)
+    draws = resampling.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=300)
     auc, accuracy = tests.fusion_pairs("text", scores, group, draws)
     logits = {name: each.logit.numpy() for name, each in scores.items()}
-    test = statistics.delong(logits["early"], logits["text"], scores["text"].positive, group)
+    test = delong.delong(logits["early"], logits["text"], scores["text"].positive, group)
     assert (auc.measure, auc.difference, auc.p) == ("auc_roc", pytest.approx(test.difference), test.p)
     assert auc.low < auc.difference < auc.high
     assert (auc.low, auc.high) == (test.low, test.high)
     # Memes resampled with seeds held fixed vary less than memes and seeds do; the t quantile of three seeds
     # adds up to 4.3 / 1.96.
-    resampled = statistics.interval(draws["early"]["auc_roc"] - draws["text"]["auc_roc"])
+    resampled = resampling.interval(draws["early"]["auc_roc"] - draws["text"]["auc_roc"])
     assert 1 < (auc.high - auc.low) / (resampled[1] - resampled[0]) < 3
     right = {name: each.right for name, each in scores.items()}
     assert (accuracy.of_head, accuracy.of_against) == (right["early"].mean(), right["text"].mean())
@@ -57,10 +62,10 @@ def test_an_accuracy_that_no_resample_changes_is_not_certain():
     early = replace(right, logit=torch.tensor(np.where(right.positive, 1.0, -1.0)[None]))
     text = replace(right, name="text", logit=torch.ones(1, 200, dtype=torch.float64))
     scores = {each.name: each for each in (early, text)}
-    draws = statistics.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=50)
+    draws = resampling.bootstrap(group, {name: statistic(each) for name, each in scores.items()}, draws=50)
     _, accuracy = tests.fusion_pairs("text", scores, group, draws)
     assert (accuracy.difference, accuracy.only_head, accuracy.only_against) == (0.5, 100, 0)
-    half, whole = (statistics.wilson(share, 100) for share in (0.5, 1.0))
+    half, whole = (intervals.wilson(share, 100) for share in (0.5, 1.0))
     assert accuracy.low == pytest.approx(0.5 - np.hypot(1 - whole[0], half[1] - 0.5))
     assert accuracy.high == pytest.approx(0.5 + 0.5 - half[0])
     assert np.isnan(accuracy.detectable)
@@ -68,7 +73,7 @@ def test_an_accuracy_that_no_resample_changes_is_not_certain():
 
 def test_a_missing_fusion_is_no_pair():
     scores = {each.name: each for each in (head("text", 0.5), head("late", 0.6))}
-    draws = statistics.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=20)
+    draws = resampling.bootstrap(np.arange(200), {name: statistic(each) for name, each in scores.items()}, draws=20)
     assert [each.head for each in tests.fusion_pairs("text", scores, np.arange(200), draws)] == ["late", "late"]
 
 
@@ -85,9 +90,7 @@ def test_every_two_heads_are_tested_once():
         ("late", "image"),
         ("text", "image"),
     ]
-    test = statistics.delong(
-        *(scores[name].logit.numpy() for name in ("text", "image")), scores["text"].positive, group
-    )
+    test = delong.delong(*(scores[name].logit.numpy() for name in ("text", "image")), scores["text"].positive, group)
     assert (others[-1].difference, others[-1].p) == (pytest.approx(test.difference), test.p)
     assert others[-1].detectable > 0
     assert len(tests.other_pairs(None, {name: scores[name] for name in ("early", "late")}, group)) == 1
@@ -113,9 +116,7 @@ def test_four_in_five_simulated_tests_show_the_difference_that_is_called_detecta
         ]
 
     def simulated(gain, repeats):
-        return [
-            statistics.delong(*drawn(np.random.default_rng(number), gain), label, group) for number in range(repeats)
-        ]
+        return [delong.delong(*drawn(np.random.default_rng(number), gain), label, group) for number in range(repeats)]
 
     def shown(test):
         return tests.power(test.difference, test.of_memes, 300, test.of_seeds, test.freedom)
@@ -162,7 +163,7 @@ def test_a_head_stands_against_the_regression_that_dev_prefers_of_those_that_see
     text, late = tests.linear_pairs(dev, scores, np.arange(200))
     assert [(each.head, each.against) for each in (text, late)] == [("text", "LR text"), ("late", "LR balanced")]
     one, other = (scores[name] for name in ("late", "LR balanced"))
-    test = statistics.delong(one.logit.numpy(), other.logit.numpy(), one.positive, np.arange(200))
+    test = delong.delong(one.logit.numpy(), other.logit.numpy(), one.positive, np.arange(200))
     assert (late.measure, late.difference, late.p) == ("auc_roc", pytest.approx(test.difference), test.p)
     assert tests.linear_pairs(dev[:2], scores, np.arange(200)) == []
 
@@ -176,3 +177,41 @@ def test_correction_is_over_all_that_the_table_shows():
 @given(st.floats(-1, 1), st.floats(-1, 0.2), st.floats(0, 1), st.floats(0.05, 1))
 def test_nothing_is_claimed_above_the_level(difference, low, width, p):
     assert tests.conclude(pair(difference, low, low + width, p)) not in ("gain", "loss")
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_mcnemar_is_statsmodels_and_scipys(only_a, only_b):
+    right_a = np.r_[np.ones(only_a, bool), np.zeros(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
+    right_b = np.r_[np.zeros(only_a, bool), np.ones(only_b, bool), np.ones(7, bool), np.zeros(4, bool)]
+    found = tests.mcnemar(right_a, right_b, np.arange(len(right_a)))
+    assert (found.only_a, found.only_b) == (only_a, only_b)
+    np.testing.assert_allclose(found.p, reference_mcnemar([[7, only_a], [only_b, 4]], exact=True).pvalue)
+    if only_a + only_b:
+        np.testing.assert_allclose(found.p, binomtest(only_a, only_a + only_b).pvalue)
+
+
+@given(arrays(np.int8, st.integers(1, 9), elements=st.integers(-2, 2)))
+def test_memes_of_a_group_change_sides_together(surplus):
+    right_a = np.concatenate([[step > 0] * abs(step) for step in surplus] + [[True, False]]).astype(bool)
+    right_b = np.concatenate([[step < 0] * abs(step) for step in surplus] + [[True, False]]).astype(bool)
+    group = np.concatenate([np.repeat(np.arange(len(surplus)), abs(surplus)), [9, 9]]).astype(int)
+    sums = [sum(signs) for signs in itertools.product(*((step, -step) for step in surplus.tolist()))]
+    as_large = np.mean([abs(each) >= abs(int(surplus.sum())) for each in sums])
+    assert tests.mcnemar(right_a, right_b, group).p == pytest.approx(as_large)
+
+
+def test_a_gain_on_one_meme_seen_twenty_times_is_no_gain():
+    right_a, right_b = np.ones(20, bool), np.zeros(20, bool)
+    assert tests.mcnemar(right_a, right_b, np.arange(20)).p < 1e-5
+    assert tests.mcnemar(right_a, right_b, np.zeros(20, int)).p == 1.0
+
+
+@given(arrays(float, st.integers(1, 8), elements=st.floats(0, 1)))
+@settings(max_examples=20)  # statsmodels takes 40 ms each
+@pytest.mark.slow
+def test_holm_is_statsmodels(p):
+    np.testing.assert_allclose(tests.holm(p), multipletests(p, method="holm")[1])
+
+
+def test_holm_leaves_undefined_tests_out():
+    np.testing.assert_allclose(tests.holm(np.array([0.01, np.nan, 0.04])), [0.02, np.nan, 0.04])

@@ -1,36 +1,21 @@
-"""What a figure measured on a few hundred memes is worth: intervals, paired tests, correction for several tests.
+"""AUC-ROCs of few hundred memes, set against each other: DeLong's test for groups of memes, with the luck of seeds.
 
 Runs (seeds) of a head are averaged: the figure that a table shows, its interval and its p-value all speak about the
-mean over runs of a metric. Two things are luck, which memes there are and which seeds: memes of one group (equal text
-or equal image) move together, for they were made as variants of each other; seeds are a sample of all seeds. Arrays
-that are undefined hold NaN.
+mean over runs of a metric. Two things are luck, which memes there are and which seeds: memes of one group move
+together; seeds are a sample of all seeds. What is undefined is NaN.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.special import stdtr, stdtrit
 from scipy.stats import rankdata
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from extract.machine import cores
-
-RESAMPLES = 2_000
-LEVEL = 0.95
-FEWEST = 10  # groups that hold a label, or in which a difference varies: with fewer, a normal interval means nothing
-ROUNDING = 1e-12  # of means over runs: one win of a pair of memes is more, in any split of less than a million memes
-CHUNK = 1 << 18  # weights that a thread holds at a time; 1 MB of float32 stays in its core's cache
-NARROWEST = 32  # draws that a thread works on at a time, however many memes; sums of narrower rows are slow
-
-Weights = Float[np.ndarray, "meme draw"]
-Draws = Float[np.ndarray, " draw"]
-Statistic = Callable[[Weights], dict[str, Draws]]
+from experiments.evaluate.intervals import LEVEL, ROUNDING, joined, score_interval
+from experiments.evaluate.resampling import CHUNK, FEWEST, RESAMPLES, few
 
 
 @dataclass(frozen=True)
@@ -45,133 +30,6 @@ class Paired:
     of_memes: float = float("nan")  # the variance that memes make
     of_seeds: tuple[float, float] = (0.0, 0.0)  # that seeds make of either mean
     freedom: tuple[int, int] = (1, 1)  # degrees of freedom of these two
-
-
-@dataclass(frozen=True)
-class Discordant:
-    """Memes that exactly one of two heads gets right."""
-
-    only_a: int
-    only_b: int
-    p: float  # two-sided, exact
-
-
-def groups(key: Shaped[np.ndarray, " meme"], alone: Bool[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
-    """Number the memes' groups: equal keys share a group, except memes `alone`, which are one group each."""
-    number = np.unique(key, return_inverse=True)[1].reshape(-1)
-    number = np.where(alone, number.max(initial=0) + 1 + np.arange(len(key)), number)
-    return np.unique(number, return_inverse=True)[1].reshape(-1)
-
-
-def common(group: Int[np.ndarray, " meme"]) -> Bool[np.ndarray, " meme"]:
-    """Return which memes share a group with others that holds more than half of all."""
-    return np.bincount(group)[group] > max(1, len(group) / 2)
-
-
-def few(*groups: Int[np.ndarray, " _"]) -> bool:
-    """Whether memes of one of these labels, of each meme's group given, are of fewer than FEWEST groups."""
-    return min(len(np.unique(its)) for its in groups) < FEWEST
-
-
-def connected(*groupings: Int[np.ndarray, " meme"]) -> Int[np.ndarray, " meme"]:
-    """Number the components of memes that share a group in any of the groupings, directly or through other memes."""
-    count = len(groupings[0])
-    starts = count + np.cumsum([0, *(int(grouping.max(initial=-1)) + 1 for grouping in groupings)])
-    memes = np.tile(np.arange(count), len(groupings))
-    nodes = np.concatenate([grouping + start for grouping, start in zip(groupings, starts, strict=False)])
-    edges = coo_array((np.ones(len(memes), np.int8), (memes, nodes)), shape=(starts[-1], starts[-1]))
-    return np.unique(connected_components(edges, directed=False)[1][:count], return_inverse=True)[1].reshape(-1)
-
-
-def resamples(group: Int[np.ndarray, " meme"], draws: int, seed: int) -> Iterator[Weights]:
-    """Draw as many groups as there are, with replacement; yield how often each meme was drawn, some draws at a time."""
-    count, generator = int(group.max(initial=-1)) + 1, np.random.default_rng(seed)
-    at_once = max(NARROWEST, CHUNK // max(1, len(group)))
-    for start in range(0, draws, at_once):
-        width = min(at_once, draws - start)
-        drawn = generator.integers(count, size=(width, count)) + count * np.arange(width)[:, None]
-        times = np.bincount(drawn.reshape(-1), minlength=width * count).reshape(width, count)
-        # meme-major: reordering memes is then a copy of whole rows
-        yield np.ascontiguousarray(times.astype(np.float32).T)[group]
-
-
-def bootstrap(
-    group: Int[np.ndarray, " meme"],
-    statistics: Mapping[str, Statistic],
-    draws: int = RESAMPLES,
-    seed: int = 0,
-    threads: int | None = None,
-) -> dict[str, dict[str, Draws]]:
-    """Recompute every head's metrics on the same resamples of groups (cluster bootstrap, Field and Welsh 2007).
-
-    The same draws for all, so that heads may be subtracted from each other draw by draw. `threads` (None: one for each
-    core) share heads and draws, and change no number. Returns draws by head and metric.
-    """
-    threads = threads or cores()
-    parts: dict[str, list[Future[dict[str, Draws]]]] = {name: [] for name in statistics}
-    # a product of its own to each thread: a threaded BLAS would sum in another order on another number of cores
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        try:
-            for number, weight in enumerate(resamples(group, draws, seed)):
-                for name, statistic in statistics.items():
-                    parts[name].append(pool.submit(statistic, weight))
-                    if number >= threads:
-                        parts[name][number - threads].result()  # memory holds so many weights, and no more
-            found = {name: [part.result() for part in parts[name]] for name in statistics}
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody wants what is queued
-    return {
-        name: {metric: np.concatenate([part[metric] for part in each]) for metric in each[0]}
-        for name, each in found.items()
-        if each
-    }
-
-
-def interval(draws: Draws, level: float = LEVEL) -> tuple[float, float]:
-    """The percentile interval; NaN where more than one draw in twenty is undefined (a resample of one class)."""
-    defined = draws[np.isfinite(draws)]
-    if len(defined) < 0.95 * len(draws) or not len(defined):
-        return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def variance(draws: Draws) -> float:
-    """Return the variance of the draws; NaN where more than one in twenty is undefined (a resample of one class)."""
-    defined = draws[np.isfinite(draws)]
-    return float(np.var(defined)) if len(defined) >= 0.95 * len(draws) and len(defined) else float("nan")
-
-
-def wilson(share: Any, count: Any) -> tuple[Any, Any]:
-    """Return Wilson's 1927 interval of shares seen in `count` trials (numbers or arrays; no whole ones are needed)."""
-    z = -stdtrit(np.inf, (1 - LEVEL) / 2)
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return np.maximum(0, middle - half), np.minimum(1, middle + half)
-
-
-def score_interval(mean: float, variance: float, most: int | float) -> tuple[float, float]:
-    """Return Wilson's interval of a figure between 0 and 1, for as many memes as its variance is worth.
-
-    A share of n independent memes has the variance mean (1 - mean) / n: a figure's own variance says how many its memes
-    are worth, but no more than `most` (the groups of memes that it is made of), so that a figure of 1 that never
-    varies is not taken for certain. Of AUC-ROCs up to .999 on 10 to 250 memes of either label, simulated intervals
-    held the true one 94.8% to 99.7% of the time.
-    """
-    if not np.isfinite(mean + variance):
-        return float("nan"), float("nan")
-    count = min(mean * (1 - mean) / variance, most) if variance > ROUNDING**2 else most
-    low, high = wilson(mean, float(max(count, ROUNDING)))
-    return float(low), float(high)
-
-
-def joined(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
-    """Join two figures, each with the ends of its interval, to the interval of their difference (Newcombe 1998).
-
-    Without correlation: wider than it has to be where the figures are of the same memes.
-    """
-    low = one[0] - other[0] - np.hypot(one[0] - one[1], other[2] - other[0])
-    return float(low), float(one[0] - other[0] + np.hypot(one[2] - one[0], other[0] - other[1]))
 
 
 def constant(scores: Shaped[Any, "run meme"]) -> bool:
@@ -256,9 +114,8 @@ def by_student(
     freely = degrees(error**2, of_seeds, freedom)
     half = -float(stdtrit(freely, (1 - LEVEL) / 2)) * error
     p = float(2 * stdtr(freely, -abs(difference) / error))
-    return Paired(
-        difference, error, p, max(-1.0, difference - half), min(1.0, difference + half), of_memes, of_seeds, freedom
-    )
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    return Paired(difference, error, p, low, high, of_memes, of_seeds, freedom)
 
 
 def contrast(
@@ -370,35 +227,3 @@ def clustered_error(
     own = sum(k / (k - 1) * float(total @ total) for k, total in zip(present, sums, strict=True))
     shared = groups_in_all / (groups_in_all - 1) * float(sums[0] @ sums[1])
     return float(np.sqrt(max(0.0, own + 2 * shared)))
-
-
-def mcnemar(
-    right_a: Bool[np.ndarray, " meme"], right_b: Bool[np.ndarray, " meme"], group: Int[np.ndarray, " meme"]
-) -> Discordant:
-    """Exact McNemar test: of the memes that one head alone gets right, is it as often the one as the other?
-
-    Memes of one group change sides together: the exact sign test of each group's surplus, which is McNemar's where
-    every meme is a group of its own (Durkalski et al. 2003 have its normal approximation).
-    """
-    only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    surplus = np.bincount(group, right_a.astype(int) - right_b.astype(int)).astype(int)
-    chance = np.ones(1)  # of every sum of signed surpluses, from the least to the largest
-    for step in abs(surplus[surplus != 0]):
-        chance = (np.pad(chance, (2 * step, 0)) + np.pad(chance, (0, 2 * step))) / 2
-    sums = np.arange(len(chance)) - len(chance) // 2
-    return Discordant(only_a, only_b, float(min(1.0, chance[abs(sums) >= abs(surplus.sum())].sum())))
-
-
-def with_holm(tests: Sequence[Any]) -> list[Any]:
-    """Return records of tests, which have a `p`, with `p_holm` corrected among them."""
-    adjusted = holm(np.array([each.p for each in tests]))
-    return [replace(each, p_holm=float(p)) for each, p in zip(tests, adjusted, strict=True)]
-
-
-def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    """Holm 1979: p-values that keep the chance of any false alarm among all tests at the level. NaN stays out."""
-    adjusted = np.full(len(p), np.nan)
-    defined = np.flatnonzero(np.isfinite(p))
-    order = defined[np.argsort(p[defined], kind="stable")]
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return adjusted
