@@ -46,12 +46,8 @@ def highest(rows: Sequence[Row], names: Sequence[str]) -> str | None:
 
 def fusion_pairs(single: str, scores: dict[str, Scores], group: np.ndarray, draws: Draws) -> list[Pair]:
     """Set every fusion against `single` on one split, by AUC-ROC and by accuracy; p-values not yet corrected."""
-    pairs = []
-    for fusion in fusions():
-        if fusion in scores:
-            both = scores[fusion], scores[single]
-            pairs += [by_auc_roc(*both, group), by_accuracy(*both, group, draws)]
-    return pairs
+    both = [(scores[fusion], scores[single]) for fusion in fusions() if fusion in scores]
+    return [pair for each in both for pair in (by_auc_roc(*each, group), by_accuracy(*each, group, draws))]
 
 
 def other_pairs(single: str | None, scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
@@ -69,12 +65,8 @@ def ensemble_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndar
 
 def linear_pairs(dev: Sequence[Row], scores: dict[str, Scores], group: np.ndarray) -> list[Pair]:
     """Set every head against the regression on what it sees that is best on dev, by AUC-ROC; not yet corrected."""
-    pairs = []
-    for name, head in HEADS.items():
-        against = highest(dev, head.linear)
-        if name in scores and against:
-            pairs.append(by_auc_roc(scores[name], scores[against], group))
-    return pairs
+    against = {name: highest(dev, head.linear) for name, head in HEADS.items() if name in scores}
+    return [by_auc_roc(scores[name], scores[other], group) for name, other in against.items() if other]
 
 
 def by_auc_roc(head: Scores, against: Scores, group: np.ndarray) -> Pair:
