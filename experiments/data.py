@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from experiments.encoder_choice import NO_ENCODER, agreed, chosen, lacks, lone_tests, no_encoder, splits_of
-from experiments.evaluate import statistics
+from experiments.evaluate import resampling
 from extract import store
 from extract.dataset import SIDES
 from extract.errors import Failed, Refused, named
@@ -50,12 +50,12 @@ class Split:
     @property
     def text_group(self) -> Int[np.ndarray, " meme"]:
         """Memes of equal text share a number. Memes without text have no text in common."""
-        return statistics.groups(self.pairs.text_content, alone=self.pairs.text_content == NO_TEXT)
+        return resampling.groups(self.pairs.text_content, alone=self.pairs.text_content == NO_TEXT)
 
     @property
     def image_group(self) -> Int[np.ndarray, " meme"]:
         """Memes of byte-identical images share a number."""
-        return statistics.groups(self.pairs.image_content, alone=np.zeros(len(self), dtype=bool))
+        return resampling.groups(self.pairs.image_content, alone=np.zeros(len(self), dtype=bool))
 
     @property
     def group(self) -> Int[np.ndarray, " meme"]:
@@ -63,8 +63,8 @@ class Split:
 
         What more than half of the memes share is no tie: a placeholder would make one group of all.
         """
-        tied = [statistics.groups(each, alone=statistics.common(each)) for each in (self.text_group, self.image_group)]
-        return statistics.connected(*tied)
+        tied = [resampling.groups(each, alone=resampling.common(each)) for each in (self.text_group, self.image_group)]
+        return resampling.connected(*tied)
 
     def __len__(self) -> int:
         return len(self.pairs)

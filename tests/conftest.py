@@ -12,6 +12,8 @@ install_import_hook(
     ["extract.encoders.text_model", "extract.encoders.resnet_model", "extract.encoders.onednn"], "beartype.beartype"
 )
 
+pytest_plugins = ["shared_fixtures"]
+
 # where cores are shared, an example takes as long as it takes
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

@@ -1,4 +1,5 @@
-"""Who may import whom: stages do not know each other, rooms do not know commands, nothing goes in circles."""
+"""Who may import whom: stages do not know each other, rooms do not know commands, nothing goes in circles.
+Where a module's tests stand."""
 
 import ast
 from collections import defaultdict
@@ -15,6 +16,7 @@ MODULES = {
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
 }
+NOT_MIRRORED_YET = ("extract.", "heads.", "experiments.bench.", "experiments.systems.")
 COMMANDS = {"compare", "sweep", "report", "explore", "predict", "submit", "leaderboard", "learning_curve", "inspect"}
 COMMANDS |= {"operating_points", "export"}
 
@@ -79,3 +81,15 @@ def test_a_class_has_a_name_of_its_own():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(module)
     assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}
+
+
+def test_every_module_has_its_test_file():
+    """tests/<folder>/test_<module>.py: whoever changes a module finds its tests without a search."""
+    paths = [
+        path.relative_to(ROOT)
+        for name, path in MODULES.items()
+        if not path.stem.startswith("__") and not name.startswith(NOT_MIRRORED_YET)
+    ]
+    tests = {path: Path("tests") / path.with_name(f"test_{path.name}") for path in paths}
+    assert paths
+    assert [f"{path}: no {test}" for path, test in tests.items() if not (ROOT / test).is_file()] == []

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.data import Data, Split
-from experiments.evaluate import statistics
+from experiments.evaluate import delong
 from experiments.results.records import Ablation
 from experiments.training import Trained, rows
 from heads.fitted import Fitted
@@ -41,14 +41,14 @@ def ablated(fitted: Fitted, split: Split, side: str) -> Iterator[Ablation]:
     groups = group[positive], group[~positive]
 
     def placed(asked: Rows) -> tuple[Any, Any]:
-        return statistics.placements_of_runs(fitted.logits(asked).double().numpy(), positive)
+        return delong.placements_of_runs(fitted.logits(asked).double().numpy(), positive)
 
     up, down = placed(rows(split))
     draws = [placed(rows(shuffled(split, side, seed))) for seed in range(SHUFFLES)]
     without = {"shuffled": tuple(np.mean(part, axis=0) for part in zip(*draws, strict=True))}
     without["mean"] = placed(silent(fitted, split, side))
     for how, (its_up, its_down) in without.items():
-        lost = statistics.contrast(up - its_up, down - its_down, *groups)
+        lost = delong.contrast(up - its_up, down - its_down, *groups)
         areas = float(up.mean()), float(its_up.mean())
         yield Ablation(split.name, fitted.head, side, how, *areas, lost.low, lost.high)
 

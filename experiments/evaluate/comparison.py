@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from experiments.data import Data, Split, digest
-from experiments.evaluate import slices, statistics, tests
+from experiments.evaluate import resampling, slices, tests
 from experiments.evaluate.scores import Scores, chance, mean_threshold, row, statistic
 from experiments.results.records import (
     NAN,
@@ -104,7 +104,7 @@ def with_means(trained: Sequence[Trained], scores: Mapping[str, Scores], dev: Sp
 def rows_of(every: Sequence[Scores], split: Split) -> tuple[list[Row], tests.Draws]:
     """Return the table's rows of these memes, chance the last where there are references, and the bootstrap's draws."""
     labelled = split.labelled
-    draws = statistics.bootstrap(labelled.group, {each.name: statistic(each) for each in every})
+    draws = resampling.bootstrap(labelled.group, {each.name: statistic(each) for each in every})
     rows = [row(each, draws[each.name], labelled.group) for each in every]
     if every[-1].kind == "reference":
         expected = {name: Figure(value) for name, value in chance(every[-1].label).items()}
@@ -114,7 +114,7 @@ def rows_of(every: Sequence[Scores], split: Split) -> tuple[list[Row], tests.Dra
 
 def placeholders(split: Split) -> list[str]:
     """What more than half of a split's memes share, which is no reason to take them for variants of each other."""
-    shared = {"text": statistics.common(split.text_group).sum(), "image": statistics.common(split.image_group).sum()}
+    shared = {"text": resampling.common(split.text_group).sum(), "image": resampling.common(split.image_group).sum()}
     return [
         f"{split.name}: {count / len(split):.0%} of the memes share one {side}; it ties no memes together, for of one "
         "group there is no test."

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from experiments.evaluate.statistics import wilson
+from experiments.evaluate.intervals import wilson
 from experiments.results.records import Record
 from heads.metrics import Counts
 

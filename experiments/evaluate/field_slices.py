@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from experiments.data import Data, column
-from experiments.evaluate import statistics
+from experiments.evaluate import delong, intervals, resampling, tests
 from experiments.evaluate.operating_points import Judged, judged, threshold
 from experiments.evaluate.scores import ranking, weighted_areas
 from experiments.results.folder import Results
@@ -85,7 +85,7 @@ def field_slices(results: Results, data: Data, field: str) -> FieldSlices:
 def corrected(gaps: Sequence[Gap]) -> list[Gap]:
     """Apply Holm's correction among each head's gaps, of both rates and all splits."""
     heads = dict.fromkeys(gap.head for gap in gaps)
-    return [gap for head in heads for gap in statistics.with_holm([gap for gap in gaps if gap.head == head])]
+    return [gap for head in heads for gap in tests.with_holm([gap for gap in gaps if gap.head == head])]
 
 
 def masks(data: Data, field: str) -> dict[str, dict[str, Bool[np.ndarray, " meme"]]]:
@@ -117,7 +117,7 @@ def cut(
 ) -> list[FieldSlice]:
     """Return a head's figures on every slice, with intervals over groups of memes unless these are few."""
 
-    def recompute(weight: statistics.Weights) -> dict[str, statistics.Draws]:
+    def recompute(weight: resampling.Weights) -> dict[str, resampling.Draws]:
         draws = {}
         for name, mask in masks.items():
             its, positive = weight[mask], scores.positive[mask]
@@ -127,13 +127,13 @@ def cut(
                     draws[f"{rate} {name}"] = its[wrong[mask] & label].sum(axis=0) / its[label].sum(axis=0)
         return draws
 
-    draws = statistics.bootstrap(scores.group, {"": recompute})[""]
+    draws = resampling.bootstrap(scores.group, {"": recompute})[""]
     found = []
     for name, mask in masks.items():
         up, down = mask & scores.positive, mask & ~scores.positive
         area = NAN
         if up.any() and down.any():
-            area = float(statistics.placements(scores.probability[mask], scores.positive[mask])[0].mean())
+            area = float(delong.placements(scores.probability[mask], scores.positive[mask])[0].mean())
         values = {
             "auc_roc": (area, [up, down]),
             "miss_rate": (float(wrong[up].mean()) if up.any() else NAN, [up]),
@@ -141,9 +141,9 @@ def cut(
         }
         figures = {}
         for what, (mean, labels) in values.items():
-            groups, variance = [scores.group[of] for of in labels], statistics.variance(draws[f"{what} {name}"])
+            groups, variance = [scores.group[of] for of in labels], resampling.variance(draws[f"{what} {name}"])
             count = len(np.unique(np.concatenate(groups)))
-            ends = (NAN, NAN) if statistics.few(*groups) else statistics.score_interval(mean, variance, count)
+            ends = (NAN, NAN) if resampling.few(*groups) else intervals.score_interval(mean, variance, count)
             figures[what] = Figure(mean, NAN, *ends, undefined=int(np.isnan(mean)))
         found.append(FieldSlice(head, split, name, int(mask.sum()), int(up.sum()), figures))
     return found
@@ -173,14 +173,14 @@ def widest(
         seen = one.mean - other.mean
         held = np.stack([masks[name] for name in rates])
         as_large = 0
-        for dealt in deals(scores, statistics.RESAMPLES):
+        for dealt in deals(scores, resampling.RESAMPLES):
             its = held[:, dealt] & label  # [value, draw, meme]
             with np.errstate(divide="ignore", invalid="ignore"):
                 by_lot = (its & wrong).sum(axis=2) / its.sum(axis=2)
             spread = np.nanmax(by_lot, axis=0) - np.nanmin(by_lot, axis=0)
-            as_large += int((spread >= seen - statistics.ROUNDING).sum())
-        ends = statistics.joined((one.mean, one.low, one.high), (other.mean, other.low, other.high))
-        p = (as_large + 1) / (statistics.RESAMPLES + 1)
+            as_large += int((spread >= seen - intervals.ROUNDING).sum())
+        ends = intervals.joined((one.mean, one.low, one.high), (other.mean, other.low, other.high))
+        p = (as_large + 1) / (resampling.RESAMPLES + 1)
         gaps.append(Gap(slices[0].head, slices[0].split, rate, highest, lowest, seen, *ends, p))
     return gaps
 
@@ -191,7 +191,7 @@ def deals(scores: Judged, draws: int) -> Iterator[Int[np.ndarray, "draw meme"]]:
     alike: dict[tuple[bool, ...], list[np.ndarray]] = {}
     for members in np.split(order, np.flatnonzero(np.diff(scores.group[order])) + 1):
         alike.setdefault(tuple(scores.positive[members].tolist()), []).append(members)
-    generator, at_once = np.random.default_rng(0), max(1, statistics.CHUNK // len(order))
+    generator, at_once = np.random.default_rng(0), max(1, resampling.CHUNK // len(order))
     for start in range(0, draws, at_once):
         dealt = np.empty((min(at_once, draws - start), len(order)), dtype=np.int32)
         for groups in map(np.stack, alike.values()):  # [group, member]

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import curve_fit
 from scipy.stats import chi2, norm
 
-from experiments.evaluate import statistics
+from experiments.evaluate import delong, intervals
 from experiments.results.learning import LearningCurve, Point, PowerLaw, Replaced
 from experiments.results.records import NAN, Figure, Leaderboard, SplitSize
 
@@ -60,7 +60,7 @@ class Placed:
     @classmethod
     def of(cls, logits: Sequence[Float[np.ndarray, "run meme"]], positive: Bool[np.ndarray, " meme"]) -> "Placed":
         """logits: of each draw."""
-        draws = [statistics.placements_of_runs(each.astype(np.float64), positive) for each in logits]
+        draws = [delong.placements_of_runs(each.astype(np.float64), positive) for each in logits]
         if len(draws) == 1:
             return cls(*draws[0])
         return cls(*(np.stack([part.mean(axis=0) for part in parts]) for parts in zip(*draws, strict=True)))
@@ -71,12 +71,12 @@ def figure(placed: Placed, groups: tuple[np.ndarray, np.ndarray], constant: bool
 
     groups: of the positive and of the negative memes. constant: all memes score the same.
     """
-    test = statistics.contrast(placed.up, placed.down, *groups)
+    test = delong.contrast(placed.up, placed.down, *groups)
     runs = placed.up.mean(axis=1)
     spread = float(np.std(runs, ddof=1)) if len(runs) > 1 else NAN
     most = np.inf if constant else len(np.union1d(*groups))
     return Figure(
-        test.difference, spread, *statistics.score_interval(test.difference, test.standard_error**2, float(most))
+        test.difference, spread, *intervals.score_interval(test.difference, test.standard_error**2, float(most))
     )
 
 
@@ -91,7 +91,7 @@ def power_law(points: Sequence[Point], placed: Sequence[Placed], groups: tuple[n
     """
     first, last = points[0], points[-1]
     areas, covariance = np.array([point.auc_roc.mean for point in points]), covariances(placed, groups)
-    z = -float(norm.ppf((1 - statistics.LEVEL) / 2))
+    z = -float(norm.ppf((1 - intervals.LEVEL) / 2))
     # of few memes, polarisation may leave less than nothing
     error = float(np.sqrt(np.maximum(covariance[0, 0] + covariance[-1, -1] - 2 * covariance[0, -1], 0)))
     rise, half = float(areas[-1] - areas[0]), z * error
@@ -106,7 +106,7 @@ def power_law(points: Sequence[Point], placed: Sequence[Placed], groups: tuple[n
         return seen
     scale = np.array([point.memes for point in points]) / last.memes
     start, (low, high) = (0.1, 0.5, min(0.99, areas[-1] + 0.1)), ((0.0, 0.01, 0.0), (1.0, STEEPEST, 1.0))
-    noise = covariance + statistics.ROUNDING * np.eye(len(points))
+    noise = covariance + intervals.ROUNDING * np.eye(len(points))
     try:
         fit, spread = curve_fit(
             along, scale, areas, start, sigma=noise, absolute_sigma=True, bounds=(low, high), max_nfev=2_000
@@ -137,14 +137,14 @@ def covariances(placed: Sequence[Placed], groups: tuple[np.ndarray, np.ndarray])
 
     def of_memes(*sizes: Placed) -> float:
         up, down = (sum(getattr(each, part).mean(axis=0) for each in sizes) for part in ("up", "down"))
-        return statistics.clustered_error(up, down, *groups) ** 2
+        return delong.clustered_error(up, down, *groups) ** 2
 
     alone = [of_memes(each) for each in placed]
     shared = [
         [(of_memes(one, other) - alone[i] - alone[j]) / 2 for j, other in enumerate(placed)]
         for i, one in enumerate(placed)
     ]
-    return np.array(shared) + np.diag([statistics.seeds_alone(each.up, each.down, *groups) for each in placed])
+    return np.array(shared) + np.diag([delong.seeds_alone(each.up, each.down, *groups) for each in placed])
 
 
 def beside(curve: LearningCurve, board: Leaderboard | None) -> tuple[list[Replaced], str]:
@@ -197,7 +197,7 @@ def evaluate(
         of_head = [
             Point(
                 name, kind, split, size, memes[size], len(draws), len(draws[0]),
-                figure(placed[size], groups, all(map(statistics.constant, draws))),
+                figure(placed[size], groups, all(map(delong.constant, draws))),
             )
             for size, draws in its.items()
         ]  # fmt: skip

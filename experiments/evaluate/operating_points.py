@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import expit, logit
 
 from experiments.data import Data
-from experiments.evaluate import statistics
+from experiments.evaluate import intervals, resampling
 from experiments.results.folder import Results
 from experiments.results.records import NAN, Figure
 
@@ -227,11 +227,11 @@ def measure(judged: Judged, chosen: Sequence[tuple[Goal, Band]], stakes: Stakes)
     named = [ratios(judged, band, stakes) for _, band in chosen]
     above, below = (np.stack([ratio[part] for each in named for ratio in each.values()]) for part in (0, 1))
 
-    def recompute(weight: statistics.Weights) -> dict[str, statistics.Draws]:
+    def recompute(weight: resampling.Weights) -> dict[str, resampling.Draws]:
         with np.errstate(divide="ignore", invalid="ignore"):
             return {str(row): draws for row, draws in enumerate((above @ weight) / (below @ weight))}
 
-    draws = iter(statistics.bootstrap(judged.group, {"": recompute})[""].values())
+    draws = iter(resampling.bootstrap(judged.group, {"": recompute})[""].values())
     return [{name: figure(*ratio, next(draws), judged.group) for name, ratio in each.items()} for each in named]
 
 
@@ -257,7 +257,7 @@ def figure(above: np.ndarray, below: np.ndarray, scale: float, draws: np.ndarray
     if not below.sum() > 0:
         return Figure(NAN, undefined=1)
     mean = float(above.sum() / below.sum())
-    low, high = statistics.score_interval(mean, statistics.variance(draws), len(np.unique(group[below > 0])))
+    low, high = intervals.score_interval(mean, resampling.variance(draws), len(np.unique(group[below > 0])))
     return Figure(mean * scale, NAN, low * scale, high * scale)
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from experiments.evaluate import statistics
+from experiments.evaluate import delong, intervals, resampling
 from experiments.results.records import NAN, Figure, Record, Row
 from experiments.training import Trained
 from extract.store import NO_LABEL
@@ -147,7 +147,7 @@ def mean_threshold(trained: Trained, dev: str, label: Int[np.ndarray, " meme"]) 
     return best_threshold(torch.logit(mean), torch.from_numpy(label.astype(np.int64))).item()
 
 
-def statistic(scores: Scores) -> statistics.Statistic:
+def statistic(scores: Scores) -> resampling.Statistic:
     """Return what the bootstrap recomputes on each resample: means over runs, all metrics but the calibration error.
 
     ECE is left out: resampling memes adds noise to every bin, and so would only ever raise it.
@@ -158,7 +158,7 @@ def statistic(scores: Scores) -> statistics.Statistic:
     squared_gap = ((probability - positive) ** 2).mean(axis=0).astype(np.float32)
     right = scores.right.astype(np.float32)
 
-    def recompute(weight: statistics.Weights) -> dict[str, statistics.Draws]:
+    def recompute(weight: resampling.Weights) -> dict[str, resampling.Draws]:
         areas = np.mean([weighted_areas(ranked, weight) for ranked in rankings], axis=0)
         memes = weight.sum(axis=0)
         draws = {"auc_roc": areas[0], "average_precision": areas[1]}
@@ -182,7 +182,7 @@ def ranking(score: Float[np.ndarray, " meme"], positive: Bool[np.ndarray, " meme
     return Ranking(order[is_positive], order[~is_positive], before[end], first - before[first], end - before[end])
 
 
-def weighted_areas(ranked: Ranking, weight: statistics.Weights) -> tuple[statistics.Draws, statistics.Draws]:
+def weighted_areas(ranked: Ranking, weight: resampling.Weights) -> tuple[resampling.Draws, resampling.Draws]:
     """AUC-ROC (ties count one half) and average precision of each draw, memes counted as often as they were drawn.
 
     Both are sums over positives: of the negatives below, and of the precision down to the positive's step. Weights are
@@ -201,7 +201,7 @@ def weighted_areas(ranked: Ranking, weight: statistics.Weights) -> tuple[statist
         return wins / (every * others), precision / every
 
 
-def running(weight: statistics.Weights, memes: Int[np.ndarray, " some"]) -> Float[np.ndarray, "position draw"]:
+def running(weight: resampling.Weights, memes: Int[np.ndarray, " some"]) -> Float[np.ndarray, "position draw"]:
     """Sums of these memes' weights before each position, the end (and a few more, never meant) included.
 
     Added up within blocks of STEP rows, all blocks at once, and then over blocks: numpy's cumsum down columns goes
@@ -219,7 +219,7 @@ def running(weight: statistics.Weights, memes: Int[np.ndarray, " some"]) -> Floa
 
 
 def weighted_decisions(
-    predicted: Bool[np.ndarray, "run meme"], positive: Bool[np.ndarray, " meme"], weight: statistics.Weights
+    predicted: Bool[np.ndarray, "run meme"], positive: Bool[np.ndarray, " meme"], weight: resampling.Weights
 ) -> dict[str, Float[np.ndarray, "run draw"]]:
     """Compute the metrics of DECISIONS with memes counted `weight` times."""
     hits = (predicted & positive).astype(np.float32) @ weight
@@ -230,16 +230,16 @@ def weighted_decisions(
         return {name: of_counts(counts) for name in DECISIONS if (of_counts := METRICS[name].of_counts)}
 
 
-def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarray, " meme"]) -> Row:
+def row(scores: Scores, draws: dict[str, resampling.Draws], group: Int[np.ndarray, " meme"]) -> Row:
     """Return a head's line in the table. group: of each meme; of few of a label, AUC-ROC has no interval."""
     at_half, tuned = scores.metrics(0.5), scores.metrics(scores.threshold)
     groups, of_label_1 = len(np.unique(group)), len(np.unique(group[scores.positive]))
-    if statistics.few(group[scores.positive], group[~scores.positive]):
+    if resampling.few(group[scores.positive], group[~scores.positive]):
         draws = {name: its for name, its in draws.items() if name != "auc_roc"}
 
     def most(name: str) -> int | float:
         """How many groups a metric is a share of, at the most."""
-        if name == "auc_roc" and statistics.constant(scores.logit):
+        if name == "auc_roc" and delong.constant(scores.logit):
             return np.inf
         return of_label_1 if name in OF_LABEL_1 else groups
 
@@ -254,7 +254,7 @@ def row(scores: Scores, draws: dict[str, statistics.Draws], group: Int[np.ndarra
     )
 
 
-def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, groups: int | float) -> Figure:
+def figure(runs: Float[np.ndarray, " run"], draws: resampling.Draws | None, groups: int | float) -> Figure:
     """Return mean and spread over runs, and the interval over memes and seeds; undefined as a whole where any run is.
 
     draws: of the mean over resampled memes. groups: of memes that the figure is made of.
@@ -267,8 +267,8 @@ def figure(runs: Float[np.ndarray, " run"], draws: statistics.Draws | None, grou
     sd = float(np.std(runs, ddof=1)) if len(runs) > 1 else NAN
     if draws is None:
         return Figure(mean, sd)
-    variance = statistics.variance(draws) + statistics.seeds_variance(runs)
-    return Figure(mean, sd, *statistics.score_interval(mean, variance, groups))
+    variance = resampling.variance(draws) + delong.seeds_variance(runs)
+    return Figure(mean, sd, *intervals.score_interval(mean, variance, groups))
 
 
 def chance(label: Int[np.ndarray, " n"]) -> dict[str, float]:

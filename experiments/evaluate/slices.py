@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from experiments.data import NO_TEXT, Split
-from experiments.evaluate import statistics
+from experiments.evaluate import delong, intervals, resampling
 from experiments.evaluate.scores import Scores
 from experiments.results.records import NAN, Figure, Slice
 
@@ -34,8 +34,8 @@ def held_by_train(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " me
     """
     pairs, known = split.pairs, train.pairs
     text = np.isin(pairs.text_content, known.text_content) & (pairs.text_content != NO_TEXT)
-    text &= ~statistics.common(split.text_group)
-    image = np.isin(pairs.image_content, known.image_content) & ~statistics.common(split.image_group)
+    text &= ~resampling.common(split.text_group)
+    image = np.isin(pairs.image_content, known.image_content) & ~resampling.common(split.image_group)
     same_id = np.isin(pairs.ids, known.ids) & (not split.elsewhere)
     return {"id": same_id, "text": text, "image": image}
 
@@ -77,9 +77,9 @@ def sliced(scores: Scores, mask: Bool[np.ndarray, " meme"], group: np.ndarray) -
     logit = scores.logit.double().numpy()[:, mask]
     if positive.all() or not positive.any():
         return Figure(NAN, undefined=len(logit))
-    areas = [float(statistics.placements(run, positive)[0].mean()) for run in logit]
+    areas = [float(delong.placements(run, positive)[0].mean()) for run in logit]
     mean, spread = float(np.mean(areas)), float(np.std(areas, ddof=1)) if len(areas) > 1 else NAN
     groups, its_group = np.unique(group[mask], return_inverse=True)
-    variance = statistics.auc_error(logit, positive, its_group) ** 2
-    most = np.inf if statistics.constant(scores.logit) else len(groups)
-    return Figure(mean, spread, *statistics.score_interval(mean, variance, most))
+    variance = delong.auc_error(logit, positive, its_group) ** 2
+    most = np.inf if delong.constant(scores.logit) else len(groups)
+    return Figure(mean, spread, *intervals.score_interval(mean, variance, most))

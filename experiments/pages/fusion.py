@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from experiments.dataset_summary import DatasetSummary, ImageHeader
-from experiments.evaluate.statistics import FEWEST
+from experiments.evaluate.resampling import FEWEST
 from experiments.pages import figures
 from experiments.pages.dataset import LABELS, thumbnail
 from experiments.pages.document import Answer, Block, Card, Drawings, Gallery, Grid, Paragraph, Section

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import tables
-from experiments.evaluate import statistics, tests
+from experiments.evaluate import resampling, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.results.frames import columns, csv, frame, some
 from experiments.results.records import Pair, Row
@@ -191,7 +191,7 @@ def both_measures(one: Scores, other: Scores, group: np.ndarray) -> list[Pair]:
     """By AUC-ROC and by accuracy; p-values not yet corrected. None where a training diverged."""
     if any(each.logit.isnan().any() for each in (one, other)):
         return []
-    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
+    draws = resampling.bootstrap(group, {each.name: statistic(each) for each in (one, other)})
     return [tests.by_auc_roc(one, other, group), tests.by_accuracy(one, other, group, draws)]
 
 

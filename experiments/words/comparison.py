@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.evaluate.statistics import FEWEST
+from experiments.evaluate.resampling import FEWEST
 from experiments.results.records import NOT_IN_TRAIN, Ablation, Comparison, Figure, Pair, Row, SplitSize
 from experiments.words import (
     UNDEFINED,

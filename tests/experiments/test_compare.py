@@ -23,7 +23,7 @@ from extract import errors, store
 from heads.fitted import Fitted
 from heads.models import HEADS
 from heads.rows import Rows
-from heads.settings import BALANCES, HeadSettings
+from heads.settings import HeadSettings
 
 HEADS_COMPARED = tuple(options.DEFAULT_HEADS.split(","))
 LEFT_OUT = ("runs.jsonl", ".lock")
@@ -104,10 +104,6 @@ def test_predictions_are_tidy(ran):
 def test_libraries_and_encoders_versions_are_kept(ran):
     assert read(ran).versions["torch"] == metadata.version("torch")
     assert read(ran).encoders["text"].versions == {}
-
-
-def test_ways_to_balance_are_heads_own():
-    assert options.BALANCES == BALANCES
 
 
 @pytest.mark.slow
@@ -368,11 +364,6 @@ def test_wrong_options_are_refused(options, says, capsys):
         compare.main(options)
     assert left.value.code == 2
     assert says in capsys.readouterr().err
-
-
-def test_heads_are_shown_in_the_table_s_order():
-    assert options.head_names("late, text,late") == options.head_names(["late", "text"]) == ("text", "late")
-    assert options.head_names("all") == tuple(HEADS)
 
 
 def test_settings_on_the_command_line_stand_over_what_a_sweep_chose_and_over_recipes(tmp_path, quick):

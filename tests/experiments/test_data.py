@@ -103,3 +103,8 @@ def test_groups_are_equal_texts_and_empty_texts_stand_alone(tmp_path):
         dataclasses.replace(data.dev.pairs, text=dataclasses.replace(data.dev.pairs.text, content=content))
     )
     assert without.group.max() + 1 == 91
+
+
+def test_loading_without_tests_leaves_them_out(tmp_path):
+    data = loading.load(planted.features(tmp_path), tests=False)
+    assert (data.tests, data.notes) == ([], [])

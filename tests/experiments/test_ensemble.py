@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import options
 from experiments.data import Data
 from experiments.ensemble import greedy
 from experiments.training import Trained
-from extract.errors import Refused
 from heads.metrics import auc_roc
 
 
@@ -56,11 +54,3 @@ def test_test_memes_choose_nothing(made):
     scrambled = [trained(each.name, dev=each.logit["dev"], test=-each.logit["test"]) for each in heads]
     assert greedy(data, scrambled).settings == greedy(data, heads).settings
     assert np.array_equal(greedy(data, scrambled).threshold, greedy(data, heads).threshold)
-
-
-def test_it_is_asked_for_by_name_or_with_all():
-    assert options.compared("early,ensemble,text") == (("text", "early"), True)
-    assert options.compared("early") == (("early",), False)
-    assert options.compared("all")[1]
-    with pytest.raises(Refused, match="--heads ensemble: it is made of heads; name those, too"):
-        options.compared("ensemble")

@@ -2,72 +2,24 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import planted
 import pytest
+from leaderboards import OPTIONS, OTHER, SIZES, SPEEDS, measured, quick, run, two_texts
 
-from experiments import leaderboard, training, words
+from experiments import leaderboard, training
 from experiments.compare import compare
-from experiments.pages import boards as board_pages
-from experiments.pages import document
 from experiments.results import boards, trainings
-from experiments.results.records import Leaderboard, Pair, SplitSize, revive, to_json
-from experiments.words import boards as sentences
-from experiments.words.comparison import untold
-from extract import errors, store
+from experiments.results.records import Leaderboard, revive, to_json
+from extract import store
 from extract.errors import Refused
-
-OTHER = "small-bert"
-SIZES = {"train": 120, "dev": 60, "test": 300}
-OPTIONS = {"heads": "text,image,early", "seeds": 2, "device": "cpu"}
-QUICK = {"hidden": 16, "batch_size": 32, "min_steps": 8, "max_epochs": 6}
-SPEEDS = {planted.TEXT: 0.010, OTHER: 0.004, planted.IMAGE: 0.050}
-
-
-def two_texts(folder, sizes=SIZES, **how):
-    """Two text encoders and one image encoder of the same memes."""
-    planted.features(folder, sizes, names=(OTHER, planted.IMAGE), **how)
-    planted.features(folder, sizes, **how)
-    return folder
-
-
-def measured(folder, *names):
-    for name in names:
-        store.record_speed(folder / name, store.Speed(100 * SPEEDS[name], 100, "cpu", "float32", "a processor"))
-    return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Small heads and few epochs, for compare, too."""
-    runs = training.runs
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "runs", lambda heads, seeds, chosen: runs(heads, seeds, dict.fromkeys(heads, QUICK)))
+def quicker():
+    with quick():
         yield
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """The command once: two text encoders and their sum, an image encoder, three heads."""
-    home = tmp_path_factory.mktemp("ran")
-    features = measured(two_texts(home / "features"), *SPEEDS)
-    sums = ["--text-encoder", f"all,{planted.TEXT}+{OTHER}"]
-    options = [f"--{name}={value}" for name, value in OPTIONS.items()]
-    assert run("--features", features, "--out", home / "out", *sums, *options) == 0
-    return home
-
-
-def run(*options) -> int:
-    return errors.run(lambda: leaderboard.main([str(option) for option in options]))
-
-
-@pytest.fixture
-def board(ran) -> Leaderboard:
-    found = boards.read_leaderboard(ran / "out")
-    assert found is not None
-    return found
 
 
 def test_every_head_stands_once_for_each_choice_of_the_encoders_that_it_looks_at(board):
@@ -85,9 +37,11 @@ def test_every_head_stands_once_for_each_choice_of_the_encoders_that_it_looks_at
     assert {pair.head for pair in board.pairs} == {board.standings[0].name}
 
 
-def test_rows_are_those_of_compare(ran, board):
+def test_rows_are_those_of_compare(leaderboard_home, board):
     text = f"{planted.TEXT}+{OTHER}"
-    compared = compare(ran / "features", text_encoder=text, references="none", **OPTIONS | {"heads": "text,early"})
+    compared = compare(
+        leaderboard_home / "features", text_encoder=text, references="none", **OPTIONS | {"heads": "text,early"}
+    )
     for split in ("dev", "test"):
         rows = compared.rows(split)
         for head, encoders in {"text": text, "early": f"{text} + {planted.IMAGE}"}.items():
@@ -127,60 +81,8 @@ def test_every_row_is_set_against_the_same_head_s_best_on_other_encoders(board):
         assert (same.head, same.low, same.high, same.p) == (pair.head, pair.low, pair.high, pair.p)
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"memes_needed": 5123.4}, "300 memes of test do not tell early: a and text: a apart; it takes 5,124."),
-        (
-            {"memes_needed": math.nan},
-            "300 memes of test do not tell early: a and text: a apart; more memes alone would",
-        ),
-        ({"memes_needed": 120.0}, "apart; it takes 120 in a single test, and more in one of several."),
-        ({"conclusion": "gain"}, ""),
-        ({"conclusion": "too few"}, "With 3 memes of label 1 and 297 of label 0, test tells no two heads apart, and "),
-        ({"detectable": math.nan}, ""),
-    ],
-)
-def test_what_memes_do_not_tell_is_said_with_how_many_would(changes, says):
-    pair = Pair("test", "early: a", "text: a", "auc_roc", 0.8, 0.79, -0.01, 0.03, 0.3, 0.6, conclusion="none")
-    size = SplitSize("test", 300, 300, 3, 300)
-    said = untold(replace(pair, **{"detectable": 0.04, "memes_needed": 900.0} | changes), size)
-    assert says in said
-    assert bool(said) == bool(says)
-
-
-def test_level_is_for_want_of_memes_and_the_table_counts_them(board):
-    best, second, *rest = board.standings
-    pairs = [replace(board.pairs[0], conclusion="none", detectable=0.05, memes_needed=1234.5), *board.pairs[1:]]
-    level = [best, replace(second, level=True, seconds=0.001), *(replace(each, level=False) for each in rest)]
-    known = replace(board, standings=level, pairs=pairs)
-    said = sentences.leaderboard(known)[2]
-    assert said.startswith(f"Level with it: 1. One may choose from these 2; the cheapest is {second.name} (1 ms a meme")
-    assert said.endswith(
-        f"Level is not equal: 300 memes of test do not tell {best.name} and {second.name} apart; it takes 1,235."
-    )
-    table = sentences.level_table(known)
-    assert table.header[-2:] == ["the best is ahead by", "memes for it"]
-    assert [row[-2:] for row in table.rows] == [[words.difference(pairs[0]), "1,235"], ["", ""]]
-    partly = replace(known, standings=[replace(best, seconds=math.nan), *level[1:]])
-    assert f"the cheapest of known cost is {second.name} (1 ms a meme" in sentences.leaderboard(partly)[2]
-    unknown = replace(known, pairs=[replace(pairs[0], detectable=math.nan)])
-    assert sentences.leaderboard(unknown)[2].endswith("Level is not equal: more memes may tell them apart.")
-
-
-def test_without_any_cost_nothing_is_called_cheapest(board):
-    bare = [replace(each, seconds=math.nan, level=True) for each in board.standings]
-    unknown = replace(board, standings=bare)
-    assert [each.dims for each in unknown.level] == sorted(each.dims for each in bare)
-    page = sentences.leaderboard_markdown(unknown)
-    narrowest = unknown.level[0]
-    assert f"; the narrowest is {narrowest.name} (no cost is known, {narrowest.dims} dims)." in page
-    assert "\n## Level with the best, narrowest first\n" in page
-    assert "cheapest" not in page
-
-
-def test_files_say_the_same(ran, board):
-    out = ran / "out"
+def test_files_say_the_same(leaderboard_home, board):
+    out = leaderboard_home / "out"
     assert to_json(revive(Leaderboard, json.loads(to_json(board)))) == (out / "leaderboard.json").read_text()
     page, best = (out / "leaderboard.md").read_text(), board.standings[0]
     assert f"Best on dev of 7 rows: {best.name} (dev AUC-ROC " in page
@@ -209,7 +111,7 @@ def test_what_is_to_be_minded_is_said_once(tmp_path, capsys):
     assert (told.out + told.err).count("word pieces are cut") == 1
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(ran, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(leaderboard_home, tmp_path, monkeypatch):
     train, pairs = training.heads, []
 
     def killed(data, asked, *rest, **more):
@@ -221,9 +123,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(ran, tmp_path, monkey
     monkeypatch.setattr(training, "heads", killed)
     what = {"text_encoder": f"all,{planted.TEXT}+{OTHER}", "out": tmp_path, **OPTIONS}
     with pytest.raises(KeyboardInterrupt):
-        leaderboard.leaderboard(ran / "features", **what)
+        leaderboard.leaderboard(leaderboard_home / "features", **what)
     assert not (tmp_path / "leaderboard.json").exists()
-    leaderboard.leaderboard(ran / "features", **what)
+    leaderboard.leaderboard(leaderboard_home / "features", **what)
     assert pairs == [
         (OTHER, ("text", "image", "early")),
         (planted.TEXT, ("text", "early")),
@@ -231,12 +133,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(ran, tmp_path, monkey
         (f"{planted.TEXT}+{OTHER}", ("text", "early")),
     ]
     for name in ("md", "csv", "tex", "json"):
-        assert (tmp_path / f"leaderboard.{name}").read_bytes() == (ran / f"out/leaderboard.{name}").read_bytes()
+        assert (tmp_path / f"leaderboard.{name}").read_bytes() == (
+            leaderboard_home / f"out/leaderboard.{name}"
+        ).read_bytes()
     kept = sorted((tmp_path / trainings.FOLDER).iterdir())
     assert len(kept) == 7
     kept[0].write_bytes(kept[0].read_bytes()[:100])  # damaged: trained again
     (tmp_path / trainings.FOLDER / "of-another-code.safetensors").touch()
-    leaderboard.leaderboard(ran / "features", **what)
+    leaderboard.leaderboard(leaderboard_home / "features", **what)
     assert [len(asked) for _, asked in pairs[4:]] == [1]
     assert sorted((tmp_path / trainings.FOLDER).iterdir()) == kept
 
@@ -312,21 +216,3 @@ def test_what_cannot_be_meant_is_refused(tmp_path, capsys):
         planted.rewrite(features, planted.TEXT, split, ids=np.array([f"x{row}" for row in range(SIZES[split])]))
     with pytest.raises(Refused, match=r"no meme of train has both a text and an image vector"):
         leaderboard.leaderboard(features, out=tmp_path / "out", **OPTIONS)
-
-
-def test_a_report_has_a_section_where_one_lies_beside_it(ran, tmp_path):
-    assert board_pages.section(tmp_path) is None
-    (tmp_path / "leaderboard").symlink_to(ran / "out")
-    section = board_pages.section(tmp_path)
-    document.publish(document.Page("A report", "of a test", [section], []), tmp_path, "report")
-    page = (tmp_path / "report.md").read_text()
-    assert "## Which encoders? features" in page
-    for name in ("cost", "pairs"):
-        assert f"(figures/leaderboard-{name}.svg)" in page
-        assert (tmp_path / f"figures/leaderboard-{name}.svg").is_file()
-    assert "Level with the best, cheapest first" in page
-    (tmp_path / "leaderboard").unlink()
-    (tmp_path / "leaderboard").mkdir()
-    (tmp_path / "leaderboard/leaderboard.json").write_text("{}")
-    with pytest.raises(Refused, match=r"leaderboard.json is not what this version writes"):
-        board_pages.section(tmp_path)

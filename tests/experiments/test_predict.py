@@ -11,34 +11,15 @@ import fake_reader
 import numpy as np
 import pytest
 import trained
-from fake_encoders import FakeImage, FakeText, text_vector
 
 from experiments import predict, submit
 from experiments.operating_points import operating_points
-from experiments.options import model_arguments
-from experiments.scoring.scorer import Opinion, Score, Scorer, Unscored
-from experiments.serve import __main__ as serve
+from experiments.scoring.scorer import Scorer
 from experiments.words import bare
-from experiments.words.memes import modalities, probability_origin
 from extract import errors, images
 from extract.dataset import read_split
 from extract.ocr.words import Words
 from extract.remote import Remote
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with trained.encoders():
-        return trained.everything(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def fakes(monkeypatch, tmp_path):
-    """Encoders that count, an empty cache, and a working folder without features/."""
-    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    with trained.encoders() as found:
-        yield found
 
 
 def command(world, *options) -> int:
@@ -47,10 +28,6 @@ def command(world, *options) -> int:
 
 def table(text: str) -> dict[str, dict[str, str]]:
     return {row["id"]: row for row in csv.DictReader(io.StringIO(text))}
-
-
-def first_meme(world):
-    return read_split(world / "data", "test").memes[0]
 
 
 @pytest.mark.parametrize("features", [False, True], ids=["encoded", "published"])
@@ -74,7 +51,7 @@ def test_rows_keep_their_order_and_zeros(world, fakes, capsys):
 
 
 def test_one_meme_is_told_in_words(world, fakes, capsys):
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     assert command(world, "--image", meme.image, "--text", meme.text, "--head", "early") == 0
     shown = capsys.readouterr().out
     score = Scorer.load(world / "reports", head="early").score(image=meme.image, text=meme.text)
@@ -89,7 +66,7 @@ def test_one_meme_is_told_in_words(world, fakes, capsys):
 
 
 def test_a_second_call_encodes_nothing(world, fakes, capsys):
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     one = ["--image", meme.image, "--text", meme.text]
     assert command(world, *one) == 0
     first = capsys.readouterr().out
@@ -102,7 +79,7 @@ def test_a_second_call_encodes_nothing(world, fakes, capsys):
 
 
 def test_without_a_cache_everything_is_encoded_again(world, fakes, tmp_path):
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     for _ in range(2):
         assert command(world, "--image", meme.image, "--text", meme.text, "--cache", "none") == 0
     assert (fakes.texts, fakes.images) == (2, 2)
@@ -122,14 +99,6 @@ def test_features_may_lie_at_an_address(world, fakes, tmp_path, module, address)
     options = ["--model", world / "reports", "--data", world / "data", "--split", "test", "--out", tmp_path / "out.csv"]
     assert errors.run(lambda: module.main([*map(str, options), "--features", str(features)])) == 0
     assert (fakes.texts, fakes.images) == (0, 0)
-
-
-@pytest.mark.parametrize("module", [predict, submit, serve], ids=["predict", "submit", "serve"])
-def test_an_address_of_features_stays_whole(module):
-    def given(address):
-        return str(model_arguments(module.parser().parse_args(["--features", address]))["features"])
-
-    assert (given("s3://memes/features"), given("file:///memes/features")) == ("s3://memes/features", "/memes/features")
 
 
 @pytest.fixture
@@ -159,19 +128,9 @@ def test_a_submission_of_texts_asks_for_no_image(text_world, fakes):
     assert fakes.loaded == ["text"]
 
 
-def test_a_scorer_may_have_one_encoder(world, fakes):
-    both = Scorer.load(world / "reports", head="text")
-    one = Scorer(both.deciding, {"text": both.deciding}, {"text": both.sources["text"]})
-    one.ready()
-    assert one.sides == ("text",)
-    assert one.score(text="words").opinions["text"] == both.score(text="words").opinions["text"]
-    with pytest.raises(errors.Refused, match="the head text looks at text, and text is missing"):
-        one.score(image=first_meme(world).image)
-
-
 def test_features_in_the_working_folder_are_used(world, fakes, monkeypatch):
     monkeypatch.chdir(world)
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     assert command(world, "--image", meme.image, "--text", meme.text) == 0
     assert (fakes.asked, fakes.loaded) == ([], [])
 
@@ -204,45 +163,8 @@ def test_a_file_s_images_lie_beside_it(world, fakes, tmp_path, capsys):
     assert "12 memes written to" in capsys.readouterr().err
 
 
-def test_the_default_head_is_the_best_on_dev(world, fakes):
-    scorer = Scorer.load(world / "reports")
-    dev = {head: float(its.fitted.dev_auc.mean()) for head, its in scorer.heads.items()}
-    assert scorer.deciding.name == max(dev, key=dev.__getitem__)
-    assert list(scorer.heads) == ["text", "image", "early", "late"]
-
-
-def test_a_label_is_one_from_the_threshold_on(world, fakes):
-    meme = first_meme(world)
-    probability = Scorer.load(world / "reports").score(meme.image, meme.text).probability
-    for threshold, label in ((probability, 1), (np.nextafter(probability, 1), 0)):
-        assert Scorer.load(world / "reports", threshold=threshold).score(meme.image, meme.text).label == label
-
-
-def test_the_threshold_is_dev_s_best_for_the_mean_of_the_runs(world, fakes):
-    from sklearn.metrics import f1_score
-
-    scorer = Scorer.load(world / "reports", head="image")
-    dev = read_split(world / "data", "dev").memes
-    scores, bad = scorer.score_all([Unscored(meme.text, meme.image) for meme in dev])
-    assert not bad
-    probability, label = np.array([score.probability for score in scores]), [meme.label for meme in dev]
-    best = max(f1_score(label, probability >= at, average="macro") for at in [*probability, 2.0])
-    assert f1_score(label, [score.label for score in scores], average="macro") == pytest.approx(best)
-
-
-def test_runs_are_averaged_as_probabilities(world, fakes):
-    meme = first_meme(world)
-    scorer = Scorer.load(world / "reports")
-    text = text_vector([1, *(ord(letter) for letter in meme.text), 2], FakeText().dim)
-    image = FakeImage().encode([images.decode(meme.image.read_bytes())]).numpy()
-    runs = scorer.heads["early"].probability(text[None], image)[:, 0]
-    early = scorer.score(meme.image, meme.text).opinions["early"]
-    assert (early.probability, early.lowest, early.highest) == pytest.approx((runs.mean(), runs.min(), runs.max()))
-    assert early.lowest < early.probability < early.highest
-
-
 def test_one_side_alone_is_enough_for_its_own_head(world, fakes, capsys):
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     assert command(world, "--text", meme.text, "--head", "text") == 0
     assert "image" not in capsys.readouterr().out
     assert fakes.loaded == ["text"]
@@ -253,13 +175,13 @@ def test_one_side_alone_is_enough_for_its_own_head(world, fakes, capsys):
 
 
 def test_no_words_are_words_too(world, fakes, capsys):
-    assert command(world, "--image", first_meme(world).image, "--text", "", "--head", "early") == 0
+    assert command(world, "--image", trained.first_meme(world).image, "--text", "", "--head", "early") == 0
     assert capsys.readouterr().out.startswith("probability ")
 
 
 def test_an_encoder_with_other_weights_is_refused_with_both_values(world, fakes, capsys):
     fakes.found["text"] = trained.replace(trained.TEXT, weights="cc" * 32)
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     assert command(world, "--image", meme.image, "--text", meme.text) == 2
     said = capsys.readouterr().err
     assert f"weights: trained on {'aa' * 32}, here {'cc' * 32}" in said
@@ -269,7 +191,7 @@ def test_an_encoder_with_other_weights_is_refused_with_both_values(world, fakes,
 
 
 def test_another_pooling_or_transform_is_refused_with_both_values(world, fakes, capsys, monkeypatch):
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     one = ["--image", meme.image, "--text", meme.text]
     assert command(world, *one, "--text-encoder", "all-MiniLM-L6-v2:mean") == 2
     assert "pooling: trained on cls, here mean" in capsys.readouterr().err
@@ -280,7 +202,7 @@ def test_another_pooling_or_transform_is_refused_with_both_values(world, fakes, 
 
 
 def test_the_same_encoder_under_another_name_will_do(world, fakes):
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     fakes.found["text"] = trained.replace(trained.TEXT, slug="copy-aaaaaaaa")
     assert command(world, "--image", meme.image, "--text", meme.text, "--text-encoder", "/some/copy") == 0
     assert fakes.asked == ["resnet50-keras", "/some/copy"]
@@ -343,83 +265,15 @@ def test_refusals(world, fakes, capsys, options, says):
     assert f"error: {says}" in capsys.readouterr().err
 
 
-def test_models_that_cannot_be_used_are_refused(world, fakes, tmp_path, capsys):
-    def said_of(model) -> str:
-        assert errors.run(lambda: predict.main(["--model", str(model), "--text", "a", "--head", "text"])) == 2
-        return capsys.readouterr().err
-
-    none = tmp_path / "none"
-    run = f"Run: python -m experiments.compare --features DIR --out {none}\n"
-    assert f"{none} holds no trained heads. {run}" in said_of(none)
-    assert f"{world} holds no trained heads. There are some in:\n  --model {world / 'reports'}\n" in said_of(world)
-    model = shutil.copytree(world / "reports", tmp_path / "reports")
-    about, weights = model / "models" / "text.json", model / "models" / "text.safetensors"
-    kept = weights.read_bytes()
-    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
-    assert "text.safetensors is damaged, or not what text.json tells of" in said_of(model)
-    weights.unlink()
-    assert "text.safetensors cannot be read: No such file or directory" in said_of(model)
-    weights.write_bytes(kept)
-    old = json.loads(about.read_text())
-    del old["mean_threshold"]
-    about.write_text(json.dumps(old))
-    assert "text.json has no 'mean_threshold'" in said_of(model)
-    about.write_text("{")
-    assert "text.json is not what this version of memefuse writes" in said_of(model)
-    (model / "models" / "text.json").unlink()
-    assert "head text is not among those kept: image, early, late" in said_of(model)
-
-
-def test_heads_of_two_comparisons_are_not_mixed(world, fakes, tmp_path, capsys):
-    model = shutil.copytree(world / "reports", tmp_path / "reports")
-    about = json.loads((model / "models" / "text.json").read_text())
-    about["text"] |= {"name": "other", "fingerprint": "0" * 64}
-    (model / "models" / "text.json").write_text(json.dumps(about))
-    meme = first_meme(world)
-    one = ["--image", str(meme.image), "--text", meme.text]
-    assert errors.run(lambda: predict.main(["--model", str(model), *one])) == 2
-    said = capsys.readouterr().err
-    assert "heads of different comparisons lie together" in said
-    assert "text: other, resnet50-keras" in said
-    assert errors.run(lambda: predict.main(["--model", str(model), *one, "--head", "early"])) == 0
-    assert list(Scorer.load(model, head="early").heads) == ["image", "early", "late"]
-
-
 def test_only_the_heads_that_were_trained_speak(world, fakes, tmp_path, capsys):
     model = shutil.copytree(world / "reports", tmp_path / "reports")
     for head in ("image", "late"):
         (model / "models" / f"{head}.json").unlink()
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     assert command(tmp_path, "--image", meme.image, "--text", meme.text) == 0
     shown = capsys.readouterr().out
     assert "text alone" in shown
     assert "image alone" not in shown
-
-
-def test_half_a_surrogate_pair_is_a_text_too(world, fakes):
-    scorer = Scorer.load(world / "reports", head="text")
-    assert scorer.score(text="a \ud83d").probability == scorer.score(text="a \ufffd").probability
-
-
-@pytest.mark.parametrize(
-    ("text", "image", "early", "says"),
-    [
-        (1, 0, 0, "The text alone says label 1, the image alone label 0; early sides with the image."),
-        (1, 0, 1, "The text alone says label 1, the image alone label 0; early sides with the text."),
-        (1, 1, 1, "The text alone and the image alone say label 1, too."),
-        (1, 1, 0, "The text alone and the image alone say label 1; only together do they come to 0."),
-        (1, None, 0, ""),
-        (1, 1, None, ""),
-    ],
-)
-def test_what_each_side_says_in_a_sentence(world, fakes, text, image, early, says):
-    labels = {"text": text, "image": image, "early": early}
-    opinions = {
-        head: Opinion(head, float(label), 0.0, 1.0, 0.5, 1) for head, label in labels.items() if label is not None
-    }
-    scorer = Scorer.load(world / "reports")
-    assert modalities(Score(list(opinions)[-1], opinions)) == says
-    assert probability_origin(opinions["text"], scorer) == "head text, 1 run; label 1 from .500, tuned on dev"
 
 
 @pytest.fixture
@@ -485,8 +339,9 @@ def test_without_a_reader_the_ways_out_are_named(world, fakes, reads_nothing, ca
 
 
 @pytest.mark.parametrize("at", ["recall=.5", "review=.3", "cost"])
-def test_an_operating_point_decides(world, fakes, capsys, at):
+def test_an_operating_point_decides(world, fakes, tmp_path, capsys, at):
     if at == "cost":
+        world = shutil.copytree(world, tmp_path / "world")
         operating_points(world / "reports", costs=(5.0, 1.0))
     asked = ["--data", world / "data", "--split", "test", "--head", "early"]
     assert command(world, *asked) == 0
@@ -499,7 +354,7 @@ def test_an_operating_point_decides(world, fakes, capsys, at):
         chance = float(row["probability"])
         assert row.pop("decision") == ("block" if chance >= high else "allow" if chance < low else "review")
         assert row == plain[name]
-    meme = first_meme(world)
+    meme = trained.first_meme(world)
     assert command(world, "--image", meme.image, "--text", meme.text, "--head", "early", "--at", at) == 0
     [first, *_] = capsys.readouterr().out.splitlines()
     reviewed = f"reviewed from {bare(low)}, " if low < high else ""
@@ -514,6 +369,4 @@ def test_an_operating_point_that_cannot_be_had_is_refused(world, fakes, tmp_path
     assert "--at often is none of recall=R" in said("--at", "often")
     assert "--at recall=.5 and --threshold 0.3 are both given" in said("--at", "recall=.5", "--threshold", ".3")
     assert "reaches that on dev (20 memes, 10 of label 1)" in said("--at", "precision=.99")
-    for path in (world / "reports").glob("operating_points.*"):
-        path.unlink()
     assert "what a miss and a false alarm cost is not known" in said("--at", "cost")

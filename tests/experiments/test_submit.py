@@ -10,19 +10,7 @@ import trained
 from experiments import submit
 from extract import errors
 
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with trained.encoders():
-        return trained.everything(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(autouse=True)
-def fakes(monkeypatch, tmp_path):
-    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    with trained.encoders() as found:
-        yield found
+pytestmark = pytest.mark.usefixtures("fakes")
 
 
 def command(world, *options, data=None) -> int:

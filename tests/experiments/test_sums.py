@@ -129,13 +129,6 @@ def world(tmp_path_factory):
     return home
 
 
-@pytest.fixture
-def fakes(monkeypatch, tmp_path):
-    monkeypatch.setenv("MEMEFUSE_CACHE", str(tmp_path / "cache"))
-    with trained.encoders() as found:
-        yield found
-
-
 @pytest.mark.parametrize("published", [False, True], ids=["encoded", "published"])
 def test_predict_and_submit_give_what_compare_gave(world, fakes, published):
     """Each encoder of the sum is found by its own name, and each content encoded once by each."""

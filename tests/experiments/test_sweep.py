@@ -1,37 +1,22 @@
 """The sweep: every configuration once, whatever happens on the way; ranked on dev, and never a look at test."""
 
-import dataclasses
 import errno
 import fcntl
 import json
-import math
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import replace
 
-import numpy as np
 import planted
 import pytest
-from drawn import DEV, TRAIN
-from drawn import QUICK as QUICK_RUN
 
 from experiments import compare, sweep
-from experiments import data as loading
-from experiments.options import DEFAULT_HEADS
 from experiments.results.records import Comparison
-from experiments.search import grid, plots, ranking
-from experiments.search import trials as search
-from experiments.search.trials import Trial, TrialLog
-from experiments.words import sweep as words
-from extract import errors, locks, store
-from extract.errors import Failed, Refused
-from heads.models import HEADS
+from experiments.search import plots
+from extract import errors, locks
 
 FIXED = ["dropout=0.1", "weight_decay=0.1", "batch_size=64", "min_steps=8", "max_epochs=10"]
 QUICK = ["--grid", "hidden=16,32", "learning_rate=1e-2,1e-3", *FIXED, "--seeds", "2", "--device", "cpu"]
@@ -209,51 +194,10 @@ def test_all_pairs_of_encoders_are_tried_and_one_is_chosen(tmp_path, capsys):
     assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["text_encoder"] == planted.TEXT
 
 
-def test_a_head_of_one_modality_is_trained_once_per_encoder(tmp_path):
-    planted.features(tmp_path, {"train": 24, "dev": 12})
-    planted.features(tmp_path, {"train": 24, "dev": 12}, names=("other-bert", "other-resnet"))
-    loaded, notes = search.pairs(tmp_path, "all", "all")
-    tasks = search.tasks(loaded, DEFAULT_HEADS.split(","))
-    assert (len(loaded), notes) == (4, [])
-    assert [task.head for task in tasks] == ["text"] * 2 + ["image"] * 2 + ["early"] * 4 + ["late"] * 4
-
-
-def test_an_encoder_without_dev_is_left_out_by_name(tmp_path):
-    planted.features(tmp_path, {"train": 24, "dev": 12})
-    planted.features(tmp_path, {"train": 24, "test": 12}, names=("half", planted.IMAGE))
-    loaded, notes = search.pairs(tmp_path, "all", "all")
-    assert [data.text.name for data in loaded] == [planted.TEXT]
-    assert notes == ["half is left out: it has no train and dev."]
-
-
-def test_every_fault_of_a_grid_is_named():
-    with pytest.raises(Refused) as refused:
-        grid.parse(["hidden=0,many,8,8", "width=3", "seed=1", "dropout=1", "balance=some", "lr", "depth=1", "depth=2"])
-    assert str(refused.value).splitlines() == [
-        "--grid cannot be meant:",
-        "  hidden must be at least 1, not 0",
-        "  hidden must be a whole number, not many",
-        "  hidden: 8 is given twice",
-        f"  width: no setting of a head; there are {', '.join(grid.KINDS)}",
-        "  seed: no setting of a head; give --seeds instead",
-        "  dropout must be at least 0 and below 1, not 1.0",
-        "  balance must be one of none, pos_weight, undersample, not some",
-        "  lr: not of the form setting=value,value",
-        "  depth: given twice",
-    ]
-
-
 def test_a_refused_grid_costs_nothing(tmp_path, capsys):
     assert command(tmp_path, "--grid", "hidden=0") == 2
     assert capsys.readouterr().err == "error: --grid cannot be meant:\n  hidden must be at least 1, not 0\n"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_default_grid_holds_the_shipped_recipe():
-    assert grid.parse([]) == {}
-    for head in HEADS.values():
-        found = grid.combinations(grid.default(head.name))
-        assert head.settings() in [head.settings(**settings) for settings in found]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -273,41 +217,12 @@ def test_settings_that_a_head_ignores_are_tried_once(tmp_path, capsys):
     assert "| linear |" in (tmp_path / "sweep" / "sweep.md").read_text()
 
 
-def test_random_draws_are_different_repeatable_and_a_longer_search_goes_on_from_a_shorter():
-    values = {"hidden": [1, 2, 3], "depth": [1, 2], "dropout": [0.0, 0.1, 0.2]}
-    drawn = grid.combinations(values, 9, seed=4)
-    assert len({tuple(each.items()) for each in drawn}) == 9
-    assert grid.combinations(values, 5, seed=4) == drawn[:5]
-    assert grid.combinations(values, 9, seed=5) != drawn
-    every = grid.combinations(values)
-    assert len(every) == 18
-    assert all(each in every for each in drawn)
-    assert grid.combinations(values, 18) == grid.combinations(values, 1000) == every
-
-
-def test_a_line_that_is_no_trial_is_named(tmp_path):
-    path = tmp_path / "records.jsonl"
-    path.write_text('{"head": "text"}\n')
-    with pytest.raises(Refused, match=r"records.jsonl: line 1 is no record of a sweep"):
-        TrialLog(path)
-
-
 def test_two_sweeps_do_not_write_one_record(tmp_path, capsys):
     planted.features(tmp_path / "features", {"train": 24, "dev": 12})
     with locks.locked(tmp_path / "sweep", "another sweep", "--out"):
         assert command(tmp_path) == 2
     assert f"another sweep (process {os.getpid()}) is writing to {tmp_path / 'sweep'};" in capsys.readouterr().err
     assert not (tmp_path / "sweep" / "records.jsonl").exists()
-
-
-def test_a_record_that_cannot_be_written_is_refused_before_any_training(tmp_path):
-    (tmp_path / "records.jsonl").mkdir()
-    with pytest.raises(Refused, match=r"records.jsonl: cannot write there: Is a directory"):
-        TrialLog(tmp_path / "records.jsonl")
-
-
-def trial(head, auc, seed=0, text="t", image="i", code="v1", **settings) -> Trial:
-    return Trial(head, text, image, settings, seed, auc, 1, 100, 40, {"text": text, "image": image}, "", code, 0.0)
 
 
 def test_a_folder_that_cannot_be_locked_is_not_called_busy(tmp_path, monkeypatch, capsys):
@@ -321,99 +236,6 @@ def test_a_folder_that_cannot_be_locked_is_not_called_busy(tmp_path, monkeypatch
     assert capsys.readouterr().err.endswith(f"error: {tmp_path / 'sweep'} {says}\n")
 
 
-def test_a_full_disk_is_told_of_as_what_it_is(tmp_path):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill():
-        log = TrialLog(tmp_path / "records.jsonl")
-        log.append([trial("text", 0.5)])
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
-        log.append([trial("image", 0.5, seed=seed) for seed in range(9)])
-
-    try:
-        with pytest.raises(Failed, match=r"cannot write: File too large; finished runs are kept"):
-            fill()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert TrialLog(tmp_path / "records.jsonl").trials[0] == trial("text", 0.5)
-
-
-def test_scores_of_several_versions_of_the_code_are_said_to_be():
-    trials = [trial("text", 0.5), trial("text", 0.6, seed=1, code="v2"), trial("image", 0.7)]
-    read = "\n".join(words.sweep_reading(ranking.rank(trials), trials, 0, [], ""))
-    assert "Runs of 2 versions of memefuse (v1, v2) are ranked together" in read
-    same = "\n".join(words.sweep_reading(ranking.rank(trials[:1]), trials[:1], 0, [], ""))
-    assert "versions" not in same
-
-
-def test_an_encoder_in_two_folders_is_tried_once(tmp_path):
-    planted.features(tmp_path, {"train": 24, "dev": 12})
-    for split in ("train", "dev"):
-        again = store.read(tmp_path / planted.TEXT / f"{split}.h5")
-        (tmp_path / "a-path").mkdir(exist_ok=True)
-        store.publish(
-            tmp_path / "a-path" / f"{split}.h5",
-            dataclasses.replace(again, identity=dataclasses.replace(again.identity, name="a-path")),
-        )
-    loaded, notes = search.pairs(tmp_path, "all", "all")
-    assert [data.text.name for data in loaded] == ["a-path"]
-    assert notes == ["tiny-bert is left out: it is a-path again."]
-
-
-def test_the_pair_is_that_of_the_best_fusion_and_single_heads_follow_it():
-    trials = [
-        trial("text", 0.9, text="a", image="", hidden=1),
-        trial("text", 0.7, text="b", image="", hidden=1),
-        trial("text", 0.8, text="b", image="", hidden=2),
-        trial("early", 0.75, text="a", hidden=1),
-        trial("early", 0.85, text="b", hidden=2),
-    ]
-    choice, on_pair = ranking.choose(ranking.rank(trials))
-    assert choice == ranking.Choice("b", "i", {"early": {"hidden": 2}, "text": {"hidden": 2}})
-    assert {candidate.encoders for candidate in on_pair} == {("b",), ("b", "i")}
-    alone, _ = ranking.choose(ranking.rank(trials[:3]))
-    assert alone == ranking.Choice("a", None, {"text": {"hidden": 1}})
-
-
-@pytest.mark.parametrize(
-    ("elsewhere", "says"),
-    [
-        (0.9, ["text on a (.900) beats text on b (.800)", ", and is not beaten by any fusion (.850): a fusion's gain"]),
-        (0.82, ["text on a (.820) beats text on b (.800)", "on the chosen encoders: a fusion's gain"]),
-        (0.8, []),
-        (math.nan, []),
-    ],
-)
-def test_a_single_modality_that_the_choice_leaves_behind_is_named(elsewhere, says):
-    trials = [
-        trial("text", elsewhere, text="a", image=""),
-        trial("text", 0.8, text="b", image=""),
-        trial("image", 0.6, text="", image="i"),
-        trial("early", 0.85, text="b"),
-    ]
-    ranked = ranking.rank(trials)
-    notes = words.left_behind(ranked, ranking.choose(ranked)[1])
-    assert len(notes) == bool(says)
-    assert all(part in notes[0] for part in says)
-    reading = words.sweep_reading(ranked, trials, 0, notes, "")
-    page = words.sweep_markdown(ranked, trials, reading)
-    assert [line for line in page.splitlines() if line in notes] == notes
-
-
-def test_undefined_scores_rank_last():
-    ranked = ranking.rank([trial("text", float("nan"), hidden=1), trial("text", 0.4, hidden=2)])
-    assert [each.settings["hidden"] for each in ranked] == [2, 1]
-
-
-def test_the_standard_error_is_that_of_exponential_scores():
-    # at chance the variance is that of Mann and Whitney's U, whatever the scores
-    assert ranking.auc_error(0.5, 30, 70) == pytest.approx(math.sqrt(101 / (12 * 30 * 70)))
-    draw = np.random.default_rng(0)
-    positive, negative = draw.exponential(4.0, (4000, 30)), draw.exponential(1.0, (4000, 20))
-    auc = (positive[:, :, None] > negative[:, None]).mean(axis=(1, 2))  # 4 / (4 + 1) on average
-    assert ranking.auc_error(0.8, 30, 20) == pytest.approx(auc.std(), rel=0.05)
-
-
 def test_from_python_it_prints_nothing_and_gives_a_frame(swept, capfd):
     result = sweep.sweep(
         swept / "features", grid=QUICK[1:-4], seeds=2, device="cpu", heads=["early", "text"], out=swept / "sweep"
@@ -423,27 +245,3 @@ def test_from_python_it_prints_nothing_and_gives_a_frame(swept, capfd):
     assert len(result.table) == len(result.ranked) == 8
     assert result.table["dev_auc_mean"].is_monotonic_decreasing
     assert (result.choice.text_encoder, len(result.trials), result.others) == (planted.TEXT, 16, 8)
-
-
-def test_loading_without_tests_leaves_them_out(tmp_path):
-    data = loading.load(planted.features(tmp_path), tests=False)
-    assert (data.tests, data.notes) == ([], [])
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_on_a_gpu_stacks_train_side_by_side_and_come_in_order(monkeypatch, device):
-    together, threads, given, own = threading.Barrier(2, timeout=10), [], set(), search.fit
-
-    def fit(*what, once, **how):
-        threads.append(threading.current_thread())
-        given.add(once)
-        if device == "cuda":
-            together.wait()  # for ever, were they to come one after the other
-        return own(*what, once=once, **how | {"device": "cpu"})
-
-    monkeypatch.setattr(search, "fit", fit)
-    asked = [replace(QUICK_RUN, hidden=hidden, max_epochs=1) for hidden in (4, 8, 4)]
-    fitted = search.train("early", asked, TRAIN, DEV, device)
-    assert [[run.hidden for run in one.runs] for one in fitted] == [[4, 4], [8]]
-    assert len(given) == 1  # one copy of the vectors
-    assert (threading.main_thread() in threads) == (device == "cpu")

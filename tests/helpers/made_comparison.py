@@ -1,6 +1,6 @@
 """A record and a comparison with one of everything, without any training."""
 
-from experiments.results.records import Comparison, Figure, Pair, Record, Row, Slice, SplitSize
+from experiments.results.records import Ablation, Comparison, Figure, Pair, Record, Row, Slice, SplitSize
 from extract.store import EncoderIdentity
 
 NAN = float("nan")
@@ -27,6 +27,10 @@ def record(**changes) -> Record:
         "run": "0123456789abcdef",
     }
     return Record(**(values | changes))
+
+
+def pair(difference=0.02, low=-0.01, high=0.05, p=0.2) -> Pair:
+    return Pair("test", "early", "text", "auc_roc", 0.8 + difference, 0.8, low, high, p, p)
 
 
 def comparison(**changes) -> Comparison:
@@ -73,3 +77,7 @@ def comparison(**changes) -> Comparison:
         "run": "0123456789abcdef",
     }
     return Comparison(**(values | changes))
+
+
+def ablation(side, low, high, head="early", how="shuffled", split="test") -> Ablation:
+    return Ablation(split, head, side, how, 0.8, 0.8 - (low + high) / 2, low, high)

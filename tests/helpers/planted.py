@@ -50,6 +50,12 @@ def features(
     return folder
 
 
+def vectors(saved, memes: int = 7) -> list[np.ndarray]:
+    """Draw vectors of the widths that a saved head takes: of texts, and of images."""
+    draw = np.random.default_rng(0)
+    return [draw.normal(size=(memes, saved.encoders[side].dim)).astype(np.float32) for side in ("text", "image")]
+
+
 def publish(folder, name, kind, split, ids, vector, label, content, **settings) -> None:
     """One split of one encoder; `settings` join those that its fingerprint covers."""
     settings = {"name": name, "precision": "float32", **settings}

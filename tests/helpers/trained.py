@@ -15,6 +15,7 @@ from PIL import Image
 from experiments import compare
 from extract import encoders as real
 from extract.__main__ import main as extract
+from extract.dataset import Meme, read_split
 from extract.encoders import catalogue
 from extract.encoders.family import Located
 from heads.models import HEADS
@@ -89,6 +90,10 @@ def compared(folder: Path, split: str = "test") -> dict[str, dict[str, float]]:
     table = pd.read_csv(folder / "reports" / f"predictions_{split}.csv", dtype={"id": str})
     means = table.groupby(["head", "id"])["probability"].mean()
     return {head: means[head].to_dict() for head in table["head"].unique()}
+
+
+def first_meme(folder: Path) -> Meme:
+    return read_split(folder / "data", "test").memes[0]
 
 
 def everything(folder: Path, *options: str) -> Path:

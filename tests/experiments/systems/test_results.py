@@ -10,7 +10,7 @@ import torch
 from systems_command import split_of, tiny
 
 from experiments.data import Split
-from experiments.evaluate import statistics, tests
+from experiments.evaluate import resampling, tests
 from experiments.evaluate.scores import Scores, statistic
 from experiments.systems import results, tables
 from experiments.systems.__main__ import main
@@ -42,7 +42,7 @@ def test_kept_scores_are_tested_as_those_in_memory_are(tmp_path):
     kept, group = results.read_scores(tmp_path, "test")
     good, bad = (Scores.of(each, "test", split.pairs.label) for each in trained)
     assert len(group) == 280
-    draws = statistics.bootstrap(group, {each.name: statistic(each) for each in (good, bad)})
+    draws = resampling.bootstrap(group, {each.name: statistic(each) for each in (good, bad)})
     wanted = [tests.by_auc_roc(good, bad, group), tests.by_accuracy(good, bad, group, draws)]
     assert tables.both_measures(kept["good"], kept["bad"], group) == wanted
     assert tests.corrected(wanted)[0].conclusion == "gain"

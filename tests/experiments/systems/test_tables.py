@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from systems_command import lines, quicken, tiny
 
-from experiments.evaluate import statistics
+from experiments.evaluate import tests
 from experiments.systems import results, run, tables
 from experiments.systems.__main__ import main
 from heads.settings import HeadSettings
@@ -94,6 +94,6 @@ def test_holms_family_is_all_pairs_of_a_section(ran):
     [section] = [each for each in in_sections(ran) if each.own]
     pairs = section.tested
     assert {pair.measure for pair in pairs} == {"auc_roc", "accuracy"}
-    wanted = statistics.holm(np.array([pair.p for pair in pairs]))
+    wanted = tests.holm(np.array([pair.p for pair in pairs]))
     assert [pair.p_holm for pair in pairs] == pytest.approx(wanted)
     assert "over all pairs of the section, of both measures together" in " ".join(tables.READING.split())
