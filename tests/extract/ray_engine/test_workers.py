@@ -311,7 +311,7 @@ def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_pa
 def test_the_local_engine_never_imports_ray(tmp_path):
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent.parent / "helpers")!r})
+sys.path.insert(0, {str(Path(__file__).parent.parent.parent / "helpers")!r})
 from pathlib import Path
 import fake_cluster
 data = fake_cluster.draw(Path({str(tmp_path / "data")!r}), 3)
@@ -321,7 +321,7 @@ main(["--data", str(data), "--features", {str(tmp_path / "features")!r}, *fake_c
 print({{"ray", "pyarrow"}} & set(sys.modules))
 """
     answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent.parent
     )
     assert answer.stdout == "set()\n", answer.stderr
 

@@ -23,7 +23,7 @@ from extract.parts import Held
 from extract.publish import publish
 from extract.store.files import Shard
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parent.parent.parent
 
 
 def shard_files(path):
@@ -283,9 +283,7 @@ for turn in range(1000):
 def test_sigkill_while_publishing_leaves_the_old_set_or_the_new(tmp_path, seed):
     """A writer goes from one set of shards, and from shards to one file and back, without a pause."""
     path = folder_of(tmp_path).published("train")
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "helpers"), str(TESTS / "extract")])
-    }
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS / "helpers")])}
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, env=env) as process:
         process.stdout.readline()
         deadline = time.monotonic() + 120

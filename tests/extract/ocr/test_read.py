@@ -19,7 +19,7 @@ from extract.ocr import __main__ as command
 from extract.ocr.read import read_words
 from extract.remote import Remote
 
-HELPERS = Path(__file__).parent.parent / "helpers"
+HELPERS = Path(__file__).parent.parent.parent / "helpers"
 
 
 def pictures(folder: Path, **colours) -> Path:
