@@ -11,7 +11,6 @@ from typing import Protocol, runtime_checkable
 
 from extract.errors import Failed, Refused
 from extract.remote import Remote
-from extract.remote import StorageUnreachable as StorageUnreachable
 
 PATIENCE = 20.0  # seconds for a first answer
 

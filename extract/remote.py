@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from extract.errors import Failed, Refused, need
-from extract.files import cache_root
+from extract.errors import Failed, Refused, in_a_line, need
+from extract.files import cache_root, remove_abandoned
 
-ABANDONED = 86400.0  # seconds without a write after which a half written copy is that of a process that was killed
 # What file systems call that by which a file's versions differ, the surest first.
 VERSION = ("ETag", "etag", "md5Hash", "generation", "LastModified", "Last-Modified", "last_modified", "mtime", "modify",
            "modificationTime", "updated", "created")  # fmt: skip
@@ -249,7 +247,7 @@ def filesystem(url: str) -> Any:
 
 
 def _in_words(error: Exception) -> str:
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = in_a_line(error)
     if isinstance(error, PermissionError):
         return f"access is denied ({said}); check the credentials, and what they may read and write"
     if "Credentials" in type(error).__name__:
@@ -272,19 +270,10 @@ def _copying() -> Iterator[Path]:
     """Yield a file to write, which is nobody's copy yet; it is gone at the end unless it was renamed."""
     folder = _copies() / "aside"
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder)
+    remove_abandoned(folder.iterdir())
     handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
     os.close(handle)
     try:
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    for left in folder.iterdir():
-        try:
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
-        except FileNotFoundError:  # its writer has just finished
-            continue

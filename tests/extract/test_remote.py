@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from extract import places, remote
+from extract import files, places, remote
 from extract.errors import Refused
 from extract.places import Remote
 from extract.remote import StorageUnreachable
@@ -74,7 +74,7 @@ def test_what_killed_writers_left_half_written_is_removed_a_day_later(away, cach
         dead, alive = aside.with_name("dead.tmp"), aside.with_name("alive.tmp")
         for left in (dead, alive):
             left.write_bytes(b"half")
-    yesterday = time.time() - remote.ABANDONED - 1
+    yesterday = time.time() - files.DAY - 1
     os.utime(dead, (yesterday, yesterday))
     with (away / "a.h5").uploading() as aside:
         aside.write_bytes(b"whole")
