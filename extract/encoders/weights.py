@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from extract import places
 from extract.encoders.family import Incomplete
 from extract.errors import Refused
 from extract.files import replacing
@@ -53,7 +54,7 @@ def digest(paths: list[Path]) -> str:
     count = Counter(path.name for path in paths)
     root = os.path.commonpath([path.parent for path in paths])
     names = [path.name if count[path.name] == 1 else path.relative_to(root).as_posix() for path in paths]
-    return combine({name: sha256(path) for name, path in zip(names, paths, strict=True)})
+    return combine({name: places.digest(path) for name, path in zip(names, paths, strict=True)})
 
 
 def combine(digests: dict[str, str]) -> str:
@@ -133,7 +134,7 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
         with replacing(target) as part:
             with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
                 _copy(answer, file, target.name)
-            digest = sha256(part)
+            digest = places.digest(part)
             if not digest.startswith(sha256_prefix):
                 raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {digest}")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
@@ -169,12 +170,6 @@ def must_answer(server: str, ask: Callable[[float], object]) -> None:
 def in_words(error: Exception) -> str:
     """One line that says what kind of error, and what it says."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def sha256(path: Path) -> str:
-    """A file's digest, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _head(url: str, seconds: float) -> None:
