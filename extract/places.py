@@ -32,13 +32,13 @@ def glob(folder: Place, pattern: str) -> list[Place]:
 
 
 def local(path: Place) -> Path:
-    """The file on this machine. Raises FileNotFoundError, Unreachable."""
+    """The file on this machine. Raises FileNotFoundError, StorageUnreachable."""
     return path.fetched() if isinstance(path, Remote) else path
 
 
 def name(folder: Place) -> str:
     """What a person calls it, also when it is given as "."."""
-    return folder.name if isinstance(folder, Remote) else folder.resolve().name
+    return folder.resolve().name
 
 
 def seen_from(folder: Place, other: str) -> str:

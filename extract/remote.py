@@ -67,6 +67,12 @@ class Remote:
     def with_suffix(self, suffix: str) -> "Remote":
         return self.with_name(self.stem + suffix)
 
+    def absolute(self) -> "Remote":
+        """Itself: every process finds it so."""
+        return self
+
+    resolve = absolute
+
     def exists(self) -> bool:
         return self._info() is not None
 
@@ -117,12 +123,12 @@ class Remote:
                 yield self / name
 
     def read_bytes(self) -> bytes:
-        """Raises FileNotFoundError where there is no such file, Unreachable when it cannot be asked."""
+        """Raises FileNotFoundError where there is no such file, StorageUnreachable when it cannot be asked."""
         with self._reaching() as (files, path):
             return bytes(files.cat_file(path))
 
     def open(self) -> Any:
-        """A file object that reads what is asked for, a stretch ahead. Raises FileNotFoundError, Unreachable."""
+        """A file object that reads what is asked for, a stretch ahead. Raises FileNotFoundError, StorageUnreachable."""
         with self._reaching() as (files, path):
             return files.open(path, "rb")
 
@@ -155,7 +161,7 @@ class Remote:
         """A copy on this machine of the file as it is now; an older version's copy goes.
 
         A copy of another length, or of a version that the file system does not tell, is fetched again.
-        Raises FileNotFoundError, Unreachable.
+        Raises FileNotFoundError, StorageUnreachable.
         """
         info = self._known()
         copy, size = self._copy(info), info.get("size")
@@ -216,8 +222,8 @@ class Remote:
 
     @contextmanager
     def _reaching(self) -> Iterator[tuple[Any, str]]:
-        """The file system and the path in it. All that it raises in its many ways becomes Unreachable, but for a file
-        that is not there, or is there already; a full disk here stays what it is."""
+        """The file system and the path in it. All that it raises in its many ways becomes StorageUnreachable, but for
+        a file that is not there, or is there already; a full disk here stays what it is."""
         try:
             files = filesystem(self.url)
             yield files, files._strip_protocol(self.url)

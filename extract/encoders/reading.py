@@ -54,7 +54,7 @@ def read_planned(item: Item) -> bytes | BadImage:
 
 
 def pixels(item: Item, data: bytes | BadImage, prepare: images.Prepare) -> Any:
-    """What `read` read, decoded; or BadImage, where `prepare` says why not."""
+    """What `read_planned` read, decoded; or BadImage, where `prepare` says why not."""
     if isinstance(data, BadImage):
         return data
     with DECODING:

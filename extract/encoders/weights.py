@@ -126,7 +126,7 @@ class HubUnreachable(Exception):
 def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
     """Download one file by rename, if its digest begins as it must.
 
-    Raises Unreachable if the server does not answer, Refused if it sends another file or this disk takes none.
+    Raises HubUnreachable if the server does not answer, Refused if it sends another file or this disk takes none.
     """
     must_answer(url, lambda seconds: _head(url, seconds))
     try:
@@ -144,7 +144,7 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
 
 
 def must_answer(server: str, ask: Callable[[float], object]) -> None:
-    """Send one small request. Raises Unreachable if it fails or takes longer than ANSWER_SECONDS.
+    """Send one small request. Raises HubUnreachable if it fails or takes longer than ANSWER_SECONDS.
 
     ask: sends the request; takes the seconds that it may wait.
     The deadline is our own: clients retry, and a name server that is out of reach can take half a minute to fail.
@@ -206,7 +206,7 @@ def hub_snapshots(repositories: tuple[str, ...]) -> list[Path]:
 def hub_download(repository: str) -> Path:
     """Fetch a model's config, tokenizer and weights (safetensors where there are any); returns the snapshot.
 
-    Raises Unreachable within seconds if the hub does not answer, Refused if it has no such model for this user.
+    Raises HubUnreachable within seconds if the hub does not answer, Refused if it has no such model for this user.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError

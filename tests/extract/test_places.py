@@ -16,6 +16,7 @@ def test_a_url_is_elsewhere_and_all_else_is_a_path():
     assert place("data/memes") == Path("data/memes")
     assert place("file:///data/memes") == Path("/data/memes")
     assert place("s3://bucket/memes/") == Remote("s3://bucket/memes")
+    assert Remote("s3://bucket/memes").resolve() == Remote("s3://bucket/memes").absolute() == place("s3://bucket/memes")
     train = place("s3://bucket/memes") / "train.h5"
     assert (train.name, train.stem, train.suffix) == ("train.h5", "train", ".h5")
     assert train.with_suffix(".dropped.txt") == train.parent / "train.dropped.txt"
