@@ -5,11 +5,11 @@ Dataset, plan and engines know images by `Source` alone, so that bytes are read 
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from extract.errors import Failed, Refused
+from extract.machine import within
 from extract.remote import Remote
 
 PATIENCE = 20.0  # seconds for a first answer
@@ -68,22 +68,11 @@ def modified(path: Place) -> float:
 
 def refuse_unreachable(path: Place) -> None:
     """Raise Refused for a place elsewhere that does not answer, before any work."""
-    if isinstance(path, Remote):
-        failed: list[Failed] = []
-        asking = threading.Thread(target=_ask, args=(path, failed), daemon=True)
-        asking.start()
-        asking.join(PATIENCE)
-        if asking.is_alive():
-            raise Refused(f"{path}: no answer within {PATIENCE:.0f} s; check the address, and AWS_ENDPOINT_URL")
-        if failed:
-            raise Refused(str(failed[0]))
-
-
-def _ask(path: Remote, failed: list[Failed]) -> None:
     try:
-        path.is_dir()
+        if isinstance(path, Remote) and not within(PATIENCE, path.is_dir):
+            raise Refused(f"{path}: no answer within {PATIENCE:.0f} s; check the address, and AWS_ENDPOINT_URL")
     except Failed as error:
-        failed.append(error)
+        raise Refused(str(error)) from None
 
 
 @runtime_checkable

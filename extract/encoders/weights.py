@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import json
 import os
-import threading
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -19,6 +18,7 @@ from extract import places
 from extract.encoders.family import Incomplete
 from extract.errors import Refused
 from extract.files import replacing
+from extract.machine import within
 from extract.progress import bar, say
 
 if TYPE_CHECKING:
@@ -149,22 +149,14 @@ def must_answer(server: str, ask: Callable[[float], object]) -> None:
     ask: sends the request; takes the seconds that it may wait.
     The deadline is our own: clients retry, and a name server that is out of reach can take half a minute to fail.
     """
-    fault = [f"no answer in {ANSWER_SECONDS:.0f} seconds"]
-
-    def asking() -> None:
-        try:
-            ask(ANSWER_SECONDS)
-            fault[0] = ""
-        except urllib.error.HTTPError:
-            fault[0] = ""  # it answers; what it says is for the download to report
-        except Exception as error:  # HTTP clients have errors of their own
-            fault[0] = in_words(error)
-
-    thread = threading.Thread(target=asking, daemon=True)
-    thread.start()
-    thread.join(ANSWER_SECONDS)
-    if fault[0]:
-        raise HubUnreachable(f"{server}: {fault[0]}")
+    try:
+        answered = within(ANSWER_SECONDS, lambda: ask(ANSWER_SECONDS))
+    except urllib.error.HTTPError:
+        return  # it answers; what it says is for the download to report
+    except Exception as error:  # HTTP clients have errors of their own
+        raise HubUnreachable(f"{server}: {in_words(error)}") from None
+    if not answered:
+        raise HubUnreachable(f"{server}: no answer in {ANSWER_SECONDS:.0f} seconds")
 
 
 def in_words(error: Exception) -> str:
