@@ -11,7 +11,7 @@ from extract.encoders.family import Located
 from extract.encoders.resnet_model import Normalise
 from extract.encoders.vision_formats import ARCHITECTURES, TIMM, TWO_TOWERS, model_type, pixels_of
 from extract.encoders.weights import in_words
-from extract.errors import Refused
+from extract.errors import Refused, need
 
 
 class Pooled(nn.Module):
@@ -55,8 +55,8 @@ def read_vision_model(located: Located) -> VisionModel:
     import transformers
 
     kind = model_type(located.path)
-    if kind == TIMM and not transformers.utils.is_timm_available():
-        raise Refused(f"{located.name} is a model of timm, not installed here. Run: pip install 'memefuse[timm]'")
+    if kind == TIMM:
+        need(["timm"], f"{located.name} is a model of", "timm")
     architecture, (squeeze, normalisation) = ARCHITECTURES[kind], pixels_of(located.path)
     projected = located.pooling == "projected"
     of_class = getattr(transformers, architecture.projection if projected else architecture.model)

@@ -1,7 +1,6 @@
 """The engine in this process: a full GPU, a sick one."""
 
 import errno
-import io
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ import pytest
 import torch
 from broken_images import Broken
 from fake_encoders import FakeImage, FakeText
+from memes_on_disk import pngs
 from PIL import Image
 from tiny_encoders import resnet, resnet_folder
 
@@ -321,13 +321,6 @@ def test_a_cpu_call_never_wakes_cuda(tmp_path, monkeypatch):
     )  # fmt: skip
     folder = Folder(tmp_path / "image", "image", {}, {"torch": "2"})
     assert engine.write_parts([(cut(items, 3), Batches(encoder, 3), folder)]) == []
-
-
-def pngs(count):
-    for number in range(count):
-        file = io.BytesIO()
-        Image.new("RGB", (9, 9), (number, 0, 0)).save(file, "PNG")
-        yield file.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Datasets written row by row and image by image, each with the fault that a test is about."""
 
+import io
 import json
 from pathlib import Path
 
@@ -76,3 +77,11 @@ def numbered(rows):
     return [
         {"id": str(number), "text": f"text {number}", "label": number % 2} | each for number, each in enumerate(rows)
     ]
+
+
+def pngs(count):
+    """Files' bytes, each of a colour of its own."""
+    for number in range(count):
+        file = io.BytesIO()
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(file, "PNG")
+        yield file.getvalue()

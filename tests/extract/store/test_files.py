@@ -1,4 +1,4 @@
-"""HDF5 files are whole or not there, every damage is found, and joins go by id."""
+"""HDF5 files are whole or not there, and every damage is found."""
 
 import errno
 import os
