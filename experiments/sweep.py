@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from experiments.options import DEFAULT_HEADS, at_least_one, head_names
@@ -134,9 +135,10 @@ def scoring(choice: "Choice", heads: Sequence[str], features: Place | str, out: 
     """Return the command that scores a choice on test; beside the sweep, where no other comparison lies."""
     sides = {"text": choice.text_encoder, "image": choice.image_encoder}
     unused = "".join(f" --{side}-encoder none" for side, encoder in sides.items() if encoder is None)
+    sweep = quote(str(out / "sweep.json"))
     return (
-        f"python -m experiments.compare --features {features} --from-sweep {out / 'sweep.json'}{unused} "
-        f"--heads {','.join(heads)} --out {out}"
+        f"python -m experiments.compare --features {quote(str(features))} --from-sweep {sweep}{unused} "
+        f"--heads {','.join(heads)} --out {quote(str(out))}"
     )
 
 

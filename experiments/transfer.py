@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from shlex import quote
 
 from experiments.data import Data, Split, joined
 from extract import places, store
@@ -70,6 +71,6 @@ def others(there: list[EncoderIdentity], encoder: EncoderIdentity, features: Pla
         f"--test-on {features}: no {encoder.kind} vectors of {encoder.name} with fingerprint {encoder.fingerprint[:12]}"
         f"; heads take no others. {'It holds:' if lines else 'It holds none of that kind.'}\n"
         + (f"{listing(lines)}\n" if lines else "")
-        + f"Run extract with the same encoder and settings: python -m extract --data ... --features {features} "
-        f"--{encoder.kind}-encoder {encoder.name}"
+        + "Run extract with the same encoder and settings: "
+        f"python -m extract --data ... --features {quote(str(features))} --{encoder.kind}-encoder {quote(encoder.name)}"
     )

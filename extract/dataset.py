@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 from extract import manifest, parquet, places
 from extract.errors import Failed, Refused, listing, printable
@@ -82,7 +83,7 @@ def find_splits(data: Place) -> list[str]:
     if not data.is_dir():
         raise Refused(
             f"no data folder {data}.\nPut <split>.jsonl files and img/ there (see README, 'Your memes'), "
-            f"name another with --data, or draw sample memes: python -m extract.sample --out {data}"
+            f"name another with --data, or draw sample memes: python -m extract.sample --out {quote(str(data))}"
         )
     there = _names(data)
     if twice := [name for name in SPLITS if all(f"{name}.{kind}" in there for kind in KINDS)]:
@@ -93,7 +94,7 @@ def find_splits(data: Place) -> list[str]:
         names = ", ".join(f"{name}.jsonl" for name in SPLITS)
         raise Refused(
             f"{data} holds no split; expected at least one of {names} (or .parquet).\n"
-            f"If it holds pictures alone: python -m extract.ocr --images {data}"
+            f"If it holds pictures alone: python -m extract.ocr --images {quote(str(data))}"
         )
     return present
 
@@ -211,7 +212,7 @@ def _textless(splits: Sequence[ManifestSplit]) -> str:
         return ""
     what = "1 row has" if len(lacking) == 1 else f"{len(lacking):,} rows have"
     data = lacking[0].data
-    reader = f"python -m extract.ocr --data {data}" if data else "memefuse[ocr], once installed,"
+    reader = f"python -m extract.ocr --data {quote(str(data))}" if data else "memefuse[ocr], once installed,"
     return f"{what} no text: {reader} reads it from the pictures.\n"
 
 

@@ -73,7 +73,7 @@ class Head(nn.Module):
         return None
 
     def begin_epoch(self, blocks: Iterable[tuple[Tensor, Tensor]], label: Int[Tensor, " n"]) -> None:
-        """Look at train, block by block in its own order, before an epoch; most heads need not."""
+        """Look at train, block by block in its own order, before an epoch; most heads need not. label: on the CPU."""
 
     def settle(
         self,

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+WHOLE = {torch.bfloat16: torch.int16, torch.float32: torch.int32}  # numbers of the same width
+
 
 class DropoutNoise:
     """Dropout masks for a stack of runs: each run draws from its own generator and has its own rate.
@@ -33,7 +35,7 @@ class DropoutNoise:
         dropped = [min(round(rate * 256), 255) for rate in rates]  # of 256 byte values; 256 would leave no unit
         self.active = any(dropped)
         self.threshold = torch.tensor(dropped, dtype=torch.int16, device=self.device)[:, None, None]
-        self.scale = (256 / (256 - self.threshold.float())).to(self.device)
+        self.scale = 256 / (256 - self.threshold.float())
         self.spare = torch.empty(len(self.generators), 0, dtype=torch.uint8, device=self.device)
 
     def keep(self, runs: Sequence[int]) -> None:
@@ -66,8 +68,11 @@ class DropoutNoise:
         if not self.active:
             return units
         runs, batch, width = units.shape
-        kept = self._bytes(batch * width).view(runs, batch, width) >= self.threshold
-        return units * (kept * self.scale).to(units.dtype)
+        whole = WHOLE[units.dtype]
+        below = (self.threshold - 1).to(whole) - self._bytes(batch * width).view(runs, batch, width).to(whole)
+        # Where a unit stays, a sign in all bits lets its scale through: a processor makes floats of bools one by one.
+        kept = below.bitwise_right_shift_(8 * whole.itemsize - 1).bitwise_and_(self.scale.to(units.dtype).view(whole))
+        return units * kept.view(units.dtype)
 
 
 def stacked_linear(

@@ -11,6 +11,7 @@ from heads.head import REGRESSIONS_ON_BOTH, Head
 from heads.interactions import dropped, product, unit
 from heads.metrics import auc_roc
 from heads.mlp import DropoutNoise, StackedLinear, StackedMLP
+from heads.rows import blocks
 from heads.settings import HeadSettings
 
 MARGIN = 0.1  # by which a meme of the same label is to be nearer than one of the other
@@ -110,7 +111,7 @@ class RetrievalHead(Head):
         """Fill the bank with train as it looks now, and find each meme's nearest of either label in it."""
         every = torch.cat([unit(self.hidden(*block)) for block in blocks], dim=1)
         held = evenly(len(label), label.device)
-        self.bank = every[:, held]
+        self.bank = every[:, held.to(every.device, non_blocking=True)]
         self.gold, self.hard = nearest(every, self.bank, label, held)
 
     def settle(self, train: Blocks, label: Int[Tensor, " train"], dev: Blocks, dev_label: Int[Tensor, " dev"]) -> None:
@@ -198,18 +199,32 @@ def nearest(
 ) -> tuple[Int[Tensor, "run n"], Int[Tensor, "run n"]]:
     """Return the place in the bank of each meme's nearest of its own label, itself excluded, and of the other's.
 
-    By cosine, of vectors of length one. RGCL's paper excludes the meme itself, its code does not.
+    By cosine, of vectors of length one. RGCL's paper excludes the meme itself, its code does not. The bank's only meme
+    of a label is its own nearest; where the bank has none of a label, its first meme stands in.
+    label, held: on the CPU.
     """
-    gold, hard = (torch.empty(every.shape[:2], dtype=torch.long, device=every.device) for _ in range(2))
-    for run, part in parts(every):
-        cosine = every[run, part] @ bank[run].T
-        same = label[part, None] == label[held]
-        itself = torch.arange(part.start, part.stop, device=held.device)[:, None] == held
-        hard[run, part] = cosine.masked_fill(same, -2).argmax(dim=1)
-        gold[run, part] = cosine.masked_fill(~same | itself, -2).argmax(dim=1)
-    return gold, hard
+    place = torch.empty(2, *every.shape[:2], dtype=torch.long, device=every.device)  # by label, the nearest with it
+    for its_place, (with_label, column) in zip(place, by_label(label, held), strict=True):
+        with_label, column = (places.to(every.device, non_blocking=True) for places in (with_label, column))
+        known = bank[:, with_label].transpose(1, 2)
+        for part in blocks(every.shape[1], AT_ONCE):
+            for run, vec in enumerate(every[:, part]):
+                cosine = (vec @ known[run]).scatter_(1, column[part, None], -2)
+                cosine[:, -1] = -2
+                its_place[run, part] = with_label[cosine.max(dim=1).indices]
+    positive = label.to(every.device, non_blocking=True).bool()
+    return torch.where(positive, place[1], place[0]), torch.where(positive, place[0], place[1])
 
 
-def parts(every: Float[Tensor, "run n hidden"]) -> Iterator[tuple[int, slice]]:
-    runs, count = every.shape[:2]
-    return ((run, slice(at, min(at + AT_ONCE, count))) for run in range(runs) for at in range(0, count, AT_ONCE))
+def by_label(
+    label: Int[Tensor, " n"], held: Int[Tensor, " held"]
+) -> Iterator[tuple[Int[Tensor, " with_label"], Int[Tensor, " n"]]]:
+    """For label 0 and 1, places in the bank of memes with it, and each meme's place among these.
+
+    Behind these places stands one more, for whoever is not among them; it is nobody's nearest.
+    """
+    for of_label in (0, 1):
+        places = (label[held] == of_label).nonzero().squeeze(1)
+        column = torch.full_like(label, len(places))
+        column[held[places]] = torch.arange(len(places))
+        yield F.pad(places, (0, 1)), column

@@ -179,7 +179,7 @@ class Stack:
         elif weights is not None:
             self.weights = weights.to(self.target.device)
         with torch.no_grad(), torch.autocast(self.target.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
-            self.head.begin_epoch(feed.in_order(), self.label.to(self.target.device, non_blocking=True))
+            self.head.begin_epoch(feed.in_order(), self.label)
         total = torch.zeros(len(self.runs), device=self.target.device)
         steps = 0
         for batch in feed.epoch(number, self.runs[0], self.orders):

@@ -59,10 +59,14 @@ from estimator import HeadClassifier
 HeadClassifier().predict_proba(X)  # X: [n, {text} + {image}], text vectors and image vectors side by side
 """
 
+from functools import cache
+
 import numpy as np
 import torch
 from head import THRESHOLD, Head
 from sklearn.base import BaseEstimator, ClassifierMixin
+
+head = cache(Head)  # reads head.pt
 
 
 class HeadClassifier(ClassifierMixin, BaseEstimator):
@@ -82,7 +86,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         vec = torch.as_tensor(np.asarray(X, dtype=np.float32))
         with torch.no_grad():
-            one = Head()(vec[:, : self.text_dim], vec[:, self.text_dim :]).numpy()
+            one = head()(vec[:, : self.text_dim], vec[:, self.text_dim :]).numpy()
         return np.stack([1 - one, one], axis=1)
 
     def predict(self, X):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from extract.errors import Failed, Refused
@@ -303,10 +304,11 @@ def compare_again(out: Path, heads: Sequence[str] = ()) -> str:
     features, asked = "--features DIR", list(heads)
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         there = Comparison.from_json((out / "comparison.json").read_text(encoding="utf-8"))
-        encoders = (f" --{side}-encoder {encoder.name}" for side, encoder in there.encoders.items())
-        features = f"--features {there.features or 'DIR'}{''.join(encoders)}"
+        encoders = (f" --{side}-encoder {quote(encoder.name)}" for side, encoder in there.encoders.items())
+        features = f"--features {quote(there.features or 'DIR')}{''.join(encoders)}"
         asked = asked or [*there.settings, *(["ensemble"] if there.ensemble else [])]
-    return f"Run: python -m experiments.compare {features}{' --heads ' * bool(asked)}{','.join(asked)} --out {out}"
+    heads_asked = f" --heads {','.join(asked)}" if asked else ""
+    return f"Run: python -m experiments.compare {features}{heads_asked} --out {quote(str(out))}"
 
 
 def to_lines(records: Iterable[Any]) -> str:

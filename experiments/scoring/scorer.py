@@ -10,6 +10,7 @@ print(score.probability, score.label, score.opinions["text"].probability)
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -377,7 +378,7 @@ def operating_bands(model: Path, at: str, threshold: float | None, deciding: str
     kept = answers.read_answer(model, "operating_points", operating_points.OperatingPoints, results.comparison.run)
     stakes = kept.stakes if kept else operating_points.Stakes()
     if goal.kind == "cost" and not stakes.miss > 0:
-        asking = f"python -m experiments.operating_points --reports {model} --costs MISS,ALARM"
+        asking = f"python -m experiments.operating_points --reports {quote(str(model))} --costs MISS,ALARM"
         raise Refused(f"--at cost: what a miss and a false alarm cost is not known. Run: {asking}")
     bands = operating_points.bands(results, goal, stakes)
     if deciding not in bands:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import combinations
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def recorded(features: Place) -> dict[Place, DatasetIdentity]:
 def extract_command(features: Place) -> str:
     """Return the command that encodes into a features folder; of a dataset that is not told there, DIR."""
     data = next((its.data for its in recorded(features).values() if its.data), "DIR")
-    return f"python -m extract --data {data} --features {features}"
+    return f"python -m extract --data {quote(data)} --features {quote(str(features))}"
 
 
 def refuse_no_folder(features: Place) -> None:

@@ -12,7 +12,7 @@ import torch
 from drawn import DEV, QUICK, TEST, TRAIN, seeds
 from fake_gpu import Waits, fake_gpu
 
-from heads import gpu, stack
+from heads import gpu, retrieval, stack
 from heads import train as training
 from heads.fitted import blank
 from heads.gpu import budget
@@ -109,6 +109,8 @@ def test_all_of_an_epoch_is_on_the_gpu_and_nobody_waits(monkeypatch, head, dtype
     # from labels on the CPU, whose values there are none of in here
     weights = partial(torch.ones, 2, len(TRAIN), device="cuda") if weighed else lambda: None
     monkeypatch.setattr(stack, "balance_weights", lambda *_: weights())
+    sides = [(torch.zeros(5, dtype=torch.long), torch.zeros(len(TRAIN), dtype=torch.long))] * 2
+    monkeypatch.setattr(retrieval, "by_label", lambda *_: iter(sides))
     runs = [replace(run, learning_rate=0.01 / (1 + run.seed), depth=2, dropout=0.3) for run in seeds(SHORT, 2)]
     there, (text, image) = torch.device("cuda"), HEADS[head].seen(TRAIN.text_vec, TRAIN.image_vec)
     scaling = [Scaling(torch.zeros(vec.shape[1]), torch.ones(vec.shape[1])) for vec in (text, image)]

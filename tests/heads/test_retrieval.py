@@ -71,6 +71,29 @@ def test_a_meme_is_never_its_own_gold():
     assert (label[held[hard[0]]] != label).all()
 
 
+def test_the_nearest_are_those_of_a_plain_search(monkeypatch):
+    monkeypatch.setattr("heads.retrieval.AT_ONCE", 7)
+    generator = torch.Generator().manual_seed(1)
+    every = F.normalize(torch.randn(2, 40, 3, generator=generator), dim=-1)
+    label, held = torch.randint(0, 2, (40,), generator=generator), torch.arange(13) * 3
+    gold, hard = nearest(every, every[:, held], label, held)
+    cosine = every @ every[:, held].transpose(1, 2)
+    same = label[:, None] == label[held]
+    assert torch.equal(hard, cosine.masked_fill(same, -2).argmax(dim=2))
+    itself = torch.arange(40)[:, None] == held
+    assert torch.equal(gold, cosine.masked_fill(~same | itself, -2).argmax(dim=2))
+
+
+def test_a_label_of_one_meme_or_none_in_the_bank_has_a_nearest_all_the_same():
+    every = F.normalize(torch.randn(1, 6, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    label, held = torch.tensor([0, 1, 0, 0, 0, 1]), torch.tensor([0, 1, 2])
+    gold, hard = nearest(every, every[:, held], label, held)
+    assert held[gold[0, [1, 5]]].tolist() == [1, 1]
+    assert held[hard[0, [0, 2, 3, 4]]].tolist() == [1, 1, 1, 1]
+    gold, hard = nearest(every, every[:, [0, 2]], label, torch.tensor([0, 2]))
+    assert hard[0, [0, 2, 3, 4]].tolist() == [0, 0, 0, 0]
+
+
 def test_what_is_remembered_is_spread_over_train(monkeypatch):
     monkeypatch.setattr("heads.retrieval.MOST", 4)
     assert evenly(3, torch.device("cpu")).tolist() == [0, 1, 2]
