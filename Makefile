@@ -10,7 +10,7 @@ DEMO_DEV ?= 150
 DEMO_TEST ?= 150
 DEMO_SEEDS ?= 5
 # starts clusters that take all cores themselves
-ALONE = tests/extract/test_ray_engine.py
+ALONE = tests/extract/ray_engine/test_engine.py
 
 .PHONY: demo test suite ray check lint clean
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from extract.errors import Refused
-from extract.machine import DEVICES
+from extract.machine import DEVICES, DTYPES
 from extract.places import Place, place
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 EXAMPLE = """\
 examples:
   python -m extract --split all --device cuda
@@ -99,7 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--text-encoder", metavar="E", help=f"name, folder or none; or E,E (default: {default['text_encoder']})")
     add("--image-encoder", metavar="E", help=f"name, folder or none; or E,E (default: {default['image_encoder']})")
     add("--device", choices=DEVICES, help="where to encode (default: auto)")
-    add("--dtype", choices=DTYPES, help="arithmetic of the encoders (default: auto: bfloat16 where it is fast)")
+    dtypes = ("auto", *DTYPES)
+    add("--dtype", choices=dtypes, help="arithmetic of the encoders (default: auto: bfloat16 where it is fast)")
     add("--batch-size", type=int, metavar="N", help="images a batch (default: by device)")
     add("--max-tokens", type=int, metavar="N", help=f"word pieces a text (default: {default['max_tokens']})")
     add("--shard-rows", type=int, metavar="N", help=f"memes a shard, in larger splits (default: {rows:,})")

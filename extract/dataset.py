@@ -141,7 +141,7 @@ def read_split(data: Place, split: str, sides: Collection[str] = SIDES) -> Manif
 
 
 def read_lines(rows: Iterable[bytes], split: str, data: Place, sides: Collection[str] = SIDES) -> ManifestSplit:
-    """Read and check a split's JSON lines, wherever they come from, as `read` does. Their images lie in `data`."""
+    """Read and check JSON lines, wherever they come from, as `read_split` does. Their images lie in `data`."""
     where = manifest.images_of(data, "image" in sides)
     return _checked(manifest.read_rows(rows), split, where, texts="text" in sides)
 

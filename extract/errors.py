@@ -53,6 +53,11 @@ def told(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
+def in_a_line(error: Exception) -> str:
+    """All that an error says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def need(packages: Sequence[str], who: str, extra: str) -> None:
     """Raise Refused, naming the way out, unless these packages are installed.
 

@@ -5,7 +5,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -73,7 +73,7 @@ def building(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_unfinished(target.parent)
+        remove_abandoned(target.parent.glob(f"{UNFINISHED}*"))
         with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=target.parent) as aside:
             fresh = Path(aside, "fresh")
             fresh.mkdir()
@@ -90,9 +90,9 @@ def building(target: Path) -> Iterator[Path]:
         raise Refused(f"cannot write {target}: {error}.\nSet MEMEFUSE_CACHE to a folder with room.") from None
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes left, once none can be at it any more."""
-    for left in folder.glob(f"{UNFINISHED}*"):
-        with suppress(OSError):
+def remove_abandoned(unfinished: Iterable[Path]) -> None:
+    """Remove the files and folders among these that killed processes left, once none can be at them any more."""
+    for left in unfinished:
+        with suppress(OSError):  # its writer has just finished
             if time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)
+                left.unlink() if left.is_file() else shutil.rmtree(left, ignore_errors=True)

@@ -83,7 +83,6 @@ class Squeeze:
 
 
 decode_each = Squeeze()
-TRANSFORM = decode_each.transform
 
 
 def transformed(contents: list[bytes], transforms: Sequence[Prepare]) -> "list[list[np.ndarray] | Undecodable]":

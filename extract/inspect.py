@@ -34,9 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("features", type=place, metavar="FEATURES", help="a folder, or s3://...")
     parser.add_argument("--verify", action="store_true", help="check schema, digests, counts and finite values")
     args = parser.parse_args(argv)
-    places.refuse_unreachable(args.features)
-    if not args.features.is_dir():
-        raise errors.Refused(f"no features folder {args.features}; run: {store.extract_command(args.features)}")
+    store.refuse_no_folder(args.features)
     files = places.glob(args.features, "[!.]*/[!.]*.h5")
     if not files:
         again = store.extract_command(args.features)

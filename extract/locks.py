@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from extract.errors import Refused
-from extract.places import Place, Remote, StorageUnreachable
+from extract.places import Place
+from extract.remote import Remote, StorageUnreachable
 
 LEASE = 600.0  # seconds without renewal after which a lock elsewhere counts for nothing
 RENEWAL = 60.0  # seconds

@@ -191,6 +191,24 @@ def _float32_settings() -> list[tuple[Any, str, Any]]:
 FLOAT32 = Float32()
 
 
+def within(seconds: float, ask: Callable[[], object]) -> bool:
+    """Whether `ask` is done after so long; what it raises by then is raised. If it is not, nobody waits for it."""
+    failures: list[Exception] = []
+
+    def asking() -> None:
+        try:
+            ask()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=asking, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures.pop()
+    return not thread.is_alive()
+
+
 def prefetch(
     pool: ThreadPoolExecutor, function: Callable[[In], Out], items: Iterable[In], window: int
 ) -> Iterator[Out]:

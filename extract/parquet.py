@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from extract import places
-from extract.errors import Failed, Refused, need
+from extract.errors import Failed, Refused, in_a_line, need
 from extract.manifest import FIELDS, Row, meme_id
 from extract.places import Place, Remote
 
@@ -222,5 +222,4 @@ def _in_words(path: Place) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Refused(f"{path} is no Parquet file that can be read: {reason}") from None
+        raise Refused(f"{path} is no Parquet file that can be read: {in_a_line(error)}") from None

@@ -61,6 +61,9 @@ class Folder:
     def parts(self) -> Place:
         return self.path / ".parts" / parts_name(self.fingerprint)
 
+    def part_file(self, part: Part) -> Place:
+        return self.parts / f"{part.name}.h5"
+
     def published(self, split: str) -> Place:
         return self.path / f"{split}.h5"
 
@@ -78,7 +81,7 @@ class Folder:
             vector=vectors,
         )
         with self.writing():
-            store.publish(self.parts / f"{part.name}.h5", features)
+            store.publish(self.part_file(part), features)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -5,13 +5,12 @@ Dataset, plan and engines know images by `Source` alone, so that bytes are read 
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from extract.errors import Failed, Refused
+from extract.machine import within
 from extract.remote import Remote
-from extract.remote import StorageUnreachable as StorageUnreachable
 
 PATIENCE = 20.0  # seconds for a first answer
 
@@ -33,13 +32,13 @@ def glob(folder: Place, pattern: str) -> list[Place]:
 
 
 def local(path: Place) -> Path:
-    """The file on this machine. Raises FileNotFoundError, Unreachable."""
+    """The file on this machine. Raises FileNotFoundError, StorageUnreachable."""
     return path.fetched() if isinstance(path, Remote) else path
 
 
 def name(folder: Place) -> str:
     """What a person calls it, also when it is given as "."."""
-    return folder.name if isinstance(folder, Remote) else folder.resolve().name
+    return folder.resolve().name
 
 
 def seen_from(folder: Place, other: str) -> str:
@@ -69,22 +68,11 @@ def modified(path: Place) -> float:
 
 def refuse_unreachable(path: Place) -> None:
     """Raise Refused for a place elsewhere that does not answer, before any work."""
-    if isinstance(path, Remote):
-        failed: list[Failed] = []
-        asking = threading.Thread(target=_ask, args=(path, failed), daemon=True)
-        asking.start()
-        asking.join(PATIENCE)
-        if asking.is_alive():
-            raise Refused(f"{path}: no answer within {PATIENCE:.0f} s; check the address, and AWS_ENDPOINT_URL")
-        if failed:
-            raise Refused(str(failed[0]))
-
-
-def _ask(path: Remote, failed: list[Failed]) -> None:
     try:
-        path.is_dir()
+        if isinstance(path, Remote) and not within(PATIENCE, path.is_dir):
+            raise Refused(f"{path}: no answer within {PATIENCE:.0f} s; check the address, and AWS_ENDPOINT_URL")
     except Failed as error:
-        failed.append(error)
+        raise Refused(str(error)) from None
 
 
 @runtime_checkable

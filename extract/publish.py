@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -129,7 +128,7 @@ def identify(data: Place, splits: Sequence[HashedSplit]) -> store.DatasetIdentit
     for split in splits:
         rows = json.dumps([[meme.id, meme.text] for meme in split.memes])
         digests[split.name] = hashlib.sha256(rows.encode()).hexdigest()
-    return store.DatasetIdentity(str(data.resolve() if isinstance(data, Path) else data), digests)
+    return store.DatasetIdentity(str(data.resolve()), digests)
 
 
 def record_dataset(folder: Folder, dataset: store.DatasetIdentity, present: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from extract.errors import Failed, Refused, need
-from extract.files import cache_root
+from extract.errors import Failed, Refused, in_a_line, need
+from extract.files import cache_root, remove_abandoned
 
-ABANDONED = 86400.0  # seconds without a write after which a half written copy is that of a process that was killed
 # What file systems call that by which a file's versions differ, the surest first.
 VERSION = ("ETag", "etag", "md5Hash", "generation", "LastModified", "Last-Modified", "last_modified", "mtime", "modify",
            "modificationTime", "updated", "created")  # fmt: skip
@@ -68,6 +66,12 @@ class Remote:
 
     def with_suffix(self, suffix: str) -> "Remote":
         return self.with_name(self.stem + suffix)
+
+    def absolute(self) -> "Remote":
+        """Itself: every process finds it so."""
+        return self
+
+    resolve = absolute
 
     def exists(self) -> bool:
         return self._info() is not None
@@ -119,12 +123,12 @@ class Remote:
                 yield self / name
 
     def read_bytes(self) -> bytes:
-        """Raises FileNotFoundError where there is no such file, Unreachable when it cannot be asked."""
+        """Raises FileNotFoundError where there is no such file, StorageUnreachable when it cannot be asked."""
         with self._reaching() as (files, path):
             return bytes(files.cat_file(path))
 
     def open(self) -> Any:
-        """A file object that reads what is asked for, a stretch ahead. Raises FileNotFoundError, Unreachable."""
+        """A file object that reads what is asked for, a stretch ahead. Raises FileNotFoundError, StorageUnreachable."""
         with self._reaching() as (files, path):
             return files.open(path, "rb")
 
@@ -157,7 +161,7 @@ class Remote:
         """A copy on this machine of the file as it is now; an older version's copy goes.
 
         A copy of another length, or of a version that the file system does not tell, is fetched again.
-        Raises FileNotFoundError, Unreachable.
+        Raises FileNotFoundError, StorageUnreachable.
         """
         info = self._known()
         copy, size = self._copy(info), info.get("size")
@@ -218,8 +222,8 @@ class Remote:
 
     @contextmanager
     def _reaching(self) -> Iterator[tuple[Any, str]]:
-        """The file system and the path in it. All that it raises in its many ways becomes Unreachable, but for a file
-        that is not there, or is there already; a full disk here stays what it is."""
+        """The file system and the path in it. All that it raises in its many ways becomes StorageUnreachable, but for
+        a file that is not there, or is there already; a full disk here stays what it is."""
         try:
             files = filesystem(self.url)
             yield files, files._strip_protocol(self.url)
@@ -249,7 +253,7 @@ def filesystem(url: str) -> Any:
 
 
 def _in_words(error: Exception) -> str:
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = in_a_line(error)
     if isinstance(error, PermissionError):
         return f"access is denied ({said}); check the credentials, and what they may read and write"
     if "Credentials" in type(error).__name__:
@@ -272,19 +276,10 @@ def _copying() -> Iterator[Path]:
     """Yield a file to write, which is nobody's copy yet; it is gone at the end unless it was renamed."""
     folder = _copies() / "aside"
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder)
+    remove_abandoned(folder.iterdir())
     handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
     os.close(handle)
     try:
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    for left in folder.iterdir():
-        try:
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
-        except FileNotFoundError:  # its writer has just finished
-            continue

@@ -148,8 +148,8 @@ def encode(
     jobs: Sequence[EncoderJob],
     splits: Sequence[HashedSplit],
     config: ExtractConfig,
-    engine: Engine | None = None,
-    bad: Collection[str] = (),
+    engine: Engine,
+    bad: Collection[str],
 ) -> dict[str, str]:
     """Encode what these encoders' folders do not hold yet, in parts. Returns content -> reason for bad images.
 
@@ -167,7 +167,7 @@ def encode(
         if image not in skipped
     ]
     tasks = [task for task in (_plan(job, splits, items, config) for job in jobs) if task.left]
-    return (engine or LocalEngine()).encode(tasks, config) if tasks else {}
+    return engine.encode(tasks, config) if tasks else {}
 
 
 def _plan(job: EncoderJob, splits: Sequence[HashedSplit], items: Sequence[Item], config: ExtractConfig) -> EncoderTask:

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other where cores are shared
 
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -13,6 +14,8 @@ install_import_hook(
 )
 
 pytest_plugins = ["shared_fixtures"]
+# plugins from which tests import, too
+pytest.register_assert_rewrite("poisoned_decoder", "small_sample", "unread_memes")
 
 # where cores are shared, an example takes as long as it takes
 settings.register_profile("patient", deadline=None)

@@ -320,8 +320,7 @@ def _images(work: Sequence[tuple[Batches, Groups]], prepare: Prepare | None) -> 
 
 
 def _decoded(item: Item, transforms: Sequence[images.Prepare]) -> list[np.ndarray] | BadImage:
-    made: list[np.ndarray] | BadImage = reading.decode(item, partial(images.transformed, transforms=transforms))
-    return made
+    return reading.decode(item, partial(images.transformed, transforms=transforms))
 
 
 def _slots(batches: Batches, groups: Groups) -> Iterator[tuple[str, Slots, int]]:

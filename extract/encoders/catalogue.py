@@ -10,13 +10,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from extract import places
 from extract.encoders import packages, weights
 from extract.encoders.family import Family, Foreign, Incomplete, Located
 from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
 from extract.encoders.text_tower import TextTower
 from extract.encoders.vision import TransformersVision
-from extract.encoders.weights import HubUnreachable, combine, digest, fetch_url, sha256
+from extract.encoders.weights import HubUnreachable, combine, digest, fetch_url
 from extract.errors import Refused, told
 from extract.progress import say
 
@@ -237,7 +238,7 @@ def _find_torchvision(name: str, file: str) -> Weights:
                 f"A folder:        the path of one with {HOLDS['image']}.\n"
                 f"The cache:       fetch {file} where there is internet and put it there, or set TORCH_HOME."
             ) from None
-    content = sha256(path)
+    content = places.digest(path)
     if not content.startswith(prefix):
         raise Refused(f"{path} is damaged: expected a sha256 that begins with {prefix}, found {content}. Remove it.")
     return Weights(path, "torchvision", combine({file: content}))

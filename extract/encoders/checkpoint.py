@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from extract.encoders import onednn
 from extract.encoders.family import Located
-from extract.encoders.weights import in_words
+from extract.encoders.weights import in_words, not_finite
 from extract.errors import Refused
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -54,11 +54,13 @@ def tokenizer(located: Located) -> Any:
         raise _refusal(located, error) from None
 
 
-def refuse_missing(located: Located, missing: set[str]) -> None:
-    """Weights that a checkpoint lacks are drawn at random by transformers: never use them."""
+def refuse_unsound(located: Located, model: nn.Module, missing: set[str]) -> None:
+    """Weights that a checkpoint lacks are drawn at random by transformers: never use them, nor what is no number."""
     if missing:
         first = min(missing)
         raise Refused(f"{located.name}: {len(missing)} tensors are missing in {located.path}, first: {first}")
+    if fault := not_finite(model.state_dict()):
+        raise Refused(f"{located.name}: {fault}")
 
 
 def freeze(

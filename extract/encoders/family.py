@@ -41,6 +41,11 @@ class Located:
     weights: str  # sha256 over names and contents of all files that change a number
     source: str  # for people: "hub google-bert/bert-base-uncased", "PyPI ...", "torchvision", "folder"
 
+    def settings(self, dtype: str, **more: str | int) -> dict[str, str | int]:
+        """What changes a vector of any family, for a fingerprint, and what else changes it here."""
+        about = {"weights": self.weights, "family": self.family, "pooling": self.pooling}
+        return {**about, **more, "precision": dtype}
+
 
 class Encoder(Protocol):
     """An encoder in memory. A content's vector does not depend on the contents that share its batch."""

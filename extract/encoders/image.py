@@ -9,7 +9,6 @@ from extract.encoders.family import Located
 from extract.machine import FLOAT32
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from extract.encoders.resnet_model import Normalise
@@ -29,8 +28,8 @@ class ImageEncoder:
         squeeze: "Squeeze",
         *,
         dim: int,
-        device: "torch.device",
-        dtype: "torch.dtype",
+        device: str,
+        dtype: str,
         compiled: bool = False,
     ) -> None:
         import torch
@@ -38,19 +37,20 @@ class ImageEncoder:
         from extract.encoders import graphs
         from extract.encoders.transfers import Upload
 
-        ready = normalise.to(device)
+        self.device, self.dtype = torch.device(device), getattr(torch, dtype)
+        ready = normalise.to(self.device)
 
         def run(pixels: "Tensor") -> "Tensor":  # knows no encoder: one that is let go of gives its memory back at once
             return net(ready(pixels).contiguous(memory_format=torch.channels_last)).float()
 
         self.located = located
-        self.dim, self.device, self.dtype = dim, device, dtype
+        self.dim = dim
         # compiled anew for every shape, with kernels of its own; a GPU's libraries choose theirs by shape as well
-        self.row_by_row = None if device.type == "cpu" and not compiled else False
+        self.row_by_row = None if self.device.type == "cpu" and not compiled else False
         self._net = net
-        self._upload = Upload(device)
+        self._upload = Upload(self.device)
         self.prepare = squeeze  # itself: encoders of one size share what it makes of an image
-        self._run = graphs.ReplayedNetwork(run) if graphs.fits(device, compiled) else run
+        self._run = graphs.ReplayedNetwork(run) if graphs.fits(self.device, compiled) else run
 
     def length(self, content: np.ndarray) -> int:
         return 1

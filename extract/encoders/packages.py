@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from extract import places
 from extract.encoders.family import Family, Incomplete
 from extract.encoders.resnet import ResNet
 from extract.encoders.text import TransformersText
-from extract.encoders.weights import RECIPE, SECONDS, TOKENIZER, digest, read_json, sha256
+from extract.encoders.weights import RECIPE, SECONDS, TOKENIZER, digest, read_json
 from extract.errors import Refused
 from extract.files import building, cache_root
 from extract.progress import say
@@ -95,7 +96,7 @@ def download(archive: Archive, into: Path) -> Path:
         files = list(Path(folder).iterdir())
         if len(files) != 1:
             raise Refused(f"{archive}: expected one file, got {len(files)}")
-        digest = sha256(files[0])
+        digest = places.digest(files[0])
         if digest != archive.sha256:
             raise Refused(
                 f"{archive}: the archive is not the one that memefuse knows; it was not opened.\n"

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +31,7 @@ class BadImage:
         return self.reason.startswith((UNREAD, CHANGED))
 
 
-def decode(item: Item, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
+def decode(item: Item, prepare: images.Prepare) -> Any:
     """An item's pixels as `prepare` gives them, if the file still holds what was planned and is an image."""
     return pixels(item, read_planned(item), prepare)
 
@@ -54,8 +53,8 @@ def read_planned(item: Item) -> bytes | BadImage:
     return data
 
 
-def pixels(item: Item, data: bytes | BadImage, prepare: Callable[[list[bytes]], list[Any]]) -> Any:
-    """What `read` read, decoded; or BadImage, where `prepare` says why not."""
+def pixels(item: Item, data: bytes | BadImage, prepare: images.Prepare) -> Any:
+    """What `read_planned` read, decoded; or BadImage, where `prepare` says why not."""
     if isinstance(data, BadImage):
         return data
     with DECODING:

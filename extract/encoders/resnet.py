@@ -34,30 +34,23 @@ class ResNet(ImageEncoder):
 
     @classmethod
     def settings(cls, located: Located, *, dtype: str, max_tokens: int = 0) -> dict[str, str | int]:
-        settings: dict[str, str | int] = {
-            "weights": located.weights,
-            "family": located.family,
-            "pooling": located.pooling,
-            "precision": dtype,
-        }
+        settings = located.settings(dtype)
         if dtype != "float32":
             settings["stem"] = "float32, in two summands"
         if located.family == "transformers" and read_json(located.path / PROCESSOR).get("do_normalize") is False:
             settings["normalised"] = "no"  # until it was heeded, such vectors were made of normalised pixels
-        return settings | {"transform": images.TRANSFORM}
+        return settings | {"transform": images.decode_each.transform}
 
     @classmethod
     def load(cls, located: Located, *, device: str, dtype: str, max_tokens: int = 0, compile: bool = False) -> "ResNet":
         """Raises Refused if the weights are not those of a ResNet."""
-        import torch
-
         from extract.encoders import resnet_model
 
         normalise, net = resnet_model.read_resnet(located)
         dim = resnet_model.outputs(net)
         frozen = resnet_model.freeze(net, device, dtype, compile)
-        where = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
-        return cls(located, frozen, normalise, images.decode_each, dim=dim, compiled=compile, **where)
+        squeeze = cls.decoder(located)
+        return cls(located, frozen, normalise, squeeze, dim=dim, device=device, dtype=dtype, compiled=compile)
 
     @classmethod
     def unfrozen(cls, located: Located) -> "ImageModel":

@@ -90,14 +90,8 @@ class TransformersText:
         longest = min(max_tokens, recipe.max_tokens or max_tokens)
         if limit and longest > limit:
             raise Refused(f"--max-tokens is {longest}, but {located.name} reads at most {limit} word pieces")
-        settings: dict[str, str | int] = {
-            "weights": located.weights,
-            "family": located.family,
-            "pooling": located.pooling,
-            "max_tokens": longest,
-            "precision": dtype,
-        }
-        return settings | ({"recipe": recipe.told} if located.pooling == "sentence" else {})
+        told = {"recipe": recipe.told} if located.pooling == "sentence" else {}
+        return located.settings(dtype, max_tokens=longest) | told
 
     @classmethod
     def load(

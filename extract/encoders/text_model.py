@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from extract.encoders import checkpoint
 from extract.encoders.family import Located
 from extract.encoders.sentence import recipe_of
-from extract.encoders.weights import SPM, VOCABULARIES, in_words, not_finite
+from extract.encoders.weights import SPM, VOCABULARIES, in_words
 from extract.errors import Refused
 
 
@@ -60,8 +60,6 @@ def read_text_model(located: Located) -> tuple[TextModel, Any]:
     if model.config.is_encoder_decoder:
         raise Refused(f"{located.name} is an encoder-decoder ({model.config.model_type}); take one that only encodes")
     _refuse_untrained(located, model, missing)
-    if fault := not_finite(model.state_dict()):
-        raise Refused(f"{located.name}: {fault}")
     if located.pooling == "cls" and not _opens_with_cls(tokenizer):
         raise Refused(f"{located.name}: its tokenizer puts no [CLS] token first. Take {located.name}:mean")
     recipe = recipe_of(located)
@@ -92,7 +90,7 @@ def _refuse_untrained(located: Located, model: Any, missing: set[str]) -> None:
             raise Refused(f"{located.name} has no trained pooler. Take {located.name} (:cls) or {located.name}:mean")
     elif hasattr(model, "pooler"):
         model.pooler = None  # not asked for
-    checkpoint.refuse_missing(located, missing - pooler)
+    checkpoint.refuse_unsound(located, model, missing - pooler)
 
 
 def _opens_with_cls(tokenizer: Any) -> bool:

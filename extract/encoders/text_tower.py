@@ -33,13 +33,7 @@ class TextTower(TransformersText):
 
     @classmethod
     def settings(cls, located: Located, *, dtype: str, max_tokens: int) -> dict[str, str | int]:
-        settings: dict[str, str | int] = {
-            "weights": located.weights,
-            "family": located.family,
-            "pooling": located.pooling,
-            "max_tokens": min(max_tokens, positions(located)),
-            "precision": dtype,
-        }
+        settings = located.settings(dtype, max_tokens=min(max_tokens, positions(located)))
         return settings | ({"case": "lower"} if architecture(located) in PADDED else {})
 
     @classmethod

@@ -10,7 +10,6 @@ from extract.encoders import checkpoint
 from extract.encoders.family import Located
 from extract.encoders.text import architecture
 from extract.encoders.text_model import refuse_unfit
-from extract.encoders.weights import not_finite
 from extract.errors import Refused
 
 OLD_CLIP_EOS = 2  # in old configs, by mistake: meant is the highest word piece (transformers, pull request 24773)
@@ -49,9 +48,7 @@ def read_tower(located: Located) -> tuple[TowerModel, Any]:
     else:
         of_class = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
     model, missing = checkpoint.read_model(located, of_class, tower="text_config" if kind in ("clip", "siglip") else "")
-    checkpoint.refuse_missing(located, missing)
-    if fault := not_finite(model.state_dict()):
-        raise Refused(f"{located.name}: {fault}")
+    checkpoint.refuse_unsound(located, model, missing)
     tower = TowerModel(model, siglip, located.pooling).eval()
     refuse_unfit(located, tokenizer, tower)
     closing = tokenizer("a")["input_ids"][-1]

@@ -41,28 +41,19 @@ class TransformersVision(ImageEncoder):
         name = model_type(located.path)
         if located.pooling not in (has := ARCHITECTURES[name].poolings):
             raise Refused(f"{located.name}:{located.pooling}: a model of type {name} gives {', '.join(has)}, no other")
-        return {
-            "weights": located.weights,
-            "family": located.family,
-            "pooling": located.pooling,
-            "precision": dtype,
-            "transform": cls.decoder(located).transform,
-        }
+        return located.settings(dtype) | {"transform": cls.decoder(located).transform}
 
     @classmethod
     def load(
         cls, located: Located, *, device: str, dtype: str, max_tokens: int = 0, compile: bool = False
     ) -> "TransformersVision":
         """Raises Refused if the checkpoint lacks weights that the asked-for vector needs."""
-        import torch
-
         from extract.encoders import checkpoint, vision_model
 
         whole = vision_model.read_vision_model(located)
         frozen = checkpoint.freeze(whole.net, device, dtype, compile)
-        where = {"device": torch.device(device), "dtype": getattr(torch, dtype)}
-        squeeze = cls.decoder(located)
-        return cls(located, frozen, whole.normalise, squeeze, dim=whole.dim, compiled=compile, **where)
+        squeeze, dim = cls.decoder(located), whole.dim
+        return cls(located, frozen, whole.normalise, squeeze, dim=dim, device=device, dtype=dtype, compiled=compile)
 
     @classmethod
     def unfrozen(cls, located: Located) -> "VisionModel":

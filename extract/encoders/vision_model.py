@@ -10,8 +10,8 @@ from extract.encoders import checkpoint
 from extract.encoders.family import Located
 from extract.encoders.resnet_model import Normalise
 from extract.encoders.vision_formats import ARCHITECTURES, TIMM, TWO_TOWERS, model_type, pixels_of
-from extract.encoders.weights import in_words, not_finite
-from extract.errors import Refused
+from extract.encoders.weights import in_words
+from extract.errors import Refused, need
 
 
 class Pooled(nn.Module):
@@ -55,8 +55,8 @@ def read_vision_model(located: Located) -> VisionModel:
     import transformers
 
     kind = model_type(located.path)
-    if kind == TIMM and not transformers.utils.is_timm_available():
-        raise Refused(f"{located.name} is a model of timm, not installed here. Run: pip install 'memefuse[timm]'")
+    if kind == TIMM:
+        need(["timm"], f"{located.name} is a model of", "timm")
     architecture, (squeeze, normalisation) = ARCHITECTURES[kind], pixels_of(located.path)
     projected = located.pooling == "projected"
     of_class = getattr(transformers, architecture.projection if projected else architecture.model)
@@ -67,9 +67,7 @@ def read_vision_model(located: Located) -> VisionModel:
     if pooler:
         model.pooler = None  # not asked for
     # what stands for masked patches in training
-    checkpoint.refuse_missing(located, {key for key in missing - pooler if not key.endswith("mask_token")})
-    if fault := not_finite(model.state_dict()):
-        raise Refused(f"{located.name}: {fault}")
+    checkpoint.refuse_unsound(located, model, {key for key in missing - pooler if not key.endswith("mask_token")})
     _refuse_size(located, model.config, squeeze.width, squeeze.height)
     net = Pooled(model, located.pooling, architecture.before + getattr(model.config, "num_register_tokens", 0))
     normalise = Normalise(normalisation)

@@ -7,7 +7,6 @@ import hashlib
 import http.client
 import json
 import os
-import threading
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -15,9 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from extract import places
 from extract.encoders.family import Incomplete
 from extract.errors import Refused
 from extract.files import replacing
+from extract.machine import within
 from extract.progress import bar, say
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def digest(paths: list[Path]) -> str:
     count = Counter(path.name for path in paths)
     root = os.path.commonpath([path.parent for path in paths])
     names = [path.name if count[path.name] == 1 else path.relative_to(root).as_posix() for path in paths]
-    return combine({name: sha256(path) for name, path in zip(names, paths, strict=True)})
+    return combine({name: places.digest(path) for name, path in zip(names, paths, strict=True)})
 
 
 def combine(digests: dict[str, str]) -> str:
@@ -125,7 +126,7 @@ class HubUnreachable(Exception):
 def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
     """Download one file by rename, if its digest begins as it must.
 
-    Raises Unreachable if the server does not answer, Refused if it sends another file or this disk takes none.
+    Raises HubUnreachable if the server does not answer, Refused if it sends another file or this disk takes none.
     """
     must_answer(url, lambda seconds: _head(url, seconds))
     try:
@@ -133,7 +134,7 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
         with replacing(target) as part:
             with urllib.request.urlopen(url, timeout=SECONDS) as answer, part.open("wb") as file:
                 _copy(answer, file, target.name)
-            digest = sha256(part)
+            digest = places.digest(part)
             if not digest.startswith(sha256_prefix):
                 raise Refused(f"{url}: expected a sha256 that begins with {sha256_prefix}, found {digest}")
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
@@ -143,38 +144,24 @@ def fetch_url(url: str, target: Path, sha256_prefix: str) -> None:
 
 
 def must_answer(server: str, ask: Callable[[float], object]) -> None:
-    """Send one small request. Raises Unreachable if it fails or takes longer than ANSWER_SECONDS.
+    """Send one small request. Raises HubUnreachable if it fails or takes longer than ANSWER_SECONDS.
 
     ask: sends the request; takes the seconds that it may wait.
     The deadline is our own: clients retry, and a name server that is out of reach can take half a minute to fail.
     """
-    fault = [f"no answer in {ANSWER_SECONDS:.0f} seconds"]
-
-    def asking() -> None:
-        try:
-            ask(ANSWER_SECONDS)
-            fault[0] = ""
-        except urllib.error.HTTPError:
-            fault[0] = ""  # it answers; what it says is for the download to report
-        except Exception as error:  # HTTP clients have errors of their own
-            fault[0] = in_words(error)
-
-    thread = threading.Thread(target=asking, daemon=True)
-    thread.start()
-    thread.join(ANSWER_SECONDS)
-    if fault[0]:
-        raise HubUnreachable(f"{server}: {fault[0]}")
+    try:
+        answered = within(ANSWER_SECONDS, lambda: ask(ANSWER_SECONDS))
+    except urllib.error.HTTPError:
+        return  # it answers; what it says is for the download to report
+    except Exception as error:  # HTTP clients have errors of their own
+        raise HubUnreachable(f"{server}: {in_words(error)}") from None
+    if not answered:
+        raise HubUnreachable(f"{server}: no answer in {ANSWER_SECONDS:.0f} seconds")
 
 
 def in_words(error: Exception) -> str:
     """One line that says what kind of error, and what it says."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def sha256(path: Path) -> str:
-    """A file's digest, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _head(url: str, seconds: float) -> None:
@@ -211,7 +198,7 @@ def hub_snapshots(repositories: tuple[str, ...]) -> list[Path]:
 def hub_download(repository: str) -> Path:
     """Fetch a model's config, tokenizer and weights (safetensors where there are any); returns the snapshot.
 
-    Raises Unreachable within seconds if the hub does not answer, Refused if it has no such model for this user.
+    Raises HubUnreachable within seconds if the hub does not answer, Refused if it has no such model for this user.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError

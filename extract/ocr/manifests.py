@@ -122,7 +122,7 @@ def _pictures(folder: Path) -> list[str]:
 
 
 def _lines(path: Place) -> list[bytes]:
-    """None where there is no file."""
+    """With their ends; none where there is no file."""
     return BytesIO(path.read_bytes()).readlines() if path.is_file() else []
 
 

@@ -53,7 +53,7 @@ def read_words(
         source = _source(data, images, out)
         words = words or Words()
         words.ready()
-        out = source if out is None or _same(out, source) else out
+        out = source if out is None or out.resolve() == source.resolve() else out
         if images is not None:
             manifests = [Manifest.of_pictures(images)]
         else:
@@ -83,10 +83,6 @@ def _source(data: Place | None, images: Path | None, out: Place | None) -> Place
     if out is not None and out != source and (isinstance(out, Remote) or isinstance(source, Remote)):
         raise Refused(f"--out {out}: a folder of its own leads to the images by a link, here alone; leave out --out")
     return source
-
-
-def _same(one: Place, other: Place) -> bool:
-    return one == other or (isinstance(one, Path) and isinstance(other, Path) and one.resolve() == other.resolve())
 
 
 def _read(splits: Sequence[HashedSplit], words: Words, quiet: bool) -> tuple[dict[str, Reading], dict[str, str]]:

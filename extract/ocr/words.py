@@ -6,7 +6,6 @@ processes may use it at once. A file that is out of order costs time, never an a
 
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -18,7 +17,7 @@ from extract.encoders import reading
 from extract.encoders.reading import BadImage
 from extract.errors import not_installed
 from extract.files import cache_root, write_text
-from extract.machine import cores, prefetch
+from extract.machine import cores, in_threads
 from extract.ocr.lines import Reading, in_reading_order, without_specks
 from extract.ocr.reader import LIBRARIES, LONGEST, Reader, ReaderChoice
 from extract.places import readers
@@ -60,11 +59,7 @@ class Words:
         """
         self.ready()
         threads = readers(items[0].source, cores()) if items else 1
-        pool = ThreadPoolExecutor(threads, "ocr")
-        try:
-            yield from prefetch(pool, self._read, items, window=4 * threads)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for what is queued
+        yield from in_threads(self._read, items, threads, window=4 * threads, name="ocr")
 
     def _read(self, item: Item) -> Reading | BadImage:
         kept = self._file(item)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from extract import locks
-from extract.errors import Refused, need
+from extract.errors import Refused, in_a_line, need
 from extract.machine import cores
 
 THREADS = 4  # of one encoder on a CPU, at the most: its batches are small
@@ -126,11 +126,6 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
 
 
-def _in_a_line(error: Exception) -> str:
-    """All of it: what Ray has to say of versions that differ begins on its second line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 class Connection:
     """To a cluster, or to Ray on this machine alone, which is then started and ended here."""
 
@@ -165,7 +160,7 @@ class Connection:
                 with _native_stderr_muted():
                     ray.init("local", include_dashboard=False, _temp_dir=str(self._scratch), num_cpus=cores(), **quiet)
             except (OSError, RuntimeError, ValueError) as error:
-                raise Refused(f"--engine ray: Ray cannot be started on this machine: {_in_a_line(error)}") from None
+                raise Refused(f"--engine ray: Ray cannot be started on this machine: {in_a_line(error)}") from None
             return
         try:
             _knock(self.address)
@@ -173,7 +168,7 @@ class Connection:
                 ray.init(self.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise Refused(
-                f"--address {self.address}: no Ray cluster that can be used: {_in_a_line(error)}\n"
+                f"--address {self.address}: no Ray cluster that can be used: {in_a_line(error)}\n"
                 f"{VERSIONS if 'Version mismatch' in str(error) else START}"
             ) from None
 

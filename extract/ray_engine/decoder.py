@@ -9,15 +9,15 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from extract import places
+from extract import images, places
 from extract.encoders import reading
 from extract.encoders.reading import BadImage
 from extract.errors import Failed
@@ -28,7 +28,6 @@ CHILD = ("-m", "extract.ray_engine.decoder")
 TRIES = 2  # the kernel, short of memory, may have killed a child that is not to blame
 READERS = 4  # threads that read files ahead, while one image is decoded; elsewhere it takes more of them
 Answer = np.ndarray | BadImage
-Prepare = Callable[[list[bytes]], list[Any]]  # as Family.decoder gives it
 
 
 class Decoder:
@@ -38,7 +37,7 @@ class Decoder:
         self._child = child  # the interpreter's arguments
         self.process = self._start()
 
-    def decode(self, items: Sequence[Item], prepare: Prepare) -> Iterator[Answer]:
+    def decode(self, items: Sequence[Item], prepare: images.Prepare) -> Iterator[Answer]:
         """Each item's uint8 pixels, or why there are none. An image that kills two children is bad."""
         if self.process.poll() is not None:
             self.close()
@@ -75,7 +74,7 @@ class Decoder:
             raise Failed(f"no decoder can be started ({command}: {_death(process.returncode)})")
         return process
 
-    def _answers(self, items: Sequence[Item], prepare: Prepare) -> Iterator[Answer]:
+    def _answers(self, items: Sequence[Item], prepare: images.Prepare) -> Iterator[Answer]:
         """As many as the child lives to give. Raises Failed where the child says that the run cannot go on."""
         questions, told = self.process.stdin, self.process.stdout
         assert questions
@@ -131,7 +130,7 @@ def main() -> None:
                 _tell(answers, "", Failed(str(error)))
 
 
-def _answer(items: Sequence[Item], prepare: Prepare, answers: BinaryIO) -> None:
+def _answer(items: Sequence[Item], prepare: images.Prepare, answers: BinaryIO) -> None:
     readers = max(READERS, places.readers(items[0].source, cores=1))
     with ThreadPoolExecutor(readers) as pool:
         for item, data in zip(items, prefetch(pool, reading.read_planned, items, 2 * readers), strict=True):

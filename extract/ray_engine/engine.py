@@ -16,7 +16,6 @@ from extract.encoders.family import TextEncoder
 from extract.engine import EncoderJob, EncoderTask, TextCounts, Tokeniser
 from extract.errors import Failed, Refused
 from extract.parquet import Cell
-from extract.places import Place
 from extract.plan import Item, Part, by_length, cut, merged
 from extract.progress import bar, say
 from extract.ray_engine import decoder, workers
@@ -174,7 +173,7 @@ def _pipeline(rows: Sequence[workers.Row], jobs: Sequence[EncoderJob], config: E
     stream: Dataset = ray.data.from_items([workers.block(row) for row in rows], override_num_blocks=len(rows))
     if transforms := _transforms(jobs):
         stream = stream.map_batches(
-            partial(workers.decode, transforms=transforms, child=decoder.CHILD, data=_anywhere(config.data)),
+            partial(workers.decode, transforms=transforms, child=decoder.CHILD, data=config.data.absolute()),
             batch_size=1,
             num_cpus=pool.decoder_cpus,
             compute=TaskPoolStrategy(min(pool.decoders, len(rows))),
@@ -209,19 +208,15 @@ def _absolute(item: Item) -> Item:
     if isinstance(item.source, Path):
         return replace(item, source=item.source.absolute())
     if isinstance(item.source, Cell):
-        return replace(item, source=replace(item.source, file=_anywhere(item.source.file)))
+        return replace(item, source=replace(item.source, file=item.source.file.absolute()))
     return item
-
-
-def _anywhere(place: Place) -> Place:
-    return place.absolute() if isinstance(place, Path) else place
 
 
 def _worker_job(jobs: Sequence[EncoderJob], config: ExtractConfig, pool: Pool) -> workers.WorkerJob:
     how: dict[str, Any] = {"device": jobs[0].device, "dtype": jobs[0].dtype}
     how |= {"max_tokens": config.max_tokens, "compile": config.compile}
     loads = [partial(workers.load, job.located, **how) for job in jobs]
-    folders = [replace(job.folder, path=_anywhere(job.folder.path)) for job in jobs]
+    folders = [replace(job.folder, path=job.folder.path.absolute()) for job in jobs]
     batch_size = config.batch_size or batches.BATCH_SIZE[jobs[0].device]
     return workers.WorkerJob(loads, folders, batch_size, pool.threads, platform.node())
 

@@ -16,7 +16,7 @@ from extract.encoders import catalogue
 from extract.encoders.batches import Batches
 from extract.encoders.family import Encoder, Incomplete, Located, TextEncoder
 from extract.encoders.reading import BadImage
-from extract.encoders.weights import combine, digest, sha256
+from extract.encoders.weights import digest
 from extract.engine import TextCounts, Tokeniser, out_of_memory, write_parts
 from extract.errors import Failed, Refused
 from extract.parts import Folder, library_versions
@@ -128,7 +128,7 @@ class Encode:
         if todo:
             counts = self._encode({number: parts[number] for number in todo}, decoded)
         for folder, part in zip(self.job.folders, good, strict=True):
-            path = _path(folder, part)
+            path = folder.part_file(part)
             if isinstance(path, Remote) and platform.node() != self.job.driver:
                 path.forget()  # the driver alone publishes from copies of parts, and sweeps them
         return Report(sum(len(part.items) for part in parts), bad, reader=told.get("reader", ""), counts=counts)
@@ -178,15 +178,11 @@ class Encode:
 
 def landed(folder: Folder, part: Part) -> bool:
     """Whether this very part has a whole file."""
-    path = _path(folder, part)
+    path = folder.part_file(part)
     try:
         return path.exists() and store.read(path).ids.tolist() == [item.content for item in part.items]
     except store.StoreError:
         return False
-
-
-def _path(folder: Folder, part: Part) -> Place:
-    return folder.parts / f"{part.name}.h5"
 
 
 def _unseen(folder: Place) -> str:
@@ -219,9 +215,8 @@ def here(located: Located) -> Located:
 def _digest(located: Located) -> str:
     """What lies at the driver's path on this machine; empty if that is no such encoder."""
     try:
-        if located.path.is_file():
-            return combine({located.path.name: sha256(located.path)})
-        return digest(catalogue.files(located.kind, located.path))
+        whole = located.path.is_file()
+        return digest([located.path] if whole else catalogue.files(located.kind, located.path))
     except (Incomplete, OSError):
         return ""
 

@@ -17,6 +17,7 @@ from extract.store.reading import (
     extract_command,
     join,
     recorded,
+    refuse_no_folder,
     side_by_side,
 )
 from extract.store.schema import (

@@ -270,9 +270,8 @@ class Shard:
 
     def intact(self, index: Place) -> bool:
         """Whether the file is there, at its full length."""
-        path = index.parent / self.file
         try:
-            return (path.size() if isinstance(path, Remote) else path.stat().st_size) == self.bytes
+            return places.size(index.parent / self.file) == self.bytes
         except FileNotFoundError:
             return False
 

@@ -53,6 +53,13 @@ def extract_command(features: Place) -> str:
     return f"python -m extract --data {quote(data)} --features {quote(str(features))}"
 
 
+def refuse_no_folder(features: Place) -> None:
+    """Raise Refused, naming the command that makes it, where there is no features folder, or nobody answers there."""
+    places.refuse_unreachable(features)
+    if not features.is_dir():
+        raise Refused(f"no features folder {features}; run: {extract_command(features)}")
+
+
 def columns_path(path: Place) -> Place:
     """Of the file beside a published split that holds what else its manifest's rows held."""
     return path.with_suffix(".columns.jsonl")
@@ -88,9 +95,7 @@ def encoders(features: Place, tests: bool = True) -> dict[str, EncoderFolder]:
 
     Raises Refused when there is no such folder, or when it holds vectors of two datasets.
     """
-    places.refuse_unreachable(features)
-    if not features.is_dir():
-        raise Refused(f"no features folder {features}; run: {extract_command(features)}")
+    refuse_no_folder(features)
     splits: dict[str, dict[str, Place]] = {}
     for path in places.glob(features, "[!.]*/[!.]*.h5"):
         if tests or not path.stem.startswith("test"):

@@ -195,7 +195,7 @@ def test_another_pooling_or_transform_is_refused_with_both_values(world, fakes, 
     one = ["--image", meme.image, "--text", meme.text]
     assert command(world, *one, "--text-encoder", "all-MiniLM-L6-v2:mean") == 2
     assert "pooling: trained on cls, here mean" in capsys.readouterr().err
-    monkeypatch.setattr(images, "TRANSFORM", "cropped")
+    monkeypatch.setattr(images.Squeeze, "transform", "cropped")
     assert command(world, *one, "--cache", "none") == 2
     assert "transform: trained on first frame, upright by EXIF" in (said := capsys.readouterr().err)
     assert ", here cropped" in said

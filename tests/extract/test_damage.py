@@ -1,16 +1,21 @@
 """Damaged published files: no run takes a vector from one and seals it anew."""
 
+import faulthandler
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_features import make
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_features import as_of_old, make
 from PIL import Image
 
 from extract import inspect, publish, store
 from extract.errors import Failed
+from extract.parts import Folder, Held
 
 pytest_plugins = ["faked_stage"]
 
@@ -151,3 +156,39 @@ def test_no_file_is_read_in_full_twice_by_one_run(data, tmp_path, extract, monke
     assert extract(data, features) == (0, 0, 0)
     before = [name for name in read if not name.endswith(".tmp")]  # what is written is sealed aside
     assert len(before) == len(set(before)) == 4  # two parts, and the two of train
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_whatever_happens_to_a_file_it_is_refused_or_read(tmp_path_factory, data):
+    """Bytes flipped, cut off, put in or doubled, of files as old and new versions seal them, whole or in shards."""
+    folder = tmp_path_factory.mktemp("mutated")
+    path = folder / "text-encoder/train.h5"
+    store.publish(path, make(list("abcde")), data.draw(st.sampled_from([2, 9])))
+    victim = data.draw(st.sampled_from(sorted(folder.rglob("*.h5"))))
+    if data.draw(st.booleans()):
+        as_of_old(victim)
+    whole = bytearray(victim.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        change = data.draw(st.sampled_from(["flip", "cut", "insert", "double"]))
+        if change == "flip":
+            whole[place : place + 1] = bytes([data.draw(st.integers(0, 255))])
+        elif change == "cut":
+            del whole[place:]
+        else:
+            whole[place:place] = whole[:place] if change == "double" else data.draw(st.binary(max_size=9))
+    victim.write_bytes(whole)
+    faulthandler.dump_traceback_later(60, exit=True)  # a hang is in C, where no Python signal ends it
+    try:
+        for ask in (store.read, store.read_rows, store.verify, lambda path: store.encoders(path.parent.parent)):
+            with suppress(store.StoreError):
+                ask(path)
+        Held.scan(Folder(path.parent, "text", {}, {}))
+        with suppress(Failed):
+            inspect.main([str(folder)])
+        store.holds(path, make(list("abcde")))
+        store.publish(path, make(list("abcde")), 2)
+        store.verify(path)
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -2,31 +2,14 @@
 
 import errno
 import json
-import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memes_on_disk import faults, row, write_rows
 
 from extract import dataset, errors, manifest
 from extract.errors import Refused
-
-
-def write_rows(folder, split, rows):
-    (folder / "img").mkdir(parents=True, exist_ok=True)
-    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for row in rows:
-        if isinstance(row, dict) and isinstance(row.get("img"), str) and ".." not in row["img"]:
-            (folder / row["img"].lstrip("/")).write_bytes(b"x")
-
-
-def row(name, label: object = 0, text="words", **more):
-    return {"id": name, "img": f"img/{name}.png", "label": label, "text": text, **more}
-
-
-def faults(folder, split="train"):
-    return {fault.line: fault.reason for fault in dataset.read_split(folder, split).faults}
 
 
 def test_reads_rows_in_file_order_with_ids_as_text(tmp_path):
@@ -34,51 +17,6 @@ def test_reads_rows_in_file_order_with_ids_as_text(tmp_path):
     split = dataset.read_split(tmp_path, "train")
     assert [(meme.id, meme.label) for meme in split.memes] == [("01235", 1), ("1235", 0), ("é😀", 0)]
     assert not split.faults
-
-
-def test_accepts_escaped_and_rooted_image_paths_bom_empty_lines_and_empty_text(tmp_path):
-    write_rows(tmp_path, "train", [row("1"), row("2")])
-    lines = [
-        '\ufeff{"id": 1, "img": "img\\/1.png", "text": "", "label": 1}',
-        "",
-        '{"id": 2, "img": "/img/2.png", "text": "t"}',
-    ]
-    (tmp_path / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    split = dataset.read_split(tmp_path, "train")
-    assert [(meme.id, meme.text, meme.label) for meme in split.memes] == [("1", "", 1), ("2", "t", None)]
-    assert split.memes[1].image == tmp_path / "img/2.png"
-
-
-def test_names_every_faulty_row_at_once(tmp_path):
-    rows = [
-        row("0", 1),
-        '{"id": "1", "img": ',
-        "[1, 2]",
-        row("3", 2),
-        row("4", "1"),
-        row("5", None),
-        row("6", True),
-        row(None),
-        row("8", text=None),
-        {"id": "9", "label": 0, "text": "t"},
-        row("10"),
-        {"id": "11", "img": "../secret.png", "label": 0, "text": "t"},
-    ]
-    write_rows(tmp_path, "train", rows)
-    (tmp_path / "img/10.png").unlink()
-    assert faults(tmp_path) == {
-        2: "broken JSON: Expecting value at column 19",
-        3: "not a JSON object but list",
-        4: "label is 2, expected 0 or 1 (no label at all if it is unknown)",
-        5: 'label is "1", expected 0 or 1 (no label at all if it is unknown)',
-        6: "label is null, expected 0 or 1 (no label at all if it is unknown)",
-        7: "label is true, expected 0 or 1 (no label at all if it is unknown)",
-        8: "id is null, expected text or a whole number",
-        9: "text is null, expected text (may be empty)",
-        10: "no img",
-        11: "img/10.png is missing",
-        12: "../secret.png leaves the data folder",
-    }
 
 
 def test_refusal_counts_names_and_says_what_to_do(tmp_path):
@@ -131,53 +69,6 @@ def test_an_id_twice_drops_both_and_says_whether_labels_differ(tmp_path):
     assert dataset.read_split(tmp_path, "train").memes == []
 
 
-def test_bytes_that_are_not_utf8_are_named(tmp_path):
-    write_rows(tmp_path, "train", [row("1")])
-    (tmp_path / "train.jsonl").write_bytes(b'{"id": "1", "text": "\xff"}\n')
-    assert faults(tmp_path) == {1: "not UTF-8: invalid start byte at byte 21"}
-
-
-def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
-    write_rows(tmp_path, "train", [row("1", text="a\ud83d b \ud83d\ude00")])
-    assert dataset.read_split(tmp_path, "train").memes[0].text == "a\ufffd b 😀"
-
-
-def test_a_link_out_of_the_folder_is_refused_but_a_linked_img_folder_is_the_users(tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "1.png").write_bytes(b"x")
-    data = tmp_path / "data"
-    write_rows(data, "train", [row("1"), row("2")])
-    (data / "img/1.png").unlink()
-    (data / "img/1.png").symlink_to(elsewhere / "1.png")
-    assert faults(data) == {1: "img/1.png leaves the data folder"}
-    linked = tmp_path / "linked"
-    linked.mkdir()
-    (linked / "img").symlink_to(elsewhere)
-    (linked / "train.jsonl").write_text(json.dumps(row("1")))
-    assert faults(linked) == {}
-
-
-def test_an_img_that_is_no_file_name_is_named_shortly(tmp_path):
-    write_rows(tmp_path, "train", [row("1"), row("2")])
-    (tmp_path / "img/1.png").unlink()
-    (tmp_path / "img/1.png").symlink_to("1.png")
-    base64 = {"id": "3", "img": "iVBORw0KGgo" * 100, "label": 0, "text": "t"}
-    lines = [json.dumps(each) for each in (row("1"), row("2"), base64)]
-    (tmp_path / "train.jsonl").write_text("\n".join(lines))
-    found = faults(tmp_path)
-    assert found[1].startswith('"img/1.png" cannot be read: ')
-    assert found[3] == f'"{"iVBORw0KGgo" * 100}'[:40] + " cannot be read: File name too long"
-    assert found.keys() == {1, 3}
-
-
-def test_an_image_that_may_not_be_read_is_named_with_its_row(tmp_path, monkeypatch):
-    write_rows(tmp_path, "train", [row("1"), row("2")])
-    locked = tmp_path / "img/2.png"
-    monkeypatch.setattr(os, "access", lambda path, mode: path != locked or mode != os.R_OK)  # root may read all
-    assert faults(tmp_path) == {2: '"img/2.png" cannot be read: Permission denied'}
-
-
 def test_a_manifest_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
     write_rows(tmp_path, "train", [row("1")])
 
@@ -216,21 +107,6 @@ def test_no_folder_no_split_and_an_empty_split_are_refused(tmp_path):
 def test_overlaps_count_distinct_keys():
     keys = {"train": ["a", "b", "b"], "dev": ["b", "c"], "test": ["d"]}
     assert dataset.overlaps(keys) == {("train", "dev"): 1}
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"img": "img/\udc80.png"}, r'img is "img/\udc80.png", which holds half a surrogate pair'),
-        ({"id": "x" * 20_000_000}, "id has 20,000,000 characters, more than 256"),
-        ({"img": "."}, ". is missing"),
-    ],
-)
-def test_what_no_later_step_could_hold_is_a_fault_of_its_row(tmp_path, change, reason):
-    write_rows(tmp_path, "train", [row("1")])
-    (tmp_path / "train.jsonl").write_text(f"{json.dumps(row('1'))}\n{json.dumps(row('2') | change)}\n")
-    assert faults(tmp_path) == {2: reason}
-    assert len(dataset.read_split(tmp_path, "train").memes) == 1
 
 
 def test_a_manifest_that_is_a_folder_or_a_dangling_link_is_called_by_its_name(tmp_path):

@@ -1,16 +1,19 @@
 """The engine in this process: a full GPU, a sick one."""
 
 import errno
-import io
+import subprocess
+import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from broken_images import Broken
 from fake_encoders import FakeImage, FakeText
+from memes_on_disk import pngs
 from PIL import Image
 from tiny_encoders import resnet, resnet_folder
 
@@ -320,8 +323,35 @@ def test_a_cpu_call_never_wakes_cuda(tmp_path, monkeypatch):
     assert engine.write_parts([(cut(items, 3), Batches(encoder, 3), folder)]) == []
 
 
-def pngs(count):
-    for number in range(count):
-        file = io.BytesIO()
-        Image.new("RGB", (9, 9), (number, 0, 0)).save(file, "PNG")
-        yield file.getvalue()
+@pytest.mark.parametrize(
+    ("kind", "device", "dim", "batch_size", "rows"),
+    [
+        ("image", "cpu", 2048, 8, 256),
+        ("image", "cpu", 49 * 2048, 8, 256),
+        ("image", "cpu", 49 * 2048, 100, 200),  # whole batches: a short one costs as much as a full one
+        ("image", "cuda", 49 * 2048, 256, 1280),  # not 1,337, and more than one batch
+        ("image", "cuda", 49 * 2048, 1400, 1400),  # a batch is held in memory anyway
+        ("text", "cuda", 768, 256, 32768),
+        ("text", "cuda", 8192, 256, 16384),
+    ],
+)
+def test_a_parts_vectors_stay_small_in_memory(kind, device, dim, batch_size, rows):
+    assert engine.part_rows(kind, device, dim, batch_size) == rows
+
+
+def test_the_local_engine_never_imports_ray(tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent.parent / "helpers")!r})
+from pathlib import Path
+import fake_cluster
+data = fake_cluster.draw(Path({str(tmp_path / "data")!r}), 3)
+fake_cluster.install(Path({str(tmp_path / "log")!r}))
+from extract.__main__ import main
+main(["--data", str(data), "--features", {str(tmp_path / "features")!r}, *fake_cluster.OPTIONS])
+print({{"ray", "pyarrow"}} & set(sys.modules))
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent
+    )
+    assert answer.stdout == "set()\n", answer.stderr

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,13 @@ def test_a_containers_quota_counts(
         (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / name).write_text(f"{content}\n")
     assert machine.cores() == expected
+
+
+def test_what_takes_too_long_is_left_to_itself() -> None:
+    over, began = threading.Event(), time.monotonic()
+    assert not machine.within(0.01, lambda: over.wait(60))
+    assert time.monotonic() - began < 30
+    over.set()
+    assert machine.within(60, lambda: None)
+    with pytest.raises(ZeroDivisionError):
+        machine.within(60, lambda: 1 / 0)

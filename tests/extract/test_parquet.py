@@ -1,13 +1,14 @@
 """A Parquet manifest says what JSON lines say, faults and all; bytes in it are read a few at a time."""
 
-import json
 import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
+import memes_on_disk as disk
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from memes_on_disk import folder_with_images, numbered
 
 from extract import dataset, parquet
 from extract.errors import Failed, Refused
@@ -30,17 +31,6 @@ row = st.fixed_dictionaries(
 )
 
 
-def folder_with_images(folder, count=2):
-    (folder / "img").mkdir(parents=True)
-    for number in range(count):
-        (folder / f"img/{number}.png").write_bytes(f"image {number}".encode())
-    return folder
-
-
-def write_jsonl(folder, rows, split="train"):
-    (folder / f"{split}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
-
-
 def write_parquet(folder, rows, split="train", image="img", kind=None, **how):
     columns = {
         "id": pa.array([each.get("id") for each in rows], pa.string()),
@@ -57,17 +47,11 @@ def told(split):
     return memes, [(fault.line, fault.id, fault.reason) for fault in split.faults]
 
 
-def numbered(rows):
-    return [
-        {"id": str(number), "text": f"text {number}", "label": number % 2} | each for number, each in enumerate(rows)
-    ]
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.lists(row, min_size=1, max_size=8), st.integers(1, 5))
 def test_both_kinds_of_manifest_agree_on_memes_and_on_every_fault(tmp_path_factory, rows, group):
     lines, table = (folder_with_images(tmp_path_factory.mktemp("kind")) for _ in range(2))
-    write_jsonl(lines, rows)
+    disk.rows(lines, "train", *rows)
     write_parquet(table, rows, row_group_size=group)
     assert told(dataset.read_split(table, "train")) == told(dataset.read_split(lines, "train"))
 
@@ -147,7 +131,7 @@ def test_a_folder_of_files_is_one_manifest(tmp_path):
 
 def test_two_manifests_of_a_split_are_refused(tmp_path):
     folder_with_images(tmp_path)
-    write_jsonl(tmp_path, numbered([{"img": "img/0.png"}]))
+    disk.rows(tmp_path, "train", *numbered([{"img": "img/0.png"}]))
     write_parquet(tmp_path, numbered([{"img": "img/0.png"}]))
     with pytest.raises(Refused) as refused:
         dataset.find_splits(tmp_path)
@@ -178,32 +162,13 @@ def test_without_pyarrow_the_way_out_is_named(tmp_path, monkeypatch):
 def test_elsewhere_the_same_memes_are_read(tmp_path, away, upload, inline):
     data = folder_with_images(tmp_path / "data", 40)
     names = [f"img/{number}.png" for number in range(40)]
-    write_jsonl(data, numbered({"img": name} for name in names), "dev")
+    disk.rows(data, "dev", *numbered({"img": name} for name in names))
     cells = [(data / name).read_bytes() for name in names] if inline else names
     write_parquet(data, numbered({"img": cell} for cell in cells), kind=pa.binary() if inline else pa.string())
     upload(data, away)
     assert dataset.find_splits(away) == ["train", "dev"]
     expected = told(dataset.read_split(data, "dev"))
     assert told(dataset.read_split(away, "train")) == told(dataset.read_split(away, "dev")) == expected
-
-
-def test_elsewhere_missing_images_are_found_by_listing_each_folder_once(tmp_path, memory, upload, monkeypatch):
-    data = folder_with_images(tmp_path / "data")
-    (data / "0.png").write_bytes(b"beside")
-    names = ["img/0.png", "img/5.png", "0.png", "5.png", "img/../0.png", "img//1.png"]
-    write_jsonl(data, numbered({"img": name} for name in names))
-    upload(data, memory)
-    listed = []
-    names_of = type(memory).names
-    monkeypatch.setattr(type(memory), "names", lambda self: (listed.append(self.name), names_of(self))[1])
-    split = dataset.read_split(memory, "train")
-    assert [str(fault) for fault in split.faults] == [
-        "train.jsonl:2  1  img/5.png is missing",
-        "train.jsonl:4  3  5.png is missing",
-        "train.jsonl:5  4  img/../0.png leaves the data folder",
-    ]
-    assert [meme.image.read_bytes() for meme in split.memes] == [b"image 0", b"beside", b"image 1"]
-    assert listed == ["img"]
 
 
 def test_a_manifest_of_many_images_is_not_held_in_memory(tmp_path):
@@ -222,14 +187,6 @@ def test_a_manifest_of_many_images_is_not_held_in_memory(tmp_path):
     assert len(memes) == 300
     # of 30 MB of images, KEPT x CELLS are 13 MB, and pages of 1 MB are on their way
     assert peak + own < 20e6
-
-
-def test_elsewhere_an_img_that_is_the_folder_itself_is_missing(memory):
-    (memory / "train.jsonl").write_bytes(b'{"id": "1", "img": ".", "text": ""}')
-    for sides in (["text", "image"], ["text"]):
-        assert [str(fault) for fault in dataset.read_split(memory, "train", sides).faults] == [
-            "train.jsonl:1  1  . is missing"
-        ]
 
 
 def test_a_column_twice_is_refused(tmp_path):

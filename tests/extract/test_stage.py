@@ -50,16 +50,6 @@ def test_from_python_it_says_nothing_and_returns_what_it_published(extract, data
     assert published.of("text") == published.encoders[1]
 
 
-def test_a_folder_without_vectors_is_refused_with_the_command_that_fills_it(tmp_path):
-    for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(Refused, match=rf" run: python -m extract --data DIR --features {folder}$"):
-            inspect.main([str(folder)])
-    (tmp_path / "bert").mkdir()
-    (tmp_path / "bert" / store.DATASET).write_text(json.dumps({"data": "/memes", "splits": {}}))
-    with pytest.raises(Refused, match=rf" run: python -m extract --data /memes --features {tmp_path}$"):
-        inspect.main([str(tmp_path)])
-
-
 def test_it_is_what_the_command_does(extract, data, tmp_path, capsys):
     config = ExtractConfig(data=data, features=tmp_path / "python", image_encoder="none", **OPTIONS)
     stage.extract(config, verbose=True)
@@ -235,12 +225,6 @@ def test_what_encoding_took_stands_beside_the_vectors(extract, data, tmp_path):
     assert most.contents == 4
     assert extract(data, tmp_path, "--image-encoder", "none") == (0, 0, 0)
     assert store.read_speed(tmp_path / "fake-text") == most
-    store.record_speed(tmp_path / "fake-text", few)
-    assert store.read_speed(tmp_path / "fake-text") == most
-    for odd in ("", "[]", "{}"):
-        (tmp_path / "fake-text" / store.SPEED).write_text(odd)
-        assert store.read_speed(tmp_path / "fake-text") is None
-    assert store.read_speed(tmp_path / "nothing-here") is None
 
 
 def test_every_encoder_that_cannot_be_had_is_named_at_once(data, tmp_path, monkeypatch):
@@ -258,17 +242,6 @@ def test_every_encoder_that_cannot_be_had_is_named_at_once(data, tmp_path, monke
     assert str(refused.value) == (
         "unknown image encoder 'no-d'.\n\nunknown text encoder 'no-b'.\n\nunknown text encoder 'no-c'."
     )
-
-
-def test_none_stands_alone_and_a_folder_with_a_comma_is_one(tmp_path):
-    with pytest.raises(Refused, match=r"^--text-encoder names none beside a, b; none stands alone$"):
-        ExtractConfig(text_encoder="a,none,b")
-    with pytest.raises(Refused, match=r"^both encoders are none: nothing to do$"):
-        ExtractConfig(text_encoder=("none",), image_encoder="none")
-    (tmp_path / "a,b").mkdir()
-    assert ExtractConfig(text_encoder=f"{tmp_path}/a,b").encoders("text") == (f"{tmp_path}/a,b",)
-    assert ExtractConfig(image_encoder="none").encoders("image") == ()
-    assert ExtractConfig(image_encoder="c,d,c").encoders("image") == ("c", "d")
 
 
 def test_images_that_wait_to_be_read_are_dropped_when_reading_stops(monkeypatch):

@@ -4,19 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_heads import head, vectors
 
 from heads.models import HEADS
-
-TEXT, IMAGE, HIDDEN = 3, 5, 4
-
-
-def head(name, runs=2, depth=1):
-    return HEADS[name](TEXT, IMAGE, HIDDEN, depth, [torch.Generator().manual_seed(run) for run in range(runs)])
-
-
-def vectors(batch=6, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch, TEXT, generator=generator), torch.randn(batch, IMAGE, generator=generator)
 
 
 @pytest.mark.parametrize(
@@ -28,14 +18,6 @@ def test_a_head_sees_its_sides_and_no_other(name, text_matters, image_matters):
     logit = made(text, image)
     assert torch.equal(logit, made(other_text, image)) != text_matters
     assert torch.equal(logit, made(text, other_image)) != image_matters
-
-
-@pytest.mark.parametrize("name", HEADS)
-def test_the_side_that_is_not_seen_has_no_columns(name):
-    made, (text, image) = head(name), vectors()
-    seen = made.seen(text, image)
-    assert [part.shape[1] for part in seen] == [TEXT * (name != "image"), IMAGE * (name != "text")]
-    assert torch.equal(made(*seen), made(text, image))
 
 
 @settings(deadline=None, max_examples=20)

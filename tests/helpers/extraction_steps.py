@@ -1,9 +1,12 @@
-"""The steps of an extraction, one by one, on texts made up for a test."""
+"""The steps of an extraction, one by one, on texts and images made up for a test."""
 
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
-from fake_encoders import FakeText, text_vector
+from fake_encoders import FakeImage, FakeText, text_vector
+from PIL import Image
 
 from extract import engine, store
 from extract.dataset import HashedSplit, Meme
@@ -43,3 +46,29 @@ def check_published(folder, split):
     assert features.label.tolist() == [meme.label for meme in split.memes]
     assert features.tokens is not None
     assert features.tokens.tolist() == [len(ids) for ids in tokens]
+
+
+def picture(number):
+    image = Image.new("RGB", (20 + number, 30), ((number * 37) % 256, (number * 91) % 256, number % 256))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def image_split(folder, name, contents):
+    """contents: image file bytes, one for each meme."""
+    memes, digests = [], []
+    for number, data in enumerate(contents):
+        path = folder / f"{name}-{number}.png"
+        path.write_bytes(data)
+        memes.append(Meme(f"{name}-{number}", f"text {number}", path, number % 2))
+        digests.append(hashlib.sha256(data).hexdigest())
+    return HashedSplit(name, memes, {"text": [meme.text_content for meme in memes], "image": digests}, [])
+
+
+def encode_images(folder, splits, rows=4, batch_size=3, encoder=None):
+    held = Held.scan(folder)
+    items = [Item(c, m.image) for split in splits for m, c in zip(split.memes, split.content["image"], strict=True)]
+    parts = cut(unique(items, held), rows)
+    bad = engine.write_parts([(parts, batches.Batches(encoder or FakeImage(), batch_size), folder)])
+    return {image.content: image.reason for image in bad}

@@ -1,6 +1,9 @@
 """Features made up for tests of the store."""
 
+import hashlib
+
 import numpy as np
+from hypothesis import strategies as st
 
 from extract import store
 
@@ -20,3 +23,16 @@ def make(ids, kind="text", split="train", dim=4, label=None, **more) -> store.Fe
         "vector": vector,
     }
     return store.Features(**(values | more))
+
+
+distinct_ids = st.lists(
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1), min_size=1, unique=True
+)
+
+
+def as_of_old(path):
+    """The same file as earlier versions sealed it."""
+    whole = path.read_bytes()
+    digest = hashlib.sha256(whole[store.files.USER_BLOCK :]).hexdigest()
+    head = b"memefuse sha256 " + digest.encode() + b"\n"
+    path.write_bytes(head.ljust(store.files.USER_BLOCK, b"\0") + whole[store.files.USER_BLOCK :])

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.transforms.v2 import functional as transforms
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -26,6 +27,9 @@ from transformers import (
     ResNetModel,
 )
 
+from extract import encoders
+from extract.encoders import catalogue
+
 SPECIALS = {
     "bert": ["[PAD]", "[CLS]", "[SEP]", "[UNK]"],
     "distilbert": ["[PAD]", "[CLS]", "[SEP]", "[UNK]"],
@@ -36,6 +40,15 @@ SMALL_BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 
 POSITIONS = 40  # as the config has it; MPNet's hold two fewer word pieces
 KERAS = {"normalisation": "caffe", "stride_on": "conv1", "bn_eps": 1.001e-5}
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+TEXTS = ["", "a", "you say so", "when the cat. said no, again!", "ünïcödé — 100% OK 😀", "x" * 30, "\u202etxet\x00\n"]
+
+
+def load(
+    kind: str, name: Path | str, pooling: str = "", dtype: str = "float32", max_tokens: int = 32, **how: Any
+) -> Any:
+    """The encoder of this name or folder, on the CPU."""
+    located = catalogue.locate(kind, f"{name}:{pooling}" if pooling else str(name))
+    return encoders.load(located, device="cpu", dtype=dtype, max_tokens=max_tokens, **how)
 
 
 def images(count: int, seed: int = 0) -> Tensor:
@@ -48,6 +61,17 @@ def pattern() -> Tensor:
     """Diagonal stripes: (3 x + 5 y + 85 channel) mod 256."""
     channel, y, x = torch.meshgrid(torch.arange(3), torch.arange(224), torch.arange(224), indexing="ij")
     return ((3 * x + 5 * y + 85 * channel) % 256).to(torch.uint8)[None]
+
+
+def imagenet(pixels: Tensor) -> Tensor:
+    """As torchvision normalises them."""
+    return transforms.normalize(pixels.float() / 255, IMAGENET["image_mean"], IMAGENET["image_std"])
+
+
+def assert_alike(found: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
+    """tolerance: of the largest value. Folding and another order of sums round differently in each of 20 layers."""
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=tolerance * expected.abs().max().item(), rtol=0)
 
 
 def text_folder(folder: Path, kind: str = "bert", seed: int = 0, safe: bool = True) -> Path:
@@ -251,6 +275,25 @@ sys.exit(errors.run(main))"""
     return subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=60
     )
+
+
+def without(folder: Path, prefix: str) -> Path:
+    """The same folder, its weights less the tensors whose names begin so."""
+    state = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+    assert len(kept) < len(state)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+class Hostile:
+    """Unpickled without care, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

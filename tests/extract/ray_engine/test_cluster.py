@@ -8,25 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extract import locks
-from extract.config import ExtractConfig
 from extract.errors import Refused
 from extract.ray_engine import cluster
 from extract.ray_engine.engine import error_in_words
-
-
-@pytest.mark.parametrize(
-    ("request_", "fault"),
-    [
-        ({"device": "mps", "engine": "ray"}, "--device mps is for this machine alone; leave --engine ray out"),
-        ({"address": "auto"}, "--address auto is a Ray cluster's; add --engine ray"),
-        ({"engine": "ray", "address": "ray://head:10001"}, "--address is ray://head:10001, expected auto or HOST:PORT"),
-    ],
-)
-def test_an_address_that_cannot_be_meant_is_refused(request_, fault):
-    with pytest.raises(Refused, match=fault):
-        ExtractConfig(**request_)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
@@ -138,3 +126,34 @@ def test_what_ray_says_when_it_cannot_be_had_is_told_whole(address, error, messa
 )
 def test_rays_pages_become_a_line(told, words):
     assert error_in_words(Exception(told)) == words
+
+
+nodes = st.lists(
+    st.builds(cluster.Node, st.integers(0, 64).map(float), st.integers(0, 8).map(float)), min_size=1, max_size=9
+)
+
+
+@given(nodes)
+def test_every_machine_keeps_room_for_a_decoder_on_each_core(machines):
+    if not any(node.cpus for node in machines):
+        with pytest.raises(Refused, match="no CPU core"):
+            cluster.Pool.of(machines, "cpu")
+        return
+    found = cluster.Pool.of(machines, "cpu")
+    assert found.encoders == sum(int(node.cpus) // found.threads for node in machines)
+    assert 1 <= found.threads <= cluster.THREADS
+    for node in machines:
+        left = node.cpus - node.cpus // found.threads * found.cpus
+        assert left >= node.cpus * found.decoder_cpus - 1e-9
+    assert found.decoders == sum(node.cpus for node in machines)
+
+
+@given(nodes)
+def test_every_gpu_has_one_encoder(machines):
+    gpus, cores = sum(node.gpus for node in machines), sum(node.cpus for node in machines)
+    if not gpus or not cores:
+        with pytest.raises(Refused, match=f"has {gpus:.0f} GPUs and {cores:.0f} CPU cores"):
+            cluster.Pool.of(machines, "cuda")
+        return
+    found = cluster.Pool.of(machines, "cuda")
+    assert (found.encoders, found.gpus, found.decoders) == (gpus, 1, cores)

@@ -1,6 +1,5 @@
 """Contents through an encoder: what a batch does not change, short batches, images that cannot be had."""
 
-import errno
 import hashlib
 import io
 import os
@@ -12,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from broken_images import Broken
 from fake_encoders import FakeImage, FakeText
 from PIL import Image
 from tiny_encoders import resnet, resnet_folder, text_folder
@@ -21,9 +19,8 @@ from experiments.scoring.vectors import VectorSource, image_item, text_item
 from extract import encoders, engine, images, store
 from extract.config import ExtractConfig
 from extract.encoders import batches as room
-from extract.encoders import catalogue, reading
+from extract.encoders import catalogue
 from extract.encoders.batches import Batches
-from extract.encoders.reading import BadImage
 from extract.errors import Failed
 from extract.parts import Folder
 from extract.plan import Item, cut
@@ -235,19 +232,6 @@ def test_images_are_decoded_into_a_few_buffers_and_not_stacked(monkeypatch):
     assert set(seen) == used  # the next contents go the same way
 
 
-def test_a_resnet_takes_a_buffer_as_it_is(tmp_path, monkeypatch):
-    encoder = encoders.load(
-        catalogue.locate("image", str(resnet_folder(tmp_path / "net", resnet()))),
-        device="cpu", dtype="float32", max_tokens=1,
-    )  # fmt: skip
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
-    expected, given = encoder.encode(list(pixels)), []
-    run = encoder._run
-    monkeypatch.setattr(encoder, "_run", lambda batch: given.append(batch.data_ptr()) or run(batch))
-    assert torch.equal(encoder.encode(pixels), expected)
-    assert given == [pixels.ctypes.data]
-
-
 def test_images_of_several_encoders_are_encoded_side_by_side():
     """Whatever each lacks, and however its parts are cut; no encoder is further ahead than its batch."""
     items = items_of("image", 12)
@@ -314,33 +298,3 @@ def test_a_batch_is_not_filled_up_beyond_what_there_is_to_encode(count, sizes):
     encoder = FakeImage()
     (group,) = Batches(encoder, 1_000_000).encode([items_of("image", count)])
     assert (len(group.vectors), encoder.batches) == (count, sizes)
-
-
-# an image's bytes: what is its own fault, and what the disk's or the network's
-
-
-@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR])
-def test_a_file_that_is_gone_or_closed_to_us_is_a_bad_image(number):
-    bad = reading.decode(Item("0" * 64, Broken(number)), images.decode_each)
-    assert bad == BadImage("0" * 64, f"cannot be read: {os.strerror(number)}")
-    assert bad.unread
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ETIMEDOUT, errno.ENOTCONN])
-def test_a_disk_or_network_that_fails_is_no_images_fault(number):
-    with pytest.raises(Failed) as failure:
-        reading.decode(Item("0" * 64, Broken(number)), images.decode_each)
-    assert str(failure.value).startswith(f"/memes/img/1.png cannot be read: {os.strerror(number)}. The image is not")
-    assert "Finished parts are kept" in str(failure.value)
-
-
-def test_bytes_that_are_no_image_were_read(tmp_path):
-    path = tmp_path / "1.png"
-    path.write_bytes(b"GIF")
-    digest = "a906dc2fa0bb4cd0d8ba4bb2de7dc7ca3a2cfa8bb9f0e4a9bb6c5a1e5e3a0f6b"
-    changed = reading.decode(Item(digest, path), images.decode_each)
-    assert changed == BadImage(digest, "changed while it was being read")
-    assert changed.unread
-    bad = reading.pixels(Item(digest, path), b"GIF", images.decode_each)
-    assert isinstance(bad, BadImage)
-    assert not bad.unread

@@ -1,27 +1,26 @@
 """Frozen text encoders against transformers itself, on tiny random models and on real weights."""
 
 import functools
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_encoders
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_encoders import POSITIONS, SMALL_BERT, text_folder
+from tiny_encoders import POSITIONS, TEXTS, text_folder
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, Qwen3Config, T5Config, T5Model
+from transformers import AutoModel, AutoTokenizer
 
 from experiments.scoring.vectors import text_item
 from extract import encoders
 from extract.encoders import catalogue, onednn
 from extract.encoders.batches import Batches
-from extract.encoders.text import TransformersText
 from extract.errors import Refused
 
-TEXTS = ["", "a", "you say so", "when the cat. said no, again!", "ünïcödé — 100% OK 😀", "x" * 30, "\u202etxet\x00\n"]
+load = functools.partial(tiny_encoders.load, "text")
+
 FP32 = 1e-5  # rounding of two float32 products in another order; a lost mask costs a thousand times as much (below)
 
 
@@ -29,11 +28,6 @@ FP32 = 1e-5  # rounding of two float32 products in another order; a lost mask co
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("encoders")
     return {kind: text_folder(root / kind, kind) for kind in ("bert", "distilbert", "mpnet")}
-
-
-def load(folder: Path, pooling: str = "cls", dtype: str = "float32", max_tokens: int = 32) -> TransformersText:
-    located = catalogue.locate("text", f"{folder}:{pooling}")
-    return encoders.load(located, device="cpu", dtype=dtype, max_tokens=max_tokens)
 
 
 load_once = functools.cache(load)  # Hypothesis calls a test many times
@@ -175,80 +169,6 @@ def test_packed_layers_change_nothing_but_rounding(folders: dict[str, Path], mon
     torch.testing.assert_close(packed.encode(ids), plain.encode(ids), atol=FP32, rtol=0)
 
 
-def test_a_pooler_that_was_never_trained_is_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
-    with pytest.raises(Refused, match="distilbert has no trained pooler"):
-        load(folders["distilbert"], "pooler")
-    folder = without(text_folder(tmp_path / "bert"), "pooler")
-    with pytest.raises(Refused, match=r"bert has no trained pooler\. Take .*bert:mean"):
-        load(folder, "pooler")
-    assert load(folder, "cls").dim == 32
-
-
-def test_missing_weights_are_refused(tmp_path: Path) -> None:
-    folder = without(text_folder(tmp_path / "bert"), "encoder.layer.1.output.dense")
-    with pytest.raises(Refused, match=r"2 tensors are missing in .*, first: encoder\.layer\.1\.output\.dense\.bias"):
-        load(folder)
-
-
-def without(folder: Path, prefix: str) -> Path:
-    from safetensors.torch import load_file, save_file
-
-    state = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
-
-
-def test_a_model_without_a_cls_token_needs_another_pooling(tmp_path: Path) -> None:
-    folder = text_folder(tmp_path / "bert")
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    tokenizer["post_processor"] = None
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(Refused, match=r"puts no \[CLS\] token first. Take .*bert:mean"):
-        load(folder)
-    encoder = load(folder, "mean")
-    assert encoder.prepare(["", "ab"]) == [[], encoder.prepare(["ab"])[0]]
-    assert torch.equal(encoder.encode(encoder.prepare([""])), torch.zeros(1, 32))
-
-
-def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
-    folder = text_folder(tmp_path / "t5")
-    T5Model(T5Config(vocab_size=99, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(folder)
-    with pytest.raises(Refused, match=r"t5 is an encoder-decoder \(t5\); take one that only encodes"):
-        load(folder, "mean")
-
-
-def test_a_folders_own_code_is_not_run(tmp_path: Path) -> None:
-    folder = text_folder(tmp_path / "bert")
-    config = json.loads((folder / "config.json").read_text())
-    auto = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "own", "auto_map": auto}))
-    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    with pytest.raises(Refused, match=r"transformers cannot load .*: ValueError: "):
-        load(folder)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_pickled_weights_load_and_hostile_ones_do_not_run(tmp_path: Path, folders: dict[str, Path]) -> None:
-    folder = text_folder(tmp_path / "pickled", safe=False)
-    ids = load(folder).prepare(TEXTS)
-    torch.testing.assert_close(load(folder).encode(ids), load(folders["bert"]).encode(ids), atol=FP32, rtol=0)
-    torch.save({"weight": Hostile(tmp_path / "ran")}, folder / "pytorch_model.bin")
-    with pytest.raises(Refused, match="pickled holds more than tensors; it was not loaded"):
-        load(folder)
-    assert not (tmp_path / "ran").exists()
-
-
-class Hostile:
-    """Unpickled without care, it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_gpu_vectors_equal_cpu_vectors(folders: dict[str, Path], dtype: str) -> None:
@@ -290,100 +210,3 @@ def test_mpnet_pads_right_and_tells_meanings_apart() -> None:
     torch.testing.assert_close(torch.cat([encoder.encode([row]) for row in ids]), together, atol=FP32, rtol=0)
     near, far = (torch.cosine_similarity(together[0], together[other], dim=0) for other in (1, 2))
     assert near > 0.6 > 0.2 > far
-
-
-@pytest.fixture(scope="module")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny decoder, as the embedders built on Qwen3 are: bfloat16 weights, rotary positions, a closing special."""
-    folder = text_folder(tmp_path_factory.mktemp("encoders") / "qwen")
-    sizes = SMALL_BERT | {"num_key_value_heads": 2, "head_dim": 8}
-    config = Qwen3Config(vocab_size=86, max_position_embeddings=POSITIONS, **sizes)
-    torch.manual_seed(0)
-    model = AutoModel.from_config(config)
-    for parameter in model.parameters():
-        parameter.data += torch.randn_like(parameter) * (0.2 if parameter.dim() > 1 else 0.0)
-    model.to(torch.bfloat16).save_pretrained(folder)
-    return folder
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_decoders_last_token_does_not_depend_on_padding(decoder: Path, tmp_path: Path, side: str) -> None:
-    folder = Path(shutil.copytree(decoder, tmp_path / side))
-    about = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(about | {"padding_side": side}))
-    encoder = load(folder, "last")
-    vectors = encoder.encode(encoder.prepare(TEXTS), pad_to=40)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, dtype=torch.float32)
-    batch = tokenizer(TEXTS, truncation=True, max_length=32, padding="max_length", return_tensors="pt")
-    with torch.inference_mode():
-        state = model.eval()(**batch).last_hidden_state
-    last = torch.full((len(TEXTS),), 31) if side == "left" else batch["attention_mask"].sum(dim=1) - 1
-    torch.testing.assert_close(vectors, state[torch.arange(len(TEXTS)), last], atol=FP32, rtol=0)
-    short = load(folder, "last", dtype="bfloat16")
-    tables = {name: table.dtype for name, table in short._model.named_buffers() if "inv_freq" in name}
-    assert set(tables.values()) == {torch.float32}
-    assert torch.cosine_similarity(short.encode(short.prepare(TEXTS)), vectors).min() > 0.999
-
-
-def sentence_folder(
-    folder: Path, modules: tuple[str, ...] = ("Transformer", "Pooling", "Normalize"), **pooling
-) -> Path:
-    """A text encoder, and what sentence-transformers says beside it."""
-    text_folder(folder)
-    paths = {"Transformer": "", "Pooling": "1_Pooling"}
-    listed = [{"type": f"sentence_transformers.models.{name}", "path": paths.get(name, name)} for name in modules]
-    (folder / "1_Pooling").mkdir()
-    for name, content in (
-        ("modules.json", listed),
-        ("1_Pooling/config.json", {"word_embedding_dimension": 32, "include_prompt": True} | pooling),
-        ("sentence_bert_config.json", {"max_seq_length": 12, "do_lower_case": True}),
-        ("config_sentence_transformers.json", {"prompts": {"query": "find: "}, "default_prompt_name": "query"}),
-    ):
-        (folder / name).write_text(json.dumps(content))
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("said", "pooling"),
-    [({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
-     ({"pooling_mode_cls_token": True}, "cls"), ({"pooling_mode": "lasttoken"}, "last")],
-)  # fmt: skip
-def test_a_sentence_transformers_folder_says_how(tmp_path: Path, said: dict[str, Any], pooling: str) -> None:
-    folder = sentence_folder(tmp_path / "said", **said)
-    ours, plain = load(folder, "sentence"), load(folder, pooling, max_tokens=12)
-    expected = plain.encode(plain.prepare([f"find: {text.lower().strip()}".strip() for text in TEXTS]))
-    torch.testing.assert_close(
-        ours.encode(ours.prepare(TEXTS)), torch.nn.functional.normalize(expected, dim=1), atol=FP32, rtol=0
-    )
-    settings = encoders.settings(ours.located, dtype="float32", max_tokens=128)
-    assert settings["max_tokens"] == ours.max_tokens == 12
-    assert settings["recipe"] == f"{pooling}, length 1, case lower, prompt 'find: '"
-
-
-@pytest.mark.parametrize(
-    ("modules", "said", "message"),
-    [
-        (
-            ("Transformer", "Pooling", "Dense"),
-            {},
-            "has the modules Transformer, Pooling, Dense, expected Transformer, ",
-        ),
-        ((), {}, "has no modules.json: it is no sentence-transformers folder"),
-        (
-            ("Transformer", "Pooling"),
-            {"pooling_mode_max_tokens": True},
-            "pools by max_tokens, expected one of cls_token",
-        ),
-        (
-            ("Transformer", "Pooling"),
-            {"pooling_mode_cls_token": True, "include_prompt": False},
-            "leaves its prompt out of the mean",
-        ),
-    ],
-)
-def test_a_recipe_that_cannot_be_followed_is_refused(tmp_path: Path, modules: Any, said: Any, message: str) -> None:
-    folder = sentence_folder(tmp_path / "said", modules, **said)
-    with pytest.raises(Refused) as refused:
-        encoders.settings(catalogue.locate("text", f"{folder}:sentence"), dtype="float32", max_tokens=128)
-    assert message in str(refused.value)
-    assert f"{folder}:sentence: " in str(refused.value)

@@ -1,6 +1,5 @@
 """Networks as CUDA graphs, by imitation: what is captured, replayed and let go of, on a CPU."""
 
-import io
 import warnings
 import weakref
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fake_gpu import Waits, fake_gpu
-from PIL import Image
+from memes_on_disk import pngs
 from tiny_encoders import VISION, images, resnet, resnet_folder, vision_folder
 from torch.nn.functional import conv2d
 
@@ -129,13 +128,6 @@ def test_batches_that_are_too_large_are_halved_and_captured_anew(tmp_path, monke
     monkeypatch.setattr(graphs, "fits", lambda device, compiled: False)
     assert halved == vectors()
     assert len(halved) == 20
-
-
-def pngs(count):
-    for number in range(count):
-        file = io.BytesIO()
-        Image.new("RGB", (9, 9), (number, 0, 0)).save(file, "PNG")
-        yield file.getvalue()
 
 
 def test_networks_are_captured_on_cudas_gpus_unless_compiled(tmp_path):

@@ -211,15 +211,6 @@ def test_torchvisions_weights_are_fetched_once_and_checked(tmp_path: Path, monke
     assert [path.name for path in located.path.parent.iterdir()] == [published.name]
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("stands in the way")
-    with (
-        serving(lambda path: (200, {}, b"")) as (address, _),
-        pytest.raises(Refused, match=r"cannot write .*/file/net: "),
-    ):
-        weights.fetch_url(f"{address}/net", tmp_path / "file" / "net", "")
-
-
 # Encoders that both the hub and a registry have
 
 
@@ -247,3 +238,8 @@ def test_what_a_registry_delivers_is_pinned_and_cached(name: str, monkeypatch: p
     assert located.weights == (known.weights or packages.cached(name))
     done = locate_elsewhere(known.kind, name, HF_HUB_OFFLINE="1", PATH="", PIP_NO_INDEX="1")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{located.source}\n[]\n", "")
+
+
+def test_a_user_that_is_not_there_is_no_folder() -> None:
+    with pytest.raises(Refused, match="~nosuch/x: no such folder"):
+        catalogue.locate("text", "~nosuch/x")

@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_encoders
 import torch
 import transformers
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tiny_encoders import VISION, vision_folder
 from torch import Tensor
 
 from extract import encoders
-from extract.encoders import catalogue, vision_formats
-from extract.encoders.vision import TransformersVision
+from extract.encoders import catalogue
 from extract.encoders.vision_formats import ARCHITECTURES
 from extract.errors import Refused
 from extract.images import Squeeze
+
+load = functools.partial(tiny_encoders.load, "image")
 
 FP32 = 1e-4  # of vectors of norm 5 and more; a lost projection or a token too many is a thousand times larger
 CASES = [(kind, pooling) for kind in VISION for pooling in ARCHITECTURES[kind].poolings]
@@ -29,11 +31,6 @@ CASES = [(kind, pooling) for kind in VISION for pooling in ARCHITECTURES[kind].p
 @pytest.fixture(scope="module")
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return functools.cache(lambda kind: vision_folder(tmp_path_factory.mktemp(kind), kind))
-
-
-def load(folder: Path, pooling: str = "pooled", dtype: str = "float32") -> TransformersVision:
-    located = catalogue.locate("image", f"{folder}:{pooling}")
-    return encoders.load(located, device="cpu", dtype=dtype, max_tokens=0)
 
 
 def files() -> list[bytes]:
@@ -91,11 +88,6 @@ def test_bfloat16_stays_close(folder_of: Any, kind: str) -> None:
     assert torch.cosine_similarity(short.encode(pixels), exact.encode(pixels)).min() > 0.999
 
 
-def test_rotary_frequencies_are_not_rounded(folder_of: Any) -> None:
-    tables = dict(load(folder_of("dinov3_vit")[0], dtype="bfloat16")._net.named_buffers())
-    assert {name: table.dtype for name, table in tables.items()} == {"model.rope_embeddings.inv_freq": torch.float32}
-
-
 def test_a_vector_does_not_depend_on_its_batch(folder_of: Any) -> None:
     encoder = load(folder_of("clip")[0])
     pixels = encoder.prepare(files())
@@ -143,37 +135,6 @@ def test_a_text_tower_alone_is_no_image_encoder(tmp_path: Path) -> None:
         catalogue.locate("image", str(tmp_path))
 
 
-def test_missing_weights_are_refused(tmp_path: Path) -> None:
-    folder = without(vision_folder(tmp_path / "dinov2", "dinov2")[0], "encoder.layer.1.mlp")
-    with pytest.raises(Refused, match=r"4 tensors are missing in .*, first: encoder\.layer\.1\.mlp\.fc1\.bias"):
-        load(folder)
-    clip = without(vision_folder(tmp_path / "clip", "clip")[0], "visual_projection")
-    assert load(clip).dim == 32
-    with pytest.raises(Refused, match=r"1 tensors are missing in .*, first: visual_projection\.weight"):
-        load(clip, "projected")
-    vit = without(vision_folder(tmp_path / "vit", "vit")[0], "pooler")
-    with pytest.raises(Refused, match=r"vit has no trained pooler\. Take .*vit:cls or .*vit:mean"):
-        load(vit)
-    assert load(vit, "cls").dim == 32
-
-
-def without(folder: Path, prefix: str) -> Path:
-    state = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
-    assert len(kept) < len(state)
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
-
-
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    folder, _ = vision_folder(tmp_path / "vit", "vit")
-    state = load_file(folder / "model.safetensors")
-    state["layernorm.bias"][3] = torch.nan
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(Refused, match=r"1 of \d+ tensors hold NaN or an infinite value, first: layernorm\.bias"):
-        load(folder, "cls")
-
-
 def test_images_that_positions_do_not_fit_are_refused(tmp_path: Path) -> None:
     larger = {"crop_size": {"height": 40, "width": 48}}
     folder, _ = vision_folder(tmp_path / "siglip", "siglip", **larger)
@@ -190,48 +151,6 @@ def test_images_that_positions_do_not_fit_are_refused(tmp_path: Path) -> None:
     torch.testing.assert_close(
         encoder.encode(pixels), reference("dinov2", folder, model, "pooled", pixels), atol=FP32, rtol=0
     )
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ({"crop_size": {"height": 0, "width": 32}}, "whose size is {'height': 0, 'width': 32}, expected 1 to 4,096"),
-        ({"resample": "bicubic"}, "whose resample is 'bicubic', expected one of Pillow's numbers, 0 to 5"),
-        ({"image_std": [0.5, 0.0, 0.5]}, "image_std [0.5, 0.0, 0.5], expected three numbers each, deviations above 0"),
-        ({"image_mean": None}, "whose image_mean is None and image_std"),
-        ({"do_rescale": False}, "whose do_rescale is False, expected true"),
-    ],
-)
-def test_a_processor_that_cannot_be_followed_is_refused(tmp_path: Path, said: dict[str, Any], message: str) -> None:
-    folder, _ = vision_folder(tmp_path / "vit", "vit", **said)
-    with pytest.raises(Refused) as refused:
-        catalogue.locate("image", str(folder))
-    assert message in str(refused.value)
-
-
-def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
-    folder, _ = vision_folder(tmp_path / "vit", "vit")
-    said = json.loads((folder / "preprocessor_config.json").read_text())
-    (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(Refused, match=r"has no preprocessor_config\.json that says how its images"):
-        catalogue.locate("image", str(folder))
-    (folder / "processor_config.json").write_text(json.dumps({"image_processor": said}))
-    assert load(folder, "cls").dim == 32
-
-
-@pytest.mark.parametrize(
-    ("said", "squeeze"),
-    [
-        ({"size": 24, "crop_size": None, "resample": 2}, Squeeze(24, 24)),  # as of old
-        ({"size": {"height": 20, "width": 24}, "do_center_crop": False}, Squeeze(24, 20, Image.Resampling.BICUBIC)),
-        ({"size": {"shortest_edge": 24}, "crop_size": 20}, Squeeze(20, 20, Image.Resampling.BICUBIC)),
-    ],
-)
-def test_sizes_are_said_in_several_ways(tmp_path: Path, said: dict[str, Any], squeeze: Squeeze) -> None:
-    folder, _ = vision_folder(tmp_path / "vit", "vit", do_normalize=False, **said)
-    ours, normalisation = vision_formats.pixels_of(folder)
-    assert ours == squeeze
-    assert normalisation.deviation == (255.0, 255.0, 255.0)
 
 
 def test_timms_models_are_read_through_transformers_wrapper(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """TensorFlow.js' files -> torchvision's names and layouts."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from tiny_encoders import IMAGENET, load, resnet, resnet_folder, transformers_resnet_folder, write_json
 from torchvision.models import resnet50
 
-from extract.encoders import resnet_formats
+from extract import encoders
+from extract.encoders import catalogue, resnet_formats
 from extract.errors import Refused
 
 GENERATOR = np.random.default_rng(0)
@@ -90,3 +94,38 @@ def test_files_of_another_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "group1-shard1of1.bin").write_bytes(b"123")
     with pytest.raises(Refused, match=r"block1_conv1/kernel \(float32\) cannot be cut out of the shards"):
         resnet_formats.from_keras(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"normalization": "caffe"}, r"encoder\.json has unknown keys: normalization"),
+        ({"normalisation": "cafe"}, "normalisation is 'cafe', expected one of imagenet, caffe or mean and deviation"),
+        ({"normalisation": {"mean": [1, 2, 3]}}, "expected a mean and a deviation of three numbers each"),
+        ({"bn_eps": "1e-5"}, "bn_eps is '1e-5', expected a small number, as 1e-5"),
+        ({"stride_on": "conv3"}, "stride_on is 'conv3', expected 'conv1' or 'conv2'"),
+    ],
+)
+def test_a_recipe_with_a_slip_is_refused(tmp_path: Path, recipe: dict[str, Any], message: str) -> None:
+    folder = resnet_folder(tmp_path / "net", resnet(), recipe)
+    with pytest.raises(Refused, match=message):
+        load("image", folder)
+
+
+def test_a_transformers_resnet_that_torchvision_has_not_is_refused(tmp_path: Path) -> None:
+    folder, _ = transformers_resnet_folder(tmp_path / "net", "basic")
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | {"hidden_act": "gelu"})
+    with pytest.raises(Refused, match="hidden_act is 'gelu', expected 'relu'"):
+        load("image", folder)
+
+
+def test_pixels_that_are_not_to_be_normalised_are_not(tmp_path: Path) -> None:
+    normalised, _ = transformers_resnet_folder(tmp_path / "normalised", "basic")
+    folder = Path(shutil.copytree(normalised, tmp_path / "theirs"))
+    write_json(folder / "preprocessor_config.json", IMAGENET | {"do_normalize": False})
+    normalisation, _ = resnet_formats.understand(resnet_formats.transformers_recipe(folder))
+    assert (normalisation.mean, normalisation.deviation) == ((0.0,) * 3, (255.0,) * 3)
+    changed, before = (catalogue.locate("image", str(path)) for path in (folder, normalised))
+    assert encoders.settings(changed, dtype="float32", max_tokens=8)["normalised"] == "no"
+    assert "normalised" not in encoders.settings(before, dtype="float32", max_tokens=8)

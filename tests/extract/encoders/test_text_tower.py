@@ -1,20 +1,22 @@
 """CLIP's and SigLIP's text towers against transformers itself, on tiny random models."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_encoders
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
-from tiny_encoders import hub_cache, text_folder, two_tower_folder
+from tiny_encoders import hub_cache, two_tower_folder
 from torch import Tensor
 
 from extract import encoders
 from extract.encoders import catalogue
-from extract.encoders.text_tower import TextTower
 from extract.errors import Refused
+
+load = partial(tiny_encoders.load, "text")
 
 POSITIONS = 16
 TEXTS = ["", "a", "you say so", "when the cat. said no, again!", "x" * 30]
@@ -25,11 +27,6 @@ FP32 = 1e-5  # rounding; a text pooled elsewhere is ten thousand times farther
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     root = tmp_path_factory.mktemp("towers")
     return {kind: two_tower_folder(root / kind, kind) for kind in ("clip", "siglip")}
-
-
-def load(folder: Path, pooling: str = "pooled", dtype: str = "float32", max_tokens: int = 128) -> TextTower:
-    located = catalogue.locate("text", f"{folder}:{pooling}")
-    return encoders.load(located, device="cpu", dtype=dtype, max_tokens=max_tokens)
 
 
 def reference(kind: str, folder: Path, model: Any, pooling: str, text: str) -> Tensor:
@@ -75,19 +72,6 @@ def test_a_siglip_reads_lower_case_and_its_padding(folders: Any) -> None:
     right = encoder.encode(encoder.prepare(["you say"]))
     encoder._pad_id = 1
     assert (encoder.encode(encoder.prepare(["you say"])) - right).abs().max() > 100 * FP32
-
-
-@pytest.mark.parametrize("eos", [2, 85])
-def test_old_and_new_configs_pool_a_clips_text_at_its_end(tmp_path: Path, eos: int) -> None:
-    folder, model = two_tower_folder(tmp_path / "clip", "clip")
-    config = json.loads((folder / "config.json").read_text())
-    config["text_config"]["eos_token_id"] = eos
-    (folder / "config.json").write_text(json.dumps(config))
-    encoder = load(folder)
-    assert encoder.prepare(["ab"])[0][-1] == 85
-    with torch.inference_mode():
-        states = model.text_model(input_ids=torch.tensor(encoder.prepare(["ab"]))).last_hidden_state
-    torch.testing.assert_close(encoder.encode(encoder.prepare(["ab"])), states[:, -1], atol=FP32, rtol=0)
 
 
 def test_a_tower_reads_no_more_than_its_positions(folders: Any) -> None:
@@ -144,33 +128,6 @@ def test_a_model_without_a_text_tower_is_refused(tmp_path: Path, kind: str) -> N
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(Refused, match=r"holds an image encoder, so it is no text encoder\."):
         catalogue.locate("text", str(tmp_path))
-
-
-def test_missing_weights_are_refused(tmp_path: Path) -> None:
-    folder, _ = two_tower_folder(tmp_path / "clip", "clip")
-    state = load_file(folder / "model.safetensors")
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith("text_model.encoder.layers.1")}
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(Refused, match=r"16 tensors are missing in .*, first: .*encoder\.layers\.1\.layer_norm1\.bias"):
-        load(folder)
-    vision = catalogue.locate("image", str(folder))  # the other tower is whole
-    assert encoders.load(vision, device="cpu", dtype="float32", max_tokens=0).dim == 32
-
-
-def test_a_tokenizer_that_does_not_belong_is_refused(tmp_path: Path, folders: Any) -> None:
-    folder, _ = two_tower_folder(tmp_path / "clip", "clip")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((text_folder(tmp_path / "bert") / name).read_bytes())
-    with pytest.raises(Refused, match="does not belong to it: it closes a text with word piece 2, expected 85"):
-        load(folder)
-
-
-def test_siglips_own_tokenizer_needs_sentencepiece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, _ = two_tower_folder(tmp_path / "siglip", "siglip")
-    (folder / "spiece.model").write_bytes(b"")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(Refused, match=r"its tokenizer takes sentencepiece\. Run: pip install 'memefuse\[siglip\]'"):
-        load(folder)
 
 
 def test_siglips_own_tokenizer_takes_punctuation_off(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 from fake_servers import hub_of, serving
 from tiny_encoders import hub_cache, locate_elsewhere, text_folder, transformers_resnet_folder
 
+from extract import places
 from extract.encoders import catalogue, weights
+from extract.errors import Refused
 
 NOBODY = "http://127.0.0.1:9"  # the port of a service that discards; nobody listens
 
@@ -100,3 +102,24 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.05)
     with pytest.raises(weights.HubUnreachable, match=r"^hub: no answer in 0 seconds$"):
         weights.must_answer("hub", lambda seconds: time.sleep(0.5))
+
+
+def test_files_of_one_name_in_two_folders_both_count(tmp_path: Path) -> None:
+    for name, content in (("a/shard", "1"), ("b/shard", "2"), ("index", "3")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    paths = [tmp_path / name for name in ("a/shard", "b/shard", "index")]
+    before = weights.digest(paths)
+    (tmp_path / "a" / "shard").write_text("4")
+    assert weights.digest(paths) != before
+    alone = weights.digest(paths[1:])
+    assert alone == weights.combine({path.name: places.digest(path) for path in paths[1:]})
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("stands in the way")
+    with (
+        serving(lambda path: (200, {}, b"")) as (address, _),
+        pytest.raises(Refused, match=r"cannot write .*/file/net: "),
+    ):
+        weights.fetch_url(f"{address}/net", tmp_path / "file" / "net", "")

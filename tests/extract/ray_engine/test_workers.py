@@ -2,115 +2,29 @@
 
 import hashlib
 import platform
-import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from broken_images import OutOfReach
 from fake_encoders import FakeImage, FakeText
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
+from poisoned_decoder import CHILD, LETHAL, item
 from tiny_encoders import resnet, text_folder, torch_home
 
 from extract import images, store
 from extract.encoders import catalogue, reading
 from extract.encoders.reading import BadImage
 from extract.engine import TextCounts
-from extract.errors import Failed, Refused
+from extract.errors import Refused
 from extract.parts import Folder, library_versions
 from extract.plan import Item, Part
-from extract.ray_engine import cluster, decoder, workers
+from extract.ray_engine import workers
 
-pytest_plugins = ["elsewhere"]
+pytest_plugins = ["elsewhere", "poisoned_decoder"]
+pytestmark = pytest.mark.usefixtures("no_child_is_left")
 
 MACHINE = f"machine {platform.node()} of the cluster"
-LETHAL = b"kills whoever decodes it"
-# a decoder that dies of one image's bytes, and of nothing else
-POISONABLE = f"""
-import os, signal
-from extract.encoders import reading
-from extract.ray_engine import decoder
-def pixels(item, data, prepare, sound=reading.pixels):
-    if data == {LETHAL!r}:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return sound(item, data, prepare)
-reading.pixels = pixels
-decoder.main()
-"""
-CHILD = ("-c", POISONABLE)
-
-
-def item(path: Path, data: bytes | None = None) -> Item:
-    """An image file as the plan has it; drawn, unless it is to hold something else."""
-    if data is None:
-        Image.new("RGB", (9, 5), (len(path.name), 7, 30)).save(path)
-    else:
-        path.write_bytes(data)
-    return Item(hashlib.sha256(path.read_bytes()).hexdigest(), path)
-
-
-@pytest.fixture(scope="module")
-def child():
-    """One child process for all tests; a dead one is replaced."""
-    made = decoder.Decoder(CHILD)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_child_is_left(child):
-    """Those that `workers.decode` starts live as long as their process does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder, "of_this_process", lambda asked: child if asked == CHILD else decoder.Decoder(asked))
-        yield
-
-
-def check(child, items):
-    """Each answer is this process's own; those of lethal images are given."""
-    answers = list(child.decode(items, images.decode_each))
-    assert len(answers) == len(items)
-    for each, answer in zip(items, answers, strict=True):
-        if Path(each.source).exists() and Path(each.source).read_bytes() == LETHAL:
-            assert answer == BadImage(each.content, "it kills its decoder (signal SIGSEGV)")
-        elif isinstance(answer, BadImage):
-            assert answer == reading.decode(each, images.decode_each)
-        else:
-            np.testing.assert_array_equal(answer, reading.decode(each, images.decode_each))
-
-
-def test_a_child_decodes_as_this_process_does(tmp_path, child):
-    good, better, bad = item(tmp_path / "a.png"), item(tmp_path / "bcd.png"), item(tmp_path / "bad.png", b"GIF")
-    gone = Item("0" * 64, tmp_path / "gone.png")
-    check(child, [good, bad, better, gone])
-    assert list(child.decode([bad, gone], images.decode_each)) == [
-        BadImage(bad.content, "not an image of a known format"),
-        BadImage("0" * 64, "cannot be read: No such file or directory"),
-    ]
-    assert list(child.decode([], images.decode_each)) == []
-
-
-@pytest.mark.parametrize("lethal", [[0], [3], [1, 2], [0, 1, 2, 3]])
-def test_an_image_that_kills_its_decoder_hits_only_itself(tmp_path, child, lethal):
-    items = [item(tmp_path / f"{at}.png", LETHAL if at in lethal else None) for at in range(4)]
-    check(child, items)
-
-
-def test_a_decoder_killed_from_outside_blames_no_image(tmp_path, child):
-    items = [item(tmp_path / name) for name in ("a.png", "bc.png")]
-    child.process.kill()
-    child.process.wait()
-    check(child, items)
-
-
-def test_images_out_of_reach_are_not_bad_ones(tmp_path, child):
-    with pytest.raises(Failed, match=r"^s3://memes cannot be reached$"):
-        list(child.decode([item(tmp_path / "a.png"), Item("0" * 64, OutOfReach())], images.decode_each))
-    check(child, [item(tmp_path / "bc.png")])
 
 
 def test_a_decoder_that_cannot_start_is_no_images_fault(tmp_path):
@@ -223,13 +137,6 @@ def test_parts_that_are_uploaded_fill_no_workers_disk(memory, cache, driver):
     assert store.read(path).ids.tolist() == ["0" * 64]
 
 
-def test_parts_of_two_plans_that_begin_alike_have_files_of_their_own():
-    one, two, three = (Item(letter * 64, letter) for letter in "abc")
-    names = [Part(items).name for items in ((one,), (one, two), (one, three), (one, two, three))]
-    assert len(set(names)) == 4
-    assert Part((one, two)).name == names[1]
-
-
 def test_a_full_gpu_halves_the_batch(tmp_path):
     class Small(FakeImage):
         def encode(self, pixels):
@@ -260,37 +167,6 @@ def test_a_machine_that_sees_no_data_blames_no_image(tmp_path):
     assert report == workers.Report(0, [], f"{MACHINE} sees no folder {away}: every machine must see it, at this path")
 
 
-nodes = st.lists(
-    st.builds(cluster.Node, st.integers(0, 64).map(float), st.integers(0, 8).map(float)), min_size=1, max_size=9
-)
-
-
-@given(nodes)
-def test_every_machine_keeps_room_for_a_decoder_on_each_core(machines):
-    if not any(node.cpus for node in machines):
-        with pytest.raises(Refused, match="no CPU core"):
-            cluster.Pool.of(machines, "cpu")
-        return
-    found = cluster.Pool.of(machines, "cpu")
-    assert found.encoders == sum(int(node.cpus) // found.threads for node in machines)
-    assert 1 <= found.threads <= cluster.THREADS
-    for node in machines:
-        left = node.cpus - node.cpus // found.threads * found.cpus
-        assert left >= node.cpus * found.decoder_cpus - 1e-9
-    assert found.decoders == sum(node.cpus for node in machines)
-
-
-@given(nodes)
-def test_every_gpu_has_one_encoder(machines):
-    gpus, cores = sum(node.gpus for node in machines), sum(node.cpus for node in machines)
-    if not gpus or not cores:
-        with pytest.raises(Refused, match=f"has {gpus:.0f} GPUs and {cores:.0f} CPU cores"):
-            cluster.Pool.of(machines, "cuda")
-        return
-    found = cluster.Pool.of(machines, "cuda")
-    assert (found.encoders, found.gpus, found.decoders) == (gpus, 1, cores)
-
-
 def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_path, monkeypatch):
     located = catalogue.locate("text", str(text_folder(tmp_path / "driver")))
     assert workers.here(located) == located
@@ -306,40 +182,6 @@ def test_weights_are_found_by_path_or_by_name_and_their_digest_is_checked(tmp_pa
     monkeypatch.setattr(catalogue, "locate", lambda kind, name: other)
     with pytest.raises(Refused, match=f"{MACHINE} has other weights of .*\n  {moved}: sha256 ffffffff, the driver's"):
         workers.here(located)
-
-
-def test_the_local_engine_never_imports_ray(tmp_path):
-    code = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent.parent / "helpers")!r})
-from pathlib import Path
-import fake_cluster
-data = fake_cluster.draw(Path({str(tmp_path / "data")!r}), 3)
-fake_cluster.install(Path({str(tmp_path / "log")!r}))
-from extract.__main__ import main
-main(["--data", str(data), "--features", {str(tmp_path / "features")!r}, *fake_cluster.OPTIONS])
-print({{"ray", "pyarrow"}} & set(sys.modules))
-"""
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent
-    )
-    assert answer.stdout == "set()\n", answer.stderr
-
-
-@pytest.mark.parametrize("stop", ["closed", "interrupted"])
-def test_an_interrupted_decoder_never_gives_another_images_pixels(tmp_path, child, stop):
-    paths = [tmp_path / f"{name}.png" for name in ("red", "green", "blue", "black", "white")]
-    for path in paths:
-        Image.new("RGB", (9, 5), path.stem).save(path)
-    red, green, blue, black, white = (Item(hashlib.sha256(path.read_bytes()).hexdigest(), path) for path in paths)
-    answers = child.decode([red, green, blue], images.decode_each)
-    next(answers)
-    if stop == "closed":
-        answers.close()
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            answers.throw(KeyboardInterrupt)
-    check(child, [black, white])
 
 
 def test_a_grid_that_a_machine_finds_by_name_stays_a_grid(tmp_path, monkeypatch):
