@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent.parent / "helpers" / "train_tiny_system.py"
 
 def killed(name: str, encoders: Path, checkpoints: Path, step: int, wait: float) -> None:
     """Train in a process of its own, and kill it `wait` seconds after step `step`, or the first after it, has begun."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)])}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2]), str(SCRIPT.parent)])}
     command = [sys.executable, str(SCRIPT), name, str(encoders), str(checkpoints)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None

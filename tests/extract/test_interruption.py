@@ -37,7 +37,7 @@ class Run:
         place.mkdir(exist_ok=True)
         self.features, self.log = place / "features", place / f"{name}.log"
         command = [sys.executable, str(SCRIPT), str(self.log), "--data", str(data), "--features", str(self.features)]
-        env = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent.parent), str(SCRIPT.parent)])}
+        env = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parents[2]), str(SCRIPT.parent)])}
         env["SLOW_AFTER"] = slow_after
         self.process = subprocess.Popen(
             [*command, "--device", "cpu", "--dtype", "float32", "--quiet", "--batch-size", "4", *more],

@@ -271,7 +271,7 @@ def test_runs_of_unequal_rates_take_one_update(monkeypatch, at_once):
         assert len(calls) == (2 if at_once else 32)  # weights and biases; before, of each run
         plain.step(grads)
     for ours, theirs in zip(params, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)  # rounding; test_optim has torch's own
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)  # rounding; test_stack has torch's own
 
 
 def test_heads_share_one_copy_of_the_standardised_vectors(monkeypatch):
