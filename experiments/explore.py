@@ -47,4 +47,4 @@ def explore(data: Place, out: Path, images: bool = True, quiet: bool = True) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    errors.leave(errors.run(main))

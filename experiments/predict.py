@@ -142,4 +142,4 @@ def _refuse_unclear(one_meme: bool, split: str | None, lines: str | None) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    errors.leave(errors.run(main))

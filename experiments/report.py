@@ -109,4 +109,4 @@ def refuse_other_data(results: "Results", summary: "DatasetSummary") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    errors.leave(errors.run(main))

@@ -105,4 +105,4 @@ def check(wanted: Sequence[str], submission: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    errors.leave(errors.run(main))

@@ -236,4 +236,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main, goes_on=True))
+    errors.leave(errors.run(main, goes_on=True))

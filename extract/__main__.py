@@ -1,7 +1,5 @@
 """Stage 1's command: check the memes, plan what is left to encode, encode it in parts, publish."""
 
-import sys
-
 from extract import errors
 from extract.config import ExtractConfig
 
@@ -16,4 +14,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main, goes_on=True))
+    errors.leave(errors.run(main, goes_on=True))

@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import sys
 from contextlib import suppress
 
 from extract import errors, places, store
@@ -91,4 +90,4 @@ def _say_unpublished(features: Place) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    errors.leave(errors.run(main))

@@ -34,4 +34,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(lambda: main(sys.argv[1:])))
+    errors.leave(errors.run(lambda: main(sys.argv[1:])))

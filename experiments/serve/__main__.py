@@ -79,4 +79,4 @@ def run(app: "Starlette", door: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main))
+    errors.leave(errors.run(main))

@@ -157,4 +157,4 @@ def predict(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main, goes_on=True))
+    errors.leave(errors.run(main, goes_on=True))

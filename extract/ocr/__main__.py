@@ -1,7 +1,6 @@
 """`python -m extract.ocr`: read the words on memes whose text nobody has typed."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from extract import errors
@@ -64,4 +63,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(errors.run(main, goes_on=True))
+    errors.leave(errors.run(main, goes_on=True))

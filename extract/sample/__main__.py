@@ -1,11 +1,10 @@
 """`python -m extract.sample`: draw sample memes into a folder; the same command goes on where it was interrupted."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from extract.errors import run
+from extract.errors import leave, run
 from extract.sample import draw
 from extract.sample.plan import SampleSettings
 
@@ -38,4 +37,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, goes_on=True))
+    leave(run(main, goes_on=True))

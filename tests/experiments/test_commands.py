@@ -20,6 +20,7 @@ import pytest
 import tiny_encoders
 from fake_reader import FakeReader
 
+from extract import errors
 from extract.encoders import catalogue
 from extract.ocr.reader import ReaderChoice
 from heads.models import HEADS
@@ -69,6 +70,8 @@ STAGE_1 = {"config", "stage", "publish", "parts", "ray_engine", "inspect", "samp
 
 PROBE = """
 import runpy, sys
+from extract import errors
+errors.leave = sys.exit
 sys.argv = ["x", "--help"]
 try:
     runpy.run_module({name!r}, run_name="__main__")
@@ -135,6 +138,7 @@ def test_ctrl_c_says_whether_the_same_command_goes_on(name, monkeypatch, capsys)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    monkeypatch.setattr(errors, "leave", sys.exit)
     monkeypatch.setattr(sys, "argv", ["x"])
     with pytest.raises(SystemExit) as left:
         runpy.run_module(name, run_name="__main__")

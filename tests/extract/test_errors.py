@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +62,33 @@ def test_ctrl_c_says_what_becomes_of_the_work(capsys):
     assert errors.run(main) == errors.run(main, goes_on=True) == 130
     kept = "what is finished is kept, and the same command goes on from there"
     assert capsys.readouterr().err == f"interrupted\ninterrupted: {kept}\n"
+
+
+CHILD = """
+import atexit, sys
+from extract import errors
+class Undone:
+    def __del__(self): print("taken down")
+kept = Undone()
+atexit.register(print, "at exit")
+print("out", end=" ")
+print("err", end="", file=sys.stderr)
+errors.leave(errors.run(lambda: 3))
+"""
+
+
+def test_a_command_leaves_with_its_status_and_all_that_it_printed():
+    child = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True)
+    assert (child.returncode, child.stdout, child.stderr) == (3, "out at exit\n", "err")
+
+
+def test_a_command_that_nobody_reads_any_more_does_not_leave_as_if_all_were_well():
+    read, written = os.pipe()
+    os.close(read)
+    code = "from extract import errors; print('lost'); errors.leave(0)"
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=written, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": ""},
+    )  # fmt: skip
+    os.close(written)
+    assert (child.returncode, child.stderr) == (1, "")
