@@ -178,7 +178,7 @@ class Stack:
             self.weights.copy_(weights)
         elif weights is not None:
             self.weights = weights.to(self.target.device)
-        with torch.no_grad(), torch.autocast(self.target.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
+        with torch.no_grad(), self._products(feed.dtype):
             self.head.begin_epoch(feed.in_order(), self.label)
         total = torch.zeros(len(self.runs), device=self.target.device)
         steps = 0
@@ -210,8 +210,16 @@ class Stack:
             self.dropout_bytes, self.noise = self.noise.taken, own
         return self.noise.draw(self.dropout_bytes * batch.places.shape[1])
 
+    def _products(self, dtype: torch.dtype) -> torch.autocast:
+        """Within, products are of this precision.
+
+        Rounded weights are not kept for a second product: whoever leaves autocast empties what all threads have kept,
+        and whether a layer's gradient is rounded once or twice would be chance.
+        """
+        return torch.autocast(self.target.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
+
     def _losses(self, batch: Batch, dtype: torch.dtype) -> Float[Tensor, "run batch"]:
-        with torch.autocast(self.target.device.type, dtype, enabled=dtype != torch.float32):
+        with self._products(dtype):
             row = batch.row
             return self.head.losses(batch.text_vec, batch.image_vec, self.target[row], row, self.noise)
 
@@ -253,7 +261,7 @@ class Stack:
     @torch.no_grad()
     def logits(self, feed: Feed) -> Float[Tensor, "run n"]:
         """Logits of rows in their order by the averaged weights, in the precision of training."""
-        with self._averaged(), torch.autocast(self.target.device.type, feed.dtype, enabled=feed.dtype != torch.float32):
+        with self._averaged(), self._products(feed.dtype):
             return torch.cat([self.head(text, image) for text, image in feed.in_order()], dim=1)
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from heads import train as training
 from heads.metrics import auc_roc
-from heads.mlp import DropoutNoise
+from heads.mlp import DropoutNoise, StackedLinear
 from heads.models import HEADS
 from heads.rows import BLOCK, Feed, Rows, Scaling
 from heads.settings import HeadSettings, seeded
@@ -275,6 +275,21 @@ def test_rows_beyond_the_cache_train_as_well():
 def test_a_small_split_is_passed_several_times():
     steps = list(feed(100, 1 << 30).epoch(1, replace(QUICK, batch_size=32, min_steps=9), [seeded(0, "order")]))
     assert len(steps) == 12  # three passes of four
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_whoever_empties_autocasts_cache_in_another_thread_changes_no_bit(head, monkeypatch):
+    runs = [replace(QUICK, seed=seed) for seed in range(2)]
+    alone = fit(head, TRAIN, DEV, runs, precision="bfloat16").state()
+    forward = StackedLinear.forward
+
+    def emptied(self, vec):
+        torch.clear_autocast_cache()
+        return forward(self, vec)
+
+    monkeypatch.setattr(StackedLinear, "forward", emptied)
+    beside = fit(head, TRAIN, DEV, runs, precision="bfloat16").state()
+    assert [name for name, tensor in alone.items() if not torch.equal(tensor, beside[name])] == []
 
 
 def test_a_run_that_diverges_keeps_its_start():
