@@ -11,7 +11,7 @@ from heads.head import REGRESSIONS_ON_BOTH, Head
 from heads.interactions import dropped, product, unit
 from heads.metrics import auc_roc
 from heads.mlp import DropoutNoise, StackedLinear, StackedMLP
-from heads.rows import blocks
+from heads.rows import IN_CACHE, blocks
 from heads.settings import HeadSettings
 
 MARGIN = 0.1  # by which a meme of the same label is to be nearer than one of the other
@@ -109,10 +109,12 @@ class RetrievalHead(Head):
 
     def begin_epoch(self, blocks: Blocks, label: Int[Tensor, " n"]) -> None:
         """Fill the bank with train as it looks now, and find each meme's nearest of either label in it."""
-        every = torch.cat([unit(self.hidden(*block)) for block in blocks], dim=1)
-        held = evenly(len(label), label.device)
-        self.bank = every[:, held.to(every.device, non_blocking=True)]
-        self.gold, self.hard = nearest(every, self.bank, label, held)
+        hidden = torch.cat([self.hidden(*block) for block in blocks], dim=1)
+        every, held = unit(hidden), evenly(len(label), label.device)
+        there = held.to(every.device, non_blocking=True)
+        self.bank = every[:, there]
+        every = every.to(hidden.dtype)  # rounded once, for all products
+        self.gold, self.hard = nearest(every, every[:, there], label, held)
 
     def settle(self, train: Blocks, label: Int[Tensor, " train"], dev: Blocks, dev_label: Int[Tensor, " dev"]) -> None:
         """Remember train, and choose for each run how many neighbours vote, and whether they do."""
@@ -204,12 +206,14 @@ def nearest(
     label, held: on the CPU.
     """
     place = torch.empty(2, *every.shape[:2], dtype=torch.long, device=every.device)  # by label, the nearest with it
+    row = torch.arange(IN_CACHE, device=every.device)
     for its_place, (with_label, column) in zip(place, by_label(label, held), strict=True):
         with_label, column = (places.to(every.device, non_blocking=True) for places in (with_label, column))
         known = bank[:, with_label].transpose(1, 2)
-        for part in blocks(every.shape[1], AT_ONCE):
+        for part in blocks(every.shape[1], IN_CACHE):
             for run, vec in enumerate(every[:, part]):
-                cosine = (vec @ known[run]).scatter_(1, column[part, None], -2)
+                cosine = vec @ known[run]
+                cosine[row[: len(vec)], column[part]] = -2
                 cosine[:, -1] = -2
                 its_place[run, part] = with_label[cosine.max(dim=1).indices]
     positive = label.to(every.device, non_blocking=True).bool()

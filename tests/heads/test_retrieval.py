@@ -72,7 +72,7 @@ def test_a_meme_is_never_its_own_gold():
 
 
 def test_the_nearest_are_those_of_a_plain_search(monkeypatch):
-    monkeypatch.setattr("heads.retrieval.AT_ONCE", 7)
+    monkeypatch.setattr("heads.retrieval.IN_CACHE", 7)
     generator = torch.Generator().manual_seed(1)
     every = F.normalize(torch.randn(2, 40, 3, generator=generator), dim=-1)
     label, held = torch.randint(0, 2, (40,), generator=generator), torch.arange(13) * 3
