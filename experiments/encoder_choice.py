@@ -41,17 +41,17 @@ def chosen(folders: Folders, kind: str, name: str | None, features: Place) -> li
         return candidates(folders, kind)
     if name is None or "+" not in name:
         return [choose(folders, kind, name, features)]
-    found, faults = [], []
+    folders_chosen, faults = [], []
     for part in name.split("+"):
         try:
-            found.append(choose(folders, kind, part.strip(), features))
+            folders_chosen.append(choose(folders, kind, part.strip(), features))
         except Refused as refusal:
             faults.append(str(refusal))
     if faults:
         raise Refused("\n\n".join(faults))
-    if twice := [each for each, count in Counter(folder.name for folder in found).items() if count > 1]:
+    if twice := [each for each, count in Counter(folder.name for folder in folders_chosen).items() if count > 1]:
         raise Refused(f"--{kind}-encoder {name} names {', '.join(twice)} twice")
-    return found
+    return folders_chosen
 
 
 def choose(folders: Folders, kind: str, name: str | None, features: Place) -> EncoderFolder:

@@ -90,20 +90,20 @@ def leaderboard(
     names, device = head_names(heads), resolve_device(device)
     called = dataset_names(folders)
     asked_of = [tasks_of(folder, names, text_encoder, image_encoder) for folder in folders]  # refused before any work
-    found = []
+    made = []
     for dataset, (tasks, notes) in zip(called, asked_of, strict=True):
         into = Path(out) / dataset if len(folders) > 1 else Path(out)
         if not quiet:
             encoders = {each.name for task in tasks for each in task.encoders.values()}
             print(f"{dataset}: {len(tasks):,} rows, {len(encoders):,} encoders", file=sys.stderr)
         tasks, trained, lost = train(tasks, seeds, into, device, quiet)
-        found.append(standings.leaderboard(dataset, tasks, trained, seeds, [*notes, *lost]))
-        draw(into, found[-1])
-        boards.write(into, found[-1])
-    across = standings.across(found) if len(found) > 1 else None
+        made.append(standings.leaderboard(dataset, tasks, trained, seeds, [*notes, *lost]))
+        draw(into, made[-1])
+        boards.write(into, made[-1])
+    across = standings.across(made) if len(made) > 1 else None
     if across:
         boards.write_across(Path(out), across)
-    return Leaderboards(found, across)
+    return Leaderboards(made, across)
 
 
 def dataset_names(folders: Sequence[Place]) -> list[str]:
@@ -207,18 +207,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
-    found = leaderboard(**vars(options), quiet=False)
+    result = leaderboard(**vars(options), quiet=False)
 
     from experiments.tables import plain
     from experiments.words import boards as words
 
-    for board in found.boards:
+    for board in result.boards:
         shown = words.level_table(board, f"{board.dataset}: level with the best, {words.order(board)} first")
         print(plain(shown), end="\n\n")
         print("\n".join([*words.leaderboard(board), *board.notes]), end="\n\n")
-    if found.across:
-        print(plain(words.across_table(found.across, "Over all datasets")), end="\n\n")
-        print("\n".join([*words.across(found.across), *found.across.notes]))
+    if result.across:
+        print(plain(words.across_table(result.across, "Over all datasets")), end="\n\n")
+        print("\n".join([*words.across(result.across), *result.across.notes]))
     if lacking := errors.not_installed(DRAWN_BY, "report"):
         print(f"no drawings: {lacking}", file=sys.stderr)
     print(f"Written to {options.out}: leaderboard.md, .csv, .tex, .json, and drawings.", file=sys.stderr)

@@ -106,9 +106,9 @@ def learning_curve(
                 for name in kinds
                 for size, its in subsets.items()
             }
-            found = learning.evaluate(of_split, memes, kinds, split.name, labelled.pairs.label == 1, labelled.group)
-            points += found[0]
-            laws += found[1] if any(split is each for each in judged) else []
+            evaluated = learning.evaluate(of_split, memes, kinds, split.name, labelled.pairs.label == 1, labelled.group)
+            points += evaluated[0]
+            laws += evaluated[1] if any(split is each for each in judged) else []
         curve = record.LearningCurve(
             encoders=data.encoders,
             splits=[size_of(split) for split in data.splits],

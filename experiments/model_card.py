@@ -91,14 +91,14 @@ def memory(saved: SavedHead, files: dict[str, str]) -> list[str]:
 def front_matter(results: Results, rows: list[Row], title: str) -> list[str]:
     """Return the card's YAML (JSON, which is YAML) of the judged splits' figures."""
     kind = "mean" if any(row.kind == "mean" for row in rows) else "head"  # of a single run there is no mean
-    found = [
+    metrics = [
         {"type": name, "value": round(row.metrics[name].mean, 4), "name": f"{METRICS[name].title}, {row.split}"}
         for row in rows
         for name in ("auc_roc", "average_precision", "accuracy")
         if row.split in results.comparison.judged and row.kind == kind
     ]
     result = {"task": {"type": "image-text-classification"}, "dataset": {"type": "memes", "name": "see Data"}}
-    index = [{"name": title, "results": [result | {"metrics": found}]}]
+    index = [{"name": title, "results": [result | {"metrics": metrics}]}]
     about = {"library_name": "pytorch", "tags": ["memes", "multimodal", "frozen-encoders"], "model-index": index}
     return [f"{key}: {json.dumps(value)}" for key, value in about.items()]
 

@@ -69,10 +69,10 @@ def references(data: Data) -> list[Reference]:
         )
         regressions = [fits[side].result() for side in sides]
         chance = majority(label, {split.name: len(split) for split in splits})
-        found = [chance, *regressions, neighbours.result()]
+        fitted = [chance, *regressions, neighbours.result()]
     if len(train) == len(data.train):
-        return found
-    return [replace(each, settings={**each.settings, "train_memes": len(train)}) for each in found]
+        return fitted
+    return [replace(each, settings={**each.settings, "train_memes": len(train)}) for each in fitted]
 
 
 def some(train: Split) -> Split:
@@ -87,12 +87,12 @@ def standardised(train: Split, splits: list[Split], side: str) -> Vectors:
     vectors = {split.name: getattr(split.pairs, f"{side}_vec") for split in (train, *splits)}
     scale = Scaling.fit(vectors[train.name])
     unit = (vectors[train.name].shape[1] / SQUARED_NORM) ** 0.5
-    found = {}
+    scaled = {}
     for name, vector in vectors.items():
-        found[name] = np.empty(vector.shape, np.float32)
+        scaled[name] = np.empty(vector.shape, np.float32)
         for rows in blocks(len(vector), IN_CACHE):
-            found[name][rows] = scale(read_rows(vector, rows)) * unit
-    return found
+            scaled[name][rows] = scale(read_rows(vector, rows)) * unit
+    return scaled
 
 
 def even(vector: Float[np.ndarray, "n dim"], widths: Sequence[int]) -> Float[np.ndarray, "n dim"]:
@@ -139,7 +139,7 @@ def nearest_neighbours(
             near = torch.cat([(part @ known.T).topk(counts[-1]).indices for part in asked.split(QUERIES)])
             hits[split] = torch.from_numpy(label)[near].cumsum(dim=1)
     k = max(counts, key=lambda k: (dev_auc(hits[dev][:, k - 1].double().numpy(), dev_label), k))
-    best = {split: ((found[:, k - 1] + 1) / (k + 2)).logit()[None] for split, found in hits.items()}
+    best = {split: ((its[:, k - 1] + 1) / (k + 2)).logit()[None] for split, its in hits.items()}
     return Reference(name, {"k": k}, best, time.perf_counter() - start)
 
 

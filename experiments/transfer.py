@@ -31,10 +31,10 @@ def with_tests_on(data: Data, features: Place) -> Data:
             for file, part in zip(of_side, data.encoders[kind].parts, strict=True):
                 if file.identity.fingerprint != part.fingerprint:
                     raise Refused(others([file.identity], part, features))
-        found, notes = joined(files)
-        text = replace(found.pairs.text, split=MARK + name + (f"-{split}" if split != "test" else ""))
-        if len(found.labelled):
-            labelled.append((Split(replace(found.pairs, text=text), elsewhere=True), split, notes))
+        memes, notes = joined(files)
+        text = replace(memes.pairs.text, split=MARK + name + (f"-{split}" if split != "test" else ""))
+        if len(memes.labelled):
+            labelled.append((Split(replace(memes.pairs, text=text), elsewhere=True), split, notes))
     chosen = [each for each in labelled if each[1].startswith("test")] or labelled
     if not chosen:
         raise Refused(

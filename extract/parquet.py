@@ -136,7 +136,7 @@ def _value(scalar: Any) -> Any:
 
 def _absent(file: Any, column: str) -> set[int]:
     """Rows whose image is null. A row group's statistics tell whether there is any; only then is it read through."""
-    found: set[int] = set()
+    lacking: set[int] = set()
     start = 0
     for group in range(file.metadata.num_row_groups):
         about = file.metadata.row_group(group)
@@ -146,10 +146,10 @@ def _absent(file: Any, column: str) -> set[int]:
             row = start
             for batch in file.iter_batches(CELLS, row_groups=[group], columns=[column], use_threads=False):
                 cells = _cells(batch)
-                found.update(row + place for place in range(len(cells)) if not cells[place].is_valid)
+                lacking.update(row + place for place in range(len(cells)) if not cells[place].is_valid)
                 row += len(batch)
         start += about.num_rows
-    return found
+    return lacking
 
 
 def _cells(batch: Any) -> Any:

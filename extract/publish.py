@@ -224,7 +224,7 @@ def _refuse_constant(path: Place, rows: store.SplitRows, held: Held) -> None:
 
 
 def _fail(splits: Sequence[HashedSplit], undecodable: Undecodable, unwritten: list[str], features: Place) -> None:
-    faults = [f"{meme.id}  {reason}" for found in undecodable.values() for meme, reason in found]
+    faults = [f"{meme.id}  {reason}" for bad in undecodable.values() for meme, reason in bad]
     total = sum(len(split.memes) for split in splits)
     raise Failed(
         f"{len(faults):,} of {total:,} images cannot be decoded; {', '.join(unwritten)} "

@@ -99,11 +99,11 @@ class Remote:
         """Every file under this folder, relative to it, in order; empty where there is none."""
         with self._reaching() as (files, path):
             try:
-                found = files.find(path)
+                names = files.find(path)
             except FileNotFoundError:
                 return []
             start = len(path.strip("/")) + 1
-            return sorted(name.strip("/")[start:] for name in found)
+            return sorted(name.strip("/")[start:] for name in names)
 
     def children(self) -> list[str]:
         """Names of the files and folders right in this folder; empty where there is none."""
@@ -118,8 +118,8 @@ class Remote:
         wanted = pattern.split("/")
         below = {"/".join(name.split("/")[: len(wanted)]) for name in self.names()}
         for name in sorted(below):
-            found = name.split("/")
-            if len(found) == len(wanted) and all(map(fnmatchcase, found, wanted)):
+            steps = name.split("/")
+            if len(steps) == len(wanted) and all(map(fnmatchcase, steps, wanted)):
                 yield self / name
 
     def read_bytes(self) -> bytes:

@@ -97,11 +97,11 @@ class Fitted:
 
         Raises as `remembering` does.
         """
-        found = []
+        of_blocks = []
         for _, text, image in self.standardised(rows):
             of_stacks = [stack.voters(text, image) for _, stack in self.stacks]
-            found.append([torch.cat(part).mean(dim=0).cpu() for part in zip(*of_stacks, strict=True)])
-        share, cosine = (torch.cat(part) for part in zip(*found, strict=True))
+            of_blocks.append([torch.cat(part).mean(dim=0).cpu() for part in zip(*of_stacks, strict=True)])
+        share, cosine = (torch.cat(part) for part in zip(*of_blocks, strict=True))
         return share, cosine
 
     @property

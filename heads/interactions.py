@@ -128,8 +128,8 @@ class AttentionHead(Head):
         sides = self.image(image_vec), self.text(text_vec)
         image, text = (LENGTH * unit(dropped(vec, noise)) for vec in sides)
         query, key = ([torch.relu(layer(vec)) for vec in (image, text)] for layer in (self.query, self.key))
-        found = torch.stack([(query[0] * key[1]).sum(dim=-1), (query[1] * key[0]).sum(dim=-1)], dim=-1)
-        weight = torch.softmax(found, dim=-1)
+        agreement = torch.stack([(query[0] * key[1]).sum(dim=-1), (query[1] * key[0]).sum(dim=-1)], dim=-1)
+        weight = torch.softmax(agreement, dim=-1)
         weighed = torch.cat([weight[..., :1] * image, weight[..., 1:] * text], dim=-1)
         return self.joint(dropped(weighed, noise), noise)
 

@@ -194,8 +194,8 @@ def peak_memory(names: dict[str, str], scratch: Path, args: argparse.Namespace) 
 def machine(device: str) -> str:
     """What the figures were measured on."""
     here = f"{cores()} cores"
-    if (found := resolve_device(device)) != "cuda":
-        return here if found == "cpu" else f"Apple's GPU and {here}"
+    if (resolved := resolve_device(device)) != "cuda":
+        return here if resolved == "cpu" else f"Apple's GPU and {here}"
     import torch
 
     return f"{torch.cuda.get_device_name()} and {here}"

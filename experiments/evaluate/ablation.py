@@ -28,7 +28,7 @@ def ablations(data: Data, trained: Sequence[Trained], quiet: bool = True) -> lis
     jobs = [(split, each.fitted) for split in splits for each in trained if each.fitted]
     shown = tqdm(jobs, "ablation", leave=False, disable=quiet or None, delay=1)
     return [
-        found for split, fitted in shown for side in HEADS[fitted.head].sides for found in ablated(fitted, split, side)
+        each for split, fitted in shown for side in HEADS[fitted.head].sides for each in ablated(fitted, split, side)
     ]
 
 

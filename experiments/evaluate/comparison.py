@@ -125,12 +125,12 @@ def placeholders(split: Split) -> list[str]:
 
 def sizes(data: Data) -> list[SplitSize]:
     """Return what train, dev and test splits hold, and how much of the latter stands in train."""
-    found = [size(data.train)]
+    sizes = [size(data.train)]
     for split in (data.dev, *data.tests):
         shared = slices.held_by_train(split, data.train)
         shared["any"] = np.any(list(shared.values()), axis=0)
-        found.append(replace(size(split), in_train={what: int(mask.sum()) for what, mask in shared.items()}))
-    return found
+        sizes.append(replace(size(split), in_train={what: int(mask.sum()) for what, mask in shared.items()}))
+    return sizes
 
 
 def size(split: Split) -> SplitSize:

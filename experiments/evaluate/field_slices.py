@@ -93,7 +93,7 @@ def masks(data: Data, field: str) -> dict[str, dict[str, Bool[np.ndarray, " meme
 
     Raises Refused for a column that no meme has, or that has more than MOST_VALUES.
     """
-    found = {}
+    by_split = {}
     for split, values in column(data, field).items():
         words = [
             {said(each) for each in (value if isinstance(value, list) else [value])} or {NO_VALUE} for value in values
@@ -103,8 +103,8 @@ def masks(data: Data, field: str) -> dict[str, dict[str, Bool[np.ndarray, " meme
             raise Refused(
                 f"the column {field} has {len(names):,} values in {split}; slices need one with at most {MOST_VALUES}"
             )
-        found[split] = {name: np.array([name in each for each in words], dtype=bool) for name in names}
-    return found
+        by_split[split] = {name: np.array([name in each for each in words], dtype=bool) for name in names}
+    return by_split
 
 
 def said(value: Any) -> str:
@@ -128,7 +128,7 @@ def cut(
         return draws
 
     draws = resampling.bootstrap(scores.group, {"": recompute})[""]
-    found = []
+    field_slices = []
     for name, mask in masks.items():
         up, down = mask & scores.positive, mask & ~scores.positive
         area = NAN
@@ -145,8 +145,8 @@ def cut(
             count = len(np.unique(np.concatenate(groups)))
             ends = (NAN, NAN) if resampling.few(*groups) else intervals.score_interval(mean, variance, count)
             figures[what] = Figure(mean, NAN, *ends, undefined=int(np.isnan(mean)))
-        found.append(FieldSlice(head, split, name, int(mask.sum()), int(up.sum()), figures))
-    return found
+        field_slices.append(FieldSlice(head, split, name, int(mask.sum()), int(up.sum()), figures))
+    return field_slices
 
 
 def widest(

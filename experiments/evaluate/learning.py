@@ -167,13 +167,13 @@ def beside(curve: LearningCurve, board: Leaderboard | None) -> tuple[list[Replac
     ]
     if not own:
         return [], "other encoders"
-    found = []
+    replaced = []
     for each in own:
         for pair in board.others:
             if pair.against == each.name:
                 one, other = (rows[name].splits[pair.split].metrics["auc_roc"] for name in (pair.against, pair.head))
-                found.append(Replaced(each.head, each.encoders, rows[pair.head].encoders, one, other, pair))
-    return found, "" if found else "no other row"
+                replaced.append(Replaced(each.head, each.encoders, rows[pair.head].encoders, one, other, pair))
+    return replaced, "" if replaced else "no other row"
 
 
 def evaluate(

@@ -240,7 +240,7 @@ def ratios(judged: Judged, band: Band, stakes: Stakes) -> dict[str, tuple[np.nda
     positive, weight = judged.positive, judged.weight(stakes.prevalence)
     blocked, allowed = judged.probability >= band[1], judged.probability < band[0]
     missed, alarmed, decided = allowed & positive, blocked & ~positive, blocked | allowed
-    found = {
+    measures = {
         "recall": (blocked & positive, positive, 1.0),
         "precision": (weight * (blocked & positive), weight * blocked, 1.0),
         "false_alarms": (alarmed, ~positive, 1.0),
@@ -249,8 +249,10 @@ def ratios(judged: Judged, band: Band, stakes: Stakes) -> dict[str, tuple[np.nda
     }
     if stakes.miss > 0:
         most = max(stakes.miss, stakes.alarm)
-        found["cost"] = (weight * (stakes.miss * missed + stakes.alarm * alarmed) / most, weight, most)
-    return {name: (np.asarray(up, float), np.asarray(down, float), scale) for name, (up, down, scale) in found.items()}
+        measures["cost"] = (weight * (stakes.miss * missed + stakes.alarm * alarmed) / most, weight, most)
+    return {
+        name: (np.asarray(up, float), np.asarray(down, float), scale) for name, (up, down, scale) in measures.items()
+    }
 
 
 def figure(above: np.ndarray, below: np.ndarray, scale: float, draws: np.ndarray, group: np.ndarray) -> Figure:

@@ -84,12 +84,12 @@ def bootstrap(
                     parts[name].append(pool.submit(statistic, weight))
                     if number >= threads:
                         parts[name][number - threads].result()  # memory holds so many weights, and no more
-            found = {name: [part.result() for part in parts[name]] for name in statistics}
+            drawn = {name: [part.result() for part in parts[name]] for name in statistics}
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody wants what is queued
     return {
         name: {metric: np.concatenate([part[metric] for part in each]) for metric in each[0]}
-        for name, each in found.items()
+        for name, each in drawn.items()
         if each
     }
 

@@ -14,12 +14,12 @@ BANDS = (8, 16, 32, 64)  # word pieces: the longest text of each band but the la
 def masks(split: Split, train: Split) -> dict[str, Bool[np.ndarray, " meme"]]:
     """The slices of a split by name. Those that hold no meme, or all, are left out."""
     pairs = split.pairs
-    found = {"text occurs with both labels": with_both_labels(split)}
+    masks = {"text occurs with both labels": with_both_labels(split)}
     if pairs.tokens is not None:
-        found |= length_bands(pairs.tokens)
+        masks |= length_bands(pairs.tokens)
     shared = held_by_train(split, train)
-    found |= {"image also in train": shared["image"], "image not in train": ~shared["image"]}
-    return {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
+    masks |= {"image also in train": shared["image"], "image not in train": ~shared["image"]}
+    return {name: mask for name, mask in masks.items() if mask.any() and not mask.all()}
 
 
 def unseen(split: Split, train: Split) -> Int[np.ndarray, " some"]:

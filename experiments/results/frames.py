@@ -22,8 +22,8 @@ def together(parts: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
     """Return their rows one below the other; a frame without any where there is none."""
     import pandas as pd
 
-    found = list(parts)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    frames = list(parts)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def csv(table: "pd.DataFrame", float_format: str | None = "%.6f") -> str:
@@ -71,9 +71,9 @@ def leaderboard(board: Leaderboard) -> "pd.DataFrame":
     )
 
 
-def across(found: Across) -> "pd.DataFrame":
+def across(ranks: Across) -> "pd.DataFrame":
     """Return a row for each row that the datasets share: its mean rank, and AUC-ROC on each."""
     return frame(
-        {"name": name, "mean_rank": rank} | dict(zip(found.datasets, areas, strict=True))
-        for name, rank, areas in zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+        {"name": name, "mean_rank": rank} | dict(zip(ranks.datasets, areas, strict=True))
+        for name, rank, areas in zip(ranks.names, ranks.mean_rank, ranks.auc_roc, strict=True)
     )

@@ -64,8 +64,8 @@ def to_mlflow(results: Results, folder: Path) -> None:
 
     comparison = results.comparison
     client = mlflow.MlflowClient(folder.resolve().as_uri())
-    found = client.get_experiment_by_name("memefuse")
-    experiment = found.experiment_id if found else client.create_experiment("memefuse")
+    there = client.get_experiment_by_name("memefuse")
+    experiment = there.experiment_id if there else client.create_experiment("memefuse")
     run = client.create_run(experiment, run_name=comparison.run).info.run_id
     for side, encoder in comparison.encoders.items():
         client.log_param(run, f"{side}_encoder", encoder.name)

@@ -34,14 +34,14 @@ class Trainings:
         """Return each head's runs on these memes, and the references, by name."""
         memes = digest(data.splits)
         keys = {head: self.key(head, HEADS[head].sides, data, memes, map(asdict, its)) for head, its in runs.items()}
-        found = {head: kept(self.folder, key) for head, key in keys.items()}
-        if missing := {head: its for head, its in runs.items() if found[head] is None}:
+        trained = {head: kept(self.folder, key) for head, key in keys.items()}
+        if missing := {head: its for head, its in runs.items() if trained[head] is None}:
             for each in training.heads(data, missing, self.device, "none", quiet=True):
-                found[each.name] = keep(self.folder, keys[each.name], [each])
+                trained[each.name] = keep(self.folder, keys[each.name], [each])
         if references:
             key = self.key("references", tuple(data.encoders), data, memes)
-            found[key] = kept(self.folder, key) or keep(self.folder, key, training.references(data, quiet=True))
-        return {each.name: each for every in found.values() for each in every or []}
+            trained[key] = kept(self.folder, key) or keep(self.folder, key, training.references(data, quiet=True))
+        return {each.name: each for every in trained.values() for each in every or []}
 
     def key(self, what: str, sides: Sequence[str], data: Data, memes: str, runs: Any = ()) -> str:
         """Name a training by all that decides its numbers: encoders, memes, settings, seeds, device and versions."""

@@ -263,19 +263,19 @@ class Scorer:
     def _nearest(self, vectors: Mapping[str, Float[np.ndarray, "meme dim"]]) -> list[tuple[Neighbour, ...]]:
         """Of each meme those that vote, or would, with their shares; the larger the earlier."""
         assert self.memory is not None
-        known, found = self.memory.known, []
+        known, neighbours = self.memory.known, []
         unlabelled = np.full(len(vectors["text"]), -1)
         shares, cosines = self.deciding.fitted.voters(Rows(vectors["text"], vectors["image"], unlabelled))
         for share, cosine in zip(shares.numpy(), cosines.numpy(), strict=True):
             order = np.argsort(-share, kind="stable")[: np.count_nonzero(share)].tolist()
             figures = zip(cosine[order].tolist(), share[order].tolist(), strict=True)
-            found.append(
+            neighbours.append(
                 tuple(
                     Neighbour(at, known.ids[at], known.label[at], *both, self.memory.is_example(at))
                     for at, both in zip(order, figures, strict=True)
                 )
             )
-        return found
+        return neighbours
 
     def _with(self, path: Path, skip: bool, quiet: bool) -> "Scorer":
         """This scorer, whose deciding head remembers the memes of a file, too. Raises as `load` has it."""

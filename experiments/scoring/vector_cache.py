@@ -42,15 +42,15 @@ class VectorCache:
         """The vectors that it holds; contents that it does not hold are left out."""
 
         def read(database: sqlite3.Connection) -> dict[str, np.ndarray]:
-            found = {}
+            vectors = {}
             for start in range(0, len(contents), AT_ONCE):
                 some = contents[start : start + AT_ONCE]
                 marks = ",".join("?" * len(some))
                 for content, value in database.execute(
                     f"SELECT content, value FROM vector WHERE content IN ({marks})", some
                 ):
-                    found[content] = np.frombuffer(value, "<f4")
-            return {content: vector for content, vector in found.items() if len(vector) == self.dim}
+                    vectors[content] = np.frombuffer(value, "<f4")
+            return {content: vector for content, vector in vectors.items() if len(vector) == self.dim}
 
         return self._use(read, {}) if self.path.exists() else {}
 

@@ -51,7 +51,7 @@ def parse(words: Sequence[str]) -> Grid:
         elif name in grid:
             faults.append(f"{name}: given twice")
         else:
-            grid[name] = [found for value in values if (found := _value(name, value, faults)) is not None]
+            grid[name] = [read for value in values if (read := _value(name, value, faults)) is not None]
             given = grid[name]
             faults += [f"{name}: {value} is given twice" for place, value in enumerate(given) if value in given[:place]]
     if faults:
@@ -91,8 +91,8 @@ def combinations(grid: Mapping[str, Sequence[Any]], draws: int | None = None, se
 
 def _combination(grid: Mapping[str, Sequence[Any]], number: int) -> dict[str, Any]:
     """The combination of that number: its digits, each in the base of a setting's values, pick them."""
-    found = {}
+    sampled = {}
     for name, values in grid.items():
         number, place = divmod(number, len(values))
-        found[name] = values[place]
-    return found
+        sampled[name] = values[place]
+    return sampled

@@ -63,22 +63,22 @@ def measured(board: Leaderboard, encoder: str) -> bool:
     return not rows or any(not math.isnan(each.seconds) for each in rows)
 
 
-def across(found: Across) -> list[str]:
+def across(ranks: Across) -> list[str]:
     """What several datasets say together of the rows that they share."""
-    if not found.names:
-        return [f"No row stands in all {len(found.datasets)} leaderboards: nothing can be ranked."]
-    said = [f"Over {len(found.datasets)} datasets, {found.names[0]} has the best mean rank, {found.mean_rank[0]:.2f}."]
-    if math.isnan(found.p):
-        counts = f"{len(found.datasets)} datasets and {len(found.names)} rows"
+    if not ranks.names:
+        return [f"No row stands in all {len(ranks.datasets)} leaderboards: nothing can be ranked."]
+    said = [f"Over {len(ranks.datasets)} datasets, {ranks.names[0]} has the best mean rank, {ranks.mean_rank[0]:.2f}."]
+    if math.isnan(ranks.p):
+        counts = f"{len(ranks.datasets)} datasets and {len(ranks.names)} rows"
         return [*said, f"{counts} are too few to test ranks: that takes 6 and 3."]
-    said.append(f"Friedman's test that all rows are alike: {p_is(found.p)}.")
-    near = sum(rank - found.mean_rank[0] <= found.critical for rank in found.mean_rank) - 1
-    if found.p >= 0.05:
+    said.append(f"Friedman's test that all rows are alike: {p_is(ranks.p)}.")
+    near = sum(rank - ranks.mean_rank[0] <= ranks.critical for rank in ranks.mean_rank) - 1
+    if ranks.p >= 0.05:
         return [*said, "No row is shown to differ from another."]
     return [
         *said,
-        f"Mean ranks differ where they are {found.critical:.2f} apart (Nemenyi, .05): {near} of the "
-        f"{len(found.names) - 1} others are not told apart from the first.",
+        f"Mean ranks differ where they are {ranks.critical:.2f} apart (Nemenyi, .05): {near} of the "
+        f"{len(ranks.names) - 1} others are not told apart from the first.",
     ]
 
 
@@ -138,15 +138,15 @@ def leaderboard_markdown(board: Leaderboard) -> str:
     )
 
 
-def across_table(found: Across, title: str = "") -> Table:
+def across_table(ranks: Across, title: str = "") -> Table:
     rows = [
         [name, f"{rank:.2f}", *map(bare, areas)]
-        for name, rank, areas in zip(found.names, found.mean_rank, found.auc_roc, strict=True)
+        for name, rank, areas in zip(ranks.names, ranks.mean_rank, ranks.auc_roc, strict=True)
     ]
-    return Table(title, ["", "mean rank", *found.datasets], rows)
+    return Table(title, ["", "mean rank", *ranks.datasets], rows)
 
 
-def across_markdown(found: Across) -> str:
-    title = f"# Which encoders, over {len(found.datasets)} datasets?"
-    said = [*across(found), *found.notes]
-    return page(title, said, "Test AUC-ROC, and ranks by it.", across_table(found))
+def across_markdown(ranks: Across) -> str:
+    title = f"# Which encoders, over {len(ranks.datasets)} datasets?"
+    said = [*across(ranks), *ranks.notes]
+    return page(title, said, "Test AUC-ROC, and ranks by it.", across_table(ranks))

@@ -86,8 +86,8 @@ def operating_table(answer: OperatingPoints, head: str, split: str) -> Table:
             return [""] * (len(header) - 2)
         shown = {name: with_interval(each) for name, each in figures.items()}
         reviewed = shown["reviewed"] if point.low < point.high else "none"
-        found = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
-        return [*found, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
+        cells = [shown["recall"], shown["precision"], per_thousand(figures["false_alarms"]), reviewed]
+        return [*cells, shown["error"], *([per_thousand(figures["cost"])] if cost else [])]
 
     rows = [[point.goal, operating_goal(point), *cells(point)] for point in points]
     return Table(f"Operating points of {head} on {split}", header, rows, words=(0, 1))

@@ -46,9 +46,9 @@ class FusedConv(nn.Module):
                 return self._fused(x, shortcut)
             expected = self._plain(x, shortcut)
             torch.full_like(expected, torch.nan)  # let go of: the result's memory, which is given as a summand of 0
-            found, self.tried = self._fused(x, shortcut), True
-            if torch.allclose(found.float(), expected.float(), rtol=0, atol=ALIKE * expected.abs().max().item()):
-                return found
+            fused, self.tried = self._fused(x, shortcut), True
+            if torch.allclose(fused.float(), expected.float(), rtol=0, atol=ALIKE * expected.abs().max().item()):
+                return fused
             why = "other values"
         except torch.OutOfMemoryError:
             raise
@@ -66,5 +66,5 @@ class FusedConv(nn.Module):
         return torch.cudnn_convolution_add_relu(x, conv.weight, shortcut, 1.0, conv.bias, *how)
 
     def _plain(self, x: Tensor, shortcut: Tensor | None) -> Tensor:
-        found = self.conv(x)
-        return torch.relu(found if shortcut is None else found.add_(shortcut))
+        convolved = self.conv(x)
+        return torch.relu(convolved if shortcut is None else convolved.add_(shortcut))

@@ -198,9 +198,9 @@ class Stem(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "batch 3 high wide"]
     ) -> Float[Tensor, "batch twice_channels lower narrower"]:
-        found = self.maxpool(self.relu(self.conv(pixels)))
-        rounded = found.to(self.dtype)
-        return torch.cat([rounded, (found - rounded).to(self.dtype)], dim=1)
+        pooled = self.maxpool(self.relu(self.conv(pixels)))
+        rounded = pooled.to(self.dtype)
+        return torch.cat([rounded, (pooled - rounded).to(self.dtype)], dim=1)
 
 
 def shorten(net: ResNet, dtype: torch.dtype) -> None:
