@@ -346,6 +346,8 @@ def test_a_killed_decoder_loses_nothing_and_blames_no_image(tmp_path, extract, m
     """The worker process itself, not its child."""
     pids = tmp_path / "pids"
     code = f"import os; open({str(pids)!r}, 'a').write(str(os.getppid()) + chr(10)); "
+    code += "import time; from extract.encoders import reading; pixels = reading.pixels; "
+    code += "reading.pixels = lambda *image: time.sleep(.2) or pixels(*image); "  # else all is decoded by then
     code += "from extract.ray_engine import decoder; decoder.main()"
     monkeypatch.setattr(decoder, "CHILD", ("-c", code))
     extract.slow(0.05)
