@@ -12,9 +12,10 @@ from extract.machine import DEVICES
 ENCODERS = {"text": "all-MiniLM-L6-v2", "image": "resnet50-keras"}  # to be had without a hub
 
 
-def count(
+def add_number(
     parser: argparse.ArgumentParser, name: str, default: int, what: str, kind: Callable[[str], int] = at_least_one
 ) -> None:
+    """Add an option that takes a whole number."""
     parser.add_argument(name, type=kind, default=default, metavar="N", help=f"{what} (default: {default})")
 
 
@@ -29,8 +30,8 @@ examples:
 """)  # fmt: skip
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="dataset whose first train rows are used (default: drawn memes)")
-    count(parser, "--rows", 512, "memes", int)
-    count(parser, "--repeats", 3, "interleaved repeats", int)
+    add_number(parser, "--rows", 512, "memes", int)
+    add_number(parser, "--repeats", 3, "interleaved repeats", int)
     for kind, name in ENCODERS.items():
         add(f"--{kind}-encoder", metavar="E", help=f"name or folder (default: {name})")
     sizes = ("ResNet-50", *VISION)
@@ -52,8 +53,8 @@ examples:
   python -m experiments.bench gpu
   python -m experiments.bench gpu --rows 512 --no-tests
 """)  # fmt: skip
-    count(parser, "--rows", 1536, "drawn memes for stage 1")
-    count(parser, "--repeats", 2, "interleaved repeats of stage 1")
+    add_number(parser, "--rows", 1536, "drawn memes for stage 1")
+    add_number(parser, "--repeats", 2, "interleaved repeats of stage 1")
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests that need a GPU")
     return with_out(parser)
 
@@ -73,16 +74,16 @@ examples:
 """)  # fmt: skip
     add = parser.add_argument
     add("--train", type=at_least_one, default=8500, metavar="N", help="rows (default: 8500, as in Hateful Memes)")
-    count(parser, "--dev", 500, "rows")
-    count(parser, "--test", 1000, "rows")
+    add_number(parser, "--dev", 500, "rows")
+    add_number(parser, "--test", 1000, "rows")
     dims_help = "of text and image vectors (default: 768 2048)"
     add("--dims", type=at_least_one, nargs=2, default=[768, 2048], metavar="D", help=dims_help)
-    count(parser, "--seeds", 5, "runs of each head")
-    count(parser, "--baseline-seeds", 1, "runs of each head that the plain way trains, its time scaled to --seeds")
-    count(parser, "--repeats", 3, "of which the median counts")
+    add_number(parser, "--seeds", 5, "runs of each head")
+    add_number(parser, "--baseline-seeds", 1, "runs of each head that the plain way trains, its time scaled to --seeds")
+    add_number(parser, "--repeats", 3, "of which the median counts")
     add("--device", choices=DEVICES, default="auto", help="where heads train (default: auto)")
     add("--scaling", action="store_true", help="instead: how time and memory grow with rows, dims and runs, as a plot")
-    count(parser, "--rows", 1_000_000, "the most rows of --scaling")
+    add_number(parser, "--rows", 1_000_000, "the most rows of --scaling")
     return with_out(parser, "where bench_heads.* go")
 
 
@@ -92,8 +93,8 @@ def ray() -> argparse.ArgumentParser:
         "resuming."
     )
     parser = parser_of("bench ray", what, "example:\n  python -m experiments.bench ray --rows 128")
-    count(parser, "--rows", 128, "drawn memes, and ten times as many", int)
-    count(parser, "--repeats", 2, "interleaved repeats of the small size", int)
+    add_number(parser, "--rows", 128, "drawn memes, and ten times as many", int)
+    add_number(parser, "--repeats", 2, "interleaved repeats of the small size", int)
     for kind, name in ENCODERS.items():
         parser.add_argument(f"--{kind}-encoder", default=name, metavar="E", help=f"default: {name}")
     parser.add_argument("--dtype", default="auto", metavar="T", help="arithmetic of the encoders (default: auto)")

@@ -72,24 +72,32 @@ def write_text_encoder(folder: Path, texts: Iterable[str]) -> Path:
     return folder
 
 
+def write_vision_encoder(folder: Path, name: str) -> Path:
+    """Write one of VISION, with an image processor."""
+    import torch
+    from transformers import AutoConfig, AutoModel, logging
+
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    kind, settings, side = VISION[name]
+    AutoModel.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(folder)
+    halves = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": side, "resample": 3, **halves}))
+    return folder
+
+
 def write_image_encoder(folder: Path) -> Path:
-    """Write the one of VISION after which the folder is named, with an image processor, else ResNet-50.
+    """Write the one of VISION after which the folder is named, else ResNet-50.
 
     No weight is zero: a GPU multiplies zeros faster than numbers.
     """
+    if folder.name in VISION:
+        return write_vision_encoder(folder, folder.name)
     import torch
     from safetensors.torch import save_file
     from torchvision.models.resnet import Bottleneck, ResNet
-    from transformers import AutoConfig, AutoModel, logging
 
     torch.manual_seed(0)
-    if folder.name in VISION:
-        logging.disable_progress_bar()
-        kind, settings, side = VISION[folder.name]
-        AutoModel.from_config(AutoConfig.for_model(kind, **settings)).save_pretrained(folder)
-        halves = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-        (folder / "preprocessor_config.json").write_text(json.dumps({"size": side, "resample": 3, **halves}))
-        return folder
     net = ResNet(Bottleneck, list(BLOCKS))
     for module in net.modules():
         if isinstance(module, Bottleneck):
@@ -134,9 +142,15 @@ def _blocks(hints: np.ndarray, dim: int, seed: int, split: int, side: int) -> It
 
 
 def _rows(kind: str, split: str, label: np.ndarray, dim: int) -> store.SplitRows:
-    settings, width = {"name": NAMES[kind], "precision": "float32"}, len(str(len(label)))
-    identity = store.EncoderIdentity(kind, NAMES[kind], dim, store.fingerprint(settings), settings, {})
-    ids = [f"{split}-{row:0{width}}" for row in range(len(label))]
-    content = [hashlib.sha256(f"{kind} {split} {row}".encode()).hexdigest() for row in range(len(label))]
-    tokens = np.full(len(label), 12, np.int32) if kind == "text" else None
-    return store.SplitRows(identity, split, np.array(ids), label, np.array(content, "S"), [], tokens)
+    settings = {"name": NAMES[kind], "precision": "float32"}
+    numbers = range(len(label))
+    width = len(str(len(label)))
+    return store.SplitRows(
+        identity=store.EncoderIdentity(kind, NAMES[kind], dim, store.fingerprint(settings), settings, {}),
+        split=split,
+        ids=np.array([f"{split}-{row:0{width}}" for row in numbers]),
+        label=label,
+        content=np.array([hashlib.sha256(f"{kind} {split} {row}".encode()).hexdigest() for row in numbers], "S"),
+        dropped=[],
+        tokens=np.full(len(label), 12, np.int32) if kind == "text" else None,
+    )

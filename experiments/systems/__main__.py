@@ -79,10 +79,13 @@ def listed() -> str:
         for name, setting in system.settings.items():
             figures = ", ".join(map(str, setting.published))
             trained = f"trains {' and '.join(setting.train)}" if setting.train else "encoders frozen"
-            default = " (default)" * (name == system.default and len(system.settings) > 1)
-            lines += [f"    {name}{default}: {trained}" + f"; published on {MEMES}: {figures}" * bool(figures)]
-        lines += [f"  published beside these: {system.guess} of random guessing"] * bool(system.guess)
-        parts.append("\n".join([*lines, f"  open in the source: {system.ours}"]))
+            default = " (default)" if name == system.default and len(system.settings) > 1 else ""
+            published = f"; published on {MEMES}: {figures}" if figures else ""
+            lines.append(f"    {name}{default}: {trained}{published}")
+        if system.guess:
+            lines.append(f"  published beside these: {system.guess} of random guessing")
+        lines.append(f"  open in the source: {system.ours}")
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 

@@ -60,11 +60,13 @@ class Pictures:
 
 def collate(memes: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Rows as a batch of tensors; word pieces are padded, with "attention_mask" 1 where there are some."""
-    columns = {name: [meme[name] for meme in memes] for name in memes[0]}
-    pieces = columns.pop("input_ids", None)
-    batch = {name: torch.from_numpy(np.stack(list(map(np.asarray, values)))) for name, values in columns.items()}
-    if pieces is not None:
-        batch["input_ids"], batch["attention_mask"] = padded(pieces)
+    batch = {
+        name: torch.from_numpy(np.stack([np.asarray(meme[name]) for meme in memes]))
+        for name in memes[0]
+        if name != "input_ids"
+    }
+    if "input_ids" in memes[0]:
+        batch["input_ids"], batch["attention_mask"] = padded([meme["input_ids"] for meme in memes])
     return batch
 
 
@@ -98,8 +100,7 @@ def usable(memes: Memes, on_error: str) -> tuple[dict[str, list[Meme]], dict[Sou
     """
     tried = decode_once(list(dict.fromkeys(meme.image for rows in memes.values() for meme in rows)))
     digests = {source: digest for source, (digest, fault) in tried.items() if not fault}
-    good = {split: [meme for meme in rows if meme.image in digests] for split, rows in memes.items()}
-    bad = {split: its for split, rows in memes.items() if (its := [meme for meme in rows if meme.image not in digests])}
+    bad = {split: [meme for meme in rows if meme.image not in digests] for split, rows in memes.items()}
     lost = [f"{split}: {meme.id}  {meme.image}: {tried[meme.image][1]}" for split in bad for meme in bad[split]]
     if lost and on_error == "stop":
         raise Refused(
@@ -107,8 +108,12 @@ def usable(memes: Memes, on_error: str) -> tuple[dict[str, list[Meme]], dict[Sou
             f"trained.\n{listing(lost)}\n"
             "Replace them and run again, or pass --on-error skip: these memes are left out and named."
         )
-    told = "memes left out, whose images cannot be decoded"
-    notes = [f"{split}: {len(its):,} {told}: {named([meme.id for meme in its])}." for split, its in bad.items()]
+    notes = [
+        f"{split}: {len(rows):,} memes left out, whose images cannot be decoded: {named([meme.id for meme in rows])}."
+        for split, rows in bad.items()
+        if rows
+    ]
+    good = {split: [meme for meme in rows if meme.image in digests] for split, rows in memes.items()}
     return good, digests, notes
 
 

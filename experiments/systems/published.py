@@ -6,6 +6,7 @@ Published figures are for Facebook's Hateful Memes. Where a walk-through leaves 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MEMES = "Hateful Memes"  # what every published figure was measured on
 
@@ -54,7 +55,7 @@ class Published:
     condition: str = ""  # in which it was measured
 
     def __str__(self) -> str:
-        return f"{self.split} {self.metric} {self.value}" + f" ({self.condition})" * bool(self.condition)
+        return f"{self.split} {self.metric} {self.value}{f' ({self.condition})' if self.condition else ''}"
 
 
 @dataclass(frozen=True)
@@ -97,81 +98,119 @@ def accuracy(value: float, condition: str = "", split: str = "dev") -> tuple[Pub
     return (Published("accuracy", split, value, condition),)
 
 
+def only(train: tuple[str, ...], published: tuple[Published, ...], **training: Any) -> dict[str, Setting]:
+    """A system's single setting. training: as Training has it."""
+    return {"published": Setting(train, TrainingRecipe(**training), published)}
+
+
 BOTH = ("text", "image")
 SAME_JOB = "the same job as {}, published at {}: the difference is the noise of one training"
 
 
-# the ten published trainings of BERT and ResNet-18 under a linear layer: no schedule and no clipping
+def linear(
+    batch: int, epochs: int, rate: float, optimiser: str, decay: float, train: tuple[str, ...], value: float,
+    condition: str = "",
+) -> Setting:  # fmt: skip
+    """One of the ten published trainings of BERT and ResNet-18 under a linear layer: no schedule and no clipping."""
+    momentum = 0.9 if optimiser == "sgd" else 0.0
+    training = TrainingRecipe(optimiser, rate, decay, momentum=momentum, batch=batch, epochs=epochs)
+    return Setting(train, training, accuracy(value, condition))
+
+
 LINEAR = {
-    name: Setting(
-        train,
-        TrainingRecipe(optimiser, rate, decay, momentum=0.9 * (optimiser == "sgd"), batch=batch, epochs=epochs),
-        accuracy(value, condition),
-    )
-    for name, batch, epochs, rate, optimiser, decay, train, value, condition in (
-        ("both-frozen", 64, 2, 1e-2, "adam", 0.0, (), 0.538, "both frozen"),
-        ("adam-moderate", 64, 2, 1e-2, "adam", 0.0, BOTH, 0.496, ""),
-        ("low-rate-high-regularisation", 128, 5, 1e-4, "adam", 1e-4, BOTH, 0.554,
-         SAME_JOB.format("high-regularisation-slow", ".558")),
-        ("sgd-momentum", 128, 5, 1e-2, "sgd", 0.0, BOTH, 0.556, ""),
-        ("fast-learning", 64, 2, 1e-2, "sgd", 0.0, BOTH, 0.522, ""),
-        ("image-frozen", 64, 5, 1e-2, "adam", 1e-4, ("text",), 0.500, "image frozen"),
-        ("text-frozen", 128, 5, 1e-2, "sgd", 0.0, ("image",), 0.516, "text frozen"),
-        ("high-regularisation-slow", 128, 5, 1e-4, "adam", 1e-4, BOTH, 0.558,
-         SAME_JOB.format("low-rate-high-regularisation", ".554")),
-        ("batch-size", 128, 2, 1e-2, "sgd", 1e-4, BOTH, 0.520, ""),
-        ("balanced-sgd", 64, 5, 1e-5, "sgd", 1e-4, BOTH, 0.504, ""),
-    )
-}  # fmt: skip
-CONCAT = TrainingRecipe(
-    learning_rate=5e-5, weight_decay=0.01, schedule="plateau", clip=1.0, batch=4, accumulate=16, patience=3,
-    least_improvement=1e-3, softmax_twice=True, seed=42, balance="undersample",
+    "both-frozen": linear(64, 2, 1e-2, "adam", 0.0, (), 0.538, "both frozen"),
+    "adam-moderate": linear(64, 2, 1e-2, "adam", 0.0, BOTH, 0.496),
+    "low-rate-high-regularisation": linear(
+        128, 5, 1e-4, "adam", 1e-4, BOTH, 0.554, SAME_JOB.format("high-regularisation-slow", ".558")
+    ),
+    "sgd-momentum": linear(128, 5, 1e-2, "sgd", 0.0, BOTH, 0.556),
+    "fast-learning": linear(64, 2, 1e-2, "sgd", 0.0, BOTH, 0.522),
+    "image-frozen": linear(64, 5, 1e-2, "adam", 1e-4, ("text",), 0.500, "image frozen"),
+    "text-frozen": linear(128, 5, 1e-2, "sgd", 0.0, ("image",), 0.516, "text frozen"),
+    "high-regularisation-slow": linear(
+        128, 5, 1e-4, "adam", 1e-4, BOTH, 0.558, SAME_JOB.format("low-rate-high-regularisation", ".554")
+    ),
+    "batch-size": linear(128, 2, 1e-2, "sgd", 1e-4, BOTH, 0.520),
+    "balanced-sgd": linear(64, 5, 1e-5, "sgd", 1e-4, BOTH, 0.504),
+}
+
+CONCAT = only(
+    (), accuracy(0.534, "image encoder fine-tuned", split="test"), learning_rate=5e-5, weight_decay=0.01,
+    schedule="plateau", clip=1.0, batch=4, accumulate=16, patience=3, least_improvement=1e-3, softmax_twice=True,
+    seed=42, balance="undersample",
 )  # fmt: skip
-TRANSFORMER = TrainingRecipe(learning_rate=5e-6, weight_decay=0.01, schedule="cosine", warmup=200, batch=128, epochs=30)
-MLP = TrainingRecipe(learning_rate=1e-4, weight_decay=0.01, schedule="linear", clip=1.0, batch=32, epochs=10)
-MLPS_FIGURES = (*accuracy(0.566), Published("macro_f1", "dev", 0.502))
+TRANSFORMER = only(
+    ("text",), accuracy(0.574), learning_rate=5e-6, weight_decay=0.01, schedule="cosine", warmup=200, batch=128,
+    epochs=30,
+)  # fmt: skip
+MLP = only(
+    (), (*accuracy(0.566), Published("macro_f1", "dev", 0.502)), learning_rate=1e-4, weight_decay=0.01,
+    schedule="linear", clip=1.0, batch=32, epochs=10,
+)  # fmt: skip
 
 SYSTEMS = {
     system.name: system
     for system in (
         System(
-            "fasttext-resnet152-concat", design="concat", text=FASTTEXT, image="resnet152",
+            name="fasttext-resnet152-concat",
             what="fastText and ResNet-152, each through a layer of its own, then one on both",
-            shape=Shape(projection=300, hidden=256, depth=1, dropout=0.1), may_train=("image",),
-            settings={"published": Setting((), CONCAT, accuracy(0.534, "image encoder fine-tuned", split="test"))},
+            design="concat",
+            text=FASTTEXT,
+            image="resnet152",
+            shape=Shape(projection=300, hidden=256, depth=1, dropout=0.1),
+            may_train=("image",),
+            settings=CONCAT,
             ours="the softmax goes into cross-entropy, which takes a second one, as published; weight decay is torch's "
             "default for AdamW; the plateau is torch's, with a patience of 10 epochs, and never acts within 10; the "
             f"split of the published accuracy is taken to be test; {NORMS}",
         ),
         System(
-            "bert-resnet18-linear", design="concat", text="bert-base-uncased:pooler", image="resnet18",
+            name="bert-resnet18-linear",
             what="BERT's pooler output and ResNet-18 side by side under one linear layer",
-            shape=Shape(image_first=True, norms_update=True), max_tokens=512, settings=LINEAR,
+            design="concat",
+            text="bert-base-uncased:pooler",
+            image="resnet18",
+            shape=Shape(image_first=True, norms_update=True),
+            max_tokens=512,
+            settings=LINEAR,
             ours="sgd ignores weight decay, as published; a frozen encoder's vectors are made once, in eval mode: its "
             "dropout and its batch norms' statistics stand still, though the published ones ran in train mode",
             guess=Published("accuracy", "dev", 0.496),
         ),
         System(
-            "multimodal-transformer", design="transformer", text="bert-base-uncased", image="resnet18:grid",
+            name="multimodal-transformer",
             what="ResNet-18's 7 x 7 grid, projected, before the word embeddings, read by BERT's encoder",
-            shape=Shape(), may_train=("text",),
-            settings={"published": Setting(("text",), TRANSFORMER, accuracy(0.574))},
+            design="transformer",
+            text="bert-base-uncased",
+            image="resnet18:grid",
+            shape=Shape(),
+            may_train=("text",),
+            settings=TRANSFORMER,
             ours="weight decay is torch's default for AdamW; 128 word pieces, the cells' positions as BERT's own "
             "tables begin, and dropout before the class are ours",
         ),
         System(
-            "distilbert-resnet50-mlp", design="concat", text="distilbert-base-uncased", image="resnet50",
+            name="distilbert-resnet50-mlp",
             what="DistilBERT's first token and ResNet-50 side by side under one hidden layer",
-            shape=Shape(hidden=512, depth=1, dropout=0.3), settings={"published": Setting((), MLP, MLPS_FIGURES)},
+            design="concat",
+            text="distilbert-base-uncased",
+            image="resnet50",
+            shape=Shape(hidden=512, depth=1, dropout=0.3),
+            settings=MLP,
             ours="dropout .3, rate 1e-4, decay .01, clipping at 1, batch 32 and 10 epochs are ours, and so is freezing "
             f"both encoders (--train text,image trains them); {NORMS}",
         ),
         System(
-            "lab", design="heads", text="bert-base-uncased", image="resnet18",
+            name="lab",
             what="BERT and ResNet-18 under a text, an image, an early-fusion head and the mean of two logits",
-            shape=Shape(logits=1), settings={"published": Setting((), TrainingRecipe("adam", 1e-3))}, may_train=(),
+            design="heads",
+            text="bert-base-uncased",
+            image="resnet18",
+            shape=Shape(logits=1),
+            may_train=(),
+            settings=only((), (), optimiser="adam", learning_rate=1e-3),
             heads=("text", "image", "early", "mean"),
             ours="all but Adam, 1e-3 and the loss is stage 2's recipe: standardised vectors, early stopping on dev",
         ),
     )
-}  # fmt: skip
+}

@@ -162,11 +162,13 @@ def write_scores(folder: Path, trained: Sequence[Trained], splits: Sequence[Spli
     """Keep every run's logits on labelled memes, for tests that pair them with other systems' meme by meme."""
     tensors: dict[str, Tensor] = {}
     for split in splits:
-        for name, column in (("label", split.labelled.pairs.label), ("group", split.labelled.group)):
-            tensors[f"{split.name} {name}"] = torch.from_numpy(column.astype(np.int64))
+        labelled = split.labelled
+        tensors[f"{split.name} label"] = torch.from_numpy(labelled.pairs.label.astype(np.int64))
+        tensors[f"{split.name} group"] = torch.from_numpy(labelled.group.astype(np.int64))
         for each in scores_of(trained, split):
             tensors[f"{split.name} logit {each.name}"] = each.logit.contiguous()
-            tensors |= {f"threshold {each.name}": each.threshold, f"temperature {each.name}": each.temperature}
+            tensors[f"threshold {each.name}"] = each.threshold
+            tensors[f"temperature {each.name}"] = each.temperature
     with replacing(folder / SCORES) as aside:
         save_file(tensors, aside)
 

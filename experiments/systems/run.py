@@ -31,7 +31,7 @@ from extract.encoders import catalogue
 from extract.errors import Failed, Refused, need
 from extract.files import replacing, write_text
 from extract.locks import locked
-from extract.places import place
+from extract.places import Source, place
 from extract.store import NO_LABEL
 from heads.train import HeadSettings, fit
 
@@ -90,14 +90,19 @@ class Job:
     @cached_property
     def key(self) -> str:
         """sha256 of all that changes a number, seeds aside: more seeds join those that were run."""
-        sides = [[side.name, side.identity.fingerprint, side.trains] for side in self.sides]
-        memes = {split.name: inputs.digest_of_split(split) for split in (self.train, *self.scored)}
         about = {
-            "system": self.system.name, "setting": self.name, "training": asdict(self.setting.training),
-            "shape": asdict(self.system.shape), "max_tokens": self.system.max_tokens, "sides": sides, "memes": memes,
-            "steps": self.request.steps, "precision": self.precision,
-        }  # fmt: skip
-        about |= {"recipe": asdict(self.recipe)} if self.system.design == "heads" else {}
+            "system": self.system.name,
+            "setting": self.name,
+            "training": asdict(self.setting.training),
+            "shape": asdict(self.system.shape),
+            "max_tokens": self.system.max_tokens,
+            "sides": [[side.name, side.identity.fingerprint, side.trains] for side in self.sides],
+            "memes": {split.name: inputs.digest_of_split(split) for split in (self.train, *self.scored)},
+            "steps": self.request.steps,
+            "precision": self.precision,
+        }
+        if self.system.design == "heads":
+            about["recipe"] = asdict(self.recipe)
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -108,7 +113,6 @@ class Job:
 def run(system: System, name: str, request: Request, command: Sequence[str]) -> Result:
     """Train and score, or read what an equal run has left. `name` is a setting's.
 
-    Stage 1 makes the vectors of what is frozen, and they are joined with the memes.
     command: what the user typed, for messages. Raises Refused before any work for what cannot be run.
     """
     needed = ["accelerate"] * (system.design != "heads")
@@ -116,20 +120,27 @@ def run(system: System, name: str, request: Request, command: Sequence[str]) -> 
     if system.design == "heads" and request.steps is not None:
         raise Refused(f"{system.name}'s heads train until dev is best: --steps is for the other systems")
     sides = encoders.choose(system, request, command)
-    device = devices.resolve_device(request.device)
-    memes = inputs.read_memes(request.data, request.on_error)
-    memes, digests, notes = inputs.usable(memes, request.on_error) if sides[1].trains else (memes, {}, [])
-    encoders.extract(sides, request, device, system.max_tokens)
-    data = inputs.load(memes, digests, sides, request.features, notes)
-    text, image = (replace(each, identity=read) for each, read in zip(sides, data.encoders.values(), strict=True))
-    setting = replace(system.settings[name], train=request.train)
-    job = Job(system, name, setting, (text, image), memes, data, request, device)
+    job = prepare(system, name, replace(system.settings[name], train=request.train), sides, request)
     with locked(job.folder, "the same run", "--out"):
         done = read_result(job.folder)
         if done is not None and done.seeds == len(job.seeds):
             print(f"{job.folder}: done before; remove it to run it again", file=sys.stderr)
             return done
         return record(job, train_heads(job) if system.design == "heads" else [train_system(job)])
+
+
+def prepare(system: System, name: str, setting: Setting, sides: tuple[Side, Side], request: Request) -> Job:
+    """Read the memes, have stage 1 make the vectors of what is frozen, and join them."""
+    device = devices.resolve_device(request.device)
+    memes = inputs.read_memes(request.data, request.on_error)
+    digests: dict[Source, str] = {}
+    notes: list[str] = []
+    if sides[1].trains:
+        memes, digests, notes = inputs.usable(memes, request.on_error)
+    encoders.extract(sides, request, device, system.max_tokens)
+    data = inputs.load(memes, digests, sides, request.features, notes)
+    text, image = (replace(each, identity=read) for each, read in zip(sides, data.encoders.values(), strict=True))
+    return Job(system, name, setting, (text, image), memes, data, request, device)
 
 
 def train_heads(job: Job) -> list[Trained]:
@@ -140,26 +151,26 @@ def train_heads(job: Job) -> list[Trained]:
     for head in job.system.heads:
         fitted = fit(head, train, dev, runs, device=job.device, precision=job.precision)
         logit = {split.name: fitted.logits(its) for split, its in zip(job.scored, [dev, *tests], strict=True)}
-        best_epoch, on_dev = fitted.best_epoch.tolist(), training.chosen_on_dev(job.data, logit, "none")
-        how = list(map(asdict, runs)), best_epoch, logit, *on_dev, fitted.seconds, None
-        trained.append(Trained(f"{job.system.name} {head}", "system", *how))
+        settings, name = [asdict(each) for each in runs], f"{job.system.name} {head}"
+        trained.append(with_threshold(job, name, settings, fitted.best_epoch.tolist(), logit, fitted.seconds))
     return trained
 
 
 def train_system(job: Job) -> Trained:
     """One training after the other, each with checkpoints of its own; a seed that is done is read."""
-    folders = {seed: job.folder / f"seed-{seed}" for seed in job.seeds}
-    for seed, folder in folders.items():
+    logits, settings, epochs, seconds = [], [], [], 0.0
+    for seed in job.seeds:
+        folder = job.folder / f"seed-{seed}"
         if not (folder / "learned.json").exists():
             train_seed(job, seed, folder)
-    learned = [json.loads((folder / "learned.json").read_text()) for folder in folders.values()]
-    how = asdict(job.setting.training) | asdict(job.system.shape)
-    settings = [how | {"seed": seed, "steps": its["steps"]} for seed, its in zip(folders, learned, strict=True)]
-    logits = [load_file(folder / "logits.safetensors") for folder in folders.values()]
+        learned = json.loads((folder / "learned.json").read_text())
+        logits.append(load_file(folder / "logits.safetensors"))
+        epochs.append(learned["best_epoch"])
+        seconds += learned["seconds"]
+        how = asdict(job.setting.training) | asdict(job.system.shape)
+        settings.append(how | {"seed": seed, "steps": learned["steps"]})
     logit = {split: torch.stack([of_seed[split] for of_seed in logits]) for split in logits[0]}
-    epochs, seconds = [its["best_epoch"] for its in learned], sum(its["seconds"] for its in learned)
-    on_dev = training.chosen_on_dev(job.data, logit, "none")
-    return Trained(job.system.name, "system", settings, epochs, logit, *on_dev, seconds, None)
+    return with_threshold(job, job.system.name, settings, epochs, logit, seconds)
 
 
 def train_seed(job: Job, seed: int, folder: Path) -> None:
@@ -177,6 +188,14 @@ def train_seed(job: Job, seed: int, folder: Path) -> None:
         with replacing(folder / f"{name}.safetensors") as aside:
             save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, aside)
     write_text(folder / "learned.json", json.dumps(asdict(learned), indent=1) + "\n")  # last: it says that all is there
+
+
+def with_threshold(
+    job: Job, name: str, settings: list[dict], best_epoch: list[int], logit: dict[str, torch.Tensor], seconds: float
+) -> Trained:
+    """As `compare`'s rooms take it: with a threshold for each run, tuned on dev."""
+    threshold, temperature = training.chosen_on_dev(job.data, logit, "none")
+    return Trained(name, "system", settings, best_epoch, logit, threshold, temperature, seconds, None)
 
 
 def record(job: Job, trained: list[Trained]) -> Result:
@@ -230,12 +249,14 @@ def own_heads(result: Result, out: Path, device: str) -> Result | str:
     trained = training.heads(data, training.runs(DEFAULT_HEADS.split(","), OWN_SEEDS, {}), device, "none")
     seconds = time.perf_counter() - start  # heads train side by side: theirs overlap
     [precision] = {each.fitted.precision for each in trained if each.fitted}
-    used: dict[str, UsedEncoder] = {kind: getattr(result, kind) for kind in data.encoders}
-    used = {kind: replace(used[kind], name=its.name, trains=False, identity=its) for kind, its in data.encoders.items()}
+    used = [
+        UsedEncoder(identity.name, beside.published, beside.stand_in, False, identity)
+        for identity, beside in zip(data.encoders.values(), (result.text, result.image), strict=True)
+    ]
     return conclude(
-        out, trained, data, system=MEMEFUSE, setting=f"{text}+{image}", key=key, **used, data=result.data,
-        train_memes=len(data.train), notes=data.notes, epochs=HeadSettings().max_epochs, seconds=seconds,
-        device=device, precision=precision,
+        out, trained, data, system=MEMEFUSE, setting=f"{text}+{image}", key=key, text=used[0], image=used[1],
+        data=result.data, train_memes=len(data.train), notes=data.notes, epochs=HeadSettings().max_epochs,
+        seconds=seconds, device=device, precision=precision,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from experiments import tables
 from experiments.evaluate import resampling, tests
 from experiments.evaluate.scores import Scores, statistic
-from experiments.results.frames import columns, csv, frame, some
+from experiments.results.frames import columns, csv, frame
 from experiments.results.records import Pair, Row
 from experiments.systems.encoders import UsedEncoder
 from experiments.systems.published import MEMES, SYSTEMS, Published
@@ -150,12 +150,14 @@ class SystemsTable:
     @property
     def notes(self) -> list[str]:
         """What marks mean, which encoders there were, what was left open, what is missing."""
-        results = self.results
-        partial = "+ trained on fewer memes (--rows) or fewer steps (--steps) than published."
-        sentences = ["* with stand-ins for the published encoders."] * any(each.stands_in for each in results)
-        sentences += [partial] * any(each.partial for each in results)
+        results, sentences = self.results, []
+        if any(result.stands_in for result in results):
+            sentences.append("* with stand-ins for the published encoders.")
+        if any(result.partial for result in results):
+            sentences.append("+ trained on fewer memes (--rows) or fewer steps (--steps) than published.")
         for result in results:
-            name, both = self.label(result, result.system), (result.text, result.image)
+            name = self.label(result, result.system)
+            both = (result.text, result.image)
             used = [f"{each.name} (for {each.published})" if each.stand_in else each.name for each in both]
             sentences.append(f"{name}: {' and '.join(used)}.")
             for each in result.published:
@@ -261,12 +263,15 @@ def terminal(sections: Sequence[SystemsTable]) -> str:
 def comma_separated(sections: Sequence[SystemsTable]) -> str:
     """A line for each system or own head, setting and split, with every metric and its interval."""
     lines = (
-        {"data": result.data, "memes": result.content[:8], "system": result.system, "setting": result.setting}
-        | {"key": result.key[:8], "head": row.name, "split": row.split, "text": result.text.name}
-        | {"image": result.image.name, "stand_in": int(result.stands_in), "encoders_trained": " ".join(result.trained)}
-        | some(result, "train_memes", "train_of", "steps") | {"capped": int(result.capped)}
-        | some(result, "seeds", "precision") | {"seconds": f"{result.seconds:.3f}"}
-        | {"published": published(result.published)} | columns(row.metrics)
+        {
+            "data": result.data, "memes": result.content[:8], "system": result.system,
+            "setting": result.setting, "key": result.key[:8], "head": row.name, "split": row.split,
+            "text": result.text.name, "image": result.image.name, "stand_in": int(result.stands_in),
+            "encoders_trained": " ".join(result.trained), "train_memes": result.train_memes,
+            "train_of": result.train_of, "steps": result.steps, "capped": int(result.capped),
+            "seeds": result.seeds, "precision": result.precision, "seconds": f"{result.seconds:.3f}",
+            "published": published(result.published), **columns(row.metrics),
+        }
         for section in sections
         for result in section.results + section.own
         for row in result.rows

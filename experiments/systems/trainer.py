@@ -55,11 +55,9 @@ def train(
     classifier = Classifier(model, how.softmax_twice).to(device)
     last = last_checkpoint(folder)
     live = TrainingBar(label, last.seconds if last else 0.0)
-    # on a CPU, decoding in processes of their own would only take time from training
-    workers = min(WORKERS, cores()) if device != "cpu" and "pixels" in memes.columns else 0
     trainer = Trainer(
         model=classifier,
-        args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers),
+        args=arguments(how, folder, seed, device, fewer(steps, how, len(memes)), precision, workers(memes, device)),
         train_dataset=memes,
         eval_dataset=dev,
         data_collator=collate,
@@ -77,9 +75,8 @@ def train(
         state = vars(trainer.state)
     model.eval().requires_grad_(False)
     history = epochs(state["log_history"])
-    best = min(range(len(history)), key=lambda epoch: history[epoch]["dev_loss"]) + 1 if how.patience and history else 0
     resumed_at = last.state["global_step"] if last else 0
-    return Learned(best or len(history), state["global_step"], history, live.seconds, resumed_at)
+    return Learned(best_epoch(history, how), state["global_step"], history, live.seconds, resumed_at)
 
 
 @dataclass(frozen=True)
@@ -155,6 +152,11 @@ def optimiser(model: nn.Module, how: TrainingRecipe) -> torch.optim.Optimizer:
     return adam(params, lr=how.learning_rate, weight_decay=how.weight_decay)
 
 
+def workers(memes: Inputs, device: str) -> int:
+    """On a CPU, decoding would only take time from training."""
+    return min(WORKERS, cores()) if device != "cpu" and "pixels" in memes.columns else 0
+
+
 def dev_auc(prediction: transformers.EvalPrediction) -> dict[str, float]:
     logit = torch.from_numpy(np.asarray(prediction.predictions)).float()
     return {"auc": auc_roc(logit[None], torch.from_numpy(np.asarray(prediction.label_ids)).long()).item()}
@@ -181,6 +183,12 @@ def epochs(log: list[dict[str, float]]) -> list[dict[str, float]]:
         for each in log
         if "eval_loss" in each
     ]
+
+
+def best_epoch(history: list[dict[str, float]], how: TrainingRecipe) -> int:
+    if not how.patience or not history:
+        return len(history)
+    return 1 + min(range(len(history)), key=lambda epoch: history[epoch]["dev_loss"])
 
 
 class TrainingBar(TrainerCallback):

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from systems_command import split_of, tiny
 from experiments.data import Split
 from experiments.evaluate import resampling, tests
 from experiments.evaluate.scores import Scores, statistic
+from experiments.results.records import Figure, Row
 from experiments.systems import results, tables
 from experiments.systems.__main__ import main
 from experiments.training import Trained
@@ -79,3 +81,15 @@ def test_a_record_of_the_version_before_is_read(copy):
     assert read == replace(
         new, **{kind: replace(getattr(new, kind), identity=identity) for kind, identity in versions.items()}
     )
+
+
+def test_a_head_that_diverged_is_not_the_best():
+    rows = [
+        Row(name, "head", split, 1, 0.5, {"auc_roc": Figure(area)}, {})
+        for split, name, area in (
+            ("dev", "late", float("nan")), ("dev", "text", 0.6), ("dev", "early", 0.7), ("test", "text", 0.9),
+        )
+    ]  # fmt: skip
+    result = SimpleNamespace(memes={"dev": 4, "test": 4}, rows=rows)
+    assert results.Result.best_head(result) == "early"
+    assert results.Result.best_head(result, ["late", "text"]) == "text"
